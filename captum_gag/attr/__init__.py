@@ -1,0 +1,26 @@
+"""Explain: one image in, one attribution out, under the contract of ``captum.attr``."""
+
+from captum_gag.attr.aggregations import GuidedMean, Mean, Variance
+from captum_gag.attr.explain import explain
+from captum_gag.attr.guided_absolute_grad import GuidedAbsoluteGrad
+from captum_gag.attr.interpretations import absolute, negative, positive, signed, squared
+from captum_gag.attr.modifications import GaussianNoise
+from captum_gag.attr.saliency_map import reverse_saliency, saliency_map
+from captum_gag.attr.sampled_gradients import SampledGradients
+
+__all__ = [
+    "GaussianNoise",
+    "GuidedAbsoluteGrad",
+    "GuidedMean",
+    "Mean",
+    "SampledGradients",
+    "Variance",
+    "absolute",
+    "explain",
+    "negative",
+    "positive",
+    "reverse_saliency",
+    "saliency_map",
+    "signed",
+    "squared",
+]

@@ -1,0 +1,156 @@
+"""How many sampled gradients become one attribution: streaming moments, and what is read off them."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from captum_gag.attr.interpretations import Interpretation, signed
+from captum_gag.percentiles import row_percentiles
+
+
+class RunningMoments:
+    """Mean and variance of a stream of equally shaped tensors, by Welford's update.
+
+    Nothing is kept but three tensors, and no large sums are subtracted from one another: neither memory nor
+    rounding grows with the number of tensors. Samples are taken one after the other, so that the result does
+    not depend on how they were grouped into batches.
+    """
+
+    def __init__(self) -> None:
+        """Start with no samples."""
+        self.count = 0
+        self.mean = torch.empty(0)
+        self._squares = torch.empty(0)
+
+    def update(self, samples: Tensor) -> None:
+        """Take in samples of shape (k, ...)."""
+        if self.count == 0:
+            self.mean = torch.zeros_like(samples[0])
+            self._squares = torch.zeros_like(samples[0])
+        for sample in samples:
+            self.count += 1
+            deviation = sample - self.mean
+            self.mean.add_(deviation, alpha=1 / self.count)
+            self._squares.addcmul_(deviation, sample - self.mean)
+
+    @property
+    def variance(self) -> Tensor:
+        """Unbiased variance (equation 3): the sum of squared deviations over count - 1."""
+        if self.count < 2:
+            raise ValueError(
+                f"A variance needs at least 2 samples, got {self.count}; raise the number of samples."
+            )
+        return self._squares / (self.count - 1)
+
+
+class GradientMoments:
+    """What is remembered of all sampled gradients of one input: moments as they are and as interpreted.
+
+    Attributes:
+        signed: Moments of the gradients themselves, shape (N, ...).
+        interpreted: Moments of the interpreted gradients, shape (N, ...).
+    """
+
+    def __init__(self, interpretation: Interpretation) -> None:
+        """Start with no samples.
+
+        Args:
+            interpretation: How each gradient is read.
+        """
+        self.interpretation = interpretation
+        self.signed = RunningMoments()
+        self.interpreted = self.signed if interpretation is signed else RunningMoments()
+
+    def update(self, gradients: Tensor) -> None:
+        """Take in gradients of shape (k, N, ...)."""
+        self.signed.update(gradients)
+        if self.interpreted is not self.signed:
+            self.interpreted.update(self.interpretation(gradients))
+
+    def standard_error(self) -> Tensor:
+        """Monte-Carlo standard error of the mean interpreted gradient, shape (N, ...)."""
+        return (self.interpreted.variance / self.interpreted.count).sqrt()
+
+
+Aggregation = Callable[[GradientMoments], Tensor]
+"""A function from the moments of one input to its attribution of shape (N, ...)."""
+
+
+@dataclass(frozen=True)
+class Mean:
+    """Mean of the interpreted gradients (equation 2 when they are magnitudes)."""
+
+    def __call__(self, moments: GradientMoments) -> Tensor:
+        """Aggregate to shape (N, ...)."""
+        return moments.interpreted.mean
+
+
+@dataclass(frozen=True)
+class Variance:
+    """Unbiased variance of the interpreted gradients (VarGrad; equation 3 when they are signed)."""
+
+    def __call__(self, moments: GradientMoments) -> Tensor:
+        """Aggregate to shape (N, ...)."""
+        return moments.interpreted.variance
+
+
+Guide = Callable[[Tensor, Tensor], Tensor]
+"""What multiplies the mean below the threshold: (variance, threshold) -> tensor shaped as the variance."""
+
+
+def paper_guide(variance: Tensor, threshold: Tensor) -> Tensor:
+    """Use the variance itself, as equation 4 has it; warn where that amplifies instead of damping."""
+    if bool(((variance > 1) & (variance < threshold)).any()):
+        warnings.warn(
+            "The gradient variance V exceeds 1 below its percentile, so the paper's guide (equation 4) amplifies "
+            "there what it should damp; rescale the model's output, or use guide='relative', which never exceeds 1.",
+            stacklevel=2,
+        )
+    return variance
+
+
+def relative_guide(variance: Tensor, threshold: Tensor) -> Tensor:
+    """Use the variance divided by its threshold: free of scale and below 1."""
+    return variance / threshold
+
+
+GUIDES: dict[str, Guide] = {"paper": paper_guide, "relative": relative_guide}
+
+
+@dataclass(frozen=True)
+class GuidedMean:
+    """Mean of the interpreted gradients times the guide G of equation 4 (step 3 of Guided AbsoluteGrad).
+
+    G is 1 where the variance of the signed gradients reaches its ``percentile``-th percentile and ``guide``
+    below. The percentile is taken per example and channel for inputs (N, C, ...), per example for (N, F).
+
+    Args:
+        percentile: p in [0, 100]; 0 gives the plain mean.
+        guide: Name of an entry of ``GUIDES``.
+    """
+
+    percentile: float = 85.0
+    guide: str = "paper"
+
+    def __post_init__(self) -> None:
+        """Refuse what has no meaning."""
+        if not 0 <= self.percentile <= 100:
+            raise ValueError(f"percentile is {self.percentile!r}, expected a number in [0, 100].")
+        if self.guide not in GUIDES:
+            raise ValueError(f"guide is {self.guide!r}, expected one of {sorted(GUIDES)}.")
+
+    def __call__(self, moments: GradientMoments) -> Tensor:
+        """Aggregate to shape (N, ...)."""
+        if self.percentile == 0:
+            return moments.interpreted.mean
+        variance = moments.signed.variance
+        rows = variance.flatten(2).flatten(0, 1) if variance.ndim > 2 else variance.reshape(len(variance), -1)
+        threshold = row_percentiles(rows, [self.percentile])
+        damped = GUIDES[self.guide](rows, threshold)
+        guide = torch.where(rows >= threshold, 1.0, damped).to(variance.dtype).reshape(variance.shape)
+        return moments.interpreted.mean * guide

@@ -1,0 +1,119 @@
+"""Where gradients are sampled: the points gamma_i(x) around or towards an input (step 1 of the paper's section 3.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+
+class Samples(NamedTuple):
+    """Points at which gradients are wanted.
+
+    Attributes:
+        points: One tensor of shape (k, N, ...) per input: k modified versions of each example.
+        weights: What the gradients at the points are multiplied by, broadcastable to the points; None for 1.
+    """
+
+    points: tuple[Tensor, ...]
+    weights: tuple[Tensor, ...] | None = None
+
+
+class Modification(Protocol):
+    """A way to choose sample points."""
+
+    n_samples: int
+
+    def samples(self, inputs: tuple[Tensor, ...], chunk: int) -> Generator[Samples, tuple[Tensor, ...], None]:
+        """Yield all sample points, at most ``chunk`` per example at a time.
+
+        Each ``yield`` is answered with the gradients at the points just given, shaped like them: a path that
+        depends on the gradients met so far can use them, others ignore them.
+
+        Args:
+            inputs: Tensors of shape (N, ...), floating point, without gradient history.
+            chunk: How many points per example may be given at once.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class GaussianNoise:
+    """Independent Gaussian noise around the input, as in SmoothGrad.
+
+    Args:
+        n_samples: Number of noisy versions of each example.
+        stdevs: Standard deviation of the noise, one for all inputs or one for each. None takes
+            ``noise_level`` times the range (max - min) of each example and input.
+        noise_level: Used when ``stdevs`` is None.
+        seed: With a seed, noise comes from a generator of its own, and sample i has the same noise for every
+            example: a map depends neither on the batch that the example came in nor on the chunks, and the
+            global random state is left alone. None draws from torch's global generator, independently for
+            every example.
+    """
+
+    n_samples: int = 20
+    stdevs: float | tuple[float, ...] | None = None
+    noise_level: float = 0.15
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what has no meaning."""
+        if self.n_samples < 1:
+            raise ValueError(f"nt_samples is {self.n_samples!r}, expected an integer of at least 1.")
+        given = self.stdevs if isinstance(self.stdevs, tuple) else (self.stdevs or 0.0,)
+        if self.noise_level < 0 or min(given) < 0:
+            raise ValueError(
+                f"stdevs {self.stdevs!r} and noise_level {self.noise_level!r} must not be negative: "
+                "they are standard deviations."
+            )
+
+    def samples(self, inputs: tuple[Tensor, ...], chunk: int) -> Generator[Samples, tuple[Tensor, ...], None]:
+        """Yield noisy versions of the inputs; see ``Modification.samples``."""
+        stdevs = self._stdevs(inputs)
+        generators = {
+            tensor.device: None
+            if self.seed is None
+            else torch.Generator(tensor.device).manual_seed(self.seed)
+            for tensor in inputs
+        }
+
+        def noisy(tensor: Tensor, stdev: Tensor) -> Tensor:
+            shape = tensor.shape if self.seed is None else tensor.shape[1:]
+            generator = generators[tensor.device]
+            noise = torch.randn(shape, generator=generator, dtype=stdev.dtype, device=tensor.device)
+            return (tensor + noise * stdev).to(tensor.dtype)
+
+        for start in range(0, self.n_samples, chunk):
+            # One draw per sample, not one per chunk: the stream of random numbers must not depend on chunks.
+            drawn = [
+                [noisy(tensor, stdev) for tensor, stdev in zip(inputs, stdevs, strict=True)]
+                for _ in range(min(chunk, self.n_samples - start))
+            ]
+            yield Samples(tuple(torch.stack(versions) for versions in zip(*drawn, strict=True)))
+
+    def _stdevs(self, inputs: tuple[Tensor, ...]) -> list[Tensor]:
+        """Give each input's standard deviation, in at least single precision, broadcastable to the input."""
+        if self.stdevs is None:
+            return [
+                self.noise_level * (examples.amax(1) - examples.amin(1)).reshape(-1, *[1] * (tensor.ndim - 1))
+                for tensor in inputs
+                for examples in [tensor.reshape(len(tensor), -1).to(at_least_single(tensor.dtype))]
+            ]
+        stdevs = self.stdevs if isinstance(self.stdevs, tuple) else (self.stdevs,) * len(inputs)
+        if len(stdevs) != len(inputs):
+            raise ValueError(
+                f"stdevs has {len(stdevs)} entries for {len(inputs)} inputs; give one for each, or one number."
+            )
+        return [
+            torch.tensor(stdev, dtype=at_least_single(tensor.dtype), device=tensor.device)
+            for stdev, tensor in zip(stdevs, inputs, strict=True)
+        ]
+
+
+def at_least_single(dtype: torch.dtype) -> torch.dtype:
+    """Give the precision to compute in: double stays double, everything smaller becomes single."""
+    return torch.promote_types(dtype, torch.float32)
