@@ -70,7 +70,8 @@ def blur(normalization: Normalization | None = None, sigma: float = 5.0, kernel_
 
     def baseline(images: Tensor) -> Tensor:
         height, width = (min(kernel_size, 2 * side - 1) for side in images.shape[-2:])
-        return gaussian_blur(images, [width, height], [sigma, sigma])
+        blurred: Tensor = gaussian_blur(images, [width, height], [sigma, sigma])
+        return blurred
 
     return baseline
 

@@ -25,7 +25,10 @@ class Samples(NamedTuple):
 class Modification(Protocol):
     """A way to choose sample points."""
 
-    n_samples: int
+    @property
+    def n_samples(self) -> int:
+        """Number of sample points of each example."""
+        ...
 
     def samples(self, inputs: tuple[Tensor, ...], chunk: int) -> Generator[Samples, tuple[Tensor, ...], None]:
         """Yield all sample points, at most ``chunk`` per example at a time.

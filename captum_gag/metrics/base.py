@@ -13,7 +13,7 @@ from quantus.helpers.enums import DataType, ModelType
 from quantus.metrics.base import Metric
 from torch import Tensor
 
-from captum_gag.metrics.curves import Model
+from captum_gag.metrics.curves import Model, require_evaluation_mode, warn_undefined
 
 
 class TorchMetric(Metric):  # type: ignore[type-arg]
@@ -60,7 +60,7 @@ class TorchMetric(Metric):  # type: ignore[type-arg]
             normalise_func=normalise_func,
             normalise_func_kwargs=normalise_func_kwargs,
             return_aggregate=return_aggregate,
-            aggregate_func=aggregate_func,
+            aggregate_func=aggregate_func or np.mean,
             default_plot_func=default_plot_func,
             disable_warnings=disable_warnings,
             display_progressbar=display_progressbar,
@@ -124,10 +124,16 @@ class TorchMetric(Metric):  # type: ignore[type-arg]
         )
         return scores
 
+    def custom_postprocess(self, **kwargs: Any) -> None:
+        """Name the images whose score is undefined; called by Quantus before it aggregates."""
+        if self._warns:
+            warn_undefined(type(self).__name__, self.evaluation_scores)
+
     def evaluate_batch(
         self, model: Any, x_batch: NDArray[Any], y_batch: NDArray[Any], a_batch: NDArray[Any], **kwargs: Any
     ) -> list[float]:
         """Turn one batch into tensors where the model is and score them; called by Quantus."""
+        require_evaluation_mode(model.get_model())
         module = model.get_softmax_arg_model()
         parameter = next(module.parameters(), torch.empty(0))
         device = model.device or parameter.device

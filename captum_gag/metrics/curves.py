@@ -79,6 +79,16 @@ def class_probabilities(
     return torch.cat(probabilities).reshape(n, steps)
 
 
+def require_evaluation_mode(model: Model) -> None:
+    """Refuse a module in training mode.
+
+    Raises:
+        ValueError: If it is.
+    """
+    if isinstance(model, nn.Module) and model.training:
+        raise ValueError("The model is in training mode, so its outputs are random; call model.eval() first.")
+
+
 def _read(outputs: Tensor, target: Tensor, softmax: bool) -> Tensor:
     """Pick the probability of the target class out of a batch of model outputs."""
     if outputs.ndim != 2 or len(outputs) != len(target) or int(target.max()) >= outputs.shape[1]:
@@ -111,3 +121,38 @@ def class_targets(target: int | Sequence[int] | Tensor, images: Tensor) -> Tenso
             f"target is {target!r}, expected one class index >= 0, or one for each of the {len(images)} images."
         )
     return targets.expand(len(images))
+
+
+def fit_to_images(maps: Tensor, images: Tensor) -> Tensor:
+    """Bring maps to the images' device and resolution (bilinear, with a warning).
+
+    Raises:
+        ValueError: If there is not one map for each image, or the images are not (N, C, H, W).
+    """
+    if images.ndim != 4 or maps.ndim not in (3, 4) or len(maps) != len(images) or maps.numel() == 0:
+        raise ValueError(
+            f"inputs have shape {tuple(images.shape)} and maps {tuple(maps.shape)}, expected images (N, C, H, W) with "
+            "N >= 1 and one map (H, W) or (C, H, W) for each."
+        )
+    maps = maps.to(images.device)
+    if maps.shape[-2:] == images.shape[-2:]:
+        return maps
+    warnings.warn(
+        f"The maps are {tuple(maps.shape[-2:])} for images of {tuple(images.shape[-2:])}; they are interpolated.",
+        stacklevel=4,
+    )
+    channels = maps if maps.ndim == 4 else maps.unsqueeze(1)
+    return torch.nn.functional.interpolate(
+        channels, size=images.shape[-2:], mode="bilinear", align_corners=False
+    )
+
+
+def warn_undefined(metric: str, scores: list[float]) -> None:
+    """Name the images whose score is NaN, in one warning."""
+    undefined = [index for index, score in enumerate(scores) if score != score]
+    if undefined:
+        warnings.warn(
+            f"{metric} is NaN for image {', '.join(map(str, undefined))}: the map is constant or has a NaN or an "
+            "infinity in it, so its pixels have no ranking.",
+            stacklevel=3,
+        )

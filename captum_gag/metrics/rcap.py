@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Any, ClassVar, NamedTuple
 
@@ -13,7 +12,14 @@ from torch import Tensor
 from captum_gag.attr.saliency_map import saliency_map
 from captum_gag.baselines import BaselineLike, Normalization, resolve
 from captum_gag.metrics.base import TorchMetric
-from captum_gag.metrics.curves import Model, Reveal, class_probabilities, class_targets
+from captum_gag.metrics.curves import (
+    Model,
+    Reveal,
+    class_probabilities,
+    class_targets,
+    fit_to_images,
+    warn_undefined,
+)
 from captum_gag.percentiles import row_percentiles
 
 
@@ -190,38 +196,3 @@ def thresholds(lower_bound: float, interval: float) -> list[float]:
             "and an interval > 0 that divides 100 - lower_bound, such as 50 and 10."
         )
     return [max(100 - k * interval, 0.0) for k in range(1, round(steps) + 1)]
-
-
-def fit_to_images(maps: Tensor, images: Tensor) -> Tensor:
-    """Bring maps to the images' device and resolution (bilinear, with a warning).
-
-    Raises:
-        ValueError: If there is not one map for each image, or the images are not (N, C, H, W).
-    """
-    if images.ndim != 4 or maps.ndim not in (3, 4) or len(maps) != len(images) or maps.numel() == 0:
-        raise ValueError(
-            f"inputs have shape {tuple(images.shape)} and maps {tuple(maps.shape)}, expected images (N, C, H, W) with "
-            "N >= 1 and one map (H, W) or (C, H, W) for each."
-        )
-    maps = maps.to(images.device)
-    if maps.shape[-2:] == images.shape[-2:]:
-        return maps
-    warnings.warn(
-        f"The maps are {tuple(maps.shape[-2:])} for images of {tuple(images.shape[-2:])}; they are interpolated.",
-        stacklevel=4,
-    )
-    channels = maps if maps.ndim == 4 else maps.unsqueeze(1)
-    return torch.nn.functional.interpolate(
-        channels, size=images.shape[-2:], mode="bilinear", align_corners=False
-    )
-
-
-def warn_undefined(metric: str, scores: list[float]) -> None:
-    """Name the images whose score is NaN, in one warning."""
-    undefined = [index for index, score in enumerate(scores) if score != score]
-    if undefined:
-        warnings.warn(
-            f"{metric} is NaN for image {', '.join(map(str, undefined))}: the map is constant or has a NaN or an "
-            "infinity in it, so its pixels have no ranking.",
-            stacklevel=3,
-        )

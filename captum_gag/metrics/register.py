@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import quantus
 
 from captum_gag.metrics.rcap import RCAP
@@ -12,4 +14,5 @@ METRICS = (RCAP,)
 def register_with_quantus() -> None:
     """List the metrics in ``quantus.AVAILABLE_METRICS``, each under its category and name; may be repeated."""
     for metric in METRICS:
-        quantus.AVAILABLE_METRICS[metric.evaluation_category.value][metric.name] = metric
+        catalogue: Any = quantus.AVAILABLE_METRICS
+        catalogue[metric.evaluation_category.value][metric.name] = metric

@@ -1,0 +1,197 @@
+"""RCAP and explain inside Quantus: its constructor, its call, its evaluate, its re-explaining metrics."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+import quantus
+import torch
+from quantus.helpers.enums import DataType, EvaluationCategory, ModelType, ScoreDirection
+from torch import nn
+
+from captum_gag import RCAP, GuidedAbsoluteGrad, explain, register_with_quantus
+from captum_gag.metrics import rcap
+
+N, CLASSES = 5, 4
+
+
+@pytest.fixture(scope="module")
+def model() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(4 * 49, CLASSES)
+    ).eval()
+
+
+@pytest.fixture(scope="module")
+def batch() -> dict[str, np.ndarray]:
+    generator = np.random.default_rng(0)
+    return {
+        "x_batch": generator.random((N, 3, 16, 16)).astype(np.float32),
+        "y_batch": generator.integers(0, CLASSES, N),
+        "a_batch": generator.normal(size=(N, 3, 16, 16)).astype(np.float32),
+    }
+
+
+def expected_scores(model: nn.Module, batch: dict[str, np.ndarray]) -> np.ndarray:
+    return rcap(
+        model,
+        torch.from_numpy(batch["x_batch"]),
+        torch.from_numpy(batch["a_batch"]),
+        torch.from_numpy(batch["y_batch"]),
+    ).numpy()
+
+
+def test_class_attributes() -> None:
+    assert RCAP.score_direction is ScoreDirection.HIGHER
+    assert RCAP.evaluation_category is EvaluationCategory.FAITHFULNESS
+    assert RCAP.data_applicability == {DataType.IMAGE}
+    assert RCAP.model_applicability == {ModelType.TORCH}
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 64])
+def test_scores_are_those_of_the_function(
+    model: nn.Module, batch: dict[str, np.ndarray], batch_size: int
+) -> None:
+    metric = RCAP()
+    scores = metric(model, **batch, batch_size=batch_size, device="cpu")
+    assert isinstance(scores, list)
+    assert all(isinstance(score, float) for score in scores)
+    np.testing.assert_allclose(scores, expected_scores(model, batch), rtol=1e-5)
+    assert metric.evaluation_scores == scores
+
+
+def test_details_hold_the_factors_of_the_last_call(model: nn.Module, batch: dict[str, np.ndarray]) -> None:
+    metric = RCAP(lower_bound=60, interval=20)
+    metric(model, **batch, batch_size=2)
+    scores = metric(model, **batch, batch_size=2)
+    assert len(metric.details) == N
+    for detail, score in zip(metric.details, scores, strict=True):
+        assert detail["visual_noise"].shape == detail["localization"].shape == (2,)
+        assert (detail["visual_noise"] * detail["localization"]).mean() == pytest.approx(score, rel=1e-6)
+
+
+@pytest.mark.parametrize("layout", ["(N, 1, H, W)", "(N, H, W)", "channel last"])
+def test_layouts(model: nn.Module, batch: dict[str, np.ndarray], layout: str) -> None:
+    reduced = np.abs(batch["a_batch"]).sum(1)
+    given = {**batch, "a_batch": reduced[:, None] if layout == "(N, 1, H, W)" else reduced}
+    if layout == "channel last":
+        given = {**batch, "x_batch": batch["x_batch"].transpose(0, 2, 3, 1), "channel_first": False}
+    np.testing.assert_allclose(RCAP()(model, **given), expected_scores(model, batch), rtol=1e-5)
+
+
+def test_softmax_is_appended_unless_the_model_ends_in_one(
+    model: nn.Module, batch: dict[str, np.ndarray]
+) -> None:
+    expected = expected_scores(model, batch)
+    np.testing.assert_allclose(
+        RCAP()(nn.Sequential(model, nn.Softmax(1)).eval(), **batch), expected, rtol=1e-5
+    )
+    assert not np.allclose(RCAP()(model, **batch, softmax=False), expected)
+
+
+def test_aggregate_abs_and_normalise(model: nn.Module, batch: dict[str, np.ndarray]) -> None:
+    expected = expected_scores(model, batch)
+    assert RCAP(return_aggregate=True)(model, **batch) == [pytest.approx(expected.mean(), rel=1e-5)]
+    np.testing.assert_allclose(RCAP(abs=True, normalise=True)(model, **batch), expected, rtol=1e-4)
+
+
+def test_double_precision_images_and_model(model: nn.Module, batch: dict[str, np.ndarray]) -> None:
+    given = {**batch, "x_batch": batch["x_batch"].astype(np.float64)}
+    np.testing.assert_allclose(RCAP()(model, **given), expected_scores(model, batch), rtol=1e-5)
+
+
+@pytest.mark.parametrize("disabled", [False, True])
+def test_undefined_scores_are_named_once_over_all_batches(
+    model: nn.Module, batch: dict[str, np.ndarray], disabled: bool
+) -> None:
+    maps = batch["a_batch"].copy()
+    maps[1], maps[4] = 0.0, np.nan
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        scores = RCAP(disable_warnings=disabled)(model, **{**batch, "a_batch": maps}, batch_size=2)
+    assert np.isnan(scores).tolist() == [False, True, False, False, True]
+    messages = [str(each.message) for each in caught if "RCAP" in str(each.message)]
+    assert len(messages) == (0 if disabled else 1)
+    assert disabled or "image 1, 4" in messages[0]
+
+
+def test_explains_by_itself_when_given_a_function(model: nn.Module, batch: dict[str, np.ndarray]) -> None:
+    arguments = {"nt_samples": 3, "seed": 0}
+    scores = RCAP()(
+        model,
+        batch["x_batch"],
+        batch["y_batch"],
+        explain_func=explain,
+        explain_func_kwargs=dict(arguments),  # Quantus adds the device to it
+        device="cpu",
+    )
+    maps = GuidedAbsoluteGrad(model).attribute(
+        torch.from_numpy(batch["x_batch"]), target=torch.from_numpy(batch["y_batch"]), **arguments
+    )
+    assert maps.shape == batch["x_batch"].shape
+    np.testing.assert_allclose(scores, expected_scores(model, {**batch, "a_batch": maps.numpy()}), rtol=1e-5)
+
+
+def test_evaluate_with_arrays_dicts_and_callables_beside_quantus_own_metrics(
+    model: nn.Module, batch: dict[str, np.ndarray]
+) -> None:
+    results = quantus.evaluate(
+        metrics={
+            "RCAP": RCAP(),
+            "Sparseness": quantus.Sparseness(abs=True, normalise=False, disable_warnings=True),
+        },
+        xai_methods={
+            "GAG": explain,
+            "array": batch["a_batch"],
+            "Saliency": {"method": "Saliency", "xai_lib": "captum"},
+        },
+        model=model,
+        x_batch=batch["x_batch"],
+        y_batch=batch["y_batch"],
+        explain_func_kwargs={"nt_samples": 3, "seed": 0},
+        call_kwargs={"first": {"softmax": True}},
+    )
+    for method in ("GAG", "array", "Saliency"):
+        assert len(results[method]["RCAP"]) == N
+        assert len(results[method]["Sparseness"]) == N
+    np.testing.assert_allclose(results["array"]["RCAP"], expected_scores(model, batch), rtol=1e-5)
+
+
+def test_registering_lists_the_metric_and_may_be_repeated() -> None:
+    register_with_quantus()
+    register_with_quantus()
+    assert quantus.AVAILABLE_METRICS["Faithfulness"]["ReCover And Predict"] is RCAP
+    assert "ReCover And Predict" in quantus.available_metrics()["Faithfulness"]
+
+
+def test_metrics_that_re_explain_run_with_explain(model: nn.Module, batch: dict[str, np.ndarray]) -> None:
+    arguments = {
+        "x_batch": batch["x_batch"][:2],
+        "y_batch": batch["y_batch"][:2],
+        "explain_func": explain,
+        "explain_func_kwargs": {"nt_samples": 3, "seed": 0},
+    }
+    sensitivity = quantus.MaxSensitivity(nr_samples=2, disable_warnings=True)(model, **arguments)
+    assert len(sensitivity) == 2
+    # With a seed the noise is the same for both explanations: what is measured is the method, not its noise.
+    assert all(0 < score < 10 for score in sensitivity)
+    randomisation = quantus.MPRT(return_average_correlation=True, disable_warnings=True)(model, **arguments)
+    assert len(randomisation) == 2
+    efficient = quantus.EfficientMPRT(disable_warnings=True)(model, **arguments)
+    assert len(efficient) == 2
+    assert all(np.isfinite(score) for score in [*randomisation, *efficient])
+
+
+def test_unknown_argument_is_refused_by_name() -> None:
+    with pytest.raises(ValueError, match="lower_bond"):
+        RCAP(lower_bond=40)
+
+
+def test_parameters_are_checked_when_the_metric_is_made() -> None:
+    with pytest.raises(ValueError, match="divides 100 - lower_bound"):
+        RCAP(interval=7)
+    with pytest.raises(ValueError, match="perturb_baseline is 'blakc'"):
+        RCAP(perturb_baseline="blakc")

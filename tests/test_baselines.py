@@ -1,0 +1,97 @@
+"""Baselines: their colours in pixel space, their reproducibility, their errors."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import gaussian_filter
+
+from captum_gag import baselines
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+@pytest.fixture
+def pixels() -> torch.Tensor:
+    return torch.rand(2, 3, 20, 16, generator=torch.Generator().manual_seed(0))
+
+
+def normalised(pixels: torch.Tensor) -> torch.Tensor:
+    return (pixels - torch.tensor(MEAN).reshape(3, 1, 1)) / torch.tensor(STD).reshape(3, 1, 1)
+
+
+@pytest.mark.parametrize("name", sorted(baselines.BASELINES))
+def test_a_normalised_input_gets_the_normalised_baseline(pixels: torch.Tensor, name: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        in_pixels = baselines.resolve(name)(pixels)
+        in_model_space = baselines.resolve(name, (MEAN, STD))(normalised(pixels))
+    assert in_pixels.shape == pixels.shape
+    torch.testing.assert_close(in_model_space, normalised(in_pixels), rtol=1e-4, atol=1e-5)
+
+
+def test_colours(pixels: torch.Tensor) -> None:
+    assert bool((baselines.black()(pixels) == 0).all())
+    assert baselines.constant((0.1, 0.2, 0.3))(pixels)[1, :, 4, 4].tolist() == pytest.approx([0.1, 0.2, 0.3])
+    np.testing.assert_allclose(
+        baselines.mean()(pixels)[:, :, 3, 3].numpy(), pixels.numpy().mean((2, 3)), rtol=1e-5
+    )
+
+
+def test_uniform_rgb_is_uniform_and_the_same_for_every_image(pixels: torch.Tensor) -> None:
+    drawn = baselines.uniform_rgb(seed=1)(torch.zeros(2, 3, 200, 200))
+    assert torch.equal(drawn[0], drawn[1])
+    assert drawn.mean().item() == pytest.approx(0.5, abs=0.005)
+    assert drawn.var().item() == pytest.approx(1 / 12, abs=0.002)
+    assert not torch.equal(baselines.uniform_rgb(seed=1)(pixels), baselines.uniform_rgb(seed=2)(pixels))
+    free = baselines.uniform_rgb(seed=None)(pixels)
+    assert not torch.equal(free[0], free[1])
+
+
+def test_blur_is_scipys_gaussian(pixels: torch.Tensor) -> None:
+    blurred = baselines.blur(sigma=1.0)(pixels)
+    expected = gaussian_filter(pixels[0, 0].numpy(), 1.0, mode="mirror", truncate=5.0)
+    np.testing.assert_allclose(blurred[0, 0].numpy(), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 7), (3, 2)])
+def test_blur_of_images_smaller_than_the_kernel(size: tuple[int, int]) -> None:
+    images = torch.rand(1, 3, *size)
+    blurred = baselines.blur()(images)
+    assert blurred.shape == images.shape
+    assert (
+        float(images.min()) - 1e-6
+        <= float(blurred.min())
+        <= float(blurred.max())
+        <= float(images.max()) + 1e-6
+    )
+
+
+def test_numbers_tensors_and_callables_are_in_model_space(pixels: torch.Tensor) -> None:
+    images = normalised(pixels)
+    assert bool((baselines.resolve(-1.5, (MEAN, STD))(images) == -1.5).all())
+    colour = torch.tensor([1.0, 2.0, 3.0]).reshape(3, 1, 1)
+    assert baselines.resolve(colour)(images)[0, :, 0, 0].tolist() == [1, 2, 3]
+    assert torch.equal(baselines.resolve(lambda x: x.flip(3))(images), images.flip(3))
+
+
+def test_black_on_a_normalised_input_warns(pixels: torch.Tensor) -> None:
+    with pytest.warns(UserWarning, match=r"probably not black; pass normalization=\(mean, std\)"):
+        baselines.black()(normalised(pixels))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [("blck", "perturb_baseline is 'blck', expected one of"), (torch.zeros(5), r"shape \(5,\)")],
+)
+def test_errors(pixels: torch.Tensor, given: object, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        baselines.resolve(given)(pixels)
+
+
+def test_normalization_of_another_number_of_channels(pixels: torch.Tensor) -> None:
+    with pytest.raises(ValueError, match="2 means and 2 standard deviations, expected one for each of the 3"):
+        baselines.black(((0, 0), (1, 1)))(pixels)
