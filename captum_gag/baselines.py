@@ -128,8 +128,7 @@ def from_pixels(pixels: Tensor, images: Tensor, normalization: Normalization | N
             )
         return pixels
     shift, scale = (
-        torch.as_tensor(each, dtype=images.dtype, device=images.device).reshape(-1, 1, 1)
-        for each in normalization
+        torch.as_tensor(each, dtype=images.dtype, device=images.device).reshape(-1, 1, 1) for each in normalization
     )
     if not {len(shift), len(scale)} <= {1, images.shape[1]}:
         raise ValueError(

@@ -36,9 +36,7 @@ def test_a_normalised_input_gets_the_normalised_baseline(pixels: torch.Tensor, n
 def test_colours(pixels: torch.Tensor) -> None:
     assert bool((baselines.black()(pixels) == 0).all())
     assert baselines.constant((0.1, 0.2, 0.3))(pixels)[1, :, 4, 4].tolist() == pytest.approx([0.1, 0.2, 0.3])
-    np.testing.assert_allclose(
-        baselines.mean()(pixels)[:, :, 3, 3].numpy(), pixels.numpy().mean((2, 3)), rtol=1e-5
-    )
+    np.testing.assert_allclose(baselines.mean()(pixels)[:, :, 3, 3].numpy(), pixels.numpy().mean((2, 3)), rtol=1e-5)
 
 
 def test_uniform_rgb_is_uniform_and_the_same_for_every_image(pixels: torch.Tensor) -> None:
@@ -62,12 +60,7 @@ def test_blur_of_images_smaller_than_the_kernel(size: tuple[int, int]) -> None:
     images = torch.rand(1, 3, *size)
     blurred = baselines.blur()(images)
     assert blurred.shape == images.shape
-    assert (
-        float(images.min()) - 1e-6
-        <= float(blurred.min())
-        <= float(blurred.max())
-        <= float(images.max()) + 1e-6
-    )
+    assert float(images.min()) - 1e-6 <= float(blurred.min()) <= float(blurred.max()) <= float(images.max()) + 1e-6
 
 
 def test_numbers_tensors_and_callables_are_in_model_space(pixels: torch.Tensor) -> None:

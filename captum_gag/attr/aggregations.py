@@ -42,9 +42,7 @@ class RunningMoments:
     def variance(self) -> Tensor:
         """Unbiased variance (equation 3): the sum of squared deviations over count - 1."""
         if self.count < 2:
-            raise ValueError(
-                f"A variance needs at least 2 samples, got {self.count}; raise the number of samples."
-            )
+            raise ValueError(f"A variance needs at least 2 samples, got {self.count}; raise the number of samples.")
         return self._squares / (self.count - 1)
 
 

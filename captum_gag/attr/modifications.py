@@ -78,9 +78,7 @@ class GaussianNoise:
         """Yield noisy versions of the inputs; see ``Modification.samples``."""
         stdevs = self._stdevs(inputs)
         generators = {
-            tensor.device: None
-            if self.seed is None
-            else torch.Generator(tensor.device).manual_seed(self.seed)
+            tensor.device: None if self.seed is None else torch.Generator(tensor.device).manual_seed(self.seed)
             for tensor in inputs
         }
 

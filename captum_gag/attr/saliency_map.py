@@ -20,9 +20,7 @@ def saliency_map(attributions: Tensor) -> Tensor:
         ValueError: If the shape is another one.
     """
     if attributions.ndim not in (3, 4):
-        raise ValueError(
-            f"attributions have shape {tuple(attributions.shape)}, expected (N, C, H, W) or (N, H, W)."
-        )
+        raise ValueError(f"attributions have shape {tuple(attributions.shape)}, expected (N, C, H, W) or (N, H, W).")
     magnitudes = attributions.detach().to(torch.promote_types(attributions.dtype, torch.float32)).abs()
     maps = magnitudes.sum(1) if attributions.ndim == 4 else magnitudes
     lowest = maps.amin((1, 2), keepdim=True)
@@ -31,9 +29,7 @@ def saliency_map(attributions: Tensor) -> Tensor:
     return torch.where(spread.isfinite(), normalised, torch.full_like(maps, torch.nan))
 
 
-def reverse_saliency(
-    maps: Tensor, retain: float = 0.05, swap: float = 0.10, seed: int | None = None
-) -> Tensor:
+def reverse_saliency(maps: Tensor, retain: float = 0.05, swap: float = 0.10, seed: int | None = None) -> Tensor:
     """Misplace saliency as Proposition 1 does: swap the least salient pixels with the next most salient ones.
 
     The ``retain`` share of most salient pixels stays. The values of the ``swap`` share that follows are exchanged,

@@ -15,11 +15,9 @@ from captum_gag.attr.aggregations import Aggregation, GradientMoments, Mean
 from captum_gag.attr.interpretations import Interpretation, signed
 from captum_gag.attr.modifications import Modification, Samples, at_least_single
 
-# Examples per forward pass when the caller does not say. Measured on CPU (benchmarks/attribution.py): larger
-# batches fall out of the cache and cost more memory, smaller ones leave cores idle. The accelerator value is an
-# assumption that only a GPU can check.
-EXAMPLES_PER_PASS = {"cpu": 8}
-EXAMPLES_PER_PASS_ACCELERATOR = 32
+# Examples per pass when the caller does not say: 4 per CPU thread was best for EfficientNet-Lite0 and ResNet-18 on
+# 2 threads (benchmarks/attribution.py). The accelerator's value is an assumption that only a GPU can check.
+EXAMPLES_PER_CPU_THREAD, EXAMPLES_PER_ACCELERATOR = 4, 32
 
 
 class SampledGradients(GradientAttribution):
@@ -90,9 +88,7 @@ class SampledGradients(GradientAttribution):
         tensors = checked_inputs(inputs)
         chunk = nt_samples_batch_size or default_chunk(tensors[0])
         if chunk < 1:
-            raise ValueError(
-                f"nt_samples_batch_size is {chunk!r}, expected an integer of at least 1, or None."
-            )
+            raise ValueError(f"nt_samples_batch_size is {chunk!r}, expected an integer of at least 1, or None.")
         moments = [GradientMoments(self.interpretation) for _ in tensors]
         path = self.modification.samples(tensors, chunk)
         description = f"{description or self.get_name()} attribution"
@@ -119,9 +115,7 @@ class SampledGradients(GradientAttribution):
             repeat_target(target, k, n),
             repeat_arguments(additional_forward_args, k, n),
         )
-        stacked = [
-            gradient.to(at_least_single(gradient.dtype)).unflatten(0, (k, n)) for gradient in gradients
-        ]
+        stacked = [gradient.to(at_least_single(gradient.dtype)).unflatten(0, (k, n)) for gradient in gradients]
         if samples.weights is None:
             return tuple(stacked)
         return tuple(gradient * weight for gradient, weight in zip(stacked, samples.weights, strict=True))
@@ -132,9 +126,7 @@ def checked_inputs(inputs: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     tensors = inputs if isinstance(inputs, tuple) else (inputs,)
     for tensor in tensors:
         if not isinstance(tensor, Tensor):
-            raise TypeError(
-                f"inputs contain a {type(tensor).__name__}, expected torch tensors; convert it first."
-            )
+            raise TypeError(f"inputs contain a {type(tensor).__name__}, expected torch tensors; convert it first.")
         if not tensor.is_floating_point():
             raise TypeError(
                 f"inputs have dtype {tensor.dtype}, expected floating point: integers have no gradient. "
@@ -150,7 +142,9 @@ def checked_inputs(inputs: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
 
 def default_chunk(inputs: Tensor) -> int:
     """Pick how many samples per example go through the model at once."""
-    return max(1, EXAMPLES_PER_PASS.get(inputs.device.type, EXAMPLES_PER_PASS_ACCELERATOR) // len(inputs))
+    cpu = inputs.device.type == "cpu"
+    examples = EXAMPLES_PER_CPU_THREAD * torch.get_num_threads() if cpu else EXAMPLES_PER_ACCELERATOR
+    return max(1, examples // len(inputs))
 
 
 def repeat_target(target: Any, k: int, n: int) -> Any:
@@ -166,9 +160,7 @@ def repeat_arguments(arguments: Any, k: int, n: int) -> Any:
         return None
     as_tuple = arguments if isinstance(arguments, tuple) else (arguments,)
     return tuple(
-        each.repeat(k, *[1] * (each.ndim - 1))
-        if isinstance(each, Tensor) and each.ndim and len(each) == n
-        else each
+        each.repeat(k, *[1] * (each.ndim - 1)) if isinstance(each, Tensor) and each.ndim and len(each) == n else each
         for each in as_tuple
     )
 

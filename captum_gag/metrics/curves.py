@@ -11,10 +11,9 @@ from torch import Tensor, nn
 
 Model = Callable[[Tensor], Tensor]
 
-# Images per forward pass when the caller does not say. Measured on CPU (benchmarks/metrics.py); the accelerator
-# value is an assumption that only a GPU can check.
-IMAGES_PER_PASS = {"cpu": 8}
-IMAGES_PER_PASS_ACCELERATOR = 64
+# Images per forward pass when the caller does not say: 2 per CPU thread was best for EfficientNet-Lite0 on 2 threads
+# (benchmarks/metrics.py). The accelerator's value is an assumption that only a GPU can check.
+IMAGES_PER_CPU_THREAD, IMAGES_PER_ACCELERATOR = 2, 64
 
 
 class Reveal(NamedTuple):
@@ -61,11 +60,11 @@ def class_probabilities(
         ValueError: If the model is in training mode or its output does not fit the targets.
     """
     if isinstance(model, nn.Module) and model.training:
-        raise ValueError(
-            "The model is in training mode, so its probabilities are random; call model.eval() first."
-        )
+        raise ValueError("The model is in training mode, so its probabilities are random; call model.eval() first.")
     device = reveal.shown.device
-    size = internal_batch_size or IMAGES_PER_PASS.get(device.type, IMAGES_PER_PASS_ACCELERATOR)
+    size = internal_batch_size or (
+        IMAGES_PER_CPU_THREAD * torch.get_num_threads() if device.type == "cpu" else IMAGES_PER_ACCELERATOR
+    )
     n, steps = reveal.levels.shape
     image_of, step_of = torch.meshgrid(torch.arange(n), torch.arange(steps), indexing="ij")
     batches = zip(image_of.flatten().split(size), step_of.flatten().split(size), strict=True)
@@ -142,9 +141,7 @@ def fit_to_images(maps: Tensor, images: Tensor) -> Tensor:
         stacklevel=4,
     )
     channels = maps if maps.ndim == 4 else maps.unsqueeze(1)
-    return torch.nn.functional.interpolate(
-        channels, size=images.shape[-2:], mode="bilinear", align_corners=False
-    )
+    return torch.nn.functional.interpolate(channels, size=images.shape[-2:], mode="bilinear", align_corners=False)
 
 
 def warn_undefined(metric: str, scores: list[float]) -> None:

@@ -61,13 +61,9 @@ def rcap_factors(
     levels = row_percentiles(pixels, percentiles)
     # Recovered means >= p_k and > 0: pixels without saliency are put below every threshold.
     order = torch.where(order > 0, order, -1.0)
-    recovered = torch.stack(
-        [(pixels * (pixels >= level.unsqueeze(1))).sum(1) for level in levels.unbind(1)], 1
-    )
+    recovered = torch.stack([(pixels * (pixels >= level.unsqueeze(1))).sum(1) for level in levels.unbind(1)], 1)
     reveal = Reveal(inputs, resolve(perturb_baseline, normalization)(inputs), order, levels)
-    localization = class_probabilities(
-        model, reveal, class_targets(target, inputs), softmax, internal_batch_size
-    )
+    localization = class_probabilities(model, reveal, class_targets(target, inputs), softmax, internal_batch_size)
     return RCAPFactors(recovered / pixels.sum(1, keepdim=True), localization)
 
 
@@ -192,7 +188,7 @@ def thresholds(lower_bound: float, interval: float) -> list[float]:
     steps = (100 - lower_bound) / interval if interval > 0 else 0.0
     if not 0 <= lower_bound < 100 or steps < 1 or abs(steps - round(steps)) > 1e-6:
         raise ValueError(
-            f"lower_bound is {lower_bound!r} and interval {interval!r}, expected percentages with 0 <= lower_bound < 100 "
+            f"lower_bound is {lower_bound!r} and interval {interval!r}, expected percentages, 0 <= lower_bound < 100 "
             "and an interval > 0 that divides 100 - lower_bound, such as 50 and 10."
         )
     return [max(100 - k * interval, 0.0) for k in range(1, round(steps) + 1)]

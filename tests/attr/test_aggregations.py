@@ -21,34 +21,24 @@ def moments_of(gradients: torch.Tensor, interpretation=signed) -> GradientMoment
 
 
 @settings(max_examples=50, deadline=None)
-@given(
-    seed=st.integers(0, 2**31), count=st.integers(2, 30), shift=st.floats(-100, 100), cuts=st.integers(1, 5)
-)
+@given(seed=st.integers(0, 2**31), count=st.integers(2, 30), shift=st.floats(-100, 100), cuts=st.integers(1, 5))
 def test_running_moments_are_numpys_for_any_chunks(seed: int, count: int, shift: float, cuts: int) -> None:
-    samples = (
-        torch.randn(count, 4, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) + shift
-    )
+    samples = torch.randn(count, 4, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) + shift
     moments = RunningMoments()
     for chunk in samples.chunk(cuts):
         moments.update(chunk)
     np.testing.assert_allclose(moments.mean.numpy(), samples.numpy().mean(0), rtol=1e-9, atol=1e-12)
-    np.testing.assert_allclose(
-        moments.variance.numpy(), samples.numpy().var(0, ddof=1), rtol=1e-9, atol=1e-12
-    )
+    np.testing.assert_allclose(moments.variance.numpy(), samples.numpy().var(0, ddof=1), rtol=1e-9, atol=1e-12)
 
 
 def test_variance_stays_right_where_mean_squares_cancel() -> None:
-    samples = 1e3 + 1e-1 * torch.randn(
-        50, 200, generator=torch.Generator().manual_seed(0), dtype=torch.float64
-    )
+    samples = 1e3 + 1e-1 * torch.randn(50, 200, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     single = samples.float()
     naive = (single**2).mean(0) - single.mean(0) ** 2
     assert bool((naive < 0).any())
     moments = RunningMoments()
     moments.update(single)
-    np.testing.assert_allclose(
-        moments.variance.numpy(), single.numpy().astype(np.float64).var(0, ddof=1), rtol=1e-3
-    )
+    np.testing.assert_allclose(moments.variance.numpy(), single.numpy().astype(np.float64).var(0, ddof=1), rtol=1e-3)
 
 
 def test_variance_of_one_sample_is_refused() -> None:
@@ -68,9 +58,7 @@ def test_variance_of_one_sample_is_refused() -> None:
     ids=["signed", "positive", "negative", "absolute", "squared"],
 )
 @pytest.mark.parametrize("percentile", [0, 85])
-def test_every_interpretation_with_every_aggregation(
-    interpretation, numpy_version, percentile: float
-) -> None:
+def test_every_interpretation_with_every_aggregation(interpretation, numpy_version, percentile: float) -> None:
     gradients = torch.randn(6, 2, 3, 9, 8, generator=torch.Generator().manual_seed(0))
     moments = moments_of(gradients, interpretation)
     raw = gradients.double().numpy()

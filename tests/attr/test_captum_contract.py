@@ -20,9 +20,7 @@ CASES = [case for case in test_config.config if Saliency in case["algorithms"] a
 BY_NAME = pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
 
 
-def attribute(
-    case: dict[str, Any], model: nn.Module | None = None, **changes: Any
-) -> Tensor | tuple[Tensor, ...]:
+def attribute(case: dict[str, Any], model: nn.Module | None = None, **changes: Any) -> Tensor | tuple[Tensor, ...]:
     """Run one of Captum's configurations, with a seed, on its model or on a wrapped one."""
     method: Any = GuidedAbsoluteGrad(model or case["model"])
     if case.get("noise_tunnel"):
@@ -33,9 +31,7 @@ def attribute(
     return method.attribute(**arguments)
 
 
-def assert_same(
-    actual: Tensor | tuple[Tensor, ...], expected: Tensor | tuple[Tensor, ...], rtol: float = 1e-4
-) -> None:
+def assert_same(actual: Tensor | tuple[Tensor, ...], expected: Tensor | tuple[Tensor, ...], rtol: float = 1e-4) -> None:
     assert isinstance(actual, tuple) == isinstance(expected, tuple)
     torch.testing.assert_close(actual, expected, rtol=rtol, atol=1e-5)
 
@@ -90,9 +86,7 @@ def test_targets_of_a_batch_are_those_of_its_examples(case: dict[str, Any]) -> N
         }
         if "additional_forward_args" in arguments:
             extra = arguments["additional_forward_args"]
-            changes["additional_forward_args"] = (
-                tuple(map(one, extra)) if isinstance(extra, tuple) else one(extra)
-            )
+            changes["additional_forward_args"] = tuple(map(one, extra)) if isinstance(extra, tuple) else one(extra)
         expected = tuple(map(one, together)) if isinstance(together, tuple) else one(together)
         assert_same(attribute(case, **changes), expected, rtol=1e-3)
 

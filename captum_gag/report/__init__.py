@@ -1,0 +1,1 @@
+"""Show results: figures and tables."""
