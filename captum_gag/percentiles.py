@@ -23,3 +23,20 @@ def row_percentiles(rows: Tensor, percentiles: Sequence[float]) -> Tensor:
     """
     found = np.percentile(rows.detach().cpu().numpy(), percentiles, axis=1)
     return torch.as_tensor(found.T, dtype=rows.dtype, device=rows.device)
+
+
+def row_order_statistics(rows: Tensor, ranks: Sequence[int]) -> Tensor:
+    """Give the values of certain ranks in every row.
+
+    Args:
+        rows: Tensor of shape (R, F), in single or double precision.
+        ranks: In [0, F); 0 is the smallest value.
+
+    Returns:
+        Tensor of shape (R, len(ranks)), dtype and device of ``rows``, as ``rows.sort(1).values[:, ranks]``.
+    """
+    wanted = list(ranks)
+    if rows.device.type != "cpu" or not wanted:
+        return rows.sort(1).values[:, wanted]
+    # Selecting is several times faster than sorting, and only NumPy does it for many ranks at once.
+    return torch.from_numpy(np.partition(rows.numpy(), wanted, axis=1)[:, wanted])

@@ -2,21 +2,31 @@
 
 from captum_gag.attr.aggregations import GuidedMean, Mean, Variance
 from captum_gag.attr.explain import explain
+from captum_gag.attr.gradient_sources import guided_backpropagation
 from captum_gag.attr.guided_absolute_grad import GuidedAbsoluteGrad
 from captum_gag.attr.interpretations import absolute, negative, positive, signed, squared
-from captum_gag.attr.modifications import GaussianNoise
+from captum_gag.attr.modifications import GaussianNoise, Samples
+from captum_gag.attr.path_methods import BlurIG, GuidedIG
+from captum_gag.attr.paths import BlurPath, GuidedPath, StraightPath
 from captum_gag.attr.saliency_map import reverse_saliency, saliency_map
 from captum_gag.attr.sampled_gradients import SampledGradients
 
 __all__ = [
+    "BlurIG",
+    "BlurPath",
     "GaussianNoise",
     "GuidedAbsoluteGrad",
+    "GuidedIG",
     "GuidedMean",
+    "GuidedPath",
     "Mean",
     "SampledGradients",
+    "Samples",
+    "StraightPath",
     "Variance",
     "absolute",
     "explain",
+    "guided_backpropagation",
     "negative",
     "positive",
     "reverse_saliency",

@@ -11,7 +11,7 @@ from torch import Tensor
 from captum_gag.attr.aggregations import GuidedMean
 from captum_gag.attr.interpretations import absolute
 from captum_gag.attr.modifications import GaussianNoise
-from captum_gag.attr.sampled_gradients import SampledGradients, like_inputs
+from captum_gag.attr.sampled_gradients import SampledGradients, checked_inputs, like_inputs
 
 
 class GuidedAbsoluteGrad(GradientAttribution):
@@ -82,13 +82,16 @@ class GuidedAbsoluteGrad(GradientAttribution):
             TypeError: If an input is not a floating-point tensor.
             ValueError: If shapes, numbers of samples, ``stdevs``, ``percentile`` or ``guide`` have no meaning.
         """
+        if nt_samples_batch_size is not None and nt_samples_batch_size < 1:
+            raise ValueError(f"nt_samples_batch_size is {nt_samples_batch_size!r}, expected an integer >= 1, or None.")
         aggregation = GuidedMean(percentile, guide)
+        limit = nt_samples_batch_size and nt_samples_batch_size * len(checked_inputs(inputs)[0])
         noise = GaussianNoise(nt_samples, stdevs, noise_level, seed)
         moments = SampledGradients(self.forward_func, noise, absolute).moments(
             inputs,
             target,
             additional_forward_args,
-            nt_samples_batch_size,
+            limit,
             show_progress,
             description=self.get_name(),
         )

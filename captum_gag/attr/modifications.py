@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -10,16 +10,20 @@ import torch
 from torch import Tensor
 
 
+Gradients = tuple[Tensor, ...]
+
+
 class Samples(NamedTuple):
     """Points at which gradients are wanted.
 
     Attributes:
         points: One tensor of shape (k, N, ...) per input: k modified versions of each example.
-        weights: What the gradients at the points are multiplied by, broadcastable to the points; None for 1.
+        weigh: Turns the gradients at the points, shaped like these, into what each contributes: for a path, the
+            gradient times the way that is left there. None takes the gradients as they are.
     """
 
     points: tuple[Tensor, ...]
-    weights: tuple[Tensor, ...] | None = None
+    weigh: Callable[[Gradients], Gradients] | None = None
 
 
 class Modification(Protocol):
@@ -30,11 +34,11 @@ class Modification(Protocol):
         """Number of sample points of each example."""
         ...
 
-    def samples(self, inputs: tuple[Tensor, ...], chunk: int) -> Generator[Samples, tuple[Tensor, ...], None]:
-        """Yield all sample points, at most ``chunk`` per example at a time.
+    def samples(self, inputs: tuple[Tensor, ...], chunk: int) -> Iterator[Samples]:
+        """Give all sample points, at most ``chunk`` per example at a time.
 
-        Each ``yield`` is answered with the gradients at the points just given, shaped like them: a path that
-        depends on the gradients met so far can use them, others ignore them.
+        The gradients at the points given are weighed before the next points are asked for, so that a path may
+        depend on the gradients that it met.
 
         Args:
             inputs: Tensors of shape (N, ...), floating point, without gradient history.
@@ -74,7 +78,7 @@ class GaussianNoise:
                 "they are standard deviations."
             )
 
-    def samples(self, inputs: tuple[Tensor, ...], chunk: int) -> Generator[Samples, tuple[Tensor, ...], None]:
+    def samples(self, inputs: tuple[Tensor, ...], chunk: int) -> Iterator[Samples]:
         """Yield noisy versions of the inputs; see ``Modification.samples``."""
         stdevs = self._stdevs(inputs)
         generators = {

@@ -13,15 +13,19 @@ from tqdm.auto import tqdm
 
 from captum_gag.attr.aggregations import Aggregation, GradientMoments, Mean
 from captum_gag.attr.interpretations import Interpretation, signed
-from captum_gag.attr.modifications import Modification, Samples, at_least_single
+from captum_gag.attr.modifications import Modification, at_least_single
 
 # Examples per pass when the caller does not say: 4 per CPU thread was best for EfficientNet-Lite0 and ResNet-18 on
 # 2 threads (benchmarks/attribution.py). The accelerator's value is an assumption that only a GPU can check.
 EXAMPLES_PER_CPU_THREAD, EXAMPLES_PER_ACCELERATOR = 4, 32
 
 
+GradientSource = Callable[..., tuple[Tensor, ...]]
+"""(forward_func, inputs, target, additional_forward_args) -> gradients; None is Captum's plain gradient."""
+
+
 class SampledGradients(GradientAttribution):
-    """A gradient method put together from three parts: modification, interpretation, aggregation.
+    """A gradient method put together from parts: modification, interpretation, aggregation; and a gradient source.
 
     Section 3.1 of Huang & Liu (2024) splits every gradient method this way. SmoothGrad, for example, is
     ``SampledGradients(model, GaussianNoise(20), signed, Mean())``.
@@ -33,19 +37,23 @@ class SampledGradients(GradientAttribution):
         modification: Modification,
         interpretation: Interpretation = signed,
         aggregation: Aggregation | None = None,
+        gradient_source: GradientSource | None = None,
     ) -> None:
         """Put a method together.
 
         Args:
             forward_func: The model, or any callable that maps inputs to scores of shape (N,) or (N, classes, ...).
             modification: Where gradients are sampled, e.g. ``GaussianNoise()``.
-            interpretation: How each gradient is read, e.g. ``signed`` (default) or ``absolute``.
+            interpretation: How each gradient (for paths: each contribution) is read, e.g. ``signed`` (default) or
+                ``absolute``.
             aggregation: How gradients become one attribution, e.g. ``Mean()`` (default) or ``GuidedMean(85)``.
+            gradient_source: What gives gradients: None for the plain one, or ``guided_backpropagation``.
         """
         super().__init__(forward_func)
         self.modification = modification
         self.interpretation = interpretation
         self.aggregation = aggregation or Mean()
+        self.gradient_source: GradientSource = gradient_source or self.gradient_func
 
     @log_usage()
     def attribute(
@@ -54,7 +62,7 @@ class SampledGradients(GradientAttribution):
         target: Any = None,
         additional_forward_args: Any = None,
         *,
-        nt_samples_batch_size: int | None = None,
+        internal_batch_size: int | None = None,
         show_progress: bool = False,
     ) -> Tensor | tuple[Tensor, ...]:
         """Explain ``inputs``.
@@ -65,13 +73,13 @@ class SampledGradients(GradientAttribution):
                 tensor or list with one entry per example. None for outputs of shape (N,).
             additional_forward_args: Further arguments of ``forward_func``. A tensor whose first dimension is N
                 goes with the examples; everything else is passed as it is.
-            nt_samples_batch_size: Samples per example in one forward pass. None picks one.
+            internal_batch_size: Modified examples in one forward pass at most. None picks a number.
             show_progress: Show a progress bar over the samples.
 
         Returns:
             Attributions: shapes, dtype and device of ``inputs``; a tuple if and only if a tuple came in.
         """
-        moments = self.moments(inputs, target, additional_forward_args, nt_samples_batch_size, show_progress)
+        moments = self.moments(inputs, target, additional_forward_args, internal_batch_size, show_progress)
         return like_inputs(inputs, [self.aggregation(each) for each in moments])
 
     @torch.no_grad()
@@ -80,45 +88,52 @@ class SampledGradients(GradientAttribution):
         inputs: Tensor | tuple[Tensor, ...],
         target: Any = None,
         additional_forward_args: Any = None,
-        nt_samples_batch_size: int | None = None,
+        internal_batch_size: int | None = None,
         show_progress: bool = False,
         description: str | None = None,
     ) -> list[GradientMoments]:
-        """Sample all gradients and give their moments, one for each input; arguments as in ``attribute``."""
+        """Sample all gradients and give their moments, one for each input; arguments as in ``attribute``.
+
+        Several aggregations can be read off the same moments: GAG-0 and GAG-85, say, of the same noise.
+        """
         tensors = checked_inputs(inputs)
-        chunk = nt_samples_batch_size or default_chunk(tensors[0])
-        if chunk < 1:
-            raise ValueError(f"nt_samples_batch_size is {chunk!r}, expected an integer of at least 1, or None.")
+        n = len(tensors[0])
+        limit = max(n, examples_per_pass(tensors[0].device)) if internal_batch_size is None else internal_batch_size
+        if limit < 1:
+            raise ValueError(f"internal_batch_size is {limit!r}, expected an integer of at least 1, or None.")
         moments = [GradientMoments(self.interpretation) for _ in tensors]
-        path = self.modification.samples(tensors, chunk)
         description = f"{description or self.get_name()} attribution"
         with tqdm(total=self.modification.n_samples, desc=description, disable=not show_progress) as progress:
-            samples = next(path, None)
-            while samples is not None:
-                gradients = self._gradients(samples, target, additional_forward_args)
-                for each, gradient in zip(moments, gradients, strict=True):
-                    each.update(gradient)
+            for samples in self.modification.samples(tensors, max(1, limit // n)):
+                gradients = self._gradients(samples.points, target, additional_forward_args, limit)
+                contributions = samples.weigh(gradients) if samples.weigh else gradients
+                for each, contribution in zip(moments, contributions, strict=True):
+                    each.update(contribution)
                 progress.update(len(gradients[0]))
-                try:
-                    samples = path.send(gradients)
-                except StopIteration:
-                    samples = None
         return moments
 
-    def _gradients(self, samples: Samples, target: Any, additional_forward_args: Any) -> tuple[Tensor, ...]:
-        """Give the weighted gradients at the points, each of shape (k, N, ...), in at least single precision."""
-        k, n = samples.points[0].shape[:2]
-        points = tuple(point.flatten(0, 1).requires_grad_() for point in samples.points)
-        gradients = self.gradient_func(
-            self.forward_func,
-            points,
-            repeat_target(target, k, n),
-            repeat_arguments(additional_forward_args, k, n),
+    def _gradients(
+        self, points: tuple[Tensor, ...], target: Any, additional_forward_args: Any, limit: int
+    ) -> tuple[Tensor, ...]:
+        """Give the gradients at the points, each of shape (k, N, ...), in at least single precision."""
+        k, n = points[0].shape[:2]
+        targets = repeat_target(target, k)
+        arguments = repeat_arguments(additional_forward_args, k, n)
+        passes = []
+        for first in range(0, k * n, limit):
+            rows = slice(first, first + limit)
+            passes.append(
+                self.gradient_source(
+                    self.forward_func,
+                    tuple(point.flatten(0, 1)[rows].requires_grad_() for point in points),
+                    rows_of(targets, rows, k * n),
+                    arguments and tuple(rows_of(each, rows, k * n) for each in arguments),
+                )
+            )
+        return tuple(
+            torch.cat(parts).to(at_least_single(parts[0].dtype)).unflatten(0, (k, n))
+            for parts in zip(*passes, strict=True)
         )
-        stacked = [gradient.to(at_least_single(gradient.dtype)).unflatten(0, (k, n)) for gradient in gradients]
-        if samples.weights is None:
-            return tuple(stacked)
-        return tuple(gradient * weight for gradient, weight in zip(stacked, samples.weights, strict=True))
 
 
 def checked_inputs(inputs: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -140,29 +155,34 @@ def checked_inputs(inputs: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     return tuple(tensor.detach() for tensor in tensors)
 
 
-def default_chunk(inputs: Tensor) -> int:
-    """Pick how many samples per example go through the model at once."""
-    cpu = inputs.device.type == "cpu"
-    examples = EXAMPLES_PER_CPU_THREAD * torch.get_num_threads() if cpu else EXAMPLES_PER_ACCELERATOR
-    return max(1, examples // len(inputs))
+def examples_per_pass(device: torch.device) -> int:
+    """Pick how many modified examples go through the model at once."""
+    return EXAMPLES_PER_CPU_THREAD * torch.get_num_threads() if device.type == "cpu" else EXAMPLES_PER_ACCELERATOR
 
 
-def repeat_target(target: Any, k: int, n: int) -> Any:
-    """Repeat a per-example target for k versions of n examples, version after version."""
-    if isinstance(target, Tensor) and target.numel() > 1:
-        return target.repeat(k, *[1] * (target.ndim - 1))
-    return target * k if isinstance(target, list) else target
+def repeat_rows(value: Any, k: int) -> Any:
+    """Repeat what has one entry per example for k versions of the examples, version after version."""
+    return value * k if isinstance(value, list) else value.repeat(k, *[1] * (value.ndim - 1))
 
 
-def repeat_arguments(arguments: Any, k: int, n: int) -> Any:
-    """Repeat those additional arguments that go with the examples."""
+def repeat_target(target: Any, k: int) -> Any:
+    """Repeat a target for k versions of the examples if it has one entry for each."""
+    each = isinstance(target, list) or (isinstance(target, Tensor) and target.numel() > 1)
+    return repeat_rows(target, k) if each else target
+
+
+def repeat_arguments(arguments: Any, k: int, n: int) -> tuple[Any, ...] | None:
+    """Repeat those additional arguments that go with the n examples for k versions of them."""
     if arguments is None:
         return None
-    as_tuple = arguments if isinstance(arguments, tuple) else (arguments,)
-    return tuple(
-        each.repeat(k, *[1] * (each.ndim - 1)) if isinstance(each, Tensor) and each.ndim and len(each) == n else each
-        for each in as_tuple
-    )
+    given = arguments if isinstance(arguments, tuple) else (arguments,)
+    return tuple(repeat_rows(a, k) if isinstance(a, Tensor) and a.ndim and len(a) == n else a for a in given)
+
+
+def rows_of(value: Any, rows: slice, total: int) -> Any:
+    """Take some rows of what has an entry for each of ``total``."""
+    each = isinstance(value, list) or (isinstance(value, Tensor) and value.ndim > 0 and len(value) == total)
+    return value[rows] if each else value
 
 
 def like_inputs(inputs: Tensor | tuple[Tensor, ...], results: list[Tensor]) -> Tensor | tuple[Tensor, ...]:

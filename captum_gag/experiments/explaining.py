@@ -50,7 +50,11 @@ class Explanation:
 
     def rows(self) -> list[dict[str, str | int | float]]:
         """One row per method: image, method, metric, score, target, label, probability."""
-        about = {"target": self.target, "label": self.label, "probability": self.probability}
+        about: dict[str, str | int | float] = {
+            "target": self.target,
+            "label": self.label,
+            "probability": self.probability,
+        }
         return [
             {"image": self.name, "method": method, "metric": "RCAP", "score": score, **about}
             for method, score in self.scores.items()
@@ -83,12 +87,14 @@ def compared_methods(percentile: float = 85.0) -> dict[str, Method]:
     """
 
     def guided(model: nn.Module, x: Tensor, target: int, samples: int, seed: int) -> Tensor:
-        return GuidedAbsoluteGrad(model).attribute(
+        attributions: Tensor = GuidedAbsoluteGrad(model).attribute(
             x, target=target, nt_samples=samples, percentile=percentile, seed=seed
         )
+        return attributions
 
     def saliency(model: nn.Module, x: Tensor, target: int, samples: int, seed: int) -> Tensor:
-        return Saliency(model).attribute(x, target=target)
+        attributions: Tensor = Saliency(model).attribute(x, target=target)
+        return attributions
 
     return {
         f"GAG-{percentile:g}": guided,
@@ -103,7 +109,7 @@ def _noise_tunnel(kind: str) -> Method:
         # NoiseTunnel draws from the global generator: seed it, and give it back as it was.
         with torch.random.fork_rng(devices=[x.device] if x.is_cuda else []):
             torch.manual_seed(seed)
-            return NoiseTunnel(Saliency(model)).attribute(
+            attributions: Tensor = NoiseTunnel(Saliency(model)).attribute(
                 x,
                 nt_type=kind,
                 nt_samples=samples,
@@ -112,6 +118,7 @@ def _noise_tunnel(kind: str) -> Method:
                 target=target,
                 abs=False,
             )
+        return attributions
 
     return attribute
 
@@ -148,14 +155,10 @@ def explain_photo(
         logits = classifier.model(x)
     if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != 1:
         found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise InputError(
-            f"{classifier.name} returned {found} for one image; expected logits of shape (1, classes)"
-        )
+        raise InputError(f"{classifier.name} returned {found} for one image; expected logits of shape (1, classes)")
     target = int(logits.argmax()) if target is None else target
     if not 0 <= target < logits.shape[1]:
-        raise InputError(
-            f"target {target} is not a class of {classifier.name}; expected 0 to {logits.shape[1] - 1}"
-        )
+        raise InputError(f"target {target} is not a class of {classifier.name}; expected 0 to {logits.shape[1] - 1}")
 
     attributions, maps, scores = {}, {}, {}
     for method, attribute in methods.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +70,30 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         white.alpha_composite(image)
         image = white
     return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def named_apart(paths: Sequence[Path]) -> dict[str, Path]:
+    """Gives each file a name of its own to write its results under.
+
+    Args:
+        paths (Sequence of Path): Any files, some perhaps of the same name in different directories.
+
+    Returns:
+        dict of str to Path: By stem, numbered from the second of a name on (cat, cat-2); the names differ
+        also where upper and lower case are the same.
+    """
+    named: dict[str, Path] = {}
+    taken: set[str] = set()
+    for path in paths:
+        # A file name that is not Unicode can be read, but neither printed nor written to the table.
+        stem = name = path.stem.encode("utf-8", "replace").decode()
+        number = 1
+        while name.casefold() in taken:
+            number += 1
+            name = f"{stem}-{number}"
+        taken.add(name.casefold())
+        named[name] = path
+    return named
 
 
 def demo_images() -> dict[str, Image.Image]:

@@ -69,7 +69,8 @@ class Classifier:
             image = transforms.center_crop(image, [min(side, longest) for side in image.size[::-1]])
         image = transforms.resize(image, [self.resize], self.interpolation)
         pixels = transforms.to_tensor(transforms.center_crop(image, [self.crop]))
-        return transforms.normalize(pixels, list(self.mean), list(self.std))
+        normalised: Tensor = transforms.normalize(pixels, list(self.mean), list(self.std))
+        return normalised
 
     def to_pixels(self, x: Tensor) -> Tensor:
         """Undoes the normalisation, for display.
@@ -80,18 +81,16 @@ class Classifier:
         Returns:
             Tensor: Like x, in [0, 1].
         """
-        mean, std = (
-            torch.tensor(value, dtype=x.dtype, device=x.device)[:, None, None] for value in self.normalization
-        )
+        mean, std = (torch.tensor(value).to(x)[:, None, None] for value in self.normalization)
         return (x * std + mean).clamp(0, 1)
 
     def label(self, target: int) -> str:
         """The name of a class, or ``class N`` where the names are not known."""
-        known = self.labels is not None and target < len(self.labels)
-        return self.labels[target] if known and self.labels else f"class {target}"
+        labels = self.labels or []
+        return labels[target] if target < len(labels) else f"class {target}"
 
 
-def load_classifier(name: str = "demo", weights: Path | None = None, device: str = "cpu") -> Classifier:
+def load_classifier(name: str = "demo", weights: Path | None = None, device: str = "auto") -> Classifier:
     """Loads a classifier by name.
 
     Args:
@@ -102,7 +101,7 @@ def load_classifier(name: str = "demo", weights: Path | None = None, device: str
             ``torch.save``, which is read without running any code from it. A torchvision model takes its
             number of classes from it. Default: the demo's own weights; torchvision's, downloaded; none for a
             callable.
-        device (str): Where to put the model, as torch names it.
+        device (str): Where to put the model, as torch names it, or ``auto``: a GPU if there is one.
 
     Returns:
         Classifier: On the device, in eval mode.
@@ -111,6 +110,7 @@ def load_classifier(name: str = "demo", weights: Path | None = None, device: str
         InputError: The name is unknown, the demo's packages are missing, the weights cannot be read or
             downloaded or do not fit the model, or the device is not available.
     """
+    device = _best_device() if device == "auto" else device
     state = None if weights is None else _read_state(Path(weights))
     if name == "demo":
         classifier = _demo(state)
@@ -206,9 +206,7 @@ def _read_state(path: Path) -> dict[str, Tensor]:
             return safetensors.torch.load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise InputError(
-            f"{path}: not a state dict of tensors only; reading it could run code, so it was refused"
-        ) from error
+        raise InputError(f"{path}: refused, as it holds more than tensors and reading it could run code") from error
     # Broken archives raise RuntimeError, EOFError, UnicodeDecodeError, SafetensorError and more.
     except Exception as error:
         raise InputError(f"{path}: cannot be read as weights: {_first_line(error)}") from error
@@ -216,7 +214,7 @@ def _read_state(path: Path) -> dict[str, Tensor]:
         state = state.get(key, state) if isinstance(state, dict) else state
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise InputError(
-            f"{path}: expected a state dict (parameter names to tensors), found a {type(state).__name__}"
+            f"{path}: expected a state dict, from parameter names to tensors; found another {type(state).__name__}"
         )
     consume_prefix_in_state_dict_if_present(state, "module.")
     return state
@@ -228,6 +226,12 @@ def _load_state(model: nn.Module, state: Mapping[str, Tensor], name: str) -> Non
     except RuntimeError as error:
         reason = " ".join(str(error).split())
         raise InputError(f"the weights do not fit {name}: {reason[:300]}") from error
+
+
+def _best_device() -> str:
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
 def _first_line(error: BaseException) -> str:

@@ -39,13 +39,9 @@ def score_table(rows: Sequence[Row]) -> Table:
             lines.setdefault(str(row["image"]), {})[str(row["method"])] = row
         for image, line in lines.items():
             scores = {method: float(row["score"]) for method, row in line.items()}
-            table.add_row(
-                Text(image), _predicted(next(iter(line.values()))), Text(metric), *_cells(methods, scores)
-            )
+            table.add_row(Text(image), _predicted(next(iter(line.values()))), Text(metric), *_cells(methods, scores))
         if len(lines) > 1:
-            means = {
-                method: _mean(row["score"] for row in chosen if row["method"] == method) for method in methods
-            }
+            means = {method: _mean(row["score"] for row in chosen if row["method"] == method) for method in methods}
             table.add_row(Text("mean", "italic"), "", Text(metric), *_cells(methods, means))
     return table
 
@@ -63,7 +59,7 @@ def _mean(scores: Iterable[str | int | float]) -> float:
 def _cells(methods: Sequence[str], scores: Mapping[str, float]) -> list[Text]:
     best = max((score for score in scores.values() if not math.isnan(score)), default=math.nan)
     shown = [scores.get(method, math.nan) for method in methods]
-    return [Text(f"{score:.3f}", "bold" if score == best else "") for score in shown]
+    return [Text(f"{score:.4f}", "bold" if score == best else "") for score in shown]
 
 
 def write_scores(path: Path, rows: Sequence[Row]) -> None:

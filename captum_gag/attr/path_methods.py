@@ -1,0 +1,160 @@
+"""Guided IG and Blur IG, the path methods that Captum lacks, as Captum attributions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from captum.attr import GradientAttribution
+from captum.log import log_usage
+from torch import Tensor
+
+from captum_gag.attr.modifications import Modification
+from captum_gag.attr.paths import Baselines, BlurPath, GuidedPath, format_baselines, gaussian_blur
+from captum_gag.attr.sampled_gradients import SampledGradients, checked_inputs
+
+TensorOrTuple = Tensor | tuple[Tensor, ...]
+
+
+class PathAttribution(GradientAttribution):
+    """What path methods share: the sum along a path, and how far it is from the difference of its ends."""
+
+    def has_convergence_delta(self) -> bool:
+        """Say that ``return_convergence_delta`` is taken."""
+        return True
+
+    @property
+    def multiplies_by_inputs(self) -> bool:
+        """Say that gradients are multiplied by the way along the path."""
+        return True
+
+    def _integrate(
+        self,
+        path: Modification,
+        start: tuple[Tensor, ...],
+        inputs: TensorOrTuple,
+        target: Any,
+        additional_forward_args: Any,
+        internal_batch_size: int | None,
+        return_convergence_delta: bool,
+    ) -> Any:
+        attributions = SampledGradients.attribute.__wrapped__(
+            SampledGradients(self.forward_func, path),
+            inputs,
+            target,
+            additional_forward_args,
+            internal_batch_size=internal_batch_size,
+        )
+        if not return_convergence_delta:
+            return attributions
+        delta = self.compute_convergence_delta(
+            attributions, start, inputs, target=target, additional_forward_args=additional_forward_args
+        )
+        return attributions, delta
+
+
+class GuidedIG(PathAttribution):
+    r"""Guided Integrated Gradients (Kapishnikov et al., 2021): along a path that avoids what the model overreacts to.
+
+    .. math:: GIG_d = \int_0^1 \frac{\partial f(\gamma(t))}{\partial \gamma_d(t)} \gamma_d'(t) \, dt
+
+    with a path that moves the features of smallest gradient first; see ``GuidedPath``.
+
+    Example:
+        >>> attributions, delta = GuidedIG(model).attribute(images, target=labels, return_convergence_delta=True)
+    """
+
+    @log_usage()
+    def attribute(
+        self,
+        inputs: TensorOrTuple,
+        baselines: Baselines = None,
+        target: Any = None,
+        additional_forward_args: Any = None,
+        n_steps: int = 50,
+        fraction: float = 0.25,
+        max_dist: float = 0.02,
+        internal_batch_size: int | None = None,
+        return_convergence_delta: bool = False,
+    ) -> Any:
+        """Explain ``inputs``.
+
+        Args:
+            inputs: Floating-point tensor of shape (N, ...), or a tuple of them with the same N.
+            baselines: Where the path starts: None for 0, or a number or tensor, for all inputs or a tuple of them.
+            target: Which output is explained, in any form that Captum takes.
+            additional_forward_args: Further arguments of ``forward_func``; tensors of first dimension N go with the
+                examples.
+            n_steps: Steps of the path, each one forward and backward pass.
+            fraction: Share of the features, in (0, 1], that is moved at a time.
+            max_dist: How far a feature may be from the straight line, in [0, 1] of its whole way. 0 is the straight
+                line itself.
+            internal_batch_size: Examples in one forward pass at most. None takes the batch as it is.
+            return_convergence_delta: Also return sum(attributions) - (f(inputs) - f(baselines)), shape (N,).
+
+        Returns:
+            Attributions with the shapes, dtype and device of ``inputs``; a tuple if and only if a tuple came in. With
+            ``return_convergence_delta`` a pair of this and the deltas.
+
+        Raises:
+            TypeError: If an input is not a floating-point tensor.
+            ValueError: If shapes or parameters have no meaning.
+        """
+        path = GuidedPath(n_steps, baselines, fraction, max_dist)
+        start = format_baselines(baselines, checked_inputs(inputs))
+        return self._integrate(
+            path, start, inputs, target, additional_forward_args, internal_batch_size, return_convergence_delta
+        )
+
+
+class BlurIG(PathAttribution):
+    r"""Blur Integrated Gradients (Xu et al., 2020): along the path from the blurred image to the image.
+
+    .. math:: BIG = \int_{\sigma_{max}}^0 \frac{\partial f(L_\sigma)}{\partial L_\sigma}
+        \frac{\partial L_\sigma}{\partial \sigma} \, d\sigma
+
+    with :math:`L_\sigma` the image under a Gaussian blur of sigma; see ``BlurPath``. It needs no baseline.
+
+    Example:
+        >>> attributions = BlurIG(model).attribute(images, target=labels)
+    """
+
+    @log_usage()
+    def attribute(
+        self,
+        inputs: TensorOrTuple,
+        target: Any = None,
+        additional_forward_args: Any = None,
+        n_steps: int = 50,
+        max_sigma: float = 50.0,
+        grad_step: float = 0.01,
+        sqrt: bool = False,
+        internal_batch_size: int | None = None,
+        return_convergence_delta: bool = False,
+    ) -> Any:
+        """Explain ``inputs``.
+
+        Args:
+            inputs: Floating-point tensor of shape (N, C, ...), or a tuple of them with the same N.
+            target: Which output is explained, in any form that Captum takes.
+            additional_forward_args: Further arguments of ``forward_func``; tensors of first dimension N go with the
+                examples.
+            n_steps: Blurs, each one forward and backward pass.
+            max_sigma: The strongest blur, in pixels.
+            grad_step: Difference of sigma by which the change of the image with sigma is taken, in pixels.
+            sqrt: Space the blurs by the square root, denser towards the strongest blur.
+            internal_batch_size: Blurred images in one forward pass at most. None picks a number.
+            return_convergence_delta: Also return sum(attributions) - (f(inputs) - f(blurred inputs)), shape (N,).
+
+        Returns:
+            As ``GuidedIG.attribute``.
+
+        Raises:
+            TypeError: If an input is not a floating-point tensor.
+            ValueError: If shapes or parameters have no meaning.
+        """
+        path = BlurPath(n_steps, max_sigma, grad_step, sqrt)
+        strongest = float(path.sigmas()[-1])
+        start = tuple(gaussian_blur(each, strongest).to(each.dtype) for each in checked_inputs(inputs))
+        return self._integrate(
+            path, start, inputs, target, additional_forward_args, internal_batch_size, return_convergence_delta
+        )

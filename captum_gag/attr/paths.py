@@ -1,0 +1,268 @@
+"""Modifications that walk from a featureless image to the input: straight, guided by gradients, or by blurring."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from captum_gag.attr.modifications import Gradients, Samples, at_least_single
+from captum_gag.percentiles import row_order_statistics
+
+Baselines = None | float | Tensor | tuple[float | Tensor, ...]
+"""Where a path starts, as Captum takes it: None for 0, or a number or tensor for all inputs or for each."""
+
+
+def format_baselines(baselines: Baselines, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Give one starting point per input, expanded to its shape.
+
+    Raises:
+        ValueError: If there are as many baselines as neither 1 nor inputs, or one does not fit its input.
+    """
+    given = baselines if isinstance(baselines, tuple) else (0 if baselines is None else baselines,) * len(inputs)
+    if len(given) != len(inputs):
+        raise ValueError(f"baselines has {len(given)} entries for {len(inputs)} inputs; give one for each.")
+    started = []
+    for baseline, tensor in zip(given, inputs, strict=True):
+        start = torch.as_tensor(baseline, dtype=tensor.dtype, device=tensor.device)
+        try:
+            started.append(start.expand_as(tensor))
+        except RuntimeError:
+            raise ValueError(
+                f"A baseline has shape {tuple(start.shape)}, expected one that broadcasts to the input's "
+                f"{tuple(tensor.shape)}."
+            ) from None
+    return tuple(started)
+
+
+def _at_least_one_step(n_samples: int) -> None:
+    if n_samples < 1:
+        raise ValueError(f"The number of steps is {n_samples!r}, expected an integer of at least 1.")
+
+
+def _gauss_legendre(n: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    nodes, weights = np.polynomial.legendre.leggauss(n)
+    return (1 + nodes) / 2, weights / 2
+
+
+def _trapezoid(n: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    if n < 2:
+        raise ValueError(f"The trapezoid rule needs at least 2 steps, got {n}.")
+    weights = np.full(n, 1 / (n - 1))
+    weights[[0, -1]] /= 2
+    return np.linspace(0, 1, n), weights
+
+
+QUADRATURES: dict[str, Callable[[int], tuple[NDArray[Any], NDArray[Any]]]] = {
+    "gausslegendre": _gauss_legendre,
+    "riemann_left": lambda n: (np.arange(n) / n, np.full(n, 1 / n)),
+    "riemann_middle": lambda n: ((np.arange(n) + 0.5) / n, np.full(n, 1 / n)),
+    "riemann_right": lambda n: ((np.arange(n) + 1) / n, np.full(n, 1 / n)),
+    "riemann_trapezoid": _trapezoid,
+}
+"""Integration rules: from a number of steps to positions in [0, 1] and weights that sum to 1, under Captum's names.
+
+Captum spreads the weights of its left, middle and right rules the same way; its trapezoid gives the inner points
+1 / n, so that they do not sum to 1: here they are the rule's own, 1 / (n - 1).
+"""
+
+
+@dataclass(frozen=True)
+class StraightPath:
+    """The straight line from a baseline to the input (Integrated Gradients, Sundararajan et al. 2017).
+
+    Args:
+        n_samples: Number of points on the line.
+        baselines: Where it starts; see ``Baselines``.
+        method: Name of an entry of ``QUADRATURES``.
+    """
+
+    n_samples: int = 50
+    baselines: Baselines = None
+    method: str = "gausslegendre"
+
+    def __post_init__(self) -> None:
+        """Refuse what has no meaning."""
+        _at_least_one_step(self.n_samples)
+        if self.method not in QUADRATURES:
+            raise ValueError(f"method is {self.method!r}, expected one of {sorted(QUADRATURES)}.")
+
+    def samples(self, inputs: tuple[Tensor, ...], chunk: int) -> Iterator[Samples]:
+        """Give the points on the line; see ``Modification.samples``."""
+        starts = format_baselines(self.baselines, inputs)
+        positions, weights = QUADRATURES[self.method](self.n_samples)
+        for first in range(0, self.n_samples, chunk):
+
+            def along(values: NDArray[Any], tensor: Tensor, first: int = first) -> Tensor:
+                part = torch.as_tensor(values[first : first + chunk], dtype=at_least_single(tensor.dtype))
+                return part.to(tensor.device).reshape(-1, *[1] * tensor.ndim)
+
+            points = tuple(
+                (start + along(positions, tensor) * (tensor - start)).to(tensor.dtype)
+                for tensor, start in zip(inputs, starts, strict=True)
+            )
+            ways = [
+                self.n_samples * along(weights, tensor) * (tensor - start)
+                for tensor, start in zip(inputs, starts, strict=True)
+            ]
+            yield Samples(points, _times(ways))
+
+
+@dataclass(frozen=True)
+class BlurPath:
+    """From the blurred image to the image, by less and less Gaussian blur (Blur IG, Xu et al. 2020).
+
+    Blurring is over all dimensions after the channel, with zeros beyond the border and the kernel cut at 4 sigma. It
+    is separable: one matrix product per dimension, on the model's device.
+
+    Args:
+        n_samples: Number of blurs.
+        max_sigma: The strongest one, in pixels.
+        grad_step: Difference of sigma by which the change of the image with sigma is taken.
+        sqrt: Space the blurs by the square root: sigma_i = sqrt(i max_sigma / n), else sigma_i = i max_sigma / n.
+    """
+
+    n_samples: int = 50
+    max_sigma: float = 50.0
+    grad_step: float = 0.01
+    sqrt: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what has no meaning."""
+        _at_least_one_step(self.n_samples)
+        if not (self.max_sigma > 0 and self.grad_step > 0):
+            raise ValueError(f"max_sigma {self.max_sigma!r} and grad_step {self.grad_step!r} must be > 0.")
+
+    def sigmas(self) -> NDArray[Any]:
+        """Give the blurs in pixels, n_samples + 1 of them from 0 to the strongest."""
+        linear = np.arange(self.n_samples + 1) * self.max_sigma / self.n_samples
+        return np.sqrt(linear) if self.sqrt else linear
+
+    def samples(self, inputs: tuple[Tensor, ...], chunk: int) -> Iterator[Samples]:
+        """Give the blurred images; see ``Modification.samples``."""
+        sigmas = self.sigmas()
+        for first in range(0, self.n_samples, chunk):
+            steps = range(first, min(first + chunk, self.n_samples))
+            blurred = [[gaussian_blur(tensor, sigmas[step]) for step in steps] for tensor in inputs]
+            ways = []
+            for tensor, images in zip(inputs, blurred, strict=True):
+                change = [
+                    (images[i] - gaussian_blur(tensor, sigmas[step] + self.grad_step))
+                    * (self.n_samples * (sigmas[step + 1] - sigmas[step]) / self.grad_step)
+                    for i, step in enumerate(steps)
+                ]
+                ways.append(torch.stack(change).to(at_least_single(tensor.dtype)))
+            points = tuple(torch.stack(images).to(tensor.dtype) for tensor, images in zip(inputs, blurred, strict=True))
+            yield Samples(points, _times(ways))
+
+
+def gaussian_blur(images: Tensor, sigma: float) -> Tensor:
+    """Blur all dimensions after the channel, as ``scipy.ndimage.gaussian_filter(mode="constant")`` does.
+
+    Args:
+        images: Shape (N, C, ...) with at least one dimension after the channel.
+        sigma: Standard deviation in pixels; 0 leaves the images as they are.
+
+    Returns:
+        Tensor like ``images``, in double precision where the device has it: differences of blurs are small.
+    """
+    if images.ndim < 3:
+        raise ValueError(f"inputs have shape {tuple(images.shape)}, expected (N, C, ...): only that can be blurred.")
+    blurred = images.to(torch.float32 if images.device.type == "mps" else torch.float64)
+    if sigma == 0:
+        return blurred
+    for dim in range(2, images.ndim):
+        offsets = torch.arange(images.shape[dim], device=images.device, dtype=blurred.dtype)
+        distances = offsets[:, None] - offsets
+        radius = int(4 * sigma + 0.5)
+        kernel_sum = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2).sum()
+        kernel = torch.exp(-0.5 * (distances / sigma) ** 2) * (distances.abs() <= radius) / kernel_sum
+        blurred = (blurred.transpose(dim, -1) @ kernel).transpose(dim, -1)
+    return blurred
+
+
+@dataclass(frozen=True)
+class GuidedPath:
+    """A path that moves first what the model reacts least to (Guided IG, Kapishnikov et al. 2021).
+
+    In each of n steps the L1 distance to the input shrinks by 1/n. Features move towards it in the order of their
+    gradient's magnitude, the ``fraction`` of lowest ones at a time, none further than ``max_dist`` from where the
+    straight line would have it. Every example has a path of its own; all inputs of an example share one.
+
+    Args:
+        n_samples: Number of steps.
+        baselines: Where the path starts; see ``Baselines``.
+        fraction: Share of the features, in (0, 1], that is moved at a time.
+        max_dist: How far a feature may be from the straight line, in [0, 1] of its whole way.
+    """
+
+    n_samples: int = 50
+    baselines: Baselines = None
+    fraction: float = 0.25
+    max_dist: float = 0.02
+
+    def __post_init__(self) -> None:
+        """Refuse what has no meaning."""
+        _at_least_one_step(self.n_samples)
+        if not (0 < self.fraction <= 1 and 0 <= self.max_dist <= 1):
+            raise ValueError(
+                f"fraction is {self.fraction!r} and max_dist {self.max_dist!r}, expected 0 < fraction <= 1 and "
+                "0 <= max_dist <= 1."
+            )
+
+    def samples(self, inputs: tuple[Tensor, ...], chunk: int) -> Iterator[Samples]:
+        """Give the points of the path one by one; see ``Modification.samples``."""
+        sizes = [tensor[0].numel() for tensor in inputs]
+
+        def join(tensors: tuple[Tensor, ...]) -> Tensor:
+            return torch.cat([each.reshape(len(inputs[0]), -1).to(at_least_single(each.dtype)) for each in tensors], 1)
+
+        def split(rows: Tensor) -> list[Tensor]:
+            return [part.reshape(each.shape) for part, each in zip(rows.split(sizes, 1), inputs, strict=True)]
+
+        start, end = join(format_baselines(self.baselines, inputs)), join(inputs)
+        here = start
+        for step in range(self.n_samples):
+
+            def weigh(gradients: Gradients, step: int = step) -> Gradients:
+                nonlocal here
+                rows = join(gradients)
+                there = self._advance(here, start, end, rows.abs(), step)
+                contributions = self.n_samples * (there - here) * rows
+                here = there
+                return tuple(part.unsqueeze(0) for part in split(contributions))
+
+            points = [part.to(tensor.dtype) for part, tensor in zip(split(here), inputs, strict=True)]
+            yield Samples(tuple(point.unsqueeze(0).clone() for point in points), weigh)
+
+    def _advance(self, here: Tensor, start: Tensor, end: Tensor, reaction: Tensor, step: int) -> Tensor:
+        """Move rows (N, F) on, least reaction first, until their L1 distance to the end is that of the step."""
+        way = end - start
+        progress = (step + 1) / self.n_samples
+        lowest = start + way * max(progress - self.max_dist, 0.0)
+        highest = start + way * min(progress + self.max_dist, 1.0)
+        behind = (here - start).abs() < (lowest - start).abs()
+        here = torch.where(behind, lowest, here)
+        missing = (end - here).abs().sum(1) - way.abs().sum(1) * (1 - progress)
+        room = (highest - here).abs()
+        reaction = torch.where(room > 0, reaction, torch.inf)
+        # The features in blocks of equal rank range: every block moves as far as it may before the next one moves.
+        features = reaction.shape[1]
+        size = int(self.fraction * (features - 1)) + 1
+        edges = row_order_statistics(reaction, range(size - 1, features - 1, size))
+        block = torch.searchsorted(edges, reaction)
+        capacity = torch.zeros(len(here), edges.shape[1] + 1, dtype=here.dtype, device=here.device)
+        capacity.scatter_add_(1, block, room)
+        before = capacity.cumsum(1) - capacity
+        share = ((missing.unsqueeze(1) - before) / capacity).nan_to_num(0.0).clamp(0, 1)
+        # lerp is exact at 1: what has arrived must have no room left in the next step.
+        return torch.lerp(here, highest, share.gather(1, block))
+
+
+def _times(ways: list[Tensor]) -> Callable[[Gradients], Gradients]:
+    return lambda gradients: tuple(gradient * way for gradient, way in zip(gradients, ways, strict=True))
