@@ -1,4 +1,4 @@
-"""Guided AbsoluteGrad as the ``explain_func`` that Quantus's metrics call."""
+"""Every method of the catalogue as the ``explain_func`` that Quantus's metrics call."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from captum_gag.attr.guided_absolute_grad import GuidedAbsoluteGrad
+from captum_gag.attr.catalogue import method as look_up
 
 
 def explain(
@@ -16,26 +16,31 @@ def explain(
     inputs: NDArray[Any],
     targets: NDArray[Any],
     *,
+    method: str = "GAG-85",
+    n_samples: int = 20,
+    seed: int | None = None,
     device: str | None = None,
-    method: str | None = None,
-    **kwargs: Any,
 ) -> NDArray[Any]:
-    """Explain a batch with Guided AbsoluteGrad, in the form that Quantus wants.
+    """Explain a batch in the form that Quantus wants.
 
     Args:
         model: Torch classifier.
         inputs: Images (N, C, H, W).
         targets: Class index of each image, (N,).
+        method: Name in the catalogue. ``quantus.evaluate`` passes the key under which it was given this function, so
+            that ``{"GAG-85": explain, "IG": explain}`` compares the two.
+        n_samples: Gradients per image, for methods that sample.
+        seed: Fixes noise and random maps; None draws from torch's global generator.
         device: Where to compute; None for the model's own device.
-        method: Ignored; ``quantus.evaluate`` passes its own label for the explanation method here.
-        kwargs: Arguments of ``GuidedAbsoluteGrad.attribute``: ``nt_samples``, ``percentile``, ``seed``, ...
 
     Returns:
-        Attributions summed over channels, shape (N, 1, H, W), >= 0.
+        Attributions summed over channels, shape (N, 1, H, W).
+
+    Raises:
+        ValueError: If there is no such method.
     """
     parameter = next(model.parameters(), torch.empty(0))
     images = torch.as_tensor(np.asarray(inputs), dtype=parameter.dtype, device=device or parameter.device)
-    target = torch.as_tensor(np.asarray(targets), device=images.device).long()
-    attributions = GuidedAbsoluteGrad(model).attribute(images, target=target, **kwargs)
+    attributions = look_up(method).attribute(model, images, torch.as_tensor(np.asarray(targets)), n_samples, seed)
     result: NDArray[Any] = attributions.sum(1, keepdim=True).cpu().numpy()
     return result

@@ -9,7 +9,6 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-
 Gradients = tuple[Tensor, ...]
 
 

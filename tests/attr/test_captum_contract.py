@@ -6,29 +6,42 @@ from typing import Any
 
 import pytest
 import torch
-from captum.attr import NoiseTunnel, Saliency
+from captum.attr import IntegratedGradients, NoiseTunnel, Saliency
 from torch import Tensor, nn
 
-from captum_gag.attr import GuidedAbsoluteGrad
+from captum_gag.attr import GuidedAbsoluteGrad, GuidedIG
 
 test_config = pytest.importorskip(
     "captum.testing.attr.helpers.test_config",
     reason="this Captum does not ship its generic test configurations",
 )
 
-CASES = [case for case in test_config.config if Saliency in case["algorithms"] and "layer" not in case]
-BY_NAME = pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
+
+def cases(host: type) -> list[dict[str, Any]]:
+    return [case for case in test_config.config if host in case["algorithms"] and "layer" not in case]
 
 
-def attribute(case: dict[str, Any], model: nn.Module | None = None, **changes: Any) -> Tensor | tuple[Tensor, ...]:
+# GuidedAbsoluteGrad takes what Saliency takes, GuidedIG what IntegratedGradients takes.
+METHODS = [(GuidedAbsoluteGrad, Saliency), (GuidedIG, IntegratedGradients)]
+CASES = [(method, case) for method, host in METHODS for case in cases(host)]
+IDS = [f"{method.__name__}-{case['name']}" for method, case in CASES]
+BY_NAME = pytest.mark.parametrize(("method", "case"), CASES, ids=IDS)
+
+
+def attribute(
+    method: type, case: dict[str, Any], model: nn.Module | None = None, **changes: Any
+) -> Tensor | tuple[Tensor, ...]:
     """Run one of Captum's configurations, with a seed, on its model or on a wrapped one."""
-    method: Any = GuidedAbsoluteGrad(model or case["model"])
+    attribution = method(model or case["model"])
     if case.get("noise_tunnel"):
         torch.manual_seed(1234)
-        method = NoiseTunnel(method)
-    arguments = {**case["attribute_args"], "seed": 0, **changes}
-    arguments.pop("abs", None)
-    return method.attribute(**arguments)
+        attribution = NoiseTunnel(attribution)
+    arguments = {**case["attribute_args"], **changes}
+    if method is GuidedAbsoluteGrad:
+        arguments["seed"] = 0
+    for other in ("abs", "method"):  # of Saliency and of IntegratedGradients
+        arguments.pop(other, None)
+    return attribution.attribute(**arguments)
 
 
 def assert_same(actual: Tensor | tuple[Tensor, ...], expected: Tensor | tuple[Tensor, ...], rtol: float = 1e-4) -> None:
@@ -37,11 +50,11 @@ def assert_same(actual: Tensor | tuple[Tensor, ...], expected: Tensor | tuple[Te
 
 
 def test_captum_has_such_cases() -> None:
-    assert len(CASES) >= 12
+    assert len(CASES) >= 24
 
 
 @BY_NAME
-def test_shapes_and_hooks(case: dict[str, Any]) -> None:
+def test_shapes_and_hooks(method: type, case: dict[str, Any]) -> None:
     def hooks(module: nn.Module) -> list[int]:
         return [
             len(each._forward_hooks) + len(each._forward_pre_hooks) + len(each._backward_hooks)
@@ -49,7 +62,7 @@ def test_shapes_and_hooks(case: dict[str, Any]) -> None:
         ]
 
     before = hooks(case["model"])
-    result, inputs = attribute(case), case["attribute_args"]["inputs"]
+    result, inputs = attribute(method, case), case["attribute_args"]["inputs"]
     assert isinstance(result, tuple) == isinstance(inputs, tuple)
     for one, given in zip(
         result if isinstance(result, tuple) else (result,),
@@ -60,20 +73,21 @@ def test_shapes_and_hooks(case: dict[str, Any]) -> None:
     assert hooks(case["model"]) == before
 
 
+def has_a_target_per_example(case: dict[str, Any]) -> bool:
+    target = case["attribute_args"].get("target")
+    several = isinstance(target, (list, Tensor)) and torch.as_tensor(target).numel() > 1
+    return several and not case.get("noise_tunnel")
+
+
+BY_TARGET = [(method, case) for method, case in CASES if has_a_target_per_example(case)]
+
+
 @pytest.mark.parametrize(
-    "case",
-    [
-        case
-        for case in CASES
-        if isinstance(case["attribute_args"].get("target"), (list, Tensor))
-        and len(torch.as_tensor(case["attribute_args"]["target"]).reshape(-1)) > 1
-        and not case.get("noise_tunnel")
-    ],
-    ids=lambda case: case["name"],
+    ("method", "case"), BY_TARGET, ids=[f"{method.__name__}-{case['name']}" for method, case in BY_TARGET]
 )
-def test_targets_of_a_batch_are_those_of_its_examples(case: dict[str, Any]) -> None:
+def test_targets_of_a_batch_are_those_of_its_examples(method: type, case: dict[str, Any]) -> None:
     arguments = case["attribute_args"]
-    together = attribute(case)
+    together = attribute(method, case)
     for index, target in enumerate(arguments["target"]):
 
         def one(value: Any, index: int = index) -> Any:
@@ -84,20 +98,23 @@ def test_targets_of_a_batch_are_those_of_its_examples(case: dict[str, Any]) -> N
             "inputs": tuple(map(one, inputs)) if isinstance(inputs, tuple) else one(inputs),
             "target": int(target) if isinstance(target, Tensor) else target,
         }
+        if isinstance(arguments.get("baselines"), Tensor | tuple):
+            baselines = arguments["baselines"]
+            changes["baselines"] = tuple(map(one, baselines)) if isinstance(baselines, tuple) else one(baselines)
         if "additional_forward_args" in arguments:
             extra = arguments["additional_forward_args"]
             changes["additional_forward_args"] = tuple(map(one, extra)) if isinstance(extra, tuple) else one(extra)
         expected = tuple(map(one, together)) if isinstance(together, tuple) else one(together)
-        assert_same(attribute(case, **changes), expected, rtol=1e-3)
+        assert_same(attribute(method, case, **changes), expected, rtol=1e-3)
 
 
 @BY_NAME
-def test_data_parallel_gives_the_same(case: dict[str, Any]) -> None:
-    assert_same(attribute(case, nn.DataParallel(case["model"])), attribute(case))
+def test_data_parallel_gives_the_same(method: type, case: dict[str, Any]) -> None:
+    assert_same(attribute(method, case, nn.DataParallel(case["model"])), attribute(method, case))
 
 
 @BY_NAME
-def test_jit_trace_gives_the_same(case: dict[str, Any]) -> None:
+def test_jit_trace_gives_the_same(method: type, case: dict[str, Any]) -> None:
     arguments = case["attribute_args"]
     inputs = arguments["inputs"] if isinstance(arguments["inputs"], tuple) else (arguments["inputs"],)
     extra = arguments.get("additional_forward_args")
@@ -106,4 +123,4 @@ def test_jit_trace_gives_the_same(case: dict[str, Any]) -> None:
         model = torch.jit.trace(case["model"], (*inputs, *extra))
     else:
         model = torch.jit.script(case["model"])
-    assert_same(attribute(case, model), attribute(case), rtol=1e-3)
+    assert_same(attribute(method, case, model), attribute(method, case), rtol=1e-3)

@@ -26,7 +26,9 @@ SIDE, CLASSES = 10, 4
 def model() -> nn.Module:
     torch.manual_seed(0)
     return (
-        nn.Sequential(nn.Conv2d(3, 6, 3), nn.Tanh(), nn.Conv2d(6, 6, 3), nn.Tanh(), nn.Flatten(), nn.Linear(216, CLASSES))
+        nn.Sequential(
+            nn.Conv2d(3, 6, 3), nn.Tanh(), nn.Conv2d(6, 6, 3), nn.Tanh(), nn.Flatten(), nn.Linear(216, CLASSES)
+        )
         .double()
         .eval()
     )
@@ -156,9 +158,7 @@ class TestGuidedPath:
         assert torch.equal(GuidedIG(model).attribute(images, images, target=0, n_steps=5), torch.zeros_like(images))
 
     @settings(max_examples=40, deadline=None)
-    @given(
-        n_steps=st.integers(1, 12), fraction=st.floats(0.01, 1), max_dist=st.floats(0, 1), seed=st.integers(0, 1000)
-    )
+    @given(n_steps=st.integers(1, 12), fraction=st.floats(0.01, 1), max_dist=st.floats(0, 1), seed=st.integers(0, 1000))
     def test_every_step_keeps_to_its_length_and_its_corridor(
         self, n_steps: int, fraction: float, max_dist: float, seed: int
     ) -> None:

@@ -113,7 +113,7 @@ def test_undefined_scores_are_named_once_over_all_batches(
 
 
 def test_explains_by_itself_when_given_a_function(model: nn.Module, batch: dict[str, np.ndarray]) -> None:
-    arguments = {"nt_samples": 3, "seed": 0}
+    arguments = {"n_samples": 3, "seed": 0}
     scores = RCAP()(
         model,
         batch["x_batch"],
@@ -123,7 +123,7 @@ def test_explains_by_itself_when_given_a_function(model: nn.Module, batch: dict[
         device="cpu",
     )
     maps = GuidedAbsoluteGrad(model).attribute(
-        torch.from_numpy(batch["x_batch"]), target=torch.from_numpy(batch["y_batch"]), **arguments
+        torch.from_numpy(batch["x_batch"]), target=torch.from_numpy(batch["y_batch"]), nt_samples=3, seed=0
     )
     assert maps.shape == batch["x_batch"].shape
     np.testing.assert_allclose(scores, expected_scores(model, {**batch, "a_batch": maps.numpy()}), rtol=1e-5)
@@ -145,7 +145,7 @@ def test_evaluate_with_arrays_dicts_and_callables_beside_quantus_own_metrics(
         model=model,
         x_batch=batch["x_batch"],
         y_batch=batch["y_batch"],
-        explain_func_kwargs={"nt_samples": 3, "seed": 0},
+        explain_func_kwargs={"n_samples": 3, "seed": 0},
         call_kwargs={"first": {"softmax": True}},
     )
     for method in ("GAG", "array", "Saliency"):
@@ -166,7 +166,7 @@ def test_metrics_that_re_explain_run_with_explain(model: nn.Module, batch: dict[
         "x_batch": batch["x_batch"][:2],
         "y_batch": batch["y_batch"][:2],
         "explain_func": explain,
-        "explain_func_kwargs": {"nt_samples": 3, "seed": 0},
+        "explain_func_kwargs": {"n_samples": 3, "seed": 0},
     }
     sensitivity = quantus.MaxSensitivity(nr_samples=2, disable_warnings=True)(model, **arguments)
     assert len(sensitivity) == 2
