@@ -70,7 +70,7 @@ class Explanation:
         if path.suffix == ".safetensors":
             from safetensors.numpy import save_file
 
-            save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, path)
+            save_file({name: np.array(array, order="C") for name, array in arrays.items()}, path)
         else:
             # mypy takes the names for savez's own keyword, allow_pickle.
             np.savez_compressed(path, **arrays)  # type: ignore[arg-type]

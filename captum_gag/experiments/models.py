@@ -189,6 +189,8 @@ def _from_callable(name: str, state: Mapping[str, Tensor] | None) -> Classifier:
         build = getattr(importlib.import_module(module_name), attribute)
     except (ImportError, AttributeError, ValueError) as error:
         raise InputError(f"model {name!r} cannot be imported: {_first_line(error)}") from error
+    if not callable(build):
+        raise InputError(f"{name} is a {type(build).__name__}; expected a callable that returns an nn.Module")
     made: Any = build()
     if not isinstance(made, nn.Module | Classifier):
         raise InputError(f"{name} returned a {type(made).__name__}; expected an nn.Module or a Classifier")

@@ -1,0 +1,192 @@
+"""The command line on files of every kind, with a model small enough to be fast."""
+
+from __future__ import annotations
+
+import csv
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from safetensors.numpy import load_file
+from typer.testing import CliRunner, Result
+
+from captum_gag.cli import app
+
+MODULE = """
+import torch
+from torch import nn
+from captum_gag.experiments.models import Classifier
+
+def tiny():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.SiLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(16, 5))
+    return Classifier("tiny", net, resize=20, crop=16)
+"""
+
+
+@pytest.fixture(autouse=True)
+def _place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.delitem(sys.modules, "tiny_module", raising=False)
+    (tmp_path / "tiny_module.py").write_text(MODULE)
+
+
+def photo(width: int = 30, height: int = 24) -> Image.Image:
+    return Image.fromarray(np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8))
+
+
+def explain(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["explain", *arguments, "--model", "tiny_module:tiny", "--samples", "3"])
+
+
+def scores(directory: str = "captum-gag-out") -> list[dict[str, str]]:
+    with Path(directory, "scores.csv").open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_good_files_are_done_and_bad_ones_named() -> None:
+    photo().save("good.png")
+    photo().convert("CMYK").save("cmyk.jpg")
+    photo().convert("L").save("gray.png")
+    photo().convert("RGBA").save("rgba.png")
+    photo().convert("P").save("palette.gif")
+    photo(1, 1).save("single.png")
+    photo(3000, 2000).save("big.jpg")
+    Path("cut.jpg").write_bytes(Path("big.jpg").read_bytes()[:5000])
+    Path("text.jpg").write_text("a letter")
+    Path("empty.png").touch()
+    good = ["good.png", "cmyk.jpg", "gray.png", "rgba.png", "palette.gif", "single.png", "big.jpg"]
+    bad = ["cut.jpg", "text.jpg", "empty.png", "missing.png"]
+    result = explain(*bad[:2], *good, *bad[2:])
+    assert result.exit_code == 1
+    skipped = [line for line in result.output.splitlines() if line.startswith("skipped ")]
+    assert [line.split(":")[0] for line in skipped] == [f"skipped {name}" for name in bad]
+    stems = [Path(name).stem for name in good]
+    assert list(dict.fromkeys(row["image"] for row in scores())) == stems
+    for stem in stems:
+        with Image.open(f"captum-gag-out/{stem}-explanation.png") as image:
+            assert image.format == "PNG"
+        assert Path(f"captum-gag-out/{stem}-attributions.npz").is_file()
+        assert f"{stem}-explanation.png" in result.output
+    assert len(list(Path("captum-gag-out").iterdir())) == 2 * len(good) + 1
+
+
+def test_a_turned_file_is_explained_like_the_upright_one() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    photo().save("upright.png")
+    photo().transpose(Image.Transpose.ROTATE_90).save("turned.png", exif=exif)
+    assert explain("upright.png", "turned.png").exit_code == 0
+    upright, turned = (np.load(f"captum-gag-out/{name}-attributions.npz") for name in ("upright", "turned"))
+    for method in ("GAG-85", "Saliency", "SmoothGrad", "VarGrad"):
+        assert np.abs(upright[method]).max() > 0
+        np.testing.assert_array_equal(upright[method], turned[method])
+
+
+def test_files_of_one_name_and_the_users_own_are_kept() -> None:
+    Path("a").mkdir()
+    photo().save("cat.png")
+    photo().convert("L").save("a/cat.png")
+    before = Path("cat.png").read_bytes()
+    assert explain("cat.png", "a/cat.png", "--out", ".").exit_code == 0
+    assert Path("cat.png").read_bytes() == before
+    first, second = np.load("cat-attributions.npz"), np.load("cat-2-attributions.npz")
+    assert np.abs(first["Saliency"] - second["Saliency"]).max() > 0
+
+
+def test_options_reach_the_job() -> None:
+    photo().save("it.png")
+    options = ("--target", "3", "--percentile", "45", "--format", "safetensors", "--out", "new/deep")
+    result = explain("it.png", *options, "--seed", "7")
+    assert result.exit_code == 0
+    found = load_file("new/deep/it-attributions.safetensors")
+    assert found["target"].tolist() == 3
+    assert {row["method"] for row in scores("new/deep")} == {"GAG-45", "Saliency", "SmoothGrad", "VarGrad"}
+    assert {row["target"] for row in scores("new/deep")} == {"3"}
+    explain("it.png", *options, "--seed", "8", "--out", "other")
+    other = load_file("other/it-attributions.safetensors")
+    assert np.abs(found["GAG-45"] - other["GAG-45"]).max() > 0
+    np.testing.assert_array_equal(found["Saliency"], other["Saliency"])
+
+
+def test_the_same_command_gives_the_same_files() -> None:
+    photo().save("it.png")
+    explain("it.png", "--out", "one")
+    explain("it.png", "--out", "two")
+    for name in ("it-explanation.png", "scores.csv"):
+        assert Path("one", name).read_bytes() == Path("two", name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--percentile", "101"], "--percentile 101 .*0 to 100"),
+        (["--percentile", "nan"], "--percentile nan"),
+        (["--samples", "1"], "--samples 1 .*at least 2"),
+        (["--seed", "-1"], "--seed -1"),
+        (["--target", "cat"], "--target 'cat'.*auto"),
+        (["--target", "5"], "target 5 .*0 to 4"),
+        (["--format", "zip"], "--format 'zip'"),
+        (["--device", "abacus"], "device 'abacus'"),
+        (["--weights", "none.pth"], "none.pth"),
+        (["--model", "resnet19"], "resnet18"),
+        (["--out", "it.png"], "it.png"),
+    ],
+)
+def test_a_wrong_option_is_one_line_and_status_two(arguments: list[str], reason: str) -> None:
+    photo().save("it.png")
+    defaults = ["--model", "tiny_module:tiny", "--samples", "2"]
+    result = CliRunner().invoke(app, ["explain", "it.png", *defaults, *arguments])
+    assert result.exit_code == 2
+    errors = [line for line in result.output.splitlines() if line.startswith("captum-gag: ")]
+    assert len(errors) == 1
+    assert result.output.splitlines()[-1] == errors[0]
+    assert re.search(reason, errors[0])
+    assert not list(Path.cwd().glob("captum-gag-out/*"))
+
+
+def test_only_bad_files_leave_no_table() -> None:
+    assert explain("missing.png").exit_code == 1
+    assert not Path("captum-gag-out/scores.csv").exists()
+
+
+def test_demo_explains_its_photographs(monkeypatch: pytest.MonkeyPatch) -> None:
+    from captum_gag.experiments import images, models
+
+    tiny = models.load_classifier
+    monkeypatch.setattr(images, "demo_images", lambda: {"one": photo(), "two": photo(1, 1)})
+    monkeypatch.setattr(models, "load_classifier", lambda *_: tiny("tiny_module:tiny", device="cpu"))
+    monkeypatch.syspath_prepend(Path.cwd())
+    result = CliRunner().invoke(app, ["demo", "--samples", "2", "--out", "shown"])
+    assert result.exit_code == 0
+    assert sorted(path.name for path in Path("shown").iterdir()) == [
+        "one-explanation.png",
+        "scores.csv",
+        "two-explanation.png",
+    ]
+    assert [tuple(row)[:4] for row in scores("shown")] == [("image", "method", "metric", "score")] * 8
+    assert "VarGrad" in result.output
+
+
+def test_help_names_every_option_without_loading_torch() -> None:
+    code = (
+        "import sys; from typer.testing import CliRunner; from captum_gag.cli import app\n"
+        "print(CliRunner().invoke(app, ['explain', '--help']).output)\n"
+        "sys.exit(bool({'torch', 'captum', 'quantus', 'matplotlib', 'numpy'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for option in ("model", "weights", "target", "percentile", "samples", "seed", "out", "format", "device"):
+        assert f"--{option}" in done.stdout
+
+
+def test_version_is_the_packages() -> None:
+    from importlib.metadata import version
+
+    result = CliRunner().invoke(app, ["--version"])
+    assert (result.exit_code, result.output.strip()) == (0, f"captum-gag {version('captum-gag')}")
