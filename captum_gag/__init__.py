@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from captum_gag import baselines
     from captum_gag.attr import (
+        BlurIG,
         GuidedAbsoluteGrad,
+        GuidedIG,
         SampledGradients,
         explain,
         reverse_saliency,
@@ -20,7 +22,9 @@ __version__ = "0.1.0"
 
 _ROOMS = {
     "captum_gag.attr": (
+        "BlurIG",
         "GuidedAbsoluteGrad",
+        "GuidedIG",
         "SampledGradients",
         "explain",
         "reverse_saliency",
@@ -32,7 +36,9 @@ _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 
 __all__ = [
     "RCAP",
+    "BlurIG",
     "GuidedAbsoluteGrad",
+    "GuidedIG",
     "SampledGradients",
     "__version__",
     "baselines",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -107,6 +107,14 @@ def explain(
         str,
         typer.Option(metavar="N|auto", help="Class to explain, counted from 0; auto takes the predicted one."),
     ] = "auto",
+    method: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="A method of the catalogue (see: captum-gag methods); give it again for several. Without it, GAG is "
+            "compared with Captum's Saliency, SmoothGrad and VarGrad.",
+        ),
+    ] = None,
     percentile: Percentile = 85.0,
     samples: Samples = 20,
     seed: Seed = 0,
@@ -140,8 +148,24 @@ def explain(
             samples=samples,
             seed=seed,
             target=None if target == "auto" else int(target),
+            method=method,
         )
         _run(job, named_apart(images), out, format)
+
+
+@app.command()
+def methods() -> None:
+    """List the methods that explain --method takes: what each is, its parts, where it was published.
+
+    GAG, and G and GA variants, take any percentile: GAG-70, SG-GA50. Grad-CAM takes a layer: Grad-CAM:layer4.1.
+    A name followed by ^R gives its reversed map (Proposition 1).
+    """
+    from rich.console import Console
+
+    from captum_gag.attr import catalogue
+    from captum_gag.report.tables import method_table
+
+    Console().print(method_table(catalogue.rows()))
 
 
 @contextmanager
@@ -179,12 +203,18 @@ def _job(
     samples: int,
     seed: int,
     target: int | None = None,
+    method: Sequence[str] | None = None,
 ) -> Job:
+    from captum_gag.attr import catalogue
     from captum_gag.experiments.explaining import compared_methods, explain_photo
+    from captum_gag.experiments.images import InputError
     from captum_gag.experiments.models import load_classifier
 
+    try:
+        methods = [catalogue.method(name) for name in method] if method else compared_methods(percentile)
+    except catalogue.UnknownMethodError as error:
+        raise InputError(str(error)) from error
     classifier = load_classifier(model, weights, device)
-    methods = compared_methods(percentile)
     return partial(explain_photo, classifier, methods=methods, target=target, samples=samples, seed=seed)
 
 
@@ -216,9 +246,10 @@ def _run(job: Job, sources: Mapping[str, Path | Image.Image], out: Path, format:
             explanation = job(photo, name)
             rows += explanation.rows()
             written += _write(explanation, out, format)
+            # After every image: what has been computed is kept, whatever ends the run.
+            write_scores(out / "scores.csv", rows)
     if rows:
         written.append(out / "scores.csv")
-        write_scores(written[-1], rows)
         Console().print(score_table(rows))
         typer.echo("\n".join(map(str, written)))
     if skipped:

@@ -83,7 +83,7 @@ def test_a_turned_file_is_explained_like_the_upright_one() -> None:
     photo().transpose(Image.Transpose.ROTATE_90).save("turned.png", exif=exif)
     assert explain("upright.png", "turned.png").exit_code == 0
     upright, turned = (np.load(f"captum-gag-out/{name}-attributions.npz") for name in ("upright", "turned"))
-    for method in ("GAG-85", "Saliency", "SmoothGrad", "VarGrad"):
+    for method in ("GAG-85", "Saliency", "SmoothGrad", "VarGrad (Captum)"):
         assert np.abs(upright[method]).max() > 0
         np.testing.assert_array_equal(upright[method], turned[method])
 
@@ -106,12 +106,47 @@ def test_options_reach_the_job() -> None:
     assert result.exit_code == 0
     found = load_file("new/deep/it-attributions.safetensors")
     assert found["target"].tolist() == 3
-    assert {row["method"] for row in scores("new/deep")} == {"GAG-45", "Saliency", "SmoothGrad", "VarGrad"}
+    assert {row["method"] for row in scores("new/deep")} == {"GAG-45", "Saliency", "SmoothGrad", "VarGrad (Captum)"}
     assert {row["target"] for row in scores("new/deep")} == {"3"}
     explain("it.png", *options, "--seed", "8", "--out", "other")
     other = load_file("other/it-attributions.safetensors")
     assert np.abs(found["GAG-45"] - other["GAG-45"]).max() > 0
     np.testing.assert_array_equal(found["Saliency"], other["Saliency"])
+
+
+def test_methods_by_name() -> None:
+    photo().save("it.png")
+    assert explain("it.png", "--method", "gag-70", "--method", "Guided IG", "--method", "Sobel").exit_code == 0
+    assert [row["method"] for row in scores()] == ["GAG-70", "Guided IG", "Sobel"]
+    found = np.load("captum-gag-out/it-attributions.npz")
+    assert found["GAG-70"].shape == (3, 16, 16)
+    assert found["Sobel"].shape == (1, 16, 16)
+
+
+def test_methods_lists_the_catalogue() -> None:
+    from captum_gag.attr.catalogue import ENTRIES
+
+    result = CliRunner().invoke(app, ["methods"], env={"COLUMNS": "250"})
+    assert result.exit_code == 0
+    for name in ENTRIES:
+        assert re.search(rf"^ +{re.escape(name)} ", result.output, re.MULTILINE), name
+
+
+def test_what_is_done_is_kept_when_the_run_dies(monkeypatch: pytest.MonkeyPatch) -> None:
+    from captum_gag.experiments import images
+
+    read = images.read_image
+    for name in ("first", "second"):
+        photo().save(f"{name}.png")
+
+    def dies_at_the_second(path: Path) -> Image.Image:
+        if path.stem == "second":
+            raise KeyboardInterrupt
+        return read(path)
+
+    monkeypatch.setattr(images, "read_image", dies_at_the_second)
+    explain("first.png", "second.png", "--method", "Saliency")
+    assert [row["image"] for row in scores()] == ["first"]
 
 
 def test_the_same_command_gives_the_same_files() -> None:
@@ -131,6 +166,7 @@ def test_the_same_command_gives_the_same_files() -> None:
         (["--seed", "-1"], "--seed -1"),
         (["--target", "cat"], "--target 'cat'.*auto"),
         (["--target", "5"], "target 5 .*0 to 4"),
+        (["--method", "SGG"], "no method 'SGG'; expected a name such as SG"),
         (["--format", "zip"], "--format 'zip'"),
         (["--device", "abacus"], "device 'abacus'"),
         (["--weights", "none.pth"], "none.pth"),

@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from captum.attr import NoiseTunnel, Saliency
@@ -115,6 +115,10 @@ VARIANTS: dict[str, Variant] = {
 HUANG = "Huang & Liu 2024"
 
 
+class UnknownMethodError(ValueError):
+    """There is no method of that name."""
+
+
 def row(name: str, family: str, variant: str, percentile: float = 85.0, source: str | None = None) -> Method:
     """Put a method together from a row of ``FAMILIES`` and one of ``VARIANTS``."""
     where, how = FAMILIES[family], VARIANTS[variant]
@@ -158,9 +162,13 @@ def _captum_noise_tunnel(nt_type: str) -> Explain:
     return explain
 
 
-def _gradient(model: nn.Module, inputs: Tensor, target: Tensor, n_samples: int, seed: int | None) -> Tensor:
-    gradients: Tensor = Saliency(model).attribute(inputs.detach().clone().requires_grad_(), target=target, abs=False)
-    return gradients
+def _captum_saliency(magnitude: bool) -> Explain:
+    def explain(model: nn.Module, inputs: Tensor, target: Tensor, n_samples: int, seed: int | None) -> Tensor:
+        leaf = inputs.detach().clone().requires_grad_()
+        gradients: Tensor = Saliency(model).attribute(leaf, target=target, abs=magnitude)
+        return gradients
+
+    return explain
 
 
 def _guided_backprop(model: nn.Module, inputs: Tensor, target: Tensor, n_samples: int, seed: int | None) -> Tensor:
@@ -175,7 +183,7 @@ ENTRIES: dict[str, Method] = {
     method.name: method
     for method in (
         *(row(f"GAG-{p}", "SG", "GA", p, HUANG) for p in (0, 15, 25, 45, 65, 85)),
-        Method("VG", "the gradient", "captum.attr.Saliency", "Simonyan 2014", _gradient),
+        Method("VG", "the gradient", "captum.attr.Saliency", "Simonyan 2014", _captum_saliency(magnitude=False)),
         row("SG", "SG", ""),
         row("VarGrad", "SG", "Var", source="Adebayo 2018"),
         row("IG", "IG", ""),
@@ -187,6 +195,13 @@ ENTRIES: dict[str, Method] = {
             row(f"{family}{mark}" if mark in "+-" else f"{family}-{mark}", family, mark, source=HUANG)
             for family in FAMILIES
             for mark in ("+", "-", "A", "G", "GA")
+        ),
+        Method(
+            "Saliency",
+            "magnitude of the gradient",
+            "captum.attr.Saliency",
+            "Simonyan 2014",
+            _captum_saliency(magnitude=True),
         ),
         Method(
             "SmoothGrad",
@@ -208,7 +223,7 @@ ENTRIES: dict[str, Method] = {
     )
 }
 
-_ALIASES = {"saliency": "VG", "vanillagradient": "VG", "gag": "GAG-85", "gradcam": "Grad-CAM", "edge": "Sobel"}
+_ALIASES = {"vanillagradient": "VG", "gag": "GAG-85", "gradcam": "Grad-CAM", "edge": "Sobel"}
 _BY_KEY = {re.sub(r"\s", "", name).lower(): name for name in ENTRIES}
 _GUIDED = re.compile(r"(?P<base>gag|.+-ga?)-?(?P<percentile>\d+(\.\d+)?)$")
 
@@ -222,7 +237,7 @@ def method(name: str) -> Method:
             and any of them with "-R" or "^R" for its reversed map (Proposition 1).
 
     Raises:
-        ValueError: If there is no such method; the message names close ones.
+        UnknownMethodError: A ValueError, if there is no such method; the message names close ones.
     """
     reversed_name = re.fullmatch(r"(?P<base>.+?)(-|\^)[Rr]", name.strip())
     if reversed_name:
@@ -245,7 +260,7 @@ def method(name: str) -> Method:
             return row(f"{base}{percentile:g}", family, mark, percentile, HUANG)
     close = difflib.get_close_matches(name, [*ENTRIES, *_BY_KEY], cutoff=0.4) or list(ENTRIES)[:8]
     known = ", ".join(dict.fromkeys(_BY_KEY.get(each, each) for each in close))
-    raise ValueError(f"There is no method {name!r}; expected a name such as {known}.")
+    raise UnknownMethodError(f"There is no method {name!r}; expected a name such as {known}.")
 
 
 def _fields(entry: Method) -> tuple[str, str, str]:
@@ -263,7 +278,7 @@ def _reverse(original: Method) -> Method:
     return Method(f"{original.name}^R", f"reversed map (Proposition 1) of: {summary}", parts, HUANG, explain)
 
 
-def rows() -> list[dict[str, Any]]:
+def rows() -> list[dict[str, str]]:
     """List all entries: name, summary, parts, source."""
     return [
         dict(zip(("name", "summary", "parts", "source"), (n, *_fields(m)), strict=True)) for n, m in ENTRIES.items()

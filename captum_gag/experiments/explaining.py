@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from captum.attr import NoiseTunnel, Saliency
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
-from captum_gag.attr import GuidedAbsoluteGrad, saliency_map
+from captum_gag.attr import saliency_map
+from captum_gag.attr.catalogue import Method, method
 from captum_gag.experiments.images import InputError
 from captum_gag.experiments.models import Classifier
 from captum_gag.metrics.rcap import rcap
 
 FloatArray = NDArray[np.float32]
-
-Method = Callable[[nn.Module, Tensor, int, int, int], Tensor]
-"""Takes (model, x, target, samples, seed), with x of shape (1, 3, H, W); returns attributions like x."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +31,7 @@ class Explanation:
         label (str): Its name.
         probability (float): What the model gives it, in [0, 1].
         photo (array): (H, W, 3) in [0, 1]: what the model saw.
-        attributions (dict): Per method, (3, H, W).
+        attributions (dict): Per method, (3, H, W), or (1, H, W) from methods with one value per pixel.
         maps (dict): Per method, (H, W) in [0, 1].
         scores (dict): Per method, RCAP; NaN where the map is constant.
     """
@@ -76,51 +73,16 @@ class Explanation:
             np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
 
 
-def compared_methods(percentile: float = 85.0) -> dict[str, Method]:
-    """Gives the methods that are compared: GAG-p and Captum's Saliency, SmoothGrad and VarGrad.
+def compared_methods(percentile: float = 85.0) -> list[Method]:
+    """Gives the methods that the demo compares: GAG-p and Captum's Saliency, SmoothGrad and VarGrad.
 
     Args:
         percentile (float): GAG's p, in [0, 100].
 
     Returns:
-        dict of str to Method: By name; GAG's name ends in its percentile.
+        list of Method: From the catalogue.
     """
-
-    def guided(model: nn.Module, x: Tensor, target: int, samples: int, seed: int) -> Tensor:
-        attributions: Tensor = GuidedAbsoluteGrad(model).attribute(
-            x, target=target, nt_samples=samples, percentile=percentile, seed=seed
-        )
-        return attributions
-
-    def saliency(model: nn.Module, x: Tensor, target: int, samples: int, seed: int) -> Tensor:
-        attributions: Tensor = Saliency(model).attribute(x, target=target)
-        return attributions
-
-    return {
-        f"GAG-{percentile:g}": guided,
-        "Saliency": saliency,
-        "SmoothGrad": _noise_tunnel("smoothgrad"),
-        "VarGrad": _noise_tunnel("vargrad"),
-    }
-
-
-def _noise_tunnel(kind: str) -> Method:
-    def attribute(model: nn.Module, x: Tensor, target: int, samples: int, seed: int) -> Tensor:
-        # NoiseTunnel draws from the global generator: seed it, and give it back as it was.
-        with torch.random.fork_rng(devices=[x.device] if x.is_cuda else []):
-            torch.manual_seed(seed)
-            attributions: Tensor = NoiseTunnel(Saliency(model)).attribute(
-                x,
-                nt_type=kind,
-                nt_samples=samples,
-                nt_samples_batch_size=min(samples, 5),
-                stdevs=0.15 * (x.max() - x.min()).item(),
-                target=target,
-                abs=False,
-            )
-        return attributions
-
-    return attribute
+    return [method(name) for name in (f"GAG-{percentile:g}", "Saliency", "SmoothGrad", "VarGrad (Captum)")]
 
 
 def explain_photo(
@@ -128,7 +90,7 @@ def explain_photo(
     photo: Image.Image,
     name: str,
     *,
-    methods: Mapping[str, Method],
+    methods: Sequence[Method],
     target: int | None = None,
     samples: int = 20,
     seed: int = 0,
@@ -139,7 +101,7 @@ def explain_photo(
         classifier (Classifier): The network and its preprocessing.
         photo (PIL.Image.Image): Mode RGB, of any size.
         name (str): To call it by in the results.
-        methods (Mapping of str to Method): See `compared_methods`.
+        methods (Sequence of Method): From the catalogue; see `compared_methods`.
         target (int, optional): The class to explain, in [0, classes). Default: the predicted class.
         samples (int): Noisy copies per method, at least 2.
         seed (int): Fixes the noise; the global random state is left alone.
@@ -161,13 +123,13 @@ def explain_photo(
         raise InputError(f"target {target} is not a class of {classifier.name}; expected 0 to {logits.shape[1] - 1}")
 
     attributions, maps, scores = {}, {}, {}
-    for method, attribute in methods.items():
-        attributed = attribute(classifier.model, x.clone().requires_grad_(), target, samples, seed).detach()
+    for each in methods:
+        attributed = each.attribute(classifier.model, x, target, samples, seed)
         saliency = saliency_map(attributed)
         score = rcap(classifier.model, x, saliency, target, normalization=classifier.normalization)
-        attributions[method] = attributed[0].float().cpu().numpy()
-        maps[method] = saliency[0].float().cpu().numpy()
-        scores[method] = score.item()
+        attributions[each.name] = attributed[0].float().cpu().numpy()
+        maps[each.name] = saliency[0].float().cpu().numpy()
+        scores[each.name] = score.item()
     return Explanation(
         name=name,
         target=target,

@@ -119,6 +119,7 @@ def test_rows_are_the_classes(model: nn.Module, images: torch.Tensor) -> None:
     same("Blur IG", BlurIG(model).attribute(images, target=TARGET, n_steps=6))
     same("IG", IntegratedGradients(model).attribute(images, target=TARGET, n_steps=6))
     leaf = images.clone().requires_grad_()
+    same("Saliency", Saliency(model).attribute(leaf, target=TARGET))
     same("VG", Saliency(model).attribute(leaf, target=TARGET, abs=False))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -154,7 +155,7 @@ def test_sobel_is_scipys(model: nn.Module, images: torch.Tensor) -> None:
         ("blurig-ga", "Blur IG-GA"),
         ("Blur IG-GA70", "Blur IG-GA70"),
         ("SG-G25", "SG-G25"),
-        ("Saliency", "VG"),
+        ("vanilla gradient", "VG"),
         ("sg-R", "SG^R"),
         ("Guided IG+^R", "Guided IG+^R"),
     ],
