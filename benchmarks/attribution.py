@@ -2,18 +2,14 @@
 
     python benchmarks/attribution.py [--rounds 5] [--models lite0,resnet18]
 
-The bare loop does nothing but the same number of forward and backward passes. Contenders take turns within each
-round, so that a drifting machine touches all alike; printed is the median over rounds of the ratio to the bare loop
-at its best chunk. Peak memory is that of a process of its own, above what it needs before the first explanation.
+The bare loop does nothing but the same number of forward and backward passes; ratios are to it at its best chunk. Peak memory is that of a process of its own, above what it needs before the first explanation.
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +17,7 @@ import torch
 import torchvision
 from captum.attr import NoiseTunnel, Saliency
 from torch import nn
+from turns import take_turns
 
 from captum_gag import GuidedAbsoluteGrad
 from captum_gag.experiments.models import load_classifier
@@ -60,22 +57,7 @@ def contenders(model: nn.Module, images: torch.Tensor) -> dict[str, Callable[[],
 
 def compare(name: str, rounds: int) -> None:
     model, images = build(name), torch.randn(BATCH, 3, 224, 224)
-    runs = contenders(model, images)
-    seconds: dict[str, list[float]] = {label: [] for label in runs}
-    for round_ in range(rounds + 1):
-        for label, run in runs.items():
-            start = time.perf_counter()
-            run()
-            if round_:  # the first round warms up
-                seconds[label].append(time.perf_counter() - start)
-    best = min(
-        (label for label in runs if label.startswith("bare")),
-        key=lambda each: statistics.median(seconds[each]),
-    )
-    print(f"\n{name}: {SAMPLES} samples of {BATCH} images, {rounds} rounds; ratios to '{best}'")
-    for label, times in seconds.items():
-        ratio = statistics.median(one / other for one, other in zip(times, seconds[best], strict=True))
-        print(f"  {label:26s} {statistics.median(times):7.2f} s  {ratio:5.3f} x")
+    take_turns(f"{name}: {SAMPLES} samples of {BATCH} images", contenders(model, images), rounds, bare="bare loop")
 
 
 def peak_memory(name: str, method: str, samples: int) -> None:

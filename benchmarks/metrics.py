@@ -2,17 +2,15 @@
 
     python benchmarks/metrics.py [--rounds 7] [--images 8]
 
-Contenders take turns within each round; printed is the median over rounds of the ratio to the bare forward passes at
-their best batch size.
+Ratios are to the bare forward passes at their best batch size.
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
-import time
 
 import torch
+from turns import take_turns
 
 from captum_gag.experiments.models import load_classifier
 from captum_gag.metrics import RCAP, rcap
@@ -40,21 +38,7 @@ def main() -> None:
     runs = {f"bare forward passes of {size}": lambda size=size: bare(size) for size in BATCH_SIZES}
     runs["rcap"] = lambda: rcap(model, images, maps, 0, normalization=classifier.normalization)
     runs["RCAP (Quantus)"] = lambda: metric(model, **arrays)
-    seconds: dict[str, list[float]] = {label: [] for label in runs}
-    for round_ in range(options.rounds + 1):
-        for label, run in runs.items():
-            start = time.perf_counter()
-            run()
-            if round_:  # the first round warms up
-                seconds[label].append(time.perf_counter() - start)
-    best = min(
-        (label for label in runs if label.startswith("bare")),
-        key=lambda each: statistics.median(seconds[each]),
-    )
-    print(f"Lite0, {n} images, {STEPS} thresholds, {options.rounds} rounds; ratios to '{best}'")
-    for label, times in seconds.items():
-        ratio = statistics.median(one / other for one, other in zip(times, seconds[best], strict=True))
-        print(f"  {label:26s} {statistics.median(times):7.2f} s  {ratio:5.3f} x")
+    take_turns(f"Lite0, {n} images, {STEPS} thresholds", runs, options.rounds, bare="bare forward")
 
 
 if __name__ == "__main__":

@@ -2,15 +2,12 @@
 
     python benchmarks/paths.py [--rounds 3] [--steps 10] [--images 8]
 
-Contenders of one method take turns within each round; printed is the median over rounds, and the median of the ratio
-to the bare passes: the same number of images through forward and backward, in the batches that the method uses.
+The bare passes take the same number of images through forward and backward, in batches of as many images.
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +17,7 @@ from captum.attr import IntegratedGradients
 from saliency.core import BlurIG as PairBlurIG
 from saliency.core import GuidedIG as PairGuidedIG
 from scipy.stats import spearmanr
+from turns import take_turns
 
 from captum_gag.attr import BlurIG, GuidedIG, SampledGradients, StraightPath
 from captum_gag.experiments.models import load_classifier
@@ -36,21 +34,6 @@ def pair_function(model: torch.nn.Module) -> Callable[..., dict[str, np.ndarray]
         return {"INPUT_OUTPUT_GRADIENTS": gradients.permute(0, 2, 3, 1).numpy()}
 
     return call
-
-
-def compare(title: str, runs: dict[str, Callable[[], Any]], rounds: int) -> None:
-    seconds: dict[str, list[float]] = {label: [] for label in runs}
-    for round_ in range(rounds + 1):
-        for label, run in runs.items():
-            start = time.perf_counter()
-            run()
-            if round_:  # the first round warms up
-                seconds[label].append(time.perf_counter() - start)
-    base = next(iter(runs))
-    print(f"\n{title}; ratios to '{base}'")
-    for label, times in seconds.items():
-        ratio = statistics.median(one / other for one, other in zip(times, seconds[base], strict=True))
-        print(f"  {label:34s} {statistics.median(times):7.2f} s  {ratio:6.3f} x")
 
 
 def agreement(name: str, ours: torch.Tensor, theirs: list[np.ndarray]) -> None:
@@ -82,12 +65,14 @@ def main() -> None:
     guided = lambda: GuidedIG(model).attribute(images, target=TARGET, n_steps=steps)  # noqa: E731
     pair_guided = lambda: pairs(PairGuidedIG(), x_steps=steps)  # noqa: E731
     title = f"{n} images, {steps} steps"
-    compare(f"Guided IG, {title}", {"bare passes": bare, "GuidedIG": guided, "PAIR": pair_guided}, options.rounds)
+    runs = {"bare passes": bare, "GuidedIG": guided, "PAIR": pair_guided}
+    take_turns(f"Guided IG, {title}", runs, options.rounds, bare="bare")
     agreement("GuidedIG", guided(), pair_guided())
 
     blur = lambda: BlurIG(model).attribute(images, target=TARGET, n_steps=steps)  # noqa: E731
     pair_blur = lambda: pairs(PairBlurIG(), steps=steps)  # noqa: E731
-    compare(f"Blur IG, {title}", {"bare passes": bare, "BlurIG": blur, "PAIR": pair_blur}, options.rounds)
+    runs = {"bare passes": bare, "BlurIG": blur, "PAIR": pair_blur}
+    take_turns(f"Blur IG, {title}", runs, options.rounds, bare="bare")
     agreement("BlurIG", blur(), pair_blur())
 
     straight = lambda: SampledGradients(model, StraightPath(steps)).attribute(images, target=TARGET)  # noqa: E731
@@ -97,7 +82,8 @@ def main() -> None:
         )
         for size in (n, None)
     }
-    compare(f"IG, {title}", {"bare passes": bare, "IG row": straight, **captums}, options.rounds)
+    runs = {"bare passes": bare, "IG row": straight, **captums}
+    take_turns(f"IG, {title}", runs, options.rounds, bare="bare")
 
 
 if __name__ == "__main__":
