@@ -2,7 +2,8 @@
 
     python benchmarks/attribution.py [--rounds 5] [--models lite0,resnet18]
 
-The bare loop does nothing but the same number of forward and backward passes; ratios are to it at its best chunk. Peak memory is that of a process of its own, above what it needs before the first explanation.
+The bare loop does nothing but the same number of forward and backward passes; ratios are to it at its best chunk. Peak
+memory is that of a process of its own, above what it needs before the first explanation.
 """
 
 from __future__ import annotations

@@ -16,7 +16,16 @@ if TYPE_CHECKING:
         reverse_saliency,
         saliency_map,
     )
-    from captum_gag.metrics import RCAP, register_with_quantus
+    from captum_gag.metrics import (
+        AOPC,
+        RCAP,
+        Deletion,
+        Faithfulness,
+        Insertion,
+        LogCoshDice,
+        SegmentationMAE,
+        register_with_quantus,
+    )
 
 __version__ = "0.1.0"
 
@@ -30,16 +39,31 @@ _ROOMS = {
         "reverse_saliency",
         "saliency_map",
     ),
-    "captum_gag.metrics": ("RCAP", "register_with_quantus"),
+    "captum_gag.metrics": (
+        "AOPC",
+        "RCAP",
+        "Deletion",
+        "Faithfulness",
+        "Insertion",
+        "LogCoshDice",
+        "SegmentationMAE",
+        "register_with_quantus",
+    ),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 
 __all__ = [
+    "AOPC",
     "RCAP",
     "BlurIG",
+    "Deletion",
+    "Faithfulness",
     "GuidedAbsoluteGrad",
     "GuidedIG",
+    "Insertion",
+    "LogCoshDice",
     "SampledGradients",
+    "SegmentationMAE",
     "__version__",
     "baselines",
     "explain",

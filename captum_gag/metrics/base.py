@@ -49,7 +49,7 @@ class TorchMetric(Metric):  # type: ignore[type-arg]
             normalise_func_kwargs: Arguments of ``normalise_func``.
             return_aggregate: Return one aggregated score instead of one per image.
             aggregate_func: Used with ``return_aggregate``; default ``numpy.mean``.
-            default_plot_func: What ``plot`` calls.
+            default_plot_func: What ``plot`` calls; default ``plot_details``.
             disable_warnings: Silence the warning about images whose score is undefined.
             display_progressbar: Show a progress bar over the batches.
             kwargs: Refused by Quantus with a message that names them.
@@ -61,7 +61,7 @@ class TorchMetric(Metric):  # type: ignore[type-arg]
             normalise_func_kwargs=normalise_func_kwargs,
             return_aggregate=return_aggregate,
             aggregate_func=aggregate_func or np.mean,
-            default_plot_func=default_plot_func,
+            default_plot_func=default_plot_func or self.plot_details,
             disable_warnings=disable_warnings,
             display_progressbar=display_progressbar,
             **kwargs,
@@ -130,7 +130,13 @@ class TorchMetric(Metric):  # type: ignore[type-arg]
             warn_undefined(type(self).__name__, self.evaluation_scores)
 
     def evaluate_batch(
-        self, model: Any, x_batch: NDArray[Any], y_batch: NDArray[Any], a_batch: NDArray[Any], **kwargs: Any
+        self,
+        model: Any,
+        x_batch: NDArray[Any],
+        y_batch: NDArray[Any],
+        a_batch: NDArray[Any],
+        s_batch: NDArray[Any] | None = None,
+        **kwargs: Any,
     ) -> list[float]:
         """Turn one batch into tensors where the model is and score them; called by Quantus."""
         require_evaluation_mode(model.get_model())
@@ -142,12 +148,15 @@ class TorchMetric(Metric):  # type: ignore[type-arg]
             torch.as_tensor(x_batch, dtype=parameter.dtype, device=device),
             torch.as_tensor(np.ascontiguousarray(a_batch), device=device),
             torch.as_tensor(y_batch, device=device),
+            None if s_batch is None else torch.as_tensor(s_batch, device=device),
         )
         result: list[float] = scores.tolist()
         return result
 
     @abstractmethod
-    def evaluate_tensors(self, model: Model, inputs: Tensor, maps: Tensor, target: Tensor) -> Tensor:
+    def evaluate_tensors(
+        self, model: Model, inputs: Tensor, maps: Tensor, target: Tensor, segmentation: Tensor | None = None
+    ) -> Tensor:
         """Score one batch.
 
         Args:
@@ -155,10 +164,26 @@ class TorchMetric(Metric):  # type: ignore[type-arg]
             inputs: Images (N, C, H, W).
             maps: Attributions (N, C or 1, H, W).
             target: Class indices (N,).
+            segmentation: Masks as given in ``s_batch``, or None.
 
         Returns:
             Scores of shape (N,).
         """
+
+    def plot_details(self) -> None:
+        """Draw what the last call's scores are made of: mean over the images, and the band between their quartiles."""
+        import matplotlib.pyplot as plt
+
+        columns = {key: np.stack([each[key] for each in self.details]) for key in self.details[0]}
+        steps = columns.pop("fractions", None)
+        for key, values in columns.items():
+            curves = values.reshape(len(values), -1)
+            x = np.arange(1, curves.shape[1] + 1) if steps is None else steps[0]
+            [line] = plt.plot(x, np.nanmean(curves, 0), marker=".", label=key.replace("_", " "))
+            plt.fill_between(x, *np.nanquantile(curves, [0.25, 0.75], axis=0), alpha=0.2, color=line.get_color())
+        plt.xlabel("step" if steps is None else "share of the pixels")
+        plt.title(f"{self.name}, {len(self.details)} images")
+        plt.legend()
 
     def keep_details(self, **arrays: Tensor) -> None:
         """Add one dict per image of the batch to ``details``; every tensor has shape (N, ...)."""

@@ -78,6 +78,33 @@ def class_probabilities(
     return torch.cat(probabilities).reshape(n, steps)
 
 
+def relevance_of(maps: Tensor) -> Tensor:
+    """Sum attributions (N, C, H, W) over channels, with their sign; maps (N, H, W) stay as they are."""
+    relevance = maps.detach().to(torch.promote_types(maps.dtype, torch.float32))
+    return relevance.sum(1) if relevance.ndim == 4 else relevance
+
+
+def pixel_ranks(relevance: Tensor, descending: bool = True) -> Tensor:
+    """Rank the pixels of each map, 0 first; equal ones in reading order.
+
+    Args:
+        relevance: Shape (N, H, W).
+        descending: Most relevant first.
+
+    Returns:
+        Integer tensor (N, H, W) with every rank from 0 to H W - 1 once per map.
+    """
+    order = relevance.flatten(1).argsort(dim=1, descending=descending, stable=True)
+    places = torch.arange(order.shape[1], device=order.device).expand_as(order)
+    return torch.empty_like(order).scatter_(1, order, places).reshape(relevance.shape)
+
+
+def without_ranking(relevance: Tensor) -> Tensor:
+    """Say which maps (N, H, W) have no ranking, as a mask (N,): constant ones, and ones with a NaN or an infinity."""
+    pixels = relevance.flatten(1)
+    return ~pixels.isfinite().all(1) | (pixels.amax(1) == pixels.amin(1))
+
+
 def require_evaluation_mode(model: Model) -> None:
     """Refuse a module in training mode.
 

@@ -162,7 +162,9 @@ class RCAP(TorchMetric):
         self.perturb_baseline = perturb_baseline
         self.normalization = normalization
 
-    def evaluate_tensors(self, model: Model, inputs: Tensor, maps: Tensor, target: Tensor) -> Tensor:
+    def evaluate_tensors(
+        self, model: Model, inputs: Tensor, maps: Tensor, target: Tensor, segmentation: Tensor | None = None
+    ) -> Tensor:
         """Score one batch and keep its details."""
         factors = rcap_factors(
             model,

@@ -6,9 +6,14 @@ from typing import Any
 
 import quantus
 
+from captum_gag.metrics.aopc import AOPC
+from captum_gag.metrics.base import TorchMetric
+from captum_gag.metrics.faithfulness import Faithfulness
+from captum_gag.metrics.insertion_deletion import Deletion, Insertion
 from captum_gag.metrics.rcap import RCAP
+from captum_gag.metrics.segmentation import LogCoshDice, SegmentationMAE
 
-METRICS = (RCAP,)
+METRICS: tuple[type[TorchMetric], ...] = (RCAP, Deletion, Insertion, AOPC, Faithfulness, LogCoshDice, SegmentationMAE)
 
 
 def register_with_quantus() -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 
+import matplotlib
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import quantus
@@ -11,8 +14,20 @@ import torch
 from quantus.helpers.enums import DataType, EvaluationCategory, ModelType, ScoreDirection
 from torch import nn
 
-from captum_gag import RCAP, GuidedAbsoluteGrad, explain, register_with_quantus
-from captum_gag.metrics import rcap
+from captum_gag import (
+    AOPC,
+    RCAP,
+    Deletion,
+    Faithfulness,
+    GuidedAbsoluteGrad,
+    Insertion,
+    LogCoshDice,
+    SegmentationMAE,
+    explain,
+    register_with_quantus,
+)
+from captum_gag.metrics import aopc, deletion, faithfulness, insertion, log_cosh_dice, rcap, segmentation_mae
+from captum_gag.metrics.register import METRICS
 
 N, CLASSES = 5, 4
 
@@ -154,11 +169,85 @@ def test_evaluate_with_arrays_dicts_and_callables_beside_quantus_own_metrics(
     np.testing.assert_allclose(results["array"]["RCAP"], expected_scores(model, batch), rtol=1e-5)
 
 
-def test_registering_lists_the_metric_and_may_be_repeated() -> None:
+def test_registering_lists_the_metrics_and_may_be_repeated() -> None:
     register_with_quantus()
     register_with_quantus()
     assert quantus.AVAILABLE_METRICS["Faithfulness"]["ReCover And Predict"] is RCAP
-    assert "ReCover And Predict" in quantus.available_metrics()["Faithfulness"]
+    listed = [metric for metrics in quantus.AVAILABLE_METRICS.values() for metric in metrics.values()]
+    for metric in METRICS:
+        assert listed.count(metric) == 1
+
+
+FUNCTIONS = {
+    "RCAP": (RCAP(lower_bound=80), lambda *a, s: rcap(*a, lower_bound=80)),
+    "Deletion": (Deletion(n_steps=4), lambda *a, s: deletion(*a, n_steps=4)),
+    "Insertion": (Insertion(n_steps=4), lambda *a, s: insertion(*a, n_steps=4)),
+    "MoRF": (AOPC(n_steps=6), lambda *a, s: aopc(*a, n_steps=6)),
+    "LeRF": (AOPC("lerf", n_steps=3, region_size=4), lambda *a, s: aopc(*a, order="lerf", n_steps=3, region_size=4)),
+    "Faithfulness": (Faithfulness(n_pixels=9), lambda *a, s: faithfulness(*a, n_pixels=9)),
+    "Log-Cosh Dice": (LogCoshDice(), lambda m, x, a, y, s: log_cosh_dice(a, s)),
+    "MAE": (SegmentationMAE(), lambda m, x, a, y, s: segmentation_mae(a, s)),
+}
+
+
+class TestEveryMetric:
+    @pytest.fixture(scope="class")
+    def masked(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return {**batch, "s_batch": (np.random.default_rng(1).random((N, 1, 16, 16)) > 0.5).astype(int)}
+
+    @pytest.mark.parametrize("name", list(FUNCTIONS))
+    def test_scores_are_those_of_the_function_whatever_the_batches(
+        self, model: nn.Module, masked: dict[str, np.ndarray], name: str
+    ) -> None:
+        metric, function = FUNCTIONS[name]
+        x, y, a, s = (torch.from_numpy(masked[f"{key}_batch"]) for key in "xyas")
+        expected = function(model, x, a, y, s=s).numpy()
+        for batch_size in (2, 64):
+            np.testing.assert_allclose(metric(model, **masked, batch_size=batch_size), expected, rtol=1e-4)
+            assert len(metric.details) == N
+        assert metric.name
+        assert metric.score_direction in ScoreDirection
+
+    @pytest.mark.parametrize("name", list(FUNCTIONS))
+    def test_plots_its_details(
+        self, model: nn.Module, masked: dict[str, np.ndarray], name: str, tmp_path: Path
+    ) -> None:
+        matplotlib.use("Agg")
+        metric, _ = FUNCTIONS[name]
+        metric(model, **masked)
+        metric.plot(show=False, path_to_save=str(tmp_path / "plot.png"))
+        axes = plt.gca()
+        key = next(key for key in metric.details[0] if key != "fractions")
+        mean = np.mean([np.atleast_1d(each[key]) for each in metric.details], axis=0)
+        np.testing.assert_allclose(axes.lines[0].get_ydata(), mean, rtol=1e-6)
+        assert (tmp_path / "plot.png").stat().st_size > 0
+        plt.close("all")
+
+    def test_run_in_one_evaluation_beside_quantus_own(self, model: nn.Module, masked: dict[str, np.ndarray]) -> None:
+        results = quantus.evaluate(
+            metrics={
+                **{name: metric for name, (metric, _) in FUNCTIONS.items()},
+                "Pixel-Flipping": quantus.PixelFlipping(features_in_step=64, disable_warnings=True),
+            },
+            xai_methods={"GAG-85": explain, "VG": explain},
+            model=model,
+            x_batch=masked["x_batch"],
+            y_batch=masked["y_batch"],
+            s_batch=masked["s_batch"],
+            explain_func_kwargs={"n_samples": 3, "seed": 0},
+        )
+        for method in ("GAG-85", "VG"):
+            for name in [*FUNCTIONS, "Pixel-Flipping"]:
+                assert len(results[method][name]) == N, (method, name)
+
+    def test_direction_of_aopc_follows_its_order(self) -> None:
+        assert AOPC().score_direction is ScoreDirection.HIGHER
+        assert AOPC("lerf").score_direction is ScoreDirection.LOWER
+        assert AOPC.score_direction is ScoreDirection.HIGHER
+
+    def test_segmentation_metrics_need_a_segmentation(self, model: nn.Module, batch: dict[str, np.ndarray]) -> None:
+        with pytest.raises(ValueError, match="pass s_batch"):
+            LogCoshDice()(model, **batch)
 
 
 def test_metrics_that_re_explain_run_with_explain(model: nn.Module, batch: dict[str, np.ndarray]) -> None:

@@ -1,0 +1,66 @@
+"""Faithfulness against additive models, SciPy's Pearson correlation and Quantus's FaithfulnessEstimate."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import quantus
+import torch
+from scipy.stats import pearsonr
+from torch import nn
+
+from captum_gag.metrics import faithfulness
+
+BLACK = {"perturb_baseline": 0.0, "softmax": False}
+
+
+def test_exact_worth_of_an_additive_model_is_perfectly_faithful(additive, images: torch.Tensor) -> None:
+    gradient_times_input = additive.weights * images
+    scores = faithfulness(additive, images, gradient_times_input, 0, n_pixels=20, **BLACK)
+    torch.testing.assert_close(scores, torch.ones(4).double())
+    torch.testing.assert_close(faithfulness(additive, images, -gradient_times_input, 0, n_pixels=20, **BLACK), -scores)
+
+
+def test_is_scipys_pearson_over_all_pixels(additive, images: torch.Tensor) -> None:
+    maps = torch.randn(4, 6, 5, generator=torch.Generator().manual_seed(2)).double()
+    scores = faithfulness(additive, images, maps, 0, n_pixels=30, **BLACK)
+    worths = (additive.weights * images).sum(1)
+    expected = [pearsonr(one.flatten(), other.flatten()).statistic for one, other in zip(maps, worths, strict=True)]
+    np.testing.assert_allclose(scores.numpy(), expected, rtol=1e-9)
+
+
+def test_is_quantus_faithfulness_estimate_where_the_definitions_coincide() -> None:
+    # One channel, since Quantus replaces channel values and we replace pixels; all of them, one at a time. Quantus's
+    # "black" is the image's own lowest value, so there is a 0 in each image.
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(16, 8), nn.Tanh(), nn.Linear(8, 3)).eval()
+    x, maps = torch.rand(3, 1, 4, 4), torch.randn(3, 1, 4, 4)
+    x[:, :, 0, 0] = 0
+    theirs = quantus.FaithfulnessEstimate(abs=False, normalise=False, perturb_baseline="black", disable_warnings=True)(
+        model, x.numpy(), np.array([0, 1, 2]), maps.numpy(), softmax=True
+    )
+    ours = faithfulness(model, x, maps, [0, 1, 2], n_pixels=16, perturb_baseline=0.0)
+    np.testing.assert_allclose(ours.numpy(), theirs, rtol=1e-4)
+
+
+def test_pixels_are_random_but_the_same_for_every_image_and_batch(additive, images: torch.Tensor) -> None:
+    maps = torch.randn(4, 6, 5).double()
+    scores = faithfulness(additive, images, maps, 0, n_pixels=7)
+    alone = torch.cat([faithfulness(additive, images[i : i + 1], maps[i : i + 1], 0, n_pixels=7) for i in range(4)])
+    torch.testing.assert_close(scores, alone)
+    assert not torch.allclose(scores, faithfulness(additive, images, maps, 0, n_pixels=7, seed=1))
+
+
+def test_constant_relevance_or_output_is_nan(additive, images: torch.Tensor) -> None:
+    maps = torch.randn(4, 6, 5).double()
+    maps[1] = 2
+    with pytest.warns(UserWarning, match="NaN for image 1"):
+        assert faithfulness(additive, images, maps, 0, n_pixels=9).isnan().tolist() == [False, True, False, False]
+    with pytest.warns(UserWarning, match="NaN for image 0, 1, 2, 3"):
+        faithfulness(lambda x: torch.ones(len(x), 2), images, torch.randn(4, 6, 5), 0, n_pixels=9)
+
+
+@pytest.mark.parametrize("n_pixels", [1, 31])
+def test_number_of_pixels(additive, images: torch.Tensor, n_pixels: int) -> None:
+    with pytest.raises(ValueError, match=f"n_pixels is {n_pixels}, expected 2 to 30"):
+        faithfulness(additive, images, torch.randn(4, 6, 5), 0, n_pixels=n_pixels)
