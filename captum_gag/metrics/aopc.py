@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from quantus.helpers.enums import EvaluationCategory, ScoreDirection
@@ -11,27 +10,66 @@ from torch import Tensor
 
 from captum_gag.baselines import BaselineLike, Normalization, resolve
 from captum_gag.metrics.base import TorchMetric
-from captum_gag.metrics.curves import (
-    Model,
-    Reveal,
-    class_probabilities,
-    class_targets,
-    fit_to_images,
-    pixel_ranks,
-    relevance_of,
-    warn_undefined,
-    without_ranking,
-)
+from captum_gag.metrics.curves import Model, Plan, Reveal, Target, run_plan, warn_undefined
+from captum_gag.metrics.map_batch import MapBatch, pixel_ranks, without_ranking
 
 Order = Literal["morf", "lerf", "random"]
 ORDERS = ("morf", "lerf", "random")
+
+
+class AOPCCurve(NamedTuple):
+    """AOPC for every number of steps.
+
+    Attributes:
+        aopc: AOPC at L = 1..n_steps, (N, n_steps). NaN for a map without ranking.
+    """
+
+    aopc: Tensor
+
+    @property
+    def score(self) -> Tensor:
+        """AOPC at n_steps, (N,)."""
+        return self.aopc[:, -1]
+
+
+def aopc_plan(
+    batch: MapBatch,
+    order: Order = "morf",
+    n_steps: int = 100,
+    perturb_baseline: BaselineLike = "mean",
+    normalization: Normalization | None = None,
+    region_size: int = 1,
+    seed: int = 0,
+) -> Plan:
+    """Plan AOPC, read as ``AOPCCurve``; arguments as for ``aopc_curve``."""
+    check_order(order, n_steps, region_size)
+    images = batch.images
+    regions = torch.nn.functional.avg_pool2d(batch.relevance.unsqueeze(1), region_size, ceil_mode=True).squeeze(1)
+    if n_steps > regions[0].numel():
+        raise ValueError(f"n_steps is {n_steps}, but there are only {regions[0].numel()} regions; take fewer steps.")
+    undefined = without_ranking(batch.relevance).unsqueeze(1)
+    if order == "random":
+        generator = torch.Generator().manual_seed(seed)
+        regions = torch.rand(regions.shape[1:], generator=generator).to(images.device).expand_as(regions)
+        undefined = torch.zeros_like(undefined)
+    ranks = pixel_ranks(regions, descending=order != "lerf")
+    pixels = ranks.repeat_interleave(region_size, 1).repeat_interleave(region_size, 2)
+    pixels = pixels[:, : images.shape[2], : images.shape[3]]
+    replaced = torch.arange(n_steps + 1, device=images.device).expand(len(images), -1)
+
+    def read(outputs: Tensor) -> AOPCCurve:
+        lost = (outputs[:, :1] - outputs).cumsum(1)[:, 1:]
+        return AOPCCurve((lost / (replaced[0, 1:] + 1)).masked_fill(undefined, torch.nan))
+
+    # Half a rank below the count, so that the image itself is outside the range of ranks.
+    return Plan(Reveal(batch.baseline(perturb_baseline, normalization), images, pixels, replaced - 0.5, torch.lt), read)
 
 
 def aopc_curve(
     model: Model,
     inputs: Tensor,
     maps: Tensor,
-    target: int | Sequence[int] | Tensor,
+    target: Target,
     *,
     order: Order = "morf",
     n_steps: int = 100,
@@ -70,28 +108,12 @@ def aopc_curve(
     Raises:
         ValueError: If shapes, targets, ``order``, ``n_steps`` or ``region_size`` have no meaning.
     """
-    check_order(order, n_steps, region_size)
-    relevance = relevance_of(fit_to_images(maps, inputs))
-    regions = torch.nn.functional.avg_pool2d(relevance.unsqueeze(1), region_size, ceil_mode=True).squeeze(1)
-    if n_steps > regions[0].numel():
-        raise ValueError(f"n_steps is {n_steps}, but there are only {regions[0].numel()} regions; take fewer steps.")
-    undefined = without_ranking(relevance)
-    if order == "random":
-        generator = torch.Generator().manual_seed(seed)
-        regions = torch.rand(regions.shape[1:], generator=generator).to(inputs.device).expand_as(regions)
-        undefined = torch.zeros_like(undefined)
-    ranks = pixel_ranks(regions, descending=order != "lerf")
-    pixels = ranks.repeat_interleave(region_size, 1).repeat_interleave(region_size, 2)
-    pixels = pixels[:, : inputs.shape[2], : inputs.shape[3]]
-    replaced = torch.arange(n_steps + 1, device=inputs.device).expand(len(inputs), -1)
-    baseline = resolve(perturb_baseline, normalization)(inputs)
-    reveal = Reveal(baseline, inputs, pixels, replaced, torch.lt)
-    outputs = class_probabilities(model, reveal, class_targets(target, inputs), softmax, internal_batch_size)
-    lost = (outputs[:, :1] - outputs).cumsum(1)[:, 1:]
-    return (lost / (replaced[0, 1:] + 1)).masked_fill(undefined.unsqueeze(1), torch.nan)
+    plan = aopc_plan(MapBatch(inputs, maps), order, n_steps, perturb_baseline, normalization, region_size, seed)
+    scores: Tensor = run_plan(plan, model, target, softmax, internal_batch_size).aopc
+    return scores
 
 
-def aopc(model: Model, inputs: Tensor, maps: Tensor, target: int | Sequence[int] | Tensor, **options: Any) -> Tensor:
+def aopc(model: Model, inputs: Tensor, maps: Tensor, target: Target, **options: Any) -> Tensor:
     """Give AOPC at ``n_steps``, shape (N,): the last column of ``aopc_curve``, whose arguments it takes.
 
     A map without ranking gives NaN, with one warning that names the images.
@@ -161,10 +183,6 @@ class AOPC(TorchMetric):
             # Of this instance alone: mypy knows class variables of classes only.
             self.score_direction = ScoreDirection.LOWER  # type: ignore[misc]
 
-    def evaluate_tensors(
-        self, model: Model, inputs: Tensor, maps: Tensor, target: Tensor, segmentation: Tensor | None = None
-    ) -> Tensor:
-        """Score one batch and keep its curves."""
-        scores = aopc_curve(model, inputs, maps, target, softmax=False, **self.options)
-        self.keep_details(aopc=scores)
-        return scores[:, -1]
+    def plan(self, batch: MapBatch) -> Plan:
+        """Plan this metric of a batch."""
+        return aopc_plan(batch, **self.options)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -13,7 +12,8 @@ from quantus.helpers.enums import DataType, ModelType
 from quantus.metrics.base import Metric
 from torch import Tensor
 
-from captum_gag.metrics.curves import Model, require_evaluation_mode, warn_undefined
+from captum_gag.metrics.curves import Model, Plan, require_evaluation_mode, run_plan, warn_undefined
+from captum_gag.metrics.map_batch import MapBatch
 
 
 class TorchMetric(Metric):  # type: ignore[type-arg]
@@ -153,11 +153,10 @@ class TorchMetric(Metric):  # type: ignore[type-arg]
         result: list[float] = scores.tolist()
         return result
 
-    @abstractmethod
     def evaluate_tensors(
         self, model: Model, inputs: Tensor, maps: Tensor, target: Tensor, segmentation: Tensor | None = None
     ) -> Tensor:
-        """Score one batch.
+        """Score one batch and keep its details.
 
         Args:
             model: From images (B, C, H, W) to class probabilities (or logits if the caller wants these).
@@ -169,6 +168,18 @@ class TorchMetric(Metric):  # type: ignore[type-arg]
         Returns:
             Scores of shape (N,).
         """
+        reading = run_plan(self.plan(MapBatch(inputs, maps)), model, target, False, None)
+        self.keep_details(**reading._asdict())
+        scores: Tensor = reading.score
+        return scores
+
+    def plan(self, batch: MapBatch) -> Plan:
+        """Say what images this metric needs of a batch and what it makes of their probabilities.
+
+        Raises:
+            TypeError: If the metric does not look at the model.
+        """
+        raise TypeError(f"{type(self).__name__} does not perturb images, so it has no plan.")
 
     def plot_details(self) -> None:
         """Draw what the last call's scores are made of: mean over the images, and the band between their quartiles."""

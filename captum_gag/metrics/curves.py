@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
 Model = Callable[[Tensor], Tensor]
+Target = int | Sequence[int] | Tensor
 
 # Images per forward pass when the caller does not say: 2 per CPU thread was best for EfficientNet-Lite0 on 2 threads
 # (benchmarks/metrics.py). The accelerator's value is an assumption that only a GPU can check.
@@ -19,12 +20,15 @@ IMAGES_PER_CPU_THREAD, IMAGES_PER_ACCELERATOR = 2, 64
 class Reveal(NamedTuple):
     """S versions of each of N images: a pixel is shown where ``compare(order, level)`` and hidden elsewhere.
 
+    A level outside the range of ``order`` shows or hides the whole image; such versions are predicted once for all
+    reveals that share the image.
+
     Attributes:
         shown: Images (N, C, H, W) seen where the comparison holds.
         hidden: Images (N, C, H, W) seen elsewhere.
         order: Saliency or rank of each pixel, (N, H, W).
         levels: What ``order`` is compared with, (N, S).
-        compare: For example ``torch.ge`` for saliency against thresholds, ``torch.lt`` for ranks against counts.
+        compare: ``torch.ge`` for saliency against thresholds, ``torch.lt`` for ranks against counts, ``torch.eq``.
     """
 
     shown: Tensor
@@ -33,76 +37,98 @@ class Reveal(NamedTuple):
     levels: Tensor
     compare: Callable[[Tensor, Tensor], Tensor] = torch.ge
 
+    def images(self, rows: Tensor, steps: Tensor) -> Tensor:
+        """Give versions ``steps`` of images ``rows``, (B, C, H, W)."""
+        mask = self.compare(self.order[rows], self.levels[rows, steps].reshape(-1, 1, 1))
+        return torch.where(mask.unsqueeze(1), self.shown[rows], self.hidden[rows])
+
+    def keys(self) -> Iterator[tuple[int, ...]]:
+        """Give a key for each version, image by image: equal keys are equal images."""
+        lowest, highest = (end.unsqueeze(1) for end in (self.order.amin((1, 2)), self.order.amax((1, 2))))
+        uniform = (self.levels < lowest) | (self.levels > highest)
+        all_shown = self.compare(lowest, self.levels)
+        mine = tuple(map(id, self[:4]))
+        for row, (alike, shown) in enumerate(zip(uniform.tolist(), all_shown.tolist(), strict=True)):
+            for step, same in enumerate(alike):
+                source = self.shown if shown[step] else self.hidden
+                yield (id(source), row) if same else (*mine, row, step)
+
+
+class Reading(Protocol):
+    """What a metric reads off the probabilities: a named tuple of tensors (N, ...) with a score."""
+
+    @property
+    def score(self) -> Tensor:
+        """Scores of shape (N,)."""
+        ...
+
+    def _asdict(self) -> dict[str, Any]: ...
+
+
+class Plan(NamedTuple):
+    """One metric of one batch of maps: the images that it needs, and what it makes of their probabilities.
+
+    Attributes:
+        reveal: The images.
+        read: From probabilities (N, S) to a reading.
+    """
+
+    reveal: Reveal
+    read: Callable[[Tensor], Reading]
+
 
 @torch.no_grad()
 def class_probabilities(
     model: Model,
-    reveal: Reveal,
-    target: Tensor,
+    reveals: Sequence[Reveal],
+    target: Target,
     softmax: bool = True,
     internal_batch_size: int | None = None,
-) -> Tensor:
+) -> list[Tensor]:
     """Give the probability of each image's class for each of its versions.
 
-    Forward passes are filled across images and versions; memory does not grow with the number of versions.
+    Forward passes are filled across images, versions and reveals, and no image is predicted twice; memory does not
+    grow with the number of versions.
 
     Args:
         model: From images (B, C, H, W) to scores (B, classes). A module must be in evaluation mode.
-        reveal: The versions of the images.
-        target: Class index of each image, shape (N,).
+        reveals: Versions of the same N images.
+        target: Class of all images, or of each.
         softmax: Turn the model's scores into probabilities. False takes them as they are.
         internal_batch_size: Images in one forward pass. None picks a number.
 
     Returns:
-        Tensor of shape (N, S), in at least single precision.
+        One tensor of shape (N, S) per reveal, in at least single precision.
 
     Raises:
-        ValueError: If the model is in training mode or its output does not fit the targets.
+        ValueError: If the model is in training mode, the targets are not classes of its, or not one for each image.
     """
-    if isinstance(model, nn.Module) and model.training:
-        raise ValueError("The model is in training mode, so its probabilities are random; call model.eval() first.")
-    device = reveal.shown.device
-    size = internal_batch_size or (
-        IMAGES_PER_CPU_THREAD * torch.get_num_threads() if device.type == "cpu" else IMAGES_PER_ACCELERATOR
-    )
-    n, steps = reveal.levels.shape
-    image_of, step_of = torch.meshgrid(torch.arange(n), torch.arange(steps), indexing="ij")
-    batches = zip(image_of.flatten().split(size), step_of.flatten().split(size), strict=True)
-    probabilities = []
-    for rows, columns in batches:
-        rows, columns = rows.to(device), columns.to(device)
-        level = reveal.levels[rows, columns].reshape(-1, 1, 1)
-        mask = reveal.compare(reveal.order[rows], level).unsqueeze(1)
-        images = torch.where(mask, reveal.shown[rows], reveal.hidden[rows])
-        probabilities.append(_read(model(images), target[rows], softmax))
-    return torch.cat(probabilities).reshape(n, steps)
+    require_evaluation_mode(model)
+    images = reveals[0].shown
+    targets = class_targets(target, images)
+    threads = IMAGES_PER_CPU_THREAD * torch.get_num_threads()
+    size = internal_batch_size or (threads if images.device.type == "cpu" else IMAGES_PER_ACCELERATOR)
+    keys = [list(reveal.keys()) for reveal in reveals]
+    first: dict[tuple[int, ...], tuple[int, int, int]] = {}
+    for index, reveal in enumerate(reveals):
+        for item, key in enumerate(keys[index]):
+            first.setdefault(key, (index, *divmod(item, reveal.levels.shape[1])))
+    wanted = torch.tensor(list(first.values()), device=images.device)
+    outputs = []
+    for part in wanted.split(size):
+        groups = [part[part[:, 0] == index] for index in part[:, 0].unique_consecutive().tolist()]
+        batch = torch.cat([reveals[int(group[0, 0])].images(group[:, 1], group[:, 2]) for group in groups])
+        outputs.append(_read(model(batch), targets[part[:, 1]], softmax))
+    place = {key: position for position, key in enumerate(first)}
+    found = torch.cat(outputs)
+    return [
+        found[[place[key] for key in of]].reshape(each.levels.shape) for of, each in zip(keys, reveals, strict=True)
+    ]
 
 
-def relevance_of(maps: Tensor) -> Tensor:
-    """Sum attributions (N, C, H, W) over channels, with their sign; maps (N, H, W) stay as they are."""
-    relevance = maps.detach().to(torch.promote_types(maps.dtype, torch.float32))
-    return relevance.sum(1) if relevance.ndim == 4 else relevance
-
-
-def pixel_ranks(relevance: Tensor, descending: bool = True) -> Tensor:
-    """Rank the pixels of each map, 0 first; equal ones in reading order.
-
-    Args:
-        relevance: Shape (N, H, W).
-        descending: Most relevant first.
-
-    Returns:
-        Integer tensor (N, H, W) with every rank from 0 to H W - 1 once per map.
-    """
-    order = relevance.flatten(1).argsort(dim=1, descending=descending, stable=True)
-    places = torch.arange(order.shape[1], device=order.device).expand_as(order)
-    return torch.empty_like(order).scatter_(1, order, places).reshape(relevance.shape)
-
-
-def without_ranking(relevance: Tensor) -> Tensor:
-    """Say which maps (N, H, W) have no ranking, as a mask (N,): constant ones, and ones with a NaN or an infinity."""
-    pixels = relevance.flatten(1)
-    return ~pixels.isfinite().all(1) | (pixels.amax(1) == pixels.amin(1))
+def run_plan(plan: Plan, model: Model, target: Target, softmax: bool, internal_batch_size: int | None) -> Any:
+    """Give what one plan reads; arguments as for ``class_probabilities``."""
+    return plan.read(*class_probabilities(model, [plan.reveal], target, softmax, internal_batch_size))
 
 
 def require_evaluation_mode(model: Model) -> None:
@@ -129,13 +155,13 @@ def _read(outputs: Tensor, target: Tensor, softmax: bool) -> Tensor:
             warnings.warn(
                 "The model's outputs are already probabilities and softmax=True flattens them once more; "
                 "pass softmax=False.",
-                stacklevel=4,
+                stacklevel=5,
             )
         outputs = outputs.softmax(1)
     return outputs.gather(1, target.unsqueeze(1)).squeeze(1)
 
 
-def class_targets(target: int | Sequence[int] | Tensor, images: Tensor) -> Tensor:
+def class_targets(target: Target, images: Tensor) -> Tensor:
     """Give class indices of shape (N,) on the device of the images.
 
     Raises:
@@ -147,28 +173,6 @@ def class_targets(target: int | Sequence[int] | Tensor, images: Tensor) -> Tenso
             f"target is {target!r}, expected one class index >= 0, or one for each of the {len(images)} images."
         )
     return targets.expand(len(images))
-
-
-def fit_to_images(maps: Tensor, images: Tensor) -> Tensor:
-    """Bring maps to the images' device and resolution (bilinear, with a warning).
-
-    Raises:
-        ValueError: If there is not one map for each image, or the images are not (N, C, H, W).
-    """
-    if images.ndim != 4 or maps.ndim not in (3, 4) or len(maps) != len(images) or maps.numel() == 0:
-        raise ValueError(
-            f"inputs have shape {tuple(images.shape)} and maps {tuple(maps.shape)}, expected images (N, C, H, W) with "
-            "N >= 1 and one map (H, W) or (C, H, W) for each."
-        )
-    maps = maps.to(images.device)
-    if maps.shape[-2:] == images.shape[-2:]:
-        return maps
-    warnings.warn(
-        f"The maps are {tuple(maps.shape[-2:])} for images of {tuple(images.shape[-2:])}; they are interpolated.",
-        stacklevel=4,
-    )
-    channels = maps if maps.ndim == 4 else maps.unsqueeze(1)
-    return torch.nn.functional.interpolate(channels, size=images.shape[-2:], mode="bilinear", align_corners=False)
 
 
 def warn_undefined(metric: str, scores: list[float]) -> None:

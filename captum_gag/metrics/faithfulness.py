@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -11,15 +10,8 @@ from torch import Tensor
 
 from captum_gag.baselines import BaselineLike, Normalization, resolve
 from captum_gag.metrics.base import TorchMetric
-from captum_gag.metrics.curves import (
-    Model,
-    Reveal,
-    class_probabilities,
-    class_targets,
-    fit_to_images,
-    relevance_of,
-    warn_undefined,
-)
+from captum_gag.metrics.curves import Model, Plan, Reveal, Target, run_plan, warn_undefined
+from captum_gag.metrics.map_batch import MapBatch
 
 
 class Losses(NamedTuple):
@@ -34,7 +26,7 @@ class Losses(NamedTuple):
     loss: Tensor
 
     @property
-    def correlation(self) -> Tensor:
+    def score(self) -> Tensor:
         """Pearson correlation of the two, (N,) in [-1, 1]; NaN where either is constant."""
         sides = [(side - side.mean(1, keepdim=True)).double() for side in self]
         product = (sides[0] * sides[1]).sum(1)
@@ -43,38 +35,37 @@ class Losses(NamedTuple):
         return torch.where(varies, (product / norm).clamp(-1, 1), torch.nan)
 
 
-def pixel_losses(
-    model: Model,
-    inputs: Tensor,
-    maps: Tensor,
-    target: int | Sequence[int] | Tensor,
-    *,
+def faithfulness_plan(
+    batch: MapBatch,
     n_pixels: int = 100,
     perturb_baseline: BaselineLike = "mean",
     normalization: Normalization | None = None,
     seed: int = 0,
-    softmax: bool = True,
-    internal_batch_size: int | None = None,
-) -> Losses:
-    """Replace single random pixels, one at a time and the same ones in every image; arguments as ``faithfulness``."""
-    relevance = relevance_of(fit_to_images(maps, inputs)).flatten(1)
+) -> Plan:
+    """Plan to replace single random pixels, read as ``Losses``; arguments as for ``faithfulness``."""
+    images, relevance = batch.images, batch.relevance.flatten(1)
     if not 2 <= n_pixels <= relevance.shape[1]:
         raise ValueError(f"n_pixels is {n_pixels!r}, expected 2 to {relevance.shape[1]}, the number of pixels.")
     chosen = torch.randperm(relevance.shape[1], generator=torch.Generator().manual_seed(seed))[:n_pixels]
-    chosen = chosen.to(inputs.device)
-    # Pixel number i shows the baseline at level i, and no pixel does at level 0.
-    number = torch.full_like(relevance[:1], -1).index_copy(
-        1, chosen, torch.arange(1.0, n_pixels + 1).to(relevance)[None]
-    )
-    order = number.reshape(1, *inputs.shape[-2:]).expand(len(inputs), -1, -1)
-    levels = torch.arange(n_pixels + 1, device=inputs.device).to(relevance).expand(len(inputs), -1)
-    reveal = Reveal(resolve(perturb_baseline, normalization)(inputs), inputs, order, levels, torch.eq)
-    outputs = class_probabilities(model, reveal, class_targets(target, inputs), softmax, internal_batch_size)
-    return Losses(relevance[:, chosen], outputs[:, :1] - outputs[:, 1:])
+    chosen = chosen.to(images.device)
+    # Pixel number i shows the baseline at level i; the others have number 0, and level -1 leaves the image alone.
+    numbers = torch.arange(n_pixels + 1, device=images.device)
+    order = torch.zeros_like(relevance[0], dtype=torch.long).index_copy(0, chosen, numbers[1:])
+    levels = torch.cat([numbers[:1] - 1, numbers[1:]]).expand(len(images), -1)
+    baseline = batch.baseline(perturb_baseline, normalization)
+    reveal = Reveal(baseline, images, order.reshape(images.shape[-2:]).expand_as(batch.relevance), levels, torch.eq)
+    return Plan(reveal, lambda outputs: Losses(relevance[:, chosen], outputs[:, :1] - outputs[:, 1:]))
 
 
 def faithfulness(
-    model: Model, inputs: Tensor, maps: Tensor, target: int | Sequence[int] | Tensor, **options: Any
+    model: Model,
+    inputs: Tensor,
+    maps: Tensor,
+    target: Target,
+    *,
+    softmax: bool = True,
+    internal_batch_size: int | None = None,
+    **options: Any,
 ) -> Tensor:
     """Correlate what a map says of single pixels with what the class loses without them.
 
@@ -83,8 +74,10 @@ def faithfulness(
         inputs: Images (N, C, H, W) as the model takes them, on its device.
         maps: Relevance (N, C, H, W), summed over channels with its sign, or (N, H, W) or (N, 1, H, W).
         target: Class of all images, or of each.
-        options: ``n_pixels`` (100): random pixels, the same for every image. ``perturb_baseline`` ("mean"),
-            ``normalization``, ``softmax``, ``internal_batch_size``: as for ``rcap``. ``seed`` (0): of the pixels.
+        softmax: Turn the model's scores into probabilities. False takes them as they are.
+        internal_batch_size: Images in one forward pass. None picks a number.
+        options: ``n_pixels`` (100): random pixels, the same for every image. ``seed`` (0): of the pixels.
+            ``perturb_baseline`` ("mean") and ``normalization``: as for ``rcap``.
 
     Returns:
         Pearson correlations of shape (N,) in [-1, 1], higher is better. NaN, with one warning that names the images,
@@ -93,7 +86,8 @@ def faithfulness(
     Raises:
         ValueError: If shapes, targets or ``n_pixels`` have no meaning.
     """
-    scores = pixel_losses(model, inputs, maps, target, **options).correlation
+    plan = faithfulness_plan(MapBatch(inputs, maps), **options)
+    scores: Tensor = run_plan(plan, model, target, softmax, internal_batch_size).score
     warn_undefined("Faithfulness", scores.tolist())
     return scores
 
@@ -135,10 +129,6 @@ class Faithfulness(TorchMetric):
             "seed": seed,
         }
 
-    def evaluate_tensors(
-        self, model: Model, inputs: Tensor, maps: Tensor, target: Tensor, segmentation: Tensor | None = None
-    ) -> Tensor:
-        """Score one batch and keep what was correlated."""
-        losses = pixel_losses(model, inputs, maps, target, softmax=False, **self.options)
-        self.keep_details(**losses._asdict())
-        return losses.correlation
+    def plan(self, batch: MapBatch) -> Plan:
+        """Plan this metric of a batch."""
+        return faithfulness_plan(batch, **self.options)

@@ -9,19 +9,10 @@ import torch
 from quantus.helpers.enums import EvaluationCategory, ScoreDirection
 from torch import Tensor
 
-from captum_gag.attr.saliency_map import saliency_map
 from captum_gag.baselines import BaselineLike, Normalization, resolve
 from captum_gag.metrics.base import TorchMetric
-from captum_gag.metrics.curves import (
-    Model,
-    Reveal,
-    class_probabilities,
-    class_targets,
-    fit_to_images,
-    pixel_ranks,
-    warn_undefined,
-    without_ranking,
-)
+from captum_gag.metrics.curves import Model, Plan, Reveal, Target, run_plan, warn_undefined
+from captum_gag.metrics.map_batch import MapBatch, without_ranking
 
 
 def check_fractions(fractions: Sequence[float] | None, n_steps: int) -> Tensor:
@@ -45,7 +36,7 @@ class ProbabilityCurve(NamedTuple):
     """The class probability as a function of the share of pixels deleted or inserted.
 
     Attributes:
-        fractions: Shares of the pixels, (S,).
+        fractions: Shares of the pixels, (N, S), the same in each row.
         probability: Of the class, (N, S). NaN for a map without ranking.
     """
 
@@ -53,46 +44,44 @@ class ProbabilityCurve(NamedTuple):
     probability: Tensor
 
     @property
-    def area(self) -> Tensor:
+    def score(self) -> Tensor:
         """Area under the curve by the trapezoid rule, (N,), divided by the width of the fractions: in [0, 1]."""
-        width = self.fractions[-1] - self.fractions[0]
+        width = self.fractions[:, -1] - self.fractions[:, 0]
         return torch.trapezoid(self.probability, self.fractions.to(self.probability), dim=1) / width
 
 
-def curve(
-    model: Model,
-    inputs: Tensor,
-    maps: Tensor,
-    target: int | Sequence[int] | Tensor,
-    *,
+def curve_plan(
+    batch: MapBatch,
     inserted: bool,
+    n_steps: int,
     perturb_baseline: BaselineLike,
-    n_steps: int = 10,
-    fractions: Sequence[float] | None = None,
     normalization: Normalization | None = None,
-    softmax: bool = True,
-    internal_batch_size: int | None = None,
-) -> ProbabilityCurve:
-    """Read the class probability while the most salient pixels come or go.
+    fractions: Sequence[float] | None = None,
+) -> Plan:
+    """Plan a curve, read as ``ProbabilityCurve``.
 
     With ``inserted`` pixels are inserted into the baseline, else the baseline is put in their place; the other
     arguments are those of ``deletion``.
     """
-    shares = check_fractions(fractions, n_steps).to(inputs.device)
-    order = saliency_map(fit_to_images(maps, inputs))
-    counts = (shares * order[0].numel()).round().expand(len(order), -1)
-    baseline = resolve(perturb_baseline, normalization)(inputs)
-    shown, hidden = (inputs, baseline) if inserted else (baseline, inputs)
-    reveal = Reveal(shown, hidden, pixel_ranks(order), counts, torch.lt)
-    probability = class_probabilities(model, reveal, class_targets(target, inputs), softmax, internal_batch_size)
-    return ProbabilityCurve(shares, probability.masked_fill(without_ranking(order).unsqueeze(1), torch.nan))
+    shares = check_fractions(fractions, n_steps).to(batch.saliency)
+    counts = (shares * batch.saliency[0].numel()).round().expand(len(batch.images), -1)
+    baseline = batch.baseline(perturb_baseline, normalization)
+    shown, hidden = (batch.images, baseline) if inserted else (baseline, batch.images)
+    undefined = without_ranking(batch.saliency).unsqueeze(1)
+    return Plan(
+        # Half a rank below the count, so that no and all pixels are outside the range of ranks.
+        Reveal(shown, hidden, batch.saliency_ranks, counts - 0.5, torch.lt),
+        lambda probabilities: ProbabilityCurve(
+            shares.expand(len(batch.images), -1), probabilities.masked_fill(undefined, torch.nan)
+        ),
+    )
 
 
 def deletion(
     model: Model,
     inputs: Tensor,
     maps: Tensor,
-    target: int | Sequence[int] | Tensor,
+    target: Target,
     *,
     n_steps: int = 10,
     fractions: Sequence[float] | None = None,
@@ -125,19 +114,8 @@ def deletion(
     Raises:
         ValueError: If shapes, targets, ``n_steps`` or ``fractions`` have no meaning.
     """
-    areas = curve(
-        model,
-        inputs,
-        maps,
-        target,
-        inserted=False,
-        n_steps=n_steps,
-        fractions=fractions,
-        perturb_baseline=perturb_baseline,
-        normalization=normalization,
-        softmax=softmax,
-        internal_batch_size=internal_batch_size,
-    ).area
+    plan = curve_plan(MapBatch(inputs, maps), False, n_steps, perturb_baseline, normalization, fractions)
+    areas: Tensor = run_plan(plan, model, target, softmax, internal_batch_size).score
     warn_undefined("Deletion", areas.tolist())
     return areas
 
@@ -146,7 +124,7 @@ def insertion(
     model: Model,
     inputs: Tensor,
     maps: Tensor,
-    target: int | Sequence[int] | Tensor,
+    target: Target,
     *,
     n_steps: int = 10,
     fractions: Sequence[float] | None = None,
@@ -160,19 +138,8 @@ def insertion(
     They appear on the blurred image: Gaussian, sigma 5, 11 x 11 (``baselines.blur``). Arguments, result and errors are
     those of ``deletion``.
     """
-    areas = curve(
-        model,
-        inputs,
-        maps,
-        target,
-        inserted=True,
-        n_steps=n_steps,
-        fractions=fractions,
-        perturb_baseline=perturb_baseline,
-        normalization=normalization,
-        softmax=softmax,
-        internal_batch_size=internal_batch_size,
-    ).area
+    plan = curve_plan(MapBatch(inputs, maps), True, n_steps, perturb_baseline, normalization, fractions)
+    areas: Tensor = run_plan(plan, model, target, softmax, internal_batch_size).score
     warn_undefined("Insertion", areas.tolist())
     return areas
 
@@ -212,24 +179,9 @@ class CurveMetric(TorchMetric):
         self.normalization = normalization
         self.fractions = fractions
 
-    def evaluate_tensors(
-        self, model: Model, inputs: Tensor, maps: Tensor, target: Tensor, segmentation: Tensor | None = None
-    ) -> Tensor:
-        """Score one batch and keep its curves."""
-        read = curve(
-            model,
-            inputs,
-            maps,
-            target,
-            inserted=self.inserted,
-            n_steps=self.n_steps,
-            fractions=self.fractions,
-            perturb_baseline=self.perturb_baseline,
-            normalization=self.normalization,
-            softmax=False,
-        )
-        self.keep_details(fractions=read.fractions.expand(len(inputs), -1), probability=read.probability)
-        return read.area
+    def plan(self, batch: MapBatch) -> Plan:
+        """Plan this metric of a batch."""
+        return curve_plan(batch, self.inserted, self.n_steps, self.perturb_baseline, self.normalization, self.fractions)
 
 
 class Deletion(CurveMetric):

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import torch
 from quantus.helpers.enums import EvaluationCategory, ScoreDirection
 from torch import Tensor
 
-from captum_gag.attr.saliency_map import saliency_map
 from captum_gag.baselines import BaselineLike, Normalization, resolve
 from captum_gag.metrics.base import TorchMetric
-from captum_gag.metrics.curves import (
-    Model,
-    Reveal,
-    class_probabilities,
-    class_targets,
-    fit_to_images,
-    warn_undefined,
-)
+from captum_gag.metrics.curves import Model, Plan, Reveal, Target, run_plan, warn_undefined
+from captum_gag.metrics.map_batch import MapBatch
 from captum_gag.percentiles import row_percentiles
 
 
@@ -41,37 +33,46 @@ class RCAPFactors(NamedTuple):
         return (self.visual_noise * self.localization).mean(1)
 
 
-def rcap_factors(
-    model: Model,
-    inputs: Tensor,
-    maps: Tensor,
-    target: int | Sequence[int] | Tensor,
-    *,
+def rcap_plan(
+    batch: MapBatch,
     lower_bound: float = 50.0,
     interval: float = 10.0,
     perturb_baseline: BaselineLike = "black",
     normalization: Normalization | None = None,
+) -> Plan:
+    """Plan RCAP: the recovered images at every threshold, read as ``RCAPFactors``; arguments as for ``rcap``."""
+    pixels = batch.saliency.flatten(1)
+    levels = row_percentiles(pixels, thresholds(lower_bound, interval))
+    # Recovered means >= p_k and > 0: pixels without saliency are put below every threshold.
+    order = torch.where(batch.saliency > 0, batch.saliency, -1.0)
+    recovered = torch.stack([(pixels * (pixels >= level.unsqueeze(1))).sum(1) for level in levels.unbind(1)], 1)
+    visual_noise = recovered / pixels.sum(1, keepdim=True)
+    reveal = Reveal(batch.images, batch.baseline(perturb_baseline, normalization), order, levels)
+    return Plan(reveal, lambda probabilities: RCAPFactors(visual_noise, probabilities))
+
+
+def rcap_factors(
+    model: Model,
+    inputs: Tensor,
+    maps: Tensor,
+    target: Target,
+    *,
     softmax: bool = True,
     internal_batch_size: int | None = None,
+    **options: Any,
 ) -> RCAPFactors:
     """Give the two factors of RCAP at every threshold; arguments as for ``rcap``."""
-    percentiles = thresholds(lower_bound, interval)
-    order = saliency_map(fit_to_images(maps, inputs))
-    pixels = order.flatten(1)
-    levels = row_percentiles(pixels, percentiles)
-    # Recovered means >= p_k and > 0: pixels without saliency are put below every threshold.
-    order = torch.where(order > 0, order, -1.0)
-    recovered = torch.stack([(pixels * (pixels >= level.unsqueeze(1))).sum(1) for level in levels.unbind(1)], 1)
-    reveal = Reveal(inputs, resolve(perturb_baseline, normalization)(inputs), order, levels)
-    localization = class_probabilities(model, reveal, class_targets(target, inputs), softmax, internal_batch_size)
-    return RCAPFactors(recovered / pixels.sum(1, keepdim=True), localization)
+    factors: RCAPFactors = run_plan(
+        rcap_plan(MapBatch(inputs, maps), **options), model, target, softmax, internal_batch_size
+    )
+    return factors
 
 
 def rcap(
     model: Model,
     inputs: Tensor,
     maps: Tensor,
-    target: int | Sequence[int] | Tensor,
+    target: Target,
     *,
     lower_bound: float = 50.0,
     interval: float = 10.0,
@@ -162,23 +163,9 @@ class RCAP(TorchMetric):
         self.perturb_baseline = perturb_baseline
         self.normalization = normalization
 
-    def evaluate_tensors(
-        self, model: Model, inputs: Tensor, maps: Tensor, target: Tensor, segmentation: Tensor | None = None
-    ) -> Tensor:
-        """Score one batch and keep its details."""
-        factors = rcap_factors(
-            model,
-            inputs,
-            maps,
-            target,
-            lower_bound=self.lower_bound,
-            interval=self.interval,
-            perturb_baseline=self.perturb_baseline,
-            normalization=self.normalization,
-            softmax=False,
-        )
-        self.keep_details(**factors._asdict())
-        return factors.score
+    def plan(self, batch: MapBatch) -> Plan:
+        """Plan this metric of a batch."""
+        return rcap_plan(batch, self.lower_bound, self.interval, self.perturb_baseline, self.normalization)
 
 
 def thresholds(lower_bound: float, interval: float) -> list[float]:

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from captum_gag.attr import reverse_saliency
-from captum_gag.metrics import rcap, rcap_factors
-from captum_gag.metrics.curves import Reveal, class_probabilities
+from captum_gag.metrics import deletion, insertion, rcap, rcap_factors
 
 
 class CoveredShare(nn.Module):
@@ -149,16 +148,9 @@ class TestPropositions:
     model = CoveredShare(centre())
 
     def ranking_scores(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Areas under insertion and deletion curves, which look at the ranking alone."""
-        ranks = self.maps.flatten(1).argsort(dim=1, descending=True, stable=True).argsort(1).reshape(-1, 32, 32)
-        counts = torch.linspace(0, 32 * 32, 11).round().expand(4, -1)
-        black = torch.zeros_like(self.images)
-        target = torch.zeros(4, dtype=torch.long)
-        insertion = Reveal(self.images, black, ranks, counts, torch.lt)
-        deletion = Reveal(black, self.images, ranks, counts, torch.lt)
-        return tuple(
-            class_probabilities(self.model, each, target, softmax=False).mean(1) for each in (insertion, deletion)
-        )
+        """Insertion and Deletion look at the ranking alone."""
+        arguments = {"perturb_baseline": "black", "softmax": False}
+        return tuple(score(self.model, self.images, self.maps, 0, **arguments) for score in (insertion, deletion))
 
     def test_rcap_sees_noise_and_place(self) -> None:
         m1, m2, m3, m4 = rcap(self.model, self.images, self.maps, 0, softmax=False).tolist()

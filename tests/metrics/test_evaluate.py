@@ -1,0 +1,72 @@
+"""Several metrics in one pass: the same scores as one by one, fewer forward passes."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from captum_gag import AOPC, RCAP, Deletion, Faithfulness, Insertion, LogCoshDice
+from captum_gag.metrics import aopc, deletion, evaluate_curves, faithfulness, insertion, rcap
+
+METRICS = {
+    "RCAP": RCAP(lower_bound=60, perturb_baseline=0.0),
+    "Deletion": Deletion(n_steps=5),
+    "Insertion": Insertion(n_steps=5, perturb_baseline="black"),
+    "MoRF": AOPC(n_steps=4, perturb_baseline="black"),
+    "Faithfulness": Faithfulness(n_pixels=6),
+}
+
+
+@pytest.fixture
+def maps() -> dict[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(4)
+    return {"one": torch.randn(4, 3, 6, 5, generator=generator), "two": torch.rand(4, 6, 5, generator=generator)}
+
+
+def test_scores_are_those_of_the_functions(additive, images: torch.Tensor, maps: dict[str, torch.Tensor]) -> None:
+    scores = evaluate_curves(additive, images, maps, [0, 1, 0, 1], METRICS, internal_batch_size=7)
+    for method, each in maps.items():
+        arguments = (additive, images, each, [0, 1, 0, 1])
+        expected = {
+            "RCAP": rcap(*arguments, lower_bound=60, perturb_baseline=0.0),
+            "Deletion": deletion(*arguments, n_steps=5),
+            "Insertion": insertion(*arguments, n_steps=5, perturb_baseline="black"),
+            "MoRF": aopc(*arguments, n_steps=4, perturb_baseline="black"),
+            "Faithfulness": faithfulness(*arguments, n_pixels=6),
+        }
+        for name, score in expected.items():
+            torch.testing.assert_close(scores[method][name], score)
+
+
+def test_no_image_is_predicted_twice(additive, images: torch.Tensor, maps: dict[str, torch.Tensor]) -> None:
+    seen: list[torch.Tensor] = []
+
+    def recorded(x: torch.Tensor) -> torch.Tensor:
+        seen.append(x.clone())
+        return additive(x)
+
+    evaluate_curves(recorded, images, maps, 0, METRICS, internal_batch_size=16)
+    predicted = torch.cat(seen)
+    # Whole images: 4 unperturbed, 4 black. Per method and image: 4 of RCAP, 4 inner ones of each of Deletion and
+    # Insertion, 4 of AOPC, 6 of Faithfulness.
+    assert len(predicted) == 8 + 2 * 4 * (4 + 4 + 4 + 4 + 6)
+    assert all(len(batch) == 16 for batch in seen[:-1])
+    for whole in (*images, torch.zeros_like(images[0])):
+        times = int((predicted == whole).flatten(1).all(1).sum())
+        assert times == (1 if bool(whole.any()) else 4)
+
+
+def test_maps_without_ranking_do_not_touch_others(
+    additive, images: torch.Tensor, maps: dict[str, torch.Tensor]
+) -> None:
+    broken = {**maps, "broken": torch.zeros(4, 6, 5)}
+    scores = evaluate_curves(additive, images, broken, 0, METRICS)
+    expected = evaluate_curves(additive, images, maps, 0, METRICS)
+    for name in METRICS:
+        assert bool(scores["broken"][name].isnan().all())
+        torch.testing.assert_close(scores["one"][name], expected["one"][name])
+
+
+def test_metrics_without_a_model_are_refused(additive, images: torch.Tensor, maps: dict[str, torch.Tensor]) -> None:
+    with pytest.raises(TypeError, match="LogCoshDice does not perturb images"):
+        evaluate_curves(additive, images, maps, 0, {"dice": LogCoshDice()})
