@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import quantus
 import torch
+from torch import nn
 
 from captum_gag.metrics import aopc, aopc_curve
 
@@ -26,6 +28,21 @@ def test_morf_of_an_additive_model_is_the_sum_of_the_largest_worths(additive, im
     # No other map does better.
     other = aopc_curve(additive, images, torch.rand(4, 6, 5), 0, n_steps=12, **BLACK)
     assert bool((other <= scores + 1e-9).all())
+
+
+def test_is_read_off_quantus_pixel_flipping_where_the_definitions_coincide() -> None:
+    # One channel, since Quantus flips channel values; a 0 in each image, since its "black" is the image's lowest value.
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(16, 8), nn.Tanh(), nn.Linear(8, 3)).eval()
+    x, maps = torch.rand(3, 1, 4, 4), torch.randn(3, 1, 4, 4)
+    x[:, :, 0, 0] = 0
+    flipping = quantus.PixelFlipping(features_in_step=1, normalise=False, abs=False, disable_warnings=True)
+    after = np.array(flipping(model, x.numpy(), np.array([0, 1, 2]), maps.numpy(), softmax=True))
+    with torch.no_grad():
+        before = model(x).softmax(1)[range(3), range(3)].numpy()
+    expected = np.cumsum(before[:, None] - after, axis=1) / (np.arange(1, 17) + 1)
+    ours = aopc_curve(model, x, maps, [0, 1, 2], n_steps=16, perturb_baseline=0.0)
+    np.testing.assert_allclose(ours.numpy(), expected, rtol=1e-4, atol=1e-6)
 
 
 def test_morf_of_a_map_is_lerf_of_its_negative(additive, images: torch.Tensor) -> None:
