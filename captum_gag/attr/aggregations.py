@@ -36,7 +36,7 @@ class RunningMoments:
             self.count += 1
             deviation = sample - self.mean
             self.mean.add_(deviation, alpha=1 / self.count)
-            self._squares.addcmul_(deviation, sample - self.mean)
+            self._squares.addcmul_(deviation, deviation, value=1 - 1 / self.count)
 
     @property
     def variance(self) -> Tensor:

@@ -85,19 +85,17 @@ class GaussianNoise:
             for tensor in inputs
         }
 
-        def noisy(tensor: Tensor, stdev: Tensor) -> Tensor:
-            shape = tensor.shape if self.seed is None else tensor.shape[1:]
-            generator = generators[tensor.device]
-            noise = torch.randn(shape, generator=generator, dtype=stdev.dtype, device=tensor.device)
-            return (tensor + noise * stdev).to(tensor.dtype)
-
         for start in range(0, self.n_samples, chunk):
+            k = min(chunk, self.n_samples - start)
+            points = [torch.empty((k, *x.shape), dtype=stdevs[i].dtype, device=x.device) for i, x in enumerate(inputs)]
             # One draw per sample, not one per chunk: the stream of random numbers must not depend on chunks.
-            drawn = [
-                [noisy(tensor, stdev) for tensor, stdev in zip(inputs, stdevs, strict=True)]
-                for _ in range(min(chunk, self.n_samples - start))
-            ]
-            yield Samples(tuple(torch.stack(versions) for versions in zip(*drawn, strict=True)))
+            for sample in range(k):
+                for tensor, stdev, point in zip(inputs, stdevs, points, strict=True):
+                    shape = tensor.shape if self.seed is None else tensor.shape[1:]
+                    generator = generators[tensor.device]
+                    noise = torch.randn(shape, generator=generator, dtype=stdev.dtype, device=tensor.device)
+                    torch.addcmul(tensor.to(stdev.dtype), noise, stdev, out=point[sample])
+            yield Samples(tuple(point.to(tensor.dtype) for point, tensor in zip(points, inputs, strict=True)))
 
     def _stdevs(self, inputs: tuple[Tensor, ...]) -> list[Tensor]:
         """Give each input's standard deviation, in at least single precision, broadcastable to the input."""

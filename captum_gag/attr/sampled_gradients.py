@@ -131,7 +131,7 @@ class SampledGradients(GradientAttribution):
                 )
             )
         return tuple(
-            torch.cat(parts).to(at_least_single(parts[0].dtype)).unflatten(0, (k, n))
+            (torch.cat(parts) if len(parts) > 1 else parts[0]).to(at_least_single(parts[0].dtype)).unflatten(0, (k, n))
             for parts in zip(*passes, strict=True)
         )
 
