@@ -68,8 +68,9 @@ class GuidedAbsoluteGrad(GradientAttribution):
                 V > 1 it amplifies, and a warning says so. "relative" divides V by its percentile first and never
                 exceeds 1.
             seed: Makes the result reproducible, the same for an example whatever batch it came in and however
-                ``nt_samples`` were split into passes, and leaves torch's global random state alone. None draws
-                from the global state, as NoiseTunnel does.
+                ``nt_samples`` were split into passes (up to the rounding of the model, whose arithmetic may depend on
+                the batch), and leaves torch's global random state alone. None draws from the global state, as
+                NoiseTunnel does.
             return_standard_error: Also return the Monte-Carlo standard error of AG.
             show_progress: Show a progress bar over the samples.
 
