@@ -167,8 +167,9 @@ def class_targets(target: Target, images: Tensor) -> Tensor:
     Raises:
         ValueError: If there is neither one target nor one for each image, or one is negative.
     """
-    targets = torch.as_tensor(target, device=images.device).long().reshape(-1)
-    if len(targets) not in (1, len(images)) or bool((targets < 0).any()):
+    given = torch.as_tensor(target, device=images.device).reshape(-1)
+    targets = given.long()
+    if len(targets) not in (1, len(images)) or bool((targets < 0).any()) or bool((targets != given).any()):
         raise ValueError(
             f"target is {target!r}, expected one class index >= 0, or one for each of the {len(images)} images."
         )

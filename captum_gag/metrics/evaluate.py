@@ -40,9 +40,13 @@ def evaluate_curves(
         Scores of shape (N,) by method and metric; NaN for a map without ranking.
 
     Raises:
-        ValueError: As the metrics themselves.
+        ValueError: As the metrics themselves, and if there are no maps or no metrics.
         TypeError: If a metric does not perturb images.
     """
+    if not maps or not metrics:
+        raise ValueError(
+            f"There are {len(maps)} methods' maps and {len(metrics)} metrics, expected at least one of each."
+        )
     baselines: dict[object, Tensor] = {}
     batches = {method: MapBatch(inputs, each, baselines) for method, each in maps.items()}
     plans = {(method, name): metrics[name].plan(batch) for method, batch in batches.items() for name in metrics}

@@ -63,8 +63,9 @@ def curve_plan(
     With ``inserted`` pixels are inserted into the baseline, else the baseline is put in their place; the other
     arguments are those of ``deletion``.
     """
-    shares = check_fractions(fractions, n_steps).to(batch.saliency)
-    counts = (shares * batch.saliency[0].numel()).round().expand(len(batch.images), -1)
+    exact = check_fractions(fractions, n_steps)
+    shares = exact.to(batch.saliency)
+    counts = (exact * batch.saliency[0].numel()).round().to(batch.saliency).expand(len(batch.images), -1)
     baseline = batch.baseline(perturb_baseline, normalization)
     shown, hidden = (batch.images, baseline) if inserted else (baseline, batch.images)
     undefined = without_ranking(batch.saliency).unsqueeze(1)

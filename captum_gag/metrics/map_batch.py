@@ -24,6 +24,7 @@ class MapBatch:
         baselines: Replacement images already made of the same images; give the same dict to share them.
 
     Raises:
+        TypeError: If either is not a tensor.
         ValueError: If the images are not (N, C, H, W) or there is not one map for each.
     """
 
@@ -34,6 +35,9 @@ class MapBatch:
     def __post_init__(self) -> None:
         """Bring the maps to the images."""
         images, maps = self.images, self.maps
+        for name, given in (("inputs", images), ("maps", maps)):
+            if not isinstance(given, Tensor):
+                raise TypeError(f"{name} are a {type(given).__name__}, expected a torch tensor; use torch.as_tensor.")
         if images.ndim != 4 or maps.ndim not in (3, 4) or len(maps) != len(images) or maps.numel() == 0:
             raise ValueError(
                 f"inputs have shape {tuple(images.shape)} and maps {tuple(maps.shape)}, expected images (N, C, H, W) "

@@ -70,3 +70,10 @@ def test_maps_without_ranking_do_not_touch_others(
 def test_metrics_without_a_model_are_refused(additive, images: torch.Tensor, maps: dict[str, torch.Tensor]) -> None:
     with pytest.raises(TypeError, match="LogCoshDice does not perturb images"):
         evaluate_curves(additive, images, maps, 0, {"dice": LogCoshDice()})
+
+
+def test_nothing_to_evaluate_is_refused(additive, images: torch.Tensor, maps: dict[str, torch.Tensor]) -> None:
+    with pytest.raises(ValueError, match="0 methods' maps and 5 metrics"):
+        evaluate_curves(additive, images, {}, 0, METRICS)
+    with pytest.raises(ValueError, match="2 methods' maps and 0 metrics"):
+        evaluate_curves(additive, images, maps, 0, {})

@@ -262,6 +262,7 @@ class TestInput:
             ({"perturb_baseline": "grey"}, "perturb_baseline is 'grey'"),
             ({"target": [0, 1, 0]}, r"one for each of the 2 images"),
             ({"target": -1}, "one class index >= 0"),
+            ({"target": [0.5, 1.0]}, "one class index >= 0"),
             ({"target": 2}, r"output of shape \(\d+, 2\).*targets up to 2"),
             ({"maps": torch.zeros(3, 32, 32)}, r"maps \(3, 32, 32\), expected"),
             ({"maps": torch.zeros(32, 32)}, "one map"),
@@ -272,6 +273,10 @@ class TestInput:
         defaults = {"inputs": self.images, "maps": torch.rand(2, 32, 32), "target": 0, "softmax": False}
         with pytest.raises(ValueError, match=message):
             rcap(self.model, **{**defaults, **arguments})
+
+    def test_arrays_are_refused(self) -> None:
+        with pytest.raises(TypeError, match="maps are a ndarray, expected a torch tensor"):
+            rcap(self.model, self.images, np.zeros((2, 32, 32)), 0)
 
     def test_model_in_training_mode(self) -> None:
         with pytest.raises(ValueError, match=r"training mode.*model.eval\(\)"):
