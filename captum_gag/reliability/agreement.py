@@ -1,0 +1,205 @@
+"""How far a metric agrees with itself: over images, over methods, and with the other metrics."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import krippendorff
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from captum_gag.reliability.bootstrap import Indices, interval
+from captum_gag.reliability.scores import checked, complete, matrices, metrics_of, ranks, sign, variant_of
+
+CONFIDENCE = 0.999
+N_BOOTSTRAP = 10_000
+
+
+def inter_rater(
+    scores: pd.DataFrame, n_bootstrap: int = N_BOOTSTRAP, confidence: float = CONFIDENCE, seed: int = 0
+) -> pd.DataFrame:
+    """Tells whether a metric ranks the methods alike on all images: Krippendorff's alpha (Tomsett et al., 2019).
+
+    Each image is a rater, each method a unit that it rates; the rating is the method's rank on that image. Alpha is 1
+    when all images rank alike, about 0 when the rankings are random, and below 0 when they contradict each other.
+    Ties share their average rank, as Spearman's correlation has it: that keeps the sum of the ranks, and does not
+    invent an order by the methods' names. Ratings are ordinal.
+
+    Args:
+        scores (DataFrame): image, method, metric, score; see `read_scores`. A method without any score is left out,
+            and an image that lacks a score of one of the others.
+        n_bootstrap (int): Resamples of the images.
+        confidence (float): Of the interval, in (0, 1).
+        seed (int): Of the resamples.
+
+    Returns:
+        DataFrame: A row per metric, with alpha, low, high, images, methods. NaN for fewer than 2 images or methods,
+        and where every image ties all methods.
+
+    Raises:
+        ScoresError: The scores are not a score table.
+    """
+    rows = {}
+    for metric, matrix in matrices(checked(scores)):
+        alpha, low, high = (float("nan"),) * 3
+        if min(matrix.shape) >= 2:
+            counts = PatternCounts(ranks(matrix, sign(scores, metric)))
+            alpha = counts.alpha(np.arange(len(matrix)))
+            low, high = map(float, interval(counts.alpha, len(matrix), n_bootstrap, confidence, seed))
+        rows[metric] = {"alpha": alpha, "low": low, "high": high, "images": len(matrix), "methods": matrix.shape[1]}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("metric")
+
+
+class PatternCounts:
+    """Rankings of the methods, kept so that alpha of any draw of images costs a count instead of a ranking."""
+
+    def __init__(self, ranked: NDArray[np.float64]) -> None:
+        """Take ranks, images x methods."""
+        patterns, self.pattern_of = np.unique(ranked, axis=0, return_inverse=True)
+        self.domain = np.unique(patterns)
+        # Per pattern, which value each method gets: patterns x (methods * values).
+        self.ratings = (patterns[:, :, None] == self.domain).astype(float).reshape(len(patterns), -1)
+
+    def alpha(self, images: Indices) -> float:
+        """Give alpha of some images; NaN where no two methods differ."""
+        if len(self.domain) < 2:
+            return float("nan")
+        drawn = np.bincount(self.pattern_of[images], minlength=len(self.ratings))
+        value_counts = (drawn @ self.ratings).reshape(-1, len(self.domain))
+        used = value_counts.any(axis=0)
+        if used.sum() < 2:
+            return float("nan")
+        return float(
+            krippendorff.alpha(
+                value_counts=value_counts[:, used],
+                value_domain=self.domain[used],
+                level_of_measurement="ordinal",
+            )
+        )
+
+
+def inter_method(
+    scores: pd.DataFrame, n_bootstrap: int = N_BOOTSTRAP, confidence: float = CONFIDENCE, seed: int = 0
+) -> pd.DataFrame:
+    """Tells whether an image that is easy for one method is easy for the others: mean pairwise Spearman's rho.
+
+    For each pair of methods, the correlation over images of their scores; then the mean over pairs.
+
+    Args:
+        scores (DataFrame): image, method, metric, score.
+        n_bootstrap (int): Resamples of the images.
+        confidence (float): Of the interval.
+        seed (int): Of the resamples.
+
+    Returns:
+        DataFrame: A row per metric, with rho, low, high, images, methods; NaN for fewer than 2 methods or 3 images,
+        or where a method has the same score on all images.
+
+    Raises:
+        ScoresError: The scores are not a score table.
+    """
+    rows = {}
+    for metric, matrix in matrices(checked(scores)):
+        rho, low, high = (float("nan"),) * 3
+        if matrix.shape[1] >= 2 and len(matrix) >= 3:
+            spearman = Spearman(matrix.to_numpy())
+            rho = spearman.mean_of_pairs(np.arange(len(matrix)))
+            low, high = map(float, interval(spearman.mean_of_pairs, len(matrix), n_bootstrap, confidence, seed))
+        rows[metric] = {"rho": rho, "low": low, "high": high, "images": len(matrix), "methods": matrix.shape[1]}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("metric")
+
+
+def internal_consistency(
+    scores: pd.DataFrame, n_bootstrap: int = N_BOOTSTRAP, confidence: float = CONFIDENCE, seed: int = 0
+) -> pd.DataFrame:
+    """Tells whether two metrics that claim to measure the same thing agree: Spearman's rho over images, per method.
+
+    Scores of metrics where lower is better are negated first, so that agreement is always positive.
+
+    Args:
+        scores (DataFrame): image, method, metric, score.
+        n_bootstrap (int): Resamples of the images.
+        confidence (float): Of the interval.
+        seed (int): Of the resamples.
+
+    Returns:
+        DataFrame: A row per method and pair of metrics: method, metric, other, rho, low, high, images. See
+        `consistency_matrix` for the matrix.
+
+    Raises:
+        ScoresError: The scores are not a score table.
+    """
+    scores = checked(scores)
+    metrics = sorted(metrics_of(scores))
+    signs = pd.Series({metric: sign(scores, metric) for metric in metrics})
+    rows = []
+    for method, of_method in scores.groupby("method", sort=True):
+        matrix = of_method.pivot(index="image", columns="metric", values="score") * signs
+        for pair in combinations(metrics, 2):
+            both = complete(matrix.reindex(columns=list(pair)))
+            found = {"method": method, "metric": pair[0], "other": pair[1], "images": len(both)}
+            rho, low, high = (float("nan"),) * 3
+            if both.shape[1] == 2 and len(both) >= 3:
+                spearman = Spearman(both.to_numpy())
+                rho = spearman.mean_of_pairs(np.arange(len(both)))
+                low, high = map(float, interval(spearman.mean_of_pairs, len(both), n_bootstrap, confidence, seed))
+            rows.append({**found, "rho": rho, "low": low, "high": high})
+    return pd.DataFrame(rows, columns=["method", "metric", "other", "rho", "low", "high", "images"])
+
+
+def consistency_matrix(consistency: pd.DataFrame) -> pd.DataFrame:
+    """Averages `internal_consistency` over the methods into one matrix, metrics x metrics, 1 on its diagonal."""
+    pairs = consistency.groupby(["metric", "other"])["rho"].mean().unstack()
+    names = sorted(set(pairs.index) | set(pairs.columns))
+    square = pairs.reindex(index=names, columns=names)
+    matrix = square.combine_first(square.T).to_numpy(dtype=float, copy=True)
+    np.fill_diagonal(matrix, 1.0)
+    return pd.DataFrame(matrix, index=names, columns=names)
+
+
+def implementation_sensitivity(
+    scores: pd.DataFrame, n_bootstrap: int = N_BOOTSTRAP, confidence: float = CONFIDENCE, seed: int = 0
+) -> pd.DataFrame:
+    """Tells whether a metric agrees with itself when only its implementation changes, such as its baseline.
+
+    Takes the metrics that differ in brackets alone, such as ``AOPC MoRF (mean)`` and ``AOPC MoRF (blur)``.
+
+    Returns:
+        DataFrame: As `internal_consistency`, without the other pairs.
+    """
+    wanted = [metric for metric in metrics_of(checked(scores)) if variant_of(metric)]
+    parts = [
+        internal_consistency(scores[scores["metric"].isin(group)], n_bootstrap, confidence, seed)
+        for _, group in pd.Series(wanted, dtype=object).groupby([variant_of(m)[0] for m in wanted])  # type: ignore[index]
+        if len(group) > 1
+    ]
+    empty = pd.DataFrame(columns=["method", "metric", "other", "rho", "low", "high", "images"])
+    return pd.concat(parts, ignore_index=True) if parts else empty
+
+
+class Spearman:
+    """Scores kept so that rank correlations of any draw of images cost a count instead of a sort."""
+
+    def __init__(self, columns: NDArray[np.float64]) -> None:
+        """Take scores, images x columns."""
+        # Per column the place of each score among the distinct ones: equal scores have equal places.
+        self.places = [np.unique(column, return_inverse=True)[1] for column in columns.T]
+
+    def mean_of_pairs(self, images: Indices) -> float:
+        """Give the mean of the correlations of all pairs of columns; NaN where a column is constant."""
+        ranked = np.stack([_midranks(place[images]) for place in self.places])
+        spread = ranked - ranked.mean(axis=1, keepdims=True)
+        norms = np.sqrt((spread**2).sum(axis=1))
+        if not norms.all():
+            return float("nan")
+        correlations = (spread @ spread.T) / np.outer(norms, norms)
+        return float(correlations[np.triu_indices(len(correlations), 1)].mean())
+
+
+def _midranks(places: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Rank integers, ties sharing their average rank."""
+    counts = np.bincount(places)
+    last = np.cumsum(counts)
+    middle: NDArray[np.float64] = last - (counts - 1) / 2
+    return middle[places]
