@@ -77,11 +77,11 @@ def split_files(root: Path, split: str) -> list[tuple[Path | zipfile.Path, int]]
         InputError: There are none; the message shows the layouts that are understood.
     """
     tree = _find(root, split)
-    files = [
-        (file, target)
-        for target, label in enumerate(CLASSES)
-        for file in sorted((tree / label).iterdir() if (tree / label).is_dir() else (), key=lambda each: each.name)
-    ]
+    files: list[tuple[Path | zipfile.Path, int]] = []
+    for target, label in enumerate(CLASSES):
+        if (tree / label).is_dir():
+            inside: list[Path | zipfile.Path] = list((tree / label).iterdir())
+            files += [(file, target) for file in sorted(inside, key=lambda file: file.name)]
     if not files:
         raise InputError(LAYOUT.format(root=root, split=split))
     return files
@@ -97,7 +97,7 @@ def _find(root: Path, split: str) -> Path | zipfile.Path:
 
 def _read_pixels(file: Path | zipfile.Path) -> np.ndarray[Any, np.dtype[np.uint8]]:
     try:
-        with file.open("rb") as stream, Image.open(stream) as image:  # type: ignore[arg-type]
+        with file.open("rb") as stream, Image.open(stream) as image:
             pixels = np.asarray(image.convert("RGB"))
     except OSError as error:
         raise InputError(f"{file}: cannot be read as an image: {error}") from error

@@ -52,7 +52,7 @@ class Progress:
 def train_cifar10(
     data: Path,
     out: Path,
-    recipe: Recipe = Recipe(),  # noqa: B008  (frozen)
+    recipe: Recipe = Recipe(),
     device: str = "cpu",
     say: Callable[[str], None] = print,
 ) -> float:

@@ -46,7 +46,7 @@ def inter_rater(
         if min(matrix.shape) >= 2:
             counts = PatternCounts(ranks(matrix, sign(scores, metric)))
             alpha = counts.alpha(np.arange(len(matrix)))
-            low, high = map(float, interval(counts.alpha, len(matrix), n_bootstrap, confidence, seed))
+            low, high = interval(counts.alpha, len(matrix), n_bootstrap, confidence, seed)
         rows[metric] = {"alpha": alpha, "low": low, "high": high, "images": len(matrix), "methods": matrix.shape[1]}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("metric")
 
@@ -62,8 +62,8 @@ class PatternCounts:
         self.ratings = (patterns[:, :, None] == self.domain).astype(float).reshape(len(patterns), -1)
 
     def alpha(self, images: Indices) -> float:
-        """Give alpha of some images; NaN where no two methods differ."""
-        if len(self.domain) < 2:
+        """Give alpha of some images; NaN for fewer than 2, and where no two methods differ."""
+        if len(self.domain) < 2 or len(images) < 2:
             return float("nan")
         drawn = np.bincount(self.pattern_of[images], minlength=len(self.ratings))
         value_counts = (drawn @ self.ratings).reshape(-1, len(self.domain))
@@ -105,7 +105,7 @@ def inter_method(
         if matrix.shape[1] >= 2 and len(matrix) >= 3:
             spearman = Spearman(matrix.to_numpy())
             rho = spearman.mean_of_pairs(np.arange(len(matrix)))
-            low, high = map(float, interval(spearman.mean_of_pairs, len(matrix), n_bootstrap, confidence, seed))
+            low, high = interval(spearman.mean_of_pairs, len(matrix), n_bootstrap, confidence, seed)
         rows[metric] = {"rho": rho, "low": low, "high": high, "images": len(matrix), "methods": matrix.shape[1]}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("metric")
 
@@ -143,7 +143,7 @@ def internal_consistency(
             if both.shape[1] == 2 and len(both) >= 3:
                 spearman = Spearman(both.to_numpy())
                 rho = spearman.mean_of_pairs(np.arange(len(both)))
-                low, high = map(float, interval(spearman.mean_of_pairs, len(both), n_bootstrap, confidence, seed))
+                low, high = interval(spearman.mean_of_pairs, len(both), n_bootstrap, confidence, seed)
             rows.append({**found, "rho": rho, "low": low, "high": high})
     return pd.DataFrame(rows, columns=["method", "metric", "other", "rho", "low", "high", "images"])
 

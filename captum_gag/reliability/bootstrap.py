@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import scipy.stats
@@ -13,38 +15,51 @@ Indices = NDArray[np.intp]
 
 
 def interval(
-    statistic: Callable[[Indices], Floats | float], n_images: int, n_bootstrap: int, confidence: float, seed: int
-) -> tuple[Floats, Floats]:
+    statistic: Callable[[Indices], float], n_images: int, n_bootstrap: int, confidence: float, seed: int
+) -> tuple[float, float]:
     """Gives the percentile interval of a statistic over images drawn with replacement.
 
     Args:
-        statistic (Callable): From the indices of the images drawn, (n_images,), to K numbers or to one.
+        statistic (Callable): From the indices of the images drawn, (n_images,), to a number.
         n_images (int): How many there are.
         n_bootstrap (int): How often to draw.
         confidence (float): In (0, 1).
         seed (int): Of the draws.
 
     Returns:
-        (array, array): Lowest and highest value of each number; NaN where there are fewer than 2 images.
+        (float, float): Its ends.
     """
-    if n_images < 2:
-        whole = np.asarray(statistic(np.arange(n_images)), dtype=float)
-        return np.full_like(whole, np.nan), np.full_like(whole, np.nan)
 
     def each(drawn: Indices, axis: int = -1) -> Floats:
         rows = drawn.reshape(-1, n_images)
-        found = np.stack([np.asarray(statistic(row), dtype=float) for row in rows], axis=-1)
-        return found.reshape(*found.shape[:-1], *drawn.shape[:-1])
+        found = np.array([statistic(row) for row in rows])
+        return found.reshape(drawn.shape[:-1])
 
-    result = scipy.stats.bootstrap(
-        (np.arange(n_images),),
-        each,
-        n_resamples=n_bootstrap,
-        batch=max(1, 10_000_000 // n_images),
-        vectorized=True,
-        confidence_level=confidence,
-        method="percentile",
-        rng=np.random.default_rng(seed),
-    )
+    return _percentile_interval(np.arange(n_images), each, n_bootstrap, confidence, seed)
+
+
+def mean_interval(values: Floats, n_bootstrap: int, confidence: float, seed: int) -> tuple[float, float]:
+    """Gives the percentile interval of the mean of one value per image; NaN where there are fewer than 2."""
+    if len(values) < 2:
+        return np.nan, np.nan
+    return _percentile_interval(values, np.mean, n_bootstrap, confidence, seed)
+
+
+def _percentile_interval(
+    data: NDArray[Any], statistic: Callable[..., Any], n_bootstrap: int, confidence: float, seed: int
+) -> tuple[float, float]:
+    with warnings.catch_warnings():
+        # All resamples alike are an interval of length 0, whatever scipy says of another method's.
+        warnings.simplefilter("ignore", scipy.stats.DegenerateDataWarning)
+        result = scipy.stats.bootstrap(
+            (data,),
+            statistic,
+            n_resamples=n_bootstrap,
+            batch=max(1, 10_000_000 // len(data)),
+            vectorized=True,
+            confidence_level=confidence,
+            method="percentile",
+            rng=np.random.default_rng(seed),
+        )
     low, high = result.confidence_interval
-    return np.asarray(low), np.asarray(high)
+    return float(low), float(high)

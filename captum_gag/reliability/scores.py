@@ -46,9 +46,7 @@ def read_scores(path: str | Path) -> pd.DataFrame:
         raise ScoresError(f"{path}: {error}") from error
 
 
-def from_arrays(
-    scores: Mapping[str, Mapping[str, ArrayLike]], images: Sequence[object] | None = None
-) -> pd.DataFrame:
+def from_arrays(scores: Mapping[str, Mapping[str, ArrayLike]], images: Sequence[object] | None = None) -> pd.DataFrame:
     """Makes a score table of arrays.
 
     Args:
@@ -143,7 +141,10 @@ def matrices(scores: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     among different sets of methods cannot be compared.
     """
     for metric in metrics_of(scores):
-        yield metric, complete(scores[scores["metric"] == metric].pivot(index="image", columns="method", values="score"))
+        yield (
+            metric,
+            complete(scores[scores["metric"] == metric].pivot(index="image", columns="method", values="score")),
+        )
 
 
 def complete(matrix: pd.DataFrame) -> pd.DataFrame:

@@ -1,0 +1,33 @@
+"""Judge the metrics: agreement over images, methods and metrics, from a table of scores and nothing else."""
+
+from captum_gag.reliability.agreement import (
+    consistency_matrix,
+    implementation_sensitivity,
+    inter_method,
+    inter_rater,
+    internal_consistency,
+)
+from captum_gag.reliability.report import RELIABLE_ALPHA, ReliabilityReport, report
+from captum_gag.reliability.scores import ScoresError, from_arrays, read_scores
+from captum_gag.reliability.summaries import against_baselines, stability, summary, tricks
+
+reliability_report = report
+
+__all__ = [
+    "RELIABLE_ALPHA",
+    "ReliabilityReport",
+    "ScoresError",
+    "against_baselines",
+    "consistency_matrix",
+    "from_arrays",
+    "implementation_sensitivity",
+    "inter_method",
+    "inter_rater",
+    "internal_consistency",
+    "read_scores",
+    "reliability_report",
+    "report",
+    "stability",
+    "summary",
+    "tricks",
+]

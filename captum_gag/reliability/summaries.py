@@ -1,0 +1,207 @@
+"""What one score per image hides behind its mean: spread, baselines, tricks, and how many images are enough."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from captum_gag.reliability.agreement import CONFIDENCE, N_BOOTSTRAP, PatternCounts
+from captum_gag.reliability.bootstrap import mean_interval
+from captum_gag.reliability.scores import (
+    checked,
+    is_edges,
+    is_random,
+    is_trick,
+    matrices,
+    metrics_of,
+    ranks,
+    sign,
+    without,
+)
+
+
+def summary(
+    scores: pd.DataFrame, n_bootstrap: int = N_BOOTSTRAP, confidence: float = CONFIDENCE, seed: int = 0
+) -> pd.DataFrame:
+    """Gives the distribution over images that a mean score hides (Tomsett et al., 2019: global variance).
+
+    Args:
+        scores (DataFrame): image, method, metric, score.
+        n_bootstrap (int): Resamples of the images, for the interval of the mean.
+        confidence (float): Of the interval.
+        seed (int): Of the resamples.
+
+    Returns:
+        DataFrame: A row per metric and method: mean, low, high, std, min, q1, median, q3, max, images, undefined (the
+        number of images without a score).
+
+    Raises:
+        ScoresError: The scores are not a score table.
+    """
+    rows = []
+    for (metric, method), group in checked(scores).groupby(["metric", "method"], sort=False):
+        values = group["score"].dropna().to_numpy()
+        row: dict[str, object] = {"metric": metric, "method": method}
+        if len(values):
+            low, high = mean_interval(values, n_bootstrap, confidence, seed)
+            quartiles = dict(
+                zip(("min", "q1", "median", "q3", "max"), np.quantile(values, np.arange(5) / 4), strict=True)
+            )
+            spread = values.std(ddof=1) if len(values) > 1 else np.nan
+            row |= {"mean": values.mean(), "low": low, "high": high, "std": spread, **quartiles}
+        rows.append(row | {"images": len(values), "undefined": len(group) - len(values)})
+    columns = ["metric", "method", "mean", "low", "high", "std", "min", "q1", "median", "q3", "max"]
+    return pd.DataFrame(rows, columns=[*columns, "images", "undefined"])
+
+
+def against_baselines(
+    scores: pd.DataFrame, n_bootstrap: int = N_BOOTSTRAP, confidence: float = 0.95, seed: int = 0
+) -> pd.DataFrame:
+    """Flags the methods that do not beat random orderings and edge detection, which know nothing of the model.
+
+    Random orderings are the methods ``Random``, ``Random:1``, ``Random:2``, ...: their band holds the central share
+    ``confidence`` of their means (of a single one: the bootstrap interval of its mean). A method beats them if its mean
+    is better than the whole band. It beats edges (``Sobel``) if the bootstrap interval of the mean difference over the
+    images does not reach 0.
+
+    Returns:
+        DataFrame: A row per metric and method: mean, random_low, random_high, beats_random, edges (their mean),
+        beats_edges. NaN or None where the table has no such baseline.
+
+    Raises:
+        ScoresError: The scores are not a score table.
+    """
+    scores = checked(scores)
+    rows = []
+    for metric in metrics_of(scores):
+        direction = sign(scores, metric)
+        table = scores[scores["metric"] == metric].pivot(index="image", columns="method", values="score")
+        low, high = _random_band(table[[name for name in table if is_random(name)]], n_bootstrap, confidence, seed)
+        edges = next((table[name] for name in table if is_edges(name)), None)
+        for method in table:
+            if is_random(method) or is_edges(method):
+                continue
+            mean = table[method].mean()
+            row = {"metric": metric, "method": method, "mean": mean, "random_low": low, "random_high": high}
+            worst = high if direction > 0 else low
+            row["beats_random"] = None if np.isnan(low + mean) else bool(direction * (mean - worst) > 0)
+            row["edges"], row["beats_edges"] = (np.nan, None)
+            if edges is not None:
+                row["edges"] = edges.mean()
+                row["beats_edges"] = _better(direction * (table[method] - edges), n_bootstrap, confidence, seed)
+            rows.append(row)
+    columns = ["metric", "method", "mean", "random_low", "random_high", "beats_random", "edges", "beats_edges"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def tricks(
+    scores: pd.DataFrame, n_bootstrap: int = N_BOOTSTRAP, confidence: float = 0.95, seed: int = 0
+) -> pd.DataFrame:
+    """Tells which metric can be fooled: what a made-over map gets, beside the map that it was made of.
+
+    A made-over map is a method called after the original and what was done to it: ``GAG-85^sharp`` beside ``GAG-85``.
+
+    Returns:
+        DataFrame: A row per metric and made-over method: original, its mean, the trick's mean, gain (positive where the
+        trick scores better), low, high (bootstrap interval of the gain), fooled (the interval lies above 0).
+
+    Raises:
+        ScoresError: The scores are not a score table.
+    """
+    scores = checked(scores)
+    rows = []
+    for metric in metrics_of(scores):
+        table = scores[scores["metric"] == metric].pivot(index="image", columns="method", values="score")
+        for trick in filter(is_trick, table):
+            original = trick.rpartition("^")[0]
+            if original not in table:
+                continue
+            gains = (sign(scores, metric) * (table[trick] - table[original])).dropna().to_numpy()
+            low, high = mean_interval(gains, n_bootstrap, confidence, seed)
+            row = {
+                "metric": metric,
+                "method": trick,
+                "original_mean": table[original].mean(),
+                "mean": table[trick].mean(),
+            }
+            gain = gains.mean() if len(gains) else np.nan
+            rows.append(row | {"gain": gain, "low": low, "high": high, "fooled": bool(low > 0)})
+    columns = ["metric", "method", "original_mean", "mean", "gain", "low", "high", "fooled"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def stability(
+    scores: pd.DataFrame, sizes: Sequence[int] | None = None, n_resamples: int = 1000, seed: int = 0
+) -> pd.DataFrame:
+    """Tells how many images are needed before the ranking of the methods is stable.
+
+    Draws so many images, without replacement, and compares what they say with what all images say.
+
+    Args:
+        scores (DataFrame): image, method, metric, score.
+        sizes (Sequence of int, optional): Numbers of images; default 5, 10, 20, 50, ... up to half of them.
+        n_resamples (int): Draws for each size.
+        seed (int): Of the draws.
+
+    Returns:
+        DataFrame: A row per metric and size: metric, images, alpha (mean), alpha_low, alpha_high (their central 95 %),
+        flips (the probability that a pair of methods comes in the other order than over all images), best_changes (that
+        another method comes first).
+
+    Raises:
+        ScoresError: The scores are not a score table.
+    """
+    rows = []
+    for metric, matrix in matrices(checked(scores)):
+        if min(matrix.shape) < 2:
+            continue
+        generator = np.random.default_rng(seed)
+        direction = sign(scores, metric)
+        counts = PatternCounts(ranks(matrix, direction))
+        values = direction * matrix.to_numpy()
+        for size in _sizes(len(matrix)) if sizes is None else [n for n in sizes if n <= len(matrix)]:
+            draws = [generator.permutation(len(matrix))[:size] for _ in range(n_resamples)]
+            alphas = np.array([counts.alpha(drawn) for drawn in draws])
+            means = np.stack([values[drawn].mean(axis=0) for drawn in draws])
+            low, high = np.nanquantile(alphas, [0.025, 0.975]) if not np.isnan(alphas).all() else (np.nan, np.nan)
+            flips, best = _changes(means, values.mean(axis=0))
+            row = {"metric": metric, "images": size, "alpha": np.nanmean(alphas) if low == low else np.nan}
+            rows.append(row | {"alpha_low": low, "alpha_high": high, "flips": flips, "best_changes": best})
+    columns = ["metric", "images", "alpha", "alpha_low", "alpha_high", "flips", "best_changes"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def honest(scores: pd.DataFrame, edges: bool = True) -> pd.DataFrame:
+    """Gives the rows of the methods whose agreement counts: no random orderings or tricks, and no edges if so asked."""
+    return without(scores, lambda name: is_random(name) or is_trick(name) or (not edges and is_edges(name)))
+
+
+def _sizes(images: int) -> list[int]:
+    steps = [digit * 10**power for power in range(6) for digit in (1, 2, 5)]
+    return [size for size in steps if 5 <= size <= images // 2]
+
+
+def _changes(means: NDArray[np.float64], whole: NDArray[np.float64]) -> tuple[float, float]:
+    pairs = list(combinations(range(len(whole)), 2))
+    flips = [(np.sign(means[:, a] - means[:, b]) != np.sign(whole[a] - whole[b])).mean() for a, b in pairs]
+    return float(np.mean(flips)), float((means.argmax(axis=1) != whole.argmax()).mean())
+
+
+def _random_band(orderings: pd.DataFrame, n_bootstrap: int, confidence: float, seed: int) -> tuple[float, float]:
+    if orderings.shape[1] > 1:
+        tail = (1 - confidence) / 2
+        low, high = np.nanquantile(orderings.mean(), [tail, 1 - tail])
+        return float(low), float(high)
+    values = orderings.to_numpy().ravel()
+    values = values[~np.isnan(values)]
+    return mean_interval(values, n_bootstrap, confidence, seed)
+
+
+def _better(gains: pd.Series, n_bootstrap: int, confidence: float, seed: int) -> bool | None:
+    values = gains.dropna().to_numpy()
+    low, _ = mean_interval(values, n_bootstrap, confidence, seed)
+    return None if np.isnan(low) else bool(low > 0)
