@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from captum_gag import baselines
+    from captum_gag import baselines, reliability
     from captum_gag.attr import (
         BlurIG,
         GuidedAbsoluteGrad,
@@ -68,6 +68,7 @@ __all__ = [
     "baselines",
     "explain",
     "register_with_quantus",
+    "reliability",
     "reverse_saliency",
     "saliency_map",
 ]
@@ -75,8 +76,8 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first asked for."""
-    if name == "baselines":
-        return import_module("captum_gag.baselines")
+    if name in ("baselines", "reliability"):
+        return import_module(f"captum_gag.{name}")
     if name not in _ROOM_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_ROOM_OF[name]), name)

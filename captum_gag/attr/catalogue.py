@@ -6,26 +6,26 @@ import difflib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import torch
-from captum.attr import NoiseTunnel, Saliency
 from torch import Tensor, nn
 
+from captum_gag.attr import hosts
 from captum_gag.attr.aggregations import Aggregation, GuidedMean, Mean, Variance
-from captum_gag.attr.controls import constant_map, edge_map, random_map
+from captum_gag.attr.controls import constant_map, edge_map, random_map, seeded_random_map
 from captum_gag.attr.grad_cam import grad_cam
 from captum_gag.attr.gradient_sources import guided_backpropagation
+from captum_gag.attr.hosts import Explain
 from captum_gag.attr.interpretations import Interpretation, absolute, negative, positive, signed
+from captum_gag.attr.made_over import MADE_OVER
 from captum_gag.attr.modifications import GaussianNoise, Modification
 from captum_gag.attr.paths import BlurPath, GuidedPath, StraightPath
-from captum_gag.attr.saliency_map import reverse_saliency, saliency_map
+from captum_gag.attr.saliency_map import saliency_map
 from captum_gag.attr.sampled_gradients import GradientSource, SampledGradients
 
 NOISE_LEVEL = 0.15
-
-Explain = Callable[[nn.Module, Tensor, Tensor, int, int | None], Tensor]
-"""(model, images, targets, n_samples, seed) -> attributions."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,8 @@ class Method:
         parts: Its modification, interpretation and aggregation, or the host's class.
         source: Where it was published.
         explain: The method itself; call ``attribute`` instead.
+        original: The method whose map this one makes over, if it does.
+        make_over: What it does: (the original's attributions, seed) -> attributions.
     """
 
     name: str
@@ -45,6 +47,8 @@ class Method:
     parts: str
     source: str
     explain: Explain
+    original: Method | None = None
+    make_over: Callable[[Tensor, int | None], Tensor] | None = None
 
     def attribute(
         self,
@@ -138,39 +142,6 @@ def row(name: str, family: str, variant: str, percentile: float = 85.0, source: 
     return Method(name, summary, " x ".join(parts), source or where.source, explain)
 
 
-def _captum_noise_tunnel(nt_type: str) -> Explain:
-    def explain(model: nn.Module, inputs: Tensor, target: Tensor, n_samples: int, seed: int | None) -> Tensor:
-        # NoiseTunnel draws from the global generator, and has one noise level for the whole batch: one image at a time.
-        attributions = []
-        with torch.random.fork_rng(devices=[inputs.device] if inputs.is_cuda else [], enabled=seed is not None):
-            for image, label in zip(inputs, target, strict=True):
-                if seed is not None:
-                    torch.manual_seed(seed)
-                attributions.append(
-                    NoiseTunnel(Saliency(model)).attribute(
-                        image.unsqueeze(0),
-                        nt_type=nt_type,
-                        nt_samples=n_samples,
-                        nt_samples_batch_size=min(n_samples, 4),
-                        stdevs=NOISE_LEVEL * float(image.max() - image.min()),
-                        target=label,
-                        abs=False,
-                    )
-                )
-        return torch.cat(attributions)
-
-    return explain
-
-
-def _captum_saliency(magnitude: bool) -> Explain:
-    def explain(model: nn.Module, inputs: Tensor, target: Tensor, n_samples: int, seed: int | None) -> Tensor:
-        leaf = inputs.detach().clone().requires_grad_()
-        gradients: Tensor = Saliency(model).attribute(leaf, target=target, abs=magnitude)
-        return gradients
-
-    return explain
-
-
 def _guided_backprop(model: nn.Module, inputs: Tensor, target: Tensor, n_samples: int, seed: int | None) -> Tensor:
     itself = GaussianNoise(1, stdevs=0.0, seed=0)
     gradients: Tensor = SampledGradients(model, itself, gradient_source=guided_backpropagation).attribute(
@@ -183,7 +154,7 @@ ENTRIES: dict[str, Method] = {
     method.name: method
     for method in (
         *(row(f"GAG-{p}", "SG", "GA", p, HUANG) for p in (0, 15, 25, 45, 65, 85)),
-        Method("VG", "the gradient", "captum.attr.Saliency", "Simonyan 2014", _captum_saliency(magnitude=False)),
+        Method("VG", "the gradient", "captum.attr.Saliency", "Simonyan 2014", hosts.saliency(magnitude=False)),
         row("SG", "SG", ""),
         row("VarGrad", "SG", "Var", source="Adebayo 2018"),
         row("IG", "IG", ""),
@@ -201,22 +172,44 @@ ENTRIES: dict[str, Method] = {
             "magnitude of the gradient",
             "captum.attr.Saliency",
             "Simonyan 2014",
-            _captum_saliency(magnitude=True),
+            hosts.saliency(magnitude=True),
         ),
         Method(
             "SmoothGrad",
             "mean of noisy gradients",
             "captum.attr.NoiseTunnel",
             "Smilkov 2017",
-            _captum_noise_tunnel("smoothgrad"),
+            hosts.noise_tunnel("smoothgrad", NOISE_LEVEL),
         ),
         Method(
             "VarGrad (Captum)",
             "variance of noisy gradients",
             "captum.attr.NoiseTunnel",
             "Adebayo 2018",
-            _captum_noise_tunnel("vargrad"),
+            hosts.noise_tunnel("vargrad", NOISE_LEVEL),
         ),
+        Method(
+            "Sensitivity",
+            "largest magnitude of the gradient over the channels",
+            "captum.attr.Saliency",
+            "Simonyan 2014",
+            hosts.sensitivity,
+        ),
+        Method(
+            "Gradient x Input",
+            "gradient times input",
+            "captum.attr.InputXGradient",
+            "Shrikumar 2016",
+            hosts.gradient_x_input,
+        ),
+        Method(
+            "DeepSHAP",
+            "DeepLIFT against random colours",
+            "captum.attr.DeepLiftShap",
+            "Lundberg 2017",
+            hosts.deep_shap,
+        ),
+        Method("Deep Taylor", "LRP with the z+ rule", "captum.attr.LRP", "Montavon 2017", hosts.deep_taylor),
         Method("Random", "control: uniform random values", "-", "control", random_map),
         Method("Sobel", "control: edges of the image", "-", "control", edge_map),
         Method("Constant", "control: the same everywhere", "-", "control", constant_map),
@@ -234,24 +227,27 @@ def method(name: str) -> Method:
     Args:
         name: As in the paper's tables, whatever the case and the spaces: "GAG-85" (with any percentile), "SG+",
             "Guided IG-GA" (or "-GA70" for another percentile), "Grad-CAM" (or "Grad-CAM:layer4.1" for a named layer),
-            and any of them with "-R" or "^R" for its reversed map (Proposition 1).
+            "Random" (or "Random:7" for the ordering of seed 7), and any of them with "^R" (or "-R") for its reversed
+            map (Proposition 1), "^sharp", "^binary" or "^pixel" for one that is made over to fool a metric.
 
     Raises:
         UnknownMethodError: A ValueError, if there is no such method; the message names close ones.
     """
-    reversed_name = re.fullmatch(r"(?P<base>.+?)(-|\^)[Rr]", name.strip())
-    if reversed_name:
-        return _reverse(method(reversed_name["base"]))
-    key, _, layer = name.strip().partition(":")
+    changed = re.fullmatch(rf"(?P<base>.+)(\^(?P<change>{'|'.join(MADE_OVER)})|-R)", name.strip(), re.IGNORECASE)
+    if changed:
+        return _make_over(method(changed["base"]), changed["change"] or "R")
+    key, _, detail = name.strip().partition(":")
     key = re.sub(r"\s", "", key).lower()
     found = _ALIASES.get(key) or _BY_KEY.get(key)
-    if layer and found == "Grad-CAM":
-        return Method(f"Grad-CAM:{layer}", *_fields(ENTRIES["Grad-CAM"]), grad_cam(layer))
-    if found and not layer:
+    if detail and found == "Grad-CAM":
+        return Method(f"Grad-CAM:{detail}", *_fields(ENTRIES["Grad-CAM"]), grad_cam(detail))
+    if detail.isdecimal() and found == "Random":
+        return Method(f"Random:{int(detail)}", *_fields(ENTRIES["Random"]), partial(seeded_random_map, int(detail)))
+    if found and not detail:
         return ENTRIES[found]
     guided = _GUIDED.fullmatch(key)
     percentile = float(guided["percentile"]) if guided else -1.0
-    if guided and 0 <= percentile <= 100 and not layer:
+    if guided and 0 <= percentile <= 100 and not detail:
         if guided["base"] == "gag":
             return row(f"GAG-{percentile:g}", "SG", "GA", percentile, HUANG)
         if guided["base"] in _BY_KEY:
@@ -267,15 +263,19 @@ def _fields(entry: Method) -> tuple[str, str, str]:
     return entry.summary, entry.parts, entry.source
 
 
-def _reverse(original: Method) -> Method:
-    """Give the method whose maps are the reversed maps of another."""
+def _make_over(original: Method, change: str) -> Method:
+    """Give the method whose maps are another's, made over as ``MADE_OVER`` says."""
+    name = next(name for name in MADE_OVER if name.lower() == change.lower())
+    alter, what = MADE_OVER[name]
+
+    def make_over(attributions: Tensor, seed: int | None) -> Tensor:
+        return alter(saliency_map(attributions), seed).unsqueeze(1)
 
     def explain(model: nn.Module, inputs: Tensor, target: Tensor, n_samples: int, seed: int | None) -> Tensor:
-        attributions = original.attribute(model, inputs, target, n_samples, seed)
-        return reverse_saliency(saliency_map(attributions), seed=seed).unsqueeze(1)
+        return make_over(original.attribute(model, inputs, target, n_samples, seed), seed)
 
     summary, parts, _ = _fields(original)
-    return Method(f"{original.name}^R", f"reversed map (Proposition 1) of: {summary}", parts, HUANG, explain)
+    return Method(f"{original.name}^{name}", f"{what} of: {summary}", parts, HUANG, explain, original, make_over)
 
 
 def rows() -> list[dict[str, str]]:

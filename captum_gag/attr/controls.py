@@ -15,6 +15,13 @@ def random_map(model: nn.Module, inputs: Tensor, target: Tensor, n_samples: int,
     return values.expand(len(inputs), -1, -1, -1)
 
 
+def seeded_random_map(
+    own_seed: int, model: nn.Module, inputs: Tensor, target: Tensor, n_samples: int, seed: int | None
+) -> Tensor:
+    """Give ``random_map`` of a seed of its own, whatever the others'."""
+    return random_map(model, inputs, target, n_samples, own_seed)
+
+
 def edge_map(model: nn.Module, inputs: Tensor, target: Tensor, n_samples: int, seed: int | None) -> Tensor:
     """Give the Sobel edge strength of the images' channel mean, (N, 1, H, W)."""
     grey = inputs.detach().float().mean(1).cpu().numpy()

@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 from captum_gag.attr.aggregations import Aggregation, GradientMoments, Mean
 from captum_gag.attr.interpretations import Interpretation, signed
 from captum_gag.attr.modifications import Modification, at_least_single
+from captum_gag.passes import examples_per_pass
 
 # Examples per pass when the caller does not say: 4 per CPU thread was best for EfficientNet-Lite0 and ResNet-18 on
 # 2 threads (benchmarks/attribution.py). The accelerator's value is an assumption that only a GPU can check.
@@ -98,7 +99,10 @@ class SampledGradients(GradientAttribution):
         """
         tensors = checked_inputs(inputs)
         n = len(tensors[0])
-        limit = max(n, examples_per_pass(tensors[0].device)) if internal_batch_size is None else internal_batch_size
+        limit = internal_batch_size
+        if limit is None:
+            automatic = examples_per_pass(tensors[0], EXAMPLES_PER_CPU_THREAD, EXAMPLES_PER_ACCELERATOR)
+            limit = max(n, automatic)
         if limit < 1:
             raise ValueError(f"internal_batch_size is {limit!r}, expected an integer of at least 1, or None.")
         moments = [GradientMoments(self.interpretation) for _ in tensors]
@@ -153,11 +157,6 @@ def checked_inputs(inputs: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
                 "N >= 1 for all and at least one feature."
             )
     return tuple(tensor.detach() for tensor in tensors)
-
-
-def examples_per_pass(device: torch.device) -> int:
-    """Pick how many modified examples go through the model at once."""
-    return EXAMPLES_PER_CPU_THREAD * torch.get_num_threads() if device.type == "cpu" else EXAMPLES_PER_ACCELERATOR
 
 
 def repeat_rows(value: Any, k: int) -> Any:

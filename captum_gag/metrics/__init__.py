@@ -1,7 +1,7 @@
 """Judge one map: Quantus metrics over torch-native functions."""
 
 from captum_gag.metrics.aopc import AOPC, aopc, aopc_curve
-from captum_gag.metrics.evaluate import evaluate_curves
+from captum_gag.metrics.evaluate import evaluate_curves, evaluate_readings
 from captum_gag.metrics.faithfulness import Faithfulness, faithfulness
 from captum_gag.metrics.insertion_deletion import Deletion, Insertion, ProbabilityCurve, deletion, insertion
 from captum_gag.metrics.rcap import RCAP, RCAPFactors, rcap, rcap_factors
@@ -22,6 +22,7 @@ __all__ = [
     "aopc_curve",
     "deletion",
     "evaluate_curves",
+    "evaluate_readings",
     "faithfulness",
     "insertion",
     "log_cosh_dice",

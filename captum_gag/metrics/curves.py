@@ -9,6 +9,8 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
+from captum_gag.passes import examples_per_pass
+
 Model = Callable[[Tensor], Tensor]
 Target = int | Sequence[int] | Tensor
 
@@ -106,8 +108,7 @@ def class_probabilities(
     require_evaluation_mode(model)
     images = reveals[0].shown
     targets = class_targets(target, images)
-    threads = IMAGES_PER_CPU_THREAD * torch.get_num_threads()
-    size = internal_batch_size or (threads if images.device.type == "cpu" else IMAGES_PER_ACCELERATOR)
+    size = internal_batch_size or examples_per_pass(images, IMAGES_PER_CPU_THREAD, IMAGES_PER_ACCELERATOR)
     keys = [list(reveal.keys()) for reveal in reveals]
     first: dict[tuple[int, ...], tuple[int, int, int]] = {}
     for index, reveal in enumerate(reveals):

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from captum_gag.metrics.base import TorchMetric
-from captum_gag.metrics.curves import Model, Target, class_probabilities
+from captum_gag.metrics.curves import Model, Reading, Target, class_probabilities
 from captum_gag.metrics.map_batch import MapBatch
 
 
@@ -43,16 +43,41 @@ def evaluate_curves(
         ValueError: As the metrics themselves, and if there are no maps or no metrics.
         TypeError: If a metric does not perturb images.
     """
+    readings = evaluate_readings(
+        model, inputs, maps, target, metrics, softmax=softmax, internal_batch_size=internal_batch_size
+    )
+    return {method: {name: each.score for name, each in found.items()} for method, found in readings.items()}
+
+
+def evaluate_readings(
+    model: Model,
+    inputs: Tensor,
+    maps: Mapping[str, Tensor],
+    target: Target,
+    metrics: Mapping[str, TorchMetric],
+    *,
+    softmax: bool = True,
+    internal_batch_size: int | None = None,
+) -> dict[str, dict[str, Reading]]:
+    """Give all that ``evaluate_curves`` reads, whose arguments it takes: AOPC at every L, RCAP's two factors.
+
+    Returns:
+        By method and metric, a named tuple of tensors (N, ...) with a ``score``.
+
+    Raises:
+        ValueError: As ``evaluate_curves``.
+        TypeError: As ``evaluate_curves``.
+    """
     if not maps or not metrics:
         raise ValueError(
             f"There are {len(maps)} methods' maps and {len(metrics)} metrics, expected at least one of each."
         )
-    baselines: dict[object, Tensor] = {}
-    batches = {method: MapBatch(inputs, each, baselines) for method, each in maps.items()}
+    shared: dict[object, Tensor] = {}
+    batches = {method: MapBatch(inputs, each, shared) for method, each in maps.items()}
     plans = {(method, name): metrics[name].plan(batch) for method, batch in batches.items() for name in metrics}
     reveals = [plan.reveal for plan in plans.values()]
     probabilities = class_probabilities(model, reveals, target, softmax, internal_batch_size)
-    scores: dict[str, dict[str, Tensor]] = {method: {} for method in maps}
+    readings: dict[str, dict[str, Reading]] = {method: {} for method in maps}
     for (method, name), plan, found in zip(plans, plans.values(), probabilities, strict=True):
-        scores[method][name] = plan.read(found).score
-    return scores
+        readings[method][name] = plan.read(found)
+    return readings

@@ -50,10 +50,21 @@ def faithfulness_plan(
     chosen = chosen.to(images.device)
     # Pixel number i shows the baseline at level i; the others have number 0, and level -1 leaves the image alone.
     numbers = torch.arange(n_pixels + 1, device=images.device)
-    order = torch.zeros_like(relevance[0], dtype=torch.long).index_copy(0, chosen, numbers[1:])
-    levels = torch.cat([numbers[:1] - 1, numbers[1:]]).expand(len(images), -1)
-    baseline = batch.baseline(perturb_baseline, normalization)
-    reveal = Reveal(baseline, images, order.reshape(images.shape[-2:]).expand_as(batch.relevance), levels, torch.eq)
+
+    def order() -> Tensor:
+        flat = torch.zeros_like(relevance[0], dtype=torch.long).index_copy(0, chosen, numbers[1:])
+        return flat.reshape(images.shape[-2:]).expand_as(batch.relevance)
+
+    reveal = Reveal(
+        batch.baseline(perturb_baseline, normalization),
+        images,
+        batch.once(("faithfulness order", n_pixels, seed), order),
+        batch.once(
+            ("faithfulness levels", n_pixels),
+            lambda: torch.cat([numbers[:1] - 1, numbers[1:]]).expand(len(images), -1),
+        ),
+        torch.eq,
+    )
     return Plan(reveal, lambda outputs: Losses(relevance[:, chosen], outputs[:, :1] - outputs[:, 1:]))
 
 

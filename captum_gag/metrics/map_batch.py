@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -21,7 +22,7 @@ class MapBatch:
         images: Shape (N, C, H, W), N >= 1, as the model takes them.
         maps: Attributions (N, C, H, W) or maps (N, H, W) or (N, 1, H, W), brought to the images' device and resolution
             (bilinear, with a warning).
-        baselines: Replacement images already made of the same images; give the same dict to share them.
+        shared: What was already made of the same images, such as baselines; give the same dict to share it.
 
     Raises:
         TypeError: If either is not a tensor.
@@ -30,7 +31,7 @@ class MapBatch:
 
     images: Tensor
     maps: Tensor
-    baselines: dict[object, Tensor] = field(default_factory=dict)
+    shared: dict[object, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Bring the maps to the images."""
@@ -73,9 +74,13 @@ class MapBatch:
         """Give the images that stand in for removed pixels, (N, C, H, W), made once."""
         named = isinstance(perturb_baseline, str | float | int)
         key = (perturb_baseline if named else id(perturb_baseline), str(normalization))
-        if key not in self.baselines:
-            self.baselines[key] = resolve(perturb_baseline, normalization)(self.images)
-        return self.baselines[key]
+        return self.once(key, lambda: resolve(perturb_baseline, normalization)(self.images))
+
+    def once(self, key: object, make: Callable[[], Tensor]) -> Tensor:
+        """Give what does not depend on the maps, made once for all methods: then its images are predicted once too."""
+        if key not in self.shared:
+            self.shared[key] = make()
+        return self.shared[key]
 
 
 def pixel_ranks(relevance: Tensor, descending: bool = True) -> Tensor:

@@ -1,17 +1,18 @@
-"""The command line: ``captum-gag demo`` and ``captum-gag explain``."""
+"""``captum-gag demo``, ``explain`` and ``methods``."""
 
 from __future__ import annotations
 
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from captum_gag.cli.common import Device, Json, Out, Seed, errors_in_one_line, print_json
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -20,48 +21,13 @@ if TYPE_CHECKING:
 
     Job = Callable[[Image.Image, str], Explanation]
 
-# Torch, captum and matplotlib are imported inside the commands, so that --help does not wait for them.
-
-app = typer.Typer(
-    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown"
-)
-
 Samples = Annotated[int, typer.Option(help="Noisy copies of each image, at least 2. More is smoother and slower.")]
-Seed = Annotated[int, typer.Option(help="Fixes the noise: the same seed gives the same maps.")]
 Percentile = Annotated[
     float,
     typer.Option(help="GAG's p, 0 to 100: the map fades where gradients vary less than their p-th percentile."),
 ]
-Out = Annotated[Path, typer.Option(help="Directory for the results; made if missing, files of the same name replaced.")]
-Device = Annotated[
-    str, typer.Option(metavar="auto|cpu|cuda|mps", help="Where to compute; auto takes a GPU if there is one.")
-]
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
-        from importlib.metadata import version
-
-        typer.echo(f"captum-gag {version('captum-gag')}")
-        raise typer.Exit
-
-
-@app.callback()
-def main(
-    version: Annotated[
-        bool,
-        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
-    ] = False,
-) -> None:
-    """Explain image classifiers with Guided AbsoluteGrad (GAG), and score the explanations with RCAP.
-
-    Each image's predicted class is explained with GAG and with Captum's Saliency, SmoothGrad and VarGrad.
-    RCAP (Huang & Liu, 2024) tells how much of the class's probability comes back when only the most salient
-    pixels are shown, on black: higher is better, and it compares methods on one image.
-    """
-
-
-@app.command()
 def demo(
     out: Out = Path("captum-gag-demo"),
     samples: Samples = 20,
@@ -74,7 +40,7 @@ def demo(
     Needs the model's packages: pip install "captum-gag[demo]". Writes, for each photograph,
     NAME-explanation.png (the photograph, the maps and their RCAP scores), and scores.csv with all scores.
     """
-    with _errors_in_one_line():
+    with errors_in_one_line():
         from captum_gag.experiments.images import demo_images
 
         _check(percentile, samples, seed)
@@ -82,7 +48,6 @@ def demo(
         _run(job, demo_images(), out)
 
 
-@app.command()
 def explain(
     images: Annotated[
         list[Path], typer.Argument(metavar="IMAGE...", help="Image files, in any format that Pillow reads.")
@@ -134,7 +99,7 @@ def explain(
 
     Example: captum-gag explain cat.jpg dog.png --model resnet18 --weights resnet18.pth --target 281
     """
-    with _errors_in_one_line():
+    with errors_in_one_line():
         from captum_gag.experiments.images import named_apart
 
         _check(percentile, samples, seed, target, format)
@@ -153,30 +118,22 @@ def explain(
         _run(job, named_apart(images), out, format)
 
 
-@app.command()
-def methods() -> None:
+def methods(json: Json = False) -> None:
     """List the methods that explain --method takes: what each is, its parts, where it was published.
 
     GAG, and G and GA variants, take any percentile: GAG-70, SG-GA50. Grad-CAM takes a layer: Grad-CAM:layer4.1.
-    A name followed by ^R gives its reversed map (Proposition 1).
+    A name followed by ^R gives its reversed map (Proposition 1); ^sharp, ^binary and ^pixel make it over to fool a
+    metric. Random:7 is the random ordering of seed 7.
     """
     from rich.console import Console
 
     from captum_gag.attr import catalogue
     from captum_gag.report.tables import method_table
 
-    Console().print(method_table(catalogue.rows()))
-
-
-@contextmanager
-def _errors_in_one_line() -> Iterator[None]:
-    from captum_gag.experiments.images import InputError
-
-    try:
-        yield
-    except (InputError, OSError) as error:
-        typer.echo(f"captum-gag: {error}", err=True)
-        raise typer.Exit(2) from error
+    if json:
+        print_json(catalogue.rows())
+    else:
+        Console().print(method_table(catalogue.rows()))
 
 
 def _check(percentile: float, samples: int, seed: int, target: str = "auto", format: str = "npz") -> None:
@@ -266,7 +223,3 @@ def _write(explanation: Explanation, out: Path, format: str | None) -> list[Path
         written.append(out / f"{explanation.name}-attributions.{format}")
         explanation.save_attributions(written[-1])
     return written
-
-
-if __name__ == "__main__":
-    app()

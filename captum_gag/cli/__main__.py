@@ -1,0 +1,5 @@
+"""``python -m captum_gag.cli``."""
+
+from captum_gag.cli import app
+
+app()

@@ -1,0 +1,261 @@
+"""One example, every method, every metric: the work item of a run, which never fails as a whole."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+import torch
+from quantus.helpers.enums import ScoreDirection
+from torch import Tensor
+
+from captum_gag.attr import saliency_map
+from captum_gag.experiments.datasets import Example
+from captum_gag.experiments.images import InputError
+from captum_gag.experiments.models import Classifier
+from captum_gag.experiments.suites import MethodSpec, MetricSpec, Suite, digest, is_curve, needs_segmentation
+from captum_gag.metrics import evaluate_readings
+from captum_gag.metrics.aopc import AOPCCurve
+from captum_gag.passes import out_of_memory, smaller_passes
+
+Row = dict[str, Any]
+T = TypeVar("T")
+
+SHARES = (1.0, 0.5, 0.25, 0.125)
+
+
+class Cell(NamedTuple):
+    """One method by one metric, of one image.
+
+    Attributes:
+        method: Which method.
+        metric: Which metric.
+        scores: By label; more than one for AOPC at several L.
+        seconds: What it cost: the map, and its part of the metric.
+        error: Why it failed, if it did.
+    """
+
+    method: MethodSpec
+    metric: MetricSpec
+    scores: dict[str, float]
+    seconds: float
+    error: BaseException | None = None
+
+
+class Scorer:
+    """A model and a suite, ready to score examples one by one."""
+
+    def __init__(self, classifier: Classifier, suite: Suite, seed: int, dtype: torch.dtype = torch.float32) -> None:
+        """Build all metrics of the suite.
+
+        Args:
+            classifier: The model with its preprocessing.
+            suite: Methods and metrics.
+            seed: Of all noise; the same for every image, so that no score depends on which images came before.
+            dtype: In which the model computes.
+        """
+        self.classifier, self.suite, self.seed, self.dtype = classifier, suite, seed, dtype
+        self.model = classifier.model.to(dtype)
+        self.metrics = {spec: spec.build(classifier.normalization) for spec in suite.metrics}
+
+    def score(self, example: Example, target: int | None = None) -> tuple[list[Row], dict[str, Tensor]]:
+        """Score one example.
+
+        Args:
+            example: Its photograph is read here.
+            target: The class explained; None takes the example's own, or the predicted one.
+
+        Returns:
+            A row per method and metric (image, method, metric, score, higher_is_better, target, probability,
+            parameters, duration, error), and the maps (H, W) by method. A cell that fails has the score NaN and says
+            in ``error`` why; it costs no other cell.
+        """
+        try:
+            x = self.classifier.preprocess(example.photo())[None].to(self.classifier.device, self.dtype)
+            mask = self._mask(example)
+            with torch.no_grad():
+                probabilities = self.model(x).softmax(1)[0]
+            target = example.target if target is None else target
+            target = int(probabilities.argmax()) if target is None else target
+            probability = float(probabilities[target])
+        # A broken file, a class that the model does not have, a model that fails: whatever it is, it is this image's.
+        except Exception as error:
+            known = {"image": example.name, "target": example.target, "probability": float("nan")}
+            cells = [
+                Cell(method, spec, _undefined(spec), 0.0, error)
+                for method in self.suite.methods
+                for spec in self.metrics
+            ]
+            return self._rows(cells, known), {}
+        maps: dict[MethodSpec, Tensor] = {}
+        cells, durations = [], {}
+        metrics = [spec for spec, metric in self.metrics.items() if mask is not None or not needs_segmentation(metric)]
+        for method in self.suite.methods:
+            started = time.perf_counter()
+            try:
+                maps[method] = self._attribute(method, maps, x, target)
+            except Exception as error:
+                cells += [Cell(method, spec, _undefined(spec), 0.0, error) for spec in metrics]
+            durations[method] = time.perf_counter() - started
+        cells += [
+            cell._replace(seconds=cell.seconds + durations[cell.method])
+            for cell in self._evaluate(x, maps, target, mask, metrics)
+        ]
+        rows = self._rows(cells, {"image": example.name, "target": target, "probability": probability})
+        return rows, {method.label: saliency_map(each)[0].float().cpu() for method, each in maps.items()}
+
+    def confidence(self, example: Example) -> float:
+        """Give the probability of an example's own class; 0 if it has none or cannot be read."""
+        if example.target is None:
+            return 0.0
+        try:
+            x = self.classifier.preprocess(example.photo())[None].to(self.classifier.device, self.dtype)
+        except InputError:
+            return 0.0
+        with torch.no_grad():
+            probabilities = self.model(x).softmax(1)[0]
+        if example.target >= len(probabilities):
+            raise InputError(
+                f"{example.name} is of class {example.target}, {self.classifier.name} has only {len(probabilities)}; "
+                "put a classes.csv (class_index, wnid) beside the folders to say which class each is"
+            )
+        return float(probabilities[example.target])
+
+    def _rows(self, cells: list[Cell], known: Row) -> list[Row]:
+        methods = {method: place for place, method in enumerate(self.suite.methods)}
+        metrics = {spec: place for place, spec in enumerate(self.suite.metrics)}
+        return [
+            {
+                **known,
+                "method": cell.method.label,
+                "metric": label,
+                "score": score,
+                "higher_is_better": _higher_is_better(self.metrics[cell.metric]),
+                "seed": self.seed,
+                "parameters": digest({**cell.method.parameters, **cell.metric.parameters}),
+                "duration": cell.seconds,
+                "error": "" if cell.error is None else _one_line(cell.error),
+            }
+            for cell in sorted(cells, key=lambda cell: (methods[cell.method], metrics[cell.metric]))
+            for label, score in cell.scores.items()
+        ]
+
+    def _attribute(self, spec: MethodSpec, maps: dict[MethodSpec, Tensor], x: Tensor, target: int) -> Tensor:
+        original = spec.method.original
+        base = next((each for each in maps if original and each.method.name == original.name), None)
+        if base is not None and base.n_samples == spec.n_samples:
+            # Made over from a map that is there already.
+            return spec.method.make_over(maps[base], self.seed)  # type: ignore[misc]
+        return with_less_memory(
+            lambda: spec.method.attribute(self.model, x, target, n_samples=spec.n_samples, seed=self.seed)
+        )
+
+    def _evaluate(
+        self,
+        x: Tensor,
+        maps: dict[MethodSpec, Tensor],
+        target: int,
+        mask: Tensor | None,
+        metrics: list[MetricSpec],
+    ) -> Iterator[Cell]:
+        """Give every cell; those of curves all in one pass if it succeeds."""
+        curves = {spec: self.metrics[spec] for spec in metrics if is_curve(self.metrics[spec])}
+        try:
+            yield from self._curves(x, maps, target, curves)
+        except Exception:
+            # One by one, to find out whose fault it is.
+            for method, spec in ((method, spec) for method in maps for spec in curves):
+                try:
+                    yield from self._curves(x, {method: maps[method]}, target, {spec: curves[spec]})
+                except Exception as error:
+                    yield Cell(method, spec, _undefined(spec), 0.0, error)
+        for spec in (spec for spec in metrics if spec not in curves):
+            for method, attribution in maps.items():
+                started = time.perf_counter()
+                scores, failure = _undefined(spec), None
+                try:
+                    scores = {spec.label: self._call(self.metrics[spec], x, attribution, target, mask)}
+                except Exception as error:
+                    failure = error
+                yield Cell(method, spec, scores, time.perf_counter() - started, failure)
+
+    def _curves(
+        self, x: Tensor, maps: dict[MethodSpec, Tensor], target: int, curves: dict[MetricSpec, Any]
+    ) -> list[Cell]:
+        if not maps or not curves:
+            return []
+        started = time.perf_counter()
+        by_label = {spec.label: metric for spec, metric in curves.items()}
+        labelled = {method.label: each for method, each in maps.items()}
+        readings = with_less_memory(lambda: evaluate_readings(self.model, x, labelled, target, by_label))
+        seconds = (time.perf_counter() - started) / (len(maps) * len(curves))
+        return [
+            Cell(method, spec, _scores(spec, readings[method.label][spec.label]), seconds)
+            for method in maps
+            for spec in curves
+        ]
+
+    def _call(self, metric: Any, x: Tensor, attribution: Tensor, target: int, mask: Tensor | None) -> float:
+        """Call a Quantus metric as Quantus's users do."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found = metric(
+                model=self.model,
+                x_batch=x.float().cpu().numpy(),
+                y_batch=np.array([target]),
+                a_batch=attribution.float().cpu().numpy(),
+                s_batch=None if mask is None else mask.numpy(),
+                channel_first=True,
+                softmax=True,
+                device=self.classifier.device,
+                batch_size=1,
+            )
+        return float(np.mean(found[0]))
+
+    def _mask(self, example: Example) -> Tensor | None:
+        if example.mask is None:
+            return None
+        return self.classifier.preprocess_mask(example.mask())[None]
+
+
+def with_less_memory(compute: Callable[[], T]) -> T:
+    """Compute, with ever smaller passes while memory runs out.
+
+    Raises:
+        Exception: What ``compute`` raises, or the last lack of memory.
+    """
+    for share in SHARES[:-1]:
+        try:
+            with smaller_passes(share):
+                return compute()
+        except Exception as error:
+            if not out_of_memory(error):
+                raise
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+    with smaller_passes(SHARES[-1]):
+        return compute()
+
+
+def _scores(spec: MetricSpec, reading: Any) -> dict[str, float]:
+    if isinstance(reading, AOPCCurve) and spec.lengths:
+        at_lengths = (float(reading.aopc[0, length - 1]) for length in spec.lengths)
+        return dict(zip(spec.labels, at_lengths, strict=True))
+    return {spec.label: float(reading.score[0])}
+
+
+def _undefined(spec: MetricSpec) -> dict[str, float]:
+    return dict.fromkeys(spec.labels, float("nan"))
+
+
+def _higher_is_better(metric: Any) -> bool | None:
+    known = {ScoreDirection.HIGHER: True, ScoreDirection.LOWER: False}
+    return known.get(getattr(metric, "score_direction", None))  # type: ignore[arg-type]
+
+
+def _one_line(error: BaseException) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if isinstance(error, InputError | ValueError) else f"{type(error).__name__}: {text}"
