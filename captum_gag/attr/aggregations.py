@@ -38,6 +38,12 @@ class RunningMoments:
             self.mean.add_(deviation, alpha=1 / self.count)
             self._squares.addcmul_(deviation, deviation, value=1 - 1 / self.count)
 
+    def at(self, place: int) -> RunningMoments:
+        """Give the moments of one entry of the tensors."""
+        one = RunningMoments()
+        one.count, one.mean, one._squares = self.count, self.mean[place], self._squares[place]
+        return one
+
     @property
     def variance(self) -> Tensor:
         """Unbiased variance (equation 3): the sum of squared deviations over count - 1."""
@@ -69,6 +75,12 @@ class GradientMoments:
         self.signed.update(gradients)
         if self.interpreted is not self.signed:
             self.interpreted.update(self.interpretation(gradients))
+
+    def reading(self, place: int) -> GradientMoments:
+        """Give the moments of one of several interpretations that were stacked, (k, readings, N, ...)."""
+        one = GradientMoments(self.interpretation)
+        one.signed, one.interpreted = self.signed, self.interpreted.at(place)
+        return one
 
     def standard_error(self) -> Tensor:
         """Monte-Carlo standard error of the mean interpreted gradient, shape (N, ...)."""

@@ -28,6 +28,14 @@ from captum_gag.attr.sampled_gradients import GradientSource, SampledGradients
 NOISE_LEVEL = 0.15
 
 
+class Recipe(NamedTuple):
+    """Where gradients are taken, how each is read, and how they become one attribution."""
+
+    family: str
+    interpretation: Interpretation
+    aggregation: Aggregation
+
+
 @dataclass(frozen=True)
 class Method:
     """One way to explain an image classifier.
@@ -40,6 +48,7 @@ class Method:
         explain: The method itself; call ``attribute`` instead.
         original: The method whose map this one makes over, if it does.
         make_over: What it does: (the original's attributions, seed) -> attributions.
+        recipe: Its parts, where it is put together from parts.
     """
 
     name: str
@@ -49,6 +58,7 @@ class Method:
     explain: Explain
     original: Method | None = None
     make_over: Callable[[Tensor, int | None], Tensor] | None = None
+    recipe: Recipe | None = None
 
     def attribute(
         self,
@@ -139,7 +149,8 @@ def row(name: str, family: str, variant: str, percentile: float = 85.0, source: 
     if where.gradient_source:
         parts.append(where.gradient_source.__name__)
     summary = f"{how.summary} {where.summary}"
-    return Method(name, summary, " x ".join(parts), source or where.source, explain)
+    recipe = Recipe(family, how.interpretation, aggregation)
+    return Method(name, summary, " x ".join(parts), source or where.source, explain, recipe=recipe)
 
 
 def _guided_backprop(model: nn.Module, inputs: Tensor, target: Tensor, n_samples: int, seed: int | None) -> Tensor:

@@ -13,6 +13,7 @@ from quantus.helpers.enums import ScoreDirection
 from torch import Tensor
 
 from captum_gag.attr import saliency_map
+from captum_gag.attr.together import attribute_together
 from captum_gag.experiments.datasets import Example
 from captum_gag.experiments.images import InputError
 from captum_gag.experiments.models import Classifier
@@ -91,15 +92,19 @@ class Scorer:
             ]
             return self._rows(cells, known), {}
         maps: dict[MethodSpec, Tensor] = {}
-        cells, durations = [], {}
+        cells, durations = [], dict.fromkeys(self.suite.methods, 0.0)
         metrics = [spec for spec, metric in self.metrics.items() if mask is not None or not needs_segmentation(metric)]
         for method in self.suite.methods:
+            if method in maps:
+                continue
             started = time.perf_counter()
             try:
-                maps[method] = self._attribute(method, maps, x, target)
+                found = self._attribute(method, maps, x, target)
             except Exception as error:
+                found = {}
                 cells += [Cell(method, spec, _undefined(spec), 0.0, error) for spec in metrics]
-            durations[method] = time.perf_counter() - started
+            maps |= found
+            durations |= dict.fromkeys(found, (time.perf_counter() - started) / max(1, len(found)))
         cells += [
             cell._replace(seconds=cell.seconds + durations[cell.method])
             for cell in self._evaluate(x, maps, target, mask, metrics)
@@ -143,15 +148,22 @@ class Scorer:
             for label, score in cell.scores.items()
         ]
 
-    def _attribute(self, spec: MethodSpec, maps: dict[MethodSpec, Tensor], x: Tensor, target: int) -> Tensor:
-        original = spec.method.original
-        base = next((each for each in maps if original and each.method.name == original.name), None)
-        if base is not None and base.n_samples == spec.n_samples:
-            # Made over from a map that is there already.
-            return spec.method.make_over(maps[base], self.seed)  # type: ignore[misc]
-        return with_less_memory(
-            lambda: spec.method.attribute(self.model, x, target, n_samples=spec.n_samples, seed=self.seed)
+    def _attribute(
+        self, spec: MethodSpec, maps: dict[MethodSpec, Tensor], x: Tensor, target: int
+    ) -> dict[MethodSpec, Tensor]:
+        """Give the map of a method, and of those that come out of the same gradients."""
+        original, n = spec.method.original, spec.n_samples
+        base = next(
+            (each for each in maps if original and (each.method.name, each.n_samples) == (original.name, n)), None
         )
+        if base is not None and spec.method.make_over is not None:
+            return {spec: spec.method.make_over(maps[base], self.seed)}
+        alike = [each for each in self.suite.methods if _gradients_of(each) == _gradients_of(spec) and each not in maps]
+        if spec.method.recipe is None or len(alike) == 1:
+            return {spec: with_less_memory(lambda: spec.method.attribute(self.model, x, target, n, self.seed))}
+        methods = [each.method for each in alike]
+        found = with_less_memory(lambda: attribute_together(methods, self.model, x, target, n, self.seed))
+        return dict(zip(alike, found, strict=True))
 
     def _evaluate(
         self,
@@ -219,6 +231,10 @@ class Scorer:
         if example.mask is None:
             return None
         return self.classifier.preprocess_mask(example.mask())[None]
+
+
+def _gradients_of(spec: MethodSpec) -> tuple[str, int] | None:
+    return None if spec.method.recipe is None else (spec.method.recipe.family, spec.n_samples)
 
 
 def with_less_memory(compute: Callable[[], T]) -> T:

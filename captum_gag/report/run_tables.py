@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import scipy.stats
 from rich.box import SIMPLE
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -76,17 +77,21 @@ def _wilcoxon(values: pd.Series, best: pd.Series) -> float:
     return float(scipy.stats.wilcoxon(differences).pvalue)
 
 
-def printable(rows: pd.DataFrame) -> Table:
-    """Lays the comparison out for the terminal: a line per method, a column per metric."""
-    table = Table("method", box=SIMPLE)
+def printable(rows: pd.DataFrame, columns: int = 3) -> Group:
+    """Lays the comparison out for the terminal: a line per method, a column per metric, so many columns at a time."""
     cells = _cells(rows, lambda text: text)
-    for metric in cells:
-        table.add_column(Text(str(metric)), justify="right")
-    bold = rows[rows["best"]].groupby("method")["metric"].agg(set)
-    for method, line in cells.iterrows():
-        shown = [Text(text, "bold" if metric in bold.get(method, ()) else "") for metric, text in line.items()]
-        table.add_row(Text(str(method)), *shown)
-    return table
+    bold = set(rows.loc[rows["best"], ["method", "metric"]].itertuples(index=False, name=None))
+    tables = []
+    for first in range(0, cells.shape[1], columns):
+        table = Table("method", box=SIMPLE)
+        part = cells.iloc[:, first : first + columns]
+        for metric in part:
+            table.add_column(Text(str(metric)), justify="right")
+        for method, line in part.iterrows():
+            shown = [Text(text, "bold" if (method, metric) in bold else "") for metric, text in line.items()]
+            table.add_row(Text(str(method)), *shown)
+        tables.append(table)
+    return Group(*tables)
 
 
 def save_tables(rows: pd.DataFrame, scores: pd.DataFrame, directory: Path) -> list[Path]:

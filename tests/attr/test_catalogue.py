@@ -23,8 +23,9 @@ from captum_gag.attr import (
     saliency_map,
     signed,
 )
-from captum_gag.attr.catalogue import ENTRIES, method, rows
+from captum_gag.attr.catalogue import ENTRIES, FAMILIES, method, rows
 from captum_gag.attr.grad_cam import last_feature_map
+from captum_gag.attr.together import attribute_together
 
 TARGET = [0, 1, 2]
 
@@ -194,3 +195,21 @@ class TestGradCamLayer:
     def test_a_layer_that_is_not_there(self, model: nn.Module, images: torch.Tensor) -> None:
         with pytest.raises(ValueError, match=r"no layer 'layer4'; its outermost ones are 0, 1, 2"):
             method("Grad-CAM:layer4").attribute(model, images, TARGET)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_methods_of_a_family_together_are_each_by_itself_bit_for_bit(
+    family: str, model: nn.Module, images: torch.Tensor
+) -> None:
+    chosen = [each for each in ENTRIES.values() if each.recipe and each.recipe.family == family]
+    assert len(chosen) >= 5
+    together = attribute_together(chosen, model, images, 1, n_samples=5, seed=3)
+    for each, found in zip(chosen, together, strict=True):
+        assert torch.equal(found, each.attribute(model, images, 1, n_samples=5, seed=3)), each.name
+
+
+def test_methods_of_unlike_families_have_no_gradients_in_common(model: nn.Module, images: torch.Tensor) -> None:
+    with pytest.raises(ValueError, match="SG, IG are not of one family"):
+        attribute_together([method("SG"), method("IG")], model, images, 0)
+    with pytest.raises(ValueError, match="SG, Sobel are not of one family"):
+        attribute_together([method("SG"), method("Sobel")], model, images, 0)

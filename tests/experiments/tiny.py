@@ -1,0 +1,61 @@
+"""A model and data sets that take no time, for package.module:callable."""
+
+import torch
+from PIL import Image
+from torch import nn
+
+from captum_gag.experiments.models import Classifier
+
+
+class Failing(nn.Module):
+    """Runs out of memory for more than two images at a time."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, x):
+        if len(x) > 2:
+            raise MemoryError("too many images")
+        return self.net(x)
+
+
+def net():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return nn.Sequential(
+            nn.Conv2d(3, 4, 3),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(4, 4, 3),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(64, 3),
+        )
+
+
+def model():
+    return Classifier("tiny", net(), (0.5,) * 3, (0.5,) * 3, resize=12, crop=12)
+
+
+def small_memory():
+    return Classifier("tiny", Failing(net()), (0.5,) * 3, (0.5,) * 3, resize=12, crop=12)
+
+
+class Photos(torch.utils.data.Dataset):
+    def __len__(self):
+        return 6
+
+    def __getitem__(self, index):
+        generator = torch.Generator().manual_seed(index)
+        return torch.rand(3, 14, 14, generator=generator), index % 3, (torch.arange(14) < 7).float().expand(1, 14, 14)
+
+
+def photos():
+    return Photos()
+
+
+def image(seed, size=(14, 14)):
+    generator = torch.Generator().manual_seed(seed)
+    pixels = torch.randint(256, (*size[::-1], 3), generator=generator, dtype=torch.uint8)
+    return Image.fromarray(pixels.numpy())
