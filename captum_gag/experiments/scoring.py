@@ -25,7 +25,8 @@ from captum_gag.passes import out_of_memory, smaller_passes
 Row = dict[str, Any]
 T = TypeVar("T")
 
-SHARES = (1.0, 0.5, 0.25, 0.125)
+SHARES = tuple(0.5**halvings for halvings in range(9))
+"""What is tried while memory runs out; the last leaves one image of the most that go at once."""
 
 
 class Cell(NamedTuple):

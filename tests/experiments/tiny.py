@@ -30,7 +30,7 @@ def net():
             nn.Conv2d(4, 4, 3),
             nn.ReLU(),
             nn.Flatten(),
-            nn.Linear(64, 3),
+            nn.Linear(36, 3),
         )
 
 
@@ -43,8 +43,11 @@ def small_memory():
 
 
 class Photos(torch.utils.data.Dataset):
+    def __init__(self, length=6):
+        self.length = length
+
     def __len__(self):
-        return 6
+        return self.length
 
     def __getitem__(self, index):
         generator = torch.Generator().manual_seed(index)
@@ -53,6 +56,10 @@ class Photos(torch.utils.data.Dataset):
 
 def photos():
     return Photos()
+
+
+def many_photos():
+    return Photos(200)
 
 
 def image(seed, size=(14, 14)):

@@ -1,0 +1,106 @@
+"""The commands of experiments and reliability, as a user calls them."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from captum_gag import reliability
+from captum_gag.cli import app
+
+sys.path.append(str(Path(__file__).parent / "experiments"))
+SUITE = """
+title = "small"
+n_samples = 4
+methods = ["GAG-85", "SG", "Sobel"]
+[metrics.RCAP]
+[metrics.DAUC]
+type = "Deletion"
+n_steps = 3
+"""
+
+
+def call(*arguments):
+    return CliRunner().invoke(app, [str(each) for each in arguments])
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    place = tmp_path_factory.mktemp("cli")
+    (place / "suite.toml").write_text(SUITE)
+    result = call("run", place / "suite.toml", "--model", "tiny:model", "--data", "tiny:photos", "--out", place / "run")
+    assert result.exit_code == 0, result.output
+    assert "GAG-85" in result.output
+    return place / "run"
+
+
+def test_run_keeps_scores_with_the_promised_columns(run):
+    scores = pd.concat(pd.read_parquet(file) for file in sorted((run / "scores").iterdir()))
+    assert {"image", "method", "metric", "score"} <= set(scores.columns)
+    assert len(scores) == 6 * 3 * 2
+
+
+def test_resume_has_nothing_left_to_do(run):
+    result = call("resume", run)
+    assert result.exit_code == 0
+    assert "6 of 6 images are done already" in result.stderr
+
+
+def test_table_for_people_and_for_machines(run):
+    result = call("table", run)
+    assert result.exit_code == 0
+    assert (run / "tables" / "table.md").read_text().startswith("|")
+    rows = json.loads(call("table", run, "--json").output)
+    assert [(row["metric"], row["method"]) for row in rows][:2] == [("RCAP", "GAG-85"), ("RCAP", "SG")]
+
+
+def test_reliability_of_a_run_and_of_ones_own_numbers(run, tmp_path):
+    result = call("reliability", run, "--out", tmp_path / "a", "--n-bootstrap", 50)
+    assert result.exit_code == 0, result.output
+    assert "RCAP: higher is better. Alpha" in result.output
+    assert (tmp_path / "a" / "report.html").exists()
+    rng = np.random.default_rng(0)
+    own = reliability.from_arrays({"mine": {"x": rng.random(20), "y": rng.random(20) + 5}})
+    own.to_csv(tmp_path / "own.csv", index=False)
+    result = call("reliability", tmp_path / "own.csv", "--out", tmp_path / "b", "--n-bootstrap", 50)
+    assert "Alpha 1.00 [1.00, 1.00], reliable" in result.output
+
+
+def test_a_failing_cell_is_listed_and_the_exit_status_tells(tmp_path):
+    (tmp_path / "suite.toml").write_text('methods = ["SG", "Grad-CAM:nowhere"]\n[metrics.RCAP]\n')
+    result = call(
+        "run", tmp_path / "suite.toml", "--model", "tiny:model", "--data", "tiny:photos", "--out", tmp_path / "run"
+    )
+    assert result.exit_code == 1
+    assert "failed: Grad-CAM:nowhere, 6 cells, first 000000: The model has no layer 'nowhere'" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["suites", "metrics", "methods"])
+def test_lists_for_people_and_for_machines(command):
+    assert call(command).exit_code == 0
+    assert len(json.loads(call(command, "--json").output)) >= 7
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "fast", "--out", "{0}"], "there is no suite 'fast'"),
+        (["run", "quick", "--out", "{0}/new", "--data", "{0}/nothing"], "no such folder"),
+        (["run", "quick", "--out", "{0}/new", "--dtype", "int8"], "--dtype 'int8' is unknown"),
+        (["run", "quick", "--out", "{0}/new", "--engine", "cloud"], "--engine 'cloud' is unknown"),
+        (["run", "quick", "--out", "{0}/new", "--shard", "2"], "--shard '2' has no meaning"),
+        (["resume", "{0}"], "holds no run"),
+        (["table", "{0}"], "holds no run"),
+        (["reliability", "{0}/none.csv"], "cannot be read as scores"),
+        (["train-cifar10", "{0}"], "no CIFAR-10 train images found"),
+    ],
+)
+def test_errors_are_one_line_and_an_exit_status(arguments, message, tmp_path):
+    result = call(*(each.format(tmp_path) for each in arguments))
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert "Traceback" not in result.output
