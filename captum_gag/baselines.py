@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
@@ -115,6 +118,36 @@ def resolve(perturb_baseline: BaselineLike, normalization: Normalization | None 
             ) from None
 
     return baseline
+
+
+def perturb_func(
+    perturb_baseline: BaselineLike, shape: Sequence[int], normalization: Normalization | None = None
+) -> Callable[..., NDArray[Any]]:
+    """Give a baseline as Quantus's metrics take a ``perturb_func``, for example ``quantus.PixelFlipping``.
+
+    Quantus replaces some values at a time, in images flattened to rows, and hands over what was left the last time: the
+    image's own mean and blur are then those of the image as it has become. Metrics that pad the images first
+    (``quantus.RegionPerturbation``) do not fit.
+
+    Args:
+        perturb_baseline: See ``resolve``.
+        shape: (C, H, W) of the images.
+        normalization: (mean, std) of the model's input.
+
+    Returns:
+        Function of ``arr``, (N, C H W), and ``indices``, (N, I), that gives a changed copy of ``arr``.
+    """
+    baseline = resolve(perturb_baseline, normalization)
+
+    def perturb(arr: NDArray[Any], indices: NDArray[Any], **kwargs: Any) -> NDArray[Any]:
+        images = torch.as_tensor(arr).reshape(len(arr), *shape)
+        replacement = baseline(images).reshape(len(arr), -1).numpy()
+        changed: NDArray[Any] = arr.copy()
+        rows = np.arange(len(arr))[:, None]
+        changed[rows, indices] = replacement[rows, indices]
+        return changed
+
+    return perturb
 
 
 def from_pixels(pixels: Tensor, images: Tensor, normalization: Normalization | None) -> Tensor:

@@ -6,7 +6,9 @@ import warnings
 
 import numpy as np
 import pytest
+import quantus
 import torch
+from captum.attr import IntegratedGradients
 from scipy.ndimage import gaussian_filter
 
 from captum_gag import baselines
@@ -88,3 +90,50 @@ def test_errors(pixels: torch.Tensor, given: object, message: str) -> None:
 def test_normalization_of_another_number_of_channels(pixels: torch.Tensor) -> None:
     with pytest.raises(ValueError, match="2 means and 2 standard deviations, expected one for each of the 3"):
         baselines.black(((0, 0), (1, 1)))(pixels)
+
+
+NORMALIZATION = ([0.4, 0.5, 0.6], [0.2, 0.3, 0.25])
+
+
+@pytest.mark.parametrize("name", baselines.BASELINES)
+def test_every_baseline_is_one_for_captum(name: str) -> None:
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.LazyLinear(2))
+    images = torch.randn(2, 3, 16, 16)
+    reference = baselines.BASELINES[name](NORMALIZATION)(images)
+    attributions = IntegratedGradients(model).attribute(images, baselines=reference, target=1, n_steps=200)
+    # Completeness: what Captum integrated is the way from this baseline.
+    difference = (model(images) - model(reference))[:, 1]
+    torch.testing.assert_close(attributions.sum((1, 2, 3)), difference, atol=0.02, rtol=0.02)
+
+
+@pytest.mark.parametrize("name", baselines.BASELINES)
+def test_every_baseline_is_a_perturbation_for_quantus(name: str) -> None:
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 4 * 4, 2))
+    images = torch.randn(2, 3, 4, 4)
+    calls = []
+
+    def recorded(arr: np.ndarray, indices: np.ndarray, **kwargs: object) -> np.ndarray:
+        calls.append((arr.copy(), indices, function(arr, indices)))
+        return calls[-1][2]
+
+    function = baselines.perturb_func(name, (3, 4, 4), NORMALIZATION)
+    metric = quantus.PixelFlipping(features_in_step=8, perturb_func=recorded, disable_warnings=True)
+    metric(model.eval(), images.numpy(), [0, 1], np.random.default_rng(0).random((2, 3, 4, 4)), device="cpu")
+    before, indices, after = calls[0]
+    expected = baselines.BASELINES[name](NORMALIZATION)(images).flatten(1).numpy()
+    for row in range(2):
+        chosen = np.isin(np.arange(48), indices[row])
+        assert 0 < chosen.sum() < 48
+        np.testing.assert_allclose(after[row, chosen], expected[row, chosen], rtol=1e-5, atol=1e-6)
+        np.testing.assert_array_equal(after[row, ~chosen], before[row, ~chosen])
+
+
+def test_pixel_flipping_onto_a_number_is_quantus_own() -> None:
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(48, 2)).eval()
+    images = torch.rand(2, 3, 4, 4)
+    maps = np.random.default_rng(0).random((2, 3, 4, 4))
+    own = quantus.PixelFlipping(perturb_baseline=0.25, disable_warnings=True)
+    ours = quantus.PixelFlipping(perturb_func=baselines.perturb_func(0.25, (3, 4, 4)), disable_warnings=True)
+    scores = [metric(model, images.numpy(), [0, 1], maps, device="cpu") for metric in (own, ours)]
+    np.testing.assert_allclose(scores[1], scores[0])

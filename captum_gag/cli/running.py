@@ -130,7 +130,7 @@ def table(
         rows = comparison(opened.scores(), opened.config.made_suite().published)
         written = save_tables(rows, opened.scores(), out or run / "tables")
         if json:
-            print_json(rows.to_dict("records"))
+            typer.echo(rows.to_json(orient="records", indent=1))
         else:
             from rich.console import Console
 
