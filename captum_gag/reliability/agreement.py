@@ -46,7 +46,7 @@ def inter_rater(
         if min(matrix.shape) >= 2:
             counts = PatternCounts(ranks(matrix, sign(scores, metric)))
             alpha = counts.alpha(np.arange(len(matrix)))
-            low, high = interval(counts.alpha, len(matrix), n_bootstrap, confidence, seed)
+            [low], [high] = interval(counts.alphas, len(matrix), n_bootstrap, confidence, seed)
         rows[metric] = {"alpha": alpha, "low": low, "high": high, "images": len(matrix), "methods": matrix.shape[1]}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("metric")
 
@@ -60,6 +60,10 @@ class PatternCounts:
         self.domain = np.unique(patterns)
         # Per pattern, which value each method gets: patterns x (methods * values).
         self.ratings = (patterns[:, :, None] == self.domain).astype(float).reshape(len(patterns), -1)
+
+    def alphas(self, images: Indices) -> NDArray[np.float64]:
+        """Give alpha as an array of one."""
+        return np.array([self.alpha(images)])
 
     def alpha(self, images: Indices) -> float:
         """Give alpha of some images; NaN for fewer than 2, and where no two methods differ."""
@@ -104,8 +108,8 @@ def inter_method(
         rho, low, high = (float("nan"),) * 3
         if matrix.shape[1] >= 2 and len(matrix) >= 3:
             spearman = Spearman(matrix.to_numpy())
-            rho = spearman.mean_of_pairs(np.arange(len(matrix)))
-            low, high = interval(spearman.mean_of_pairs, len(matrix), n_bootstrap, confidence, seed)
+            [rho] = spearman.mean_of_pairs(np.arange(len(matrix)))
+            [low], [high] = interval(spearman.mean_of_pairs, len(matrix), n_bootstrap, confidence, seed)
         rows[metric] = {"rho": rho, "low": low, "high": high, "images": len(matrix), "methods": matrix.shape[1]}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("metric")
 
@@ -124,8 +128,8 @@ def internal_consistency(
         seed (int): Of the resamples.
 
     Returns:
-        DataFrame: A row per method and pair of metrics: method, metric, other, rho, low, high, images. See
-        `consistency_matrix` for the matrix.
+        DataFrame: A row per method and pair of metrics: method, metric, other, rho, low, high, images (those
+        with a score by all metrics that have any). See `consistency_matrix` for the matrix.
 
     Raises:
         ScoresError: The scores are not a score table.
@@ -135,17 +139,18 @@ def internal_consistency(
     signs = pd.Series({metric: sign(scores, metric) for metric in metrics})
     rows = []
     for method, of_method in scores.groupby("method", sort=True):
-        matrix = of_method.pivot(index="image", columns="metric", values="score") * signs
-        for pair in combinations(metrics, 2):
-            both = complete(matrix.reindex(columns=list(pair)))
-            found = {"method": method, "metric": pair[0], "other": pair[1], "images": len(both)}
-            rho, low, high = (float("nan"),) * 3
-            if both.shape[1] == 2 and len(both) >= 3:
-                spearman = Spearman(both.to_numpy())
-                rho = spearman.mean_of_pairs(np.arange(len(both)))
-                low, high = interval(spearman.mean_of_pairs, len(both), n_bootstrap, confidence, seed)
-            rows.append({**found, "rho": rho, "low": low, "high": high})
-    return pd.DataFrame(rows, columns=["method", "metric", "other", "rho", "low", "high", "images"])
+        matrix = complete(of_method.pivot(index="image", columns="metric", values="score") * signs)
+        pairs = list(combinations(metrics, 2))
+        found = pd.DataFrame(pairs, columns=["metric", "other"]).assign(method=method, images=len(matrix))
+        found[["rho", "low", "high"]] = np.nan
+        known = found["metric"].isin(matrix) & found["other"].isin(matrix)
+        if known.any() and len(matrix) >= 3:
+            spearman = Spearman(matrix.to_numpy())
+            low, high = interval(spearman.pairs, len(matrix), n_bootstrap, confidence, seed)
+            found.loc[known, "rho"] = spearman.pairs(np.arange(len(matrix)))
+            found.loc[known, "low"], found.loc[known, "high"] = low, high
+        rows.append(found)
+    return pd.concat(rows, ignore_index=True)[["method", "metric", "other", "rho", "low", "high", "images"]]
 
 
 def consistency_matrix(consistency: pd.DataFrame) -> pd.DataFrame:
@@ -186,15 +191,18 @@ class Spearman:
         # Per column the place of each score among the distinct ones: equal scores have equal places.
         self.places = [np.unique(column, return_inverse=True)[1] for column in columns.T]
 
-    def mean_of_pairs(self, images: Indices) -> float:
-        """Give the mean of the correlations of all pairs of columns; NaN where a column is constant."""
+    def pairs(self, images: Indices) -> NDArray[np.float64]:
+        """Give the correlations of all pairs of columns, (first, second), (first, third), ...; NaN with a constant."""
         ranked = np.stack([_midranks(place[images]) for place in self.places])
         spread = ranked - ranked.mean(axis=1, keepdims=True)
         norms = np.sqrt((spread**2).sum(axis=1))
-        if not norms.all():
-            return float("nan")
-        correlations = (spread @ spread.T) / np.outer(norms, norms)
-        return float(correlations[np.triu_indices(len(correlations), 1)].mean())
+        with np.errstate(invalid="ignore"):
+            correlations = (spread @ spread.T) / np.outer(norms, norms)
+        return np.asarray(correlations[np.triu_indices(len(norms), 1)])
+
+    def mean_of_pairs(self, images: Indices) -> NDArray[np.float64]:
+        """Give the mean of the correlations of all pairs, as an array of one; NaN where a column is constant."""
+        return np.asarray(self.pairs(images).mean(keepdims=True))
 
 
 def _midranks(places: NDArray[np.intp]) -> NDArray[np.float64]:

@@ -15,25 +15,25 @@ Indices = NDArray[np.intp]
 
 
 def interval(
-    statistic: Callable[[Indices], float], n_images: int, n_bootstrap: int, confidence: float, seed: int
-) -> tuple[float, float]:
-    """Gives the percentile interval of a statistic over images drawn with replacement.
+    statistic: Callable[[Indices], Floats], n_images: int, n_bootstrap: int, confidence: float, seed: int
+) -> tuple[Floats, Floats]:
+    """Gives the percentile intervals of statistics over images drawn with replacement.
 
     Args:
-        statistic (Callable): From the indices of the images drawn, (n_images,), to a number.
+        statistic (Callable): From the indices of the images drawn, (n_images,), to K numbers.
         n_images (int): How many there are.
         n_bootstrap (int): How often to draw.
         confidence (float): In (0, 1).
         seed (int): Of the draws.
 
     Returns:
-        (float, float): Its ends.
+        (array, array): Lower and upper ends, (K,).
     """
 
     def each(drawn: Indices, axis: int = -1) -> Floats:
         rows = drawn.reshape(-1, n_images)
-        found = np.array([statistic(row) for row in rows])
-        return found.reshape(drawn.shape[:-1])
+        found = np.stack([statistic(row) for row in rows], axis=-1)
+        return found.reshape(-1, *drawn.shape[:-1])
 
     return _percentile_interval(np.arange(n_images), each, n_bootstrap, confidence, seed)
 
@@ -42,12 +42,13 @@ def mean_interval(values: Floats, n_bootstrap: int, confidence: float, seed: int
     """Gives the percentile interval of the mean of one value per image; NaN where there are fewer than 2."""
     if len(values) < 2:
         return np.nan, np.nan
-    return _percentile_interval(values, np.mean, n_bootstrap, confidence, seed)
+    low, high = _percentile_interval(values, np.mean, n_bootstrap, confidence, seed)
+    return float(low), float(high)
 
 
 def _percentile_interval(
     data: NDArray[Any], statistic: Callable[..., Any], n_bootstrap: int, confidence: float, seed: int
-) -> tuple[float, float]:
+) -> tuple[Floats, Floats]:
     with warnings.catch_warnings():
         # All resamples alike are an interval of length 0, whatever scipy says of another method's.
         warnings.simplefilter("ignore", scipy.stats.DegenerateDataWarning)
@@ -62,4 +63,4 @@ def _percentile_interval(
             rng=np.random.default_rng(seed),
         )
     low, high = result.confidence_interval
-    return float(low), float(high)
+    return np.asarray(low), np.asarray(high)
