@@ -20,7 +20,7 @@ from captum_gag.reliability.agreement import (
     inter_rater,
     internal_consistency,
 )
-from captum_gag.reliability.scores import ScoresError, checked, is_random, metrics_of, sign, steps_of, without
+from captum_gag.reliability.scores import ScoresError, checked, is_edges, is_random, metrics_of, sign, steps_of, without
 from captum_gag.reliability.summaries import against_baselines, honest, stability, summary, tricks
 
 if TYPE_CHECKING:
@@ -168,9 +168,11 @@ def report(
     if not len(methods):
         named = ", ".join(map(str, scores["method"].unique()[:5]))
         raise ScoresError(f"there is no method to judge: found {named} alone; expected others besides the random ones")
+    edgeless = without(methods, is_edges)
+    alpha_without_edges = inter_rater(edgeless, *options) if 0 < len(edgeless) < len(methods) else edgeless.iloc[:0]
     found = {
         "inter_rater": inter_rater(methods, *options).reset_index(),
-        "inter_rater_without_edges": inter_rater(honest(scores, edges=False), *options).reset_index(),
+        "inter_rater_without_edges": alpha_without_edges.reset_index(),
         "inter_method": inter_method(methods, *options).reset_index(),
         "internal_consistency": internal_consistency(methods, *options),
         "implementation": implementation_sensitivity(methods, *options),
@@ -179,8 +181,6 @@ def report(
         "stability": stability(methods, seed=seed),
         "summary": summary(without(scores, is_random), *options),
     }
-    if found["inter_rater_without_edges"].equals(found["inter_rater"]):
-        del found["inter_rater_without_edges"]
     tables = {name: table for name, table in found.items() if len(table) or name == "inter_rater"}
     return ReliabilityReport(scores, tables, {metric: _verdict(metric, scores, found) for metric in metrics_of(scores)})
 

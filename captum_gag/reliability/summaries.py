@@ -175,9 +175,9 @@ def stability(
     return pd.DataFrame(rows, columns=columns)
 
 
-def honest(scores: pd.DataFrame, edges: bool = True) -> pd.DataFrame:
-    """Gives the rows of the methods whose agreement counts: no random orderings or tricks, and no edges if so asked."""
-    return without(scores, lambda name: is_random(name) or is_trick(name) or (not edges and is_edges(name)))
+def honest(scores: pd.DataFrame) -> pd.DataFrame:
+    """Gives the rows of the methods whose agreement counts: no random orderings, no tricks."""
+    return without(scores, lambda name: is_random(name) or is_trick(name))
 
 
 def _sizes(images: int) -> list[int]:

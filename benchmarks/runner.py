@@ -1,0 +1,92 @@
+"""Time of a run against the bare forward and backward passes that it makes, and of Ray against this process.
+
+    python benchmarks/runner.py [--suite gag-ablation] [--limit 4] [--rounds 3] [--ray]
+
+The model's calls of one run are recorded (how many images, with gradients or without) and then made again without
+anything around them. With --ray the whole run is timed with one and two actors of one thread each, starting included.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from turns import take_turns
+
+from captum_gag.experiments.engines import in_processes, in_this_process, on_ray
+from captum_gag.experiments.runner import execute
+from captum_gag.experiments.runs import Config, Run
+from captum_gag.experiments.scoring import Scorer
+from captum_gag.experiments.suites import load_suite
+
+
+def recorded_calls(scorer: Scorer, work: list) -> list[tuple[torch.Size, bool]]:
+    """Give the shape of the input of each call of the model, and whether a gradient was taken."""
+    calls: list[tuple[torch.Size, bool]] = []
+    handle = scorer.model.register_forward_pre_hook(lambda module, x: calls.append((x[0].shape, x[0].requires_grad)))
+    for _, example in work:
+        scorer.score(example)
+    handle.remove()
+    return calls
+
+
+def replay(model: torch.nn.Module, calls: list[tuple[torch.Size, bool]]) -> None:
+    for shape, gradient in calls:
+        x = torch.zeros(shape, requires_grad=gradient)
+        with torch.set_grad_enabled(gradient):
+            outputs = model(x)
+        if gradient:
+            torch.autograd.grad(outputs[:, 0].sum(), x)
+
+
+def timed_run(config: Config, engine: object, place: Path) -> float:
+    started = time.perf_counter()
+    execute(Run.create(place, config), engine, say=lambda text: None)
+    return time.perf_counter() - started
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--suite", default="gag-ablation")
+    parser.add_argument("--data", default="demo")
+    parser.add_argument("--limit", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--ray", action="store_true")
+    options = parser.parse_args()
+    threads = torch.get_num_threads()
+    suite = load_suite(options.suite)
+    config = Config(suite.data, "demo", options.data, limit=options.limit, device="cpu", threads=threads)
+    with tempfile.TemporaryDirectory() as scratch:
+        places = (Path(scratch) / str(number) for number in range(1000))
+        scorer = config.scorer()
+        work = Run.create(next(places), config).selection(scorer, lambda text: None)
+        calls = recorded_calls(scorer, work)
+
+        def keep_all() -> None:
+            run = Run.create(next(places), config)
+            for index, rows, maps in in_this_process(config, scorer, work):
+                run.keep(index, rows, maps)
+
+        backward = sum(shape[0] for shape, gradient in calls if gradient)
+        title = (
+            f"{options.suite}: {len(work)} images, {sum(shape[0] for shape, _ in calls)} forward, {backward} backward"
+        )
+        runs = {"bare passes": lambda: replay(scorer.model, calls), "run": keep_all}
+        take_turns(title, runs, options.rounds, bare="bare")
+        if options.ray:
+            one = replace(config, threads=1)
+            for name, engine in {
+                "this process": in_this_process,
+                "2 processes": in_processes(2),
+                "Ray, 1 actor": on_ray(1),
+                "Ray, 2 actors": on_ray(2),
+            }.items():
+                print(f"  {name:16s} {timed_run(one, engine, next(places)) / len(work):6.2f} s per image, all included")
+
+
+if __name__ == "__main__":
+    main()
