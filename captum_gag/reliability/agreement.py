@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import combinations
 
 import krippendorff
@@ -11,6 +12,9 @@ from numpy.typing import NDArray
 
 from captum_gag.reliability.bootstrap import Indices, interval
 from captum_gag.reliability.scores import checked, complete, matrices, metrics_of, ranks, sign, variant_of
+
+Statistic = Callable[[Indices], NDArray[np.float64]]
+"""From the indices of the images drawn to the numbers that they give."""
 
 CONFIDENCE = 0.999
 N_BOOTSTRAP = 10_000
@@ -40,15 +44,11 @@ def inter_rater(
     Raises:
         ScoresError: The scores are not a score table.
     """
-    rows = {}
-    for metric, matrix in matrices(checked(scores)):
-        alpha, low, high = (float("nan"),) * 3
-        if min(matrix.shape) >= 2:
-            counts = PatternCounts(ranks(matrix, sign(scores, metric)))
-            alpha = counts.alpha(np.arange(len(matrix)))
-            [low], [high] = interval(counts.alphas, len(matrix), n_bootstrap, confidence, seed)
-        rows[metric] = {"alpha": alpha, "low": low, "high": high, "images": len(matrix), "methods": matrix.shape[1]}
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("metric")
+
+    def alpha_of(matrix: pd.DataFrame, direction: int) -> Statistic | None:
+        return PatternCounts(ranks(matrix, direction)).alphas if min(matrix.shape) >= 2 else None
+
+    return _per_metric(scores, "alpha", alpha_of, n_bootstrap, confidence, seed)
 
 
 class PatternCounts:
@@ -103,14 +103,31 @@ def inter_method(
     Raises:
         ScoresError: The scores are not a score table.
     """
+
+    def rho_of(matrix: pd.DataFrame, direction: int) -> Statistic | None:
+        return Spearman(matrix.to_numpy()).mean_of_pairs if matrix.shape[1] >= 2 and len(matrix) >= 3 else None
+
+    return _per_metric(scores, "rho", rho_of, n_bootstrap, confidence, seed)
+
+
+def _per_metric(
+    scores: pd.DataFrame,
+    name: str,
+    statistic_of: Callable[[pd.DataFrame, int], Statistic | None],
+    n_bootstrap: int,
+    confidence: float,
+    seed: int,
+) -> pd.DataFrame:
+    """Give a row per metric: a statistic of its matrix (images x methods) with its interval, NaN where it has none."""
+    scores = checked(scores)
     rows = {}
-    for metric, matrix in matrices(checked(scores)):
-        rho, low, high = (float("nan"),) * 3
-        if matrix.shape[1] >= 2 and len(matrix) >= 3:
-            spearman = Spearman(matrix.to_numpy())
-            [rho] = spearman.mean_of_pairs(np.arange(len(matrix)))
-            [low], [high] = interval(spearman.mean_of_pairs, len(matrix), n_bootstrap, confidence, seed)
-        rows[metric] = {"rho": rho, "low": low, "high": high, "images": len(matrix), "methods": matrix.shape[1]}
+    for metric, matrix in matrices(scores):
+        row = {name: np.nan, "low": np.nan, "high": np.nan, "images": len(matrix), "methods": matrix.shape[1]}
+        statistic = statistic_of(matrix, sign(scores, metric))
+        if statistic is not None:
+            [row[name]] = statistic(np.arange(len(matrix)))
+            [row["low"]], [row["high"]] = interval(statistic, len(matrix), n_bootstrap, confidence, seed)
+        rows[metric] = row
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("metric")
 
 
@@ -173,7 +190,8 @@ def implementation_sensitivity(
     Returns:
         DataFrame: As `internal_consistency`, without the other pairs.
     """
-    wanted = [metric for metric in metrics_of(checked(scores)) if variant_of(metric)]
+    scores = checked(scores)
+    wanted = [metric for metric in metrics_of(scores) if variant_of(metric)]
     parts = [
         internal_consistency(scores[scores["metric"].isin(group)], n_bootstrap, confidence, seed)
         for _, group in pd.Series(wanted, dtype=object).groupby([variant_of(m)[0] for m in wanted])  # type: ignore[index]

@@ -76,6 +76,8 @@ def checked(scores: pd.DataFrame) -> pd.DataFrame:
         ScoresError: A column is missing, a score is not a number, the table is empty, or an image has two scores by
             the same metric for the same method.
     """
+    if not isinstance(scores, pd.DataFrame):
+        raise ScoresError(f"the scores are a {type(scores).__name__}; expected a DataFrame, see from_arrays")
     missing = [column for column in COLUMNS if column not in scores.columns]
     if missing:
         raise ScoresError(
@@ -93,7 +95,9 @@ def checked(scores: pd.DataFrame) -> pd.DataFrame:
             f"{twice.sum()} rows are double, first image {image!r}, method {method!r}, metric {metric!r}; "
             "expected one score for each"
         )
-    return scores.assign(score=scores["score"].astype(float).replace([np.inf, -np.inf], np.nan))
+    finite = scores["score"].astype(float).replace([np.inf, -np.inf], np.nan)
+    # Names may be numbers; everything that looks them up takes them as text.
+    return scores.assign(method=scores["method"].astype(str), metric=scores["metric"].astype(str), score=finite)
 
 
 def sign(scores: pd.DataFrame, metric: str) -> int:

@@ -106,7 +106,7 @@ def tricks(
     A made-over map is a method called after the original and what was done to it: ``GAG-85^sharp`` beside ``GAG-85``.
 
     Returns:
-        DataFrame: A row per metric and made-over method: original, its mean, the trick's mean, gain (positive where the
+        DataFrame: A row per metric and made-over method: metric, method, original_mean, mean, gain (positive where the
         trick scores better), low, high (bootstrap interval of the gain), fooled (the interval lies above 0).
 
     Raises:
@@ -155,8 +155,9 @@ def stability(
     Raises:
         ScoresError: The scores are not a score table.
     """
+    scores = checked(scores)
     rows = []
-    for metric, matrix in matrices(checked(scores)):
+    for metric, matrix in matrices(scores):
         if min(matrix.shape) < 2:
             continue
         generator = np.random.default_rng(seed)

@@ -57,6 +57,16 @@ def test_a_missing_or_broken_file_is_named(tmp_path):
         reliability.read_scores(tmp_path / "broken.parquet")
 
 
+def test_what_is_no_table_is_refused_and_names_may_be_numbers():
+    with pytest.raises(reliability.ScoresError, match="are a dict; expected a DataFrame"):
+        reliability.inter_rater({"A": [1]})
+    numbered = reliability.from_arrays({7: {1: [1, 2, 3], 2: [2, 3, 4]}}).assign(higher_is_better=False)
+    numbered["metric"] = 7
+    found = reliability.against_baselines(numbered, n_bootstrap=10)
+    assert found[["metric", "method", "mean"]].values.tolist() == [["7", "1", 2.0], ["7", "2", 3.0]]
+    assert reliability.inter_rater(numbered, n_bootstrap=10).loc["7", "alpha"] == 1
+
+
 def test_arrays_of_unlike_lengths_are_refused():
     with pytest.raises(reliability.ScoresError, match=r"A of y has shape \(3,\); expected \(2,\)"):
         reliability.from_arrays({"A": {"x": [1, 2], "y": [1, 2, 3]}})
