@@ -44,4 +44,8 @@ def smaller_passes(share: float) -> Iterator[None]:
 def out_of_memory(error: BaseException) -> bool:
     """Tell whether an error says that memory ran out: of an accelerator, or of the machine."""
     text = str(error)
-    return isinstance(error, torch.cuda.OutOfMemoryError | MemoryError) or "can't allocate memory" in text
+    return (
+        isinstance(error, torch.cuda.OutOfMemoryError | MemoryError)
+        or "can't allocate memory" in text
+        or "out of memory" in text
+    )

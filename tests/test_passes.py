@@ -25,4 +25,5 @@ def test_what_lack_of_memory_looks_like():
     assert out_of_memory(torch.cuda.OutOfMemoryError("CUDA out of memory."))
     assert out_of_memory(MemoryError())
     assert out_of_memory(RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried ..."))
+    assert out_of_memory(RuntimeError("MPS backend out of memory (MPS allocated: 8 GB)"))
     assert not out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
