@@ -13,6 +13,8 @@ from captum_gag import reliability
 from captum_gag.cli import app
 
 sys.path.append(str(Path(__file__).parent / "experiments"))
+from tiny import image
+
 SUITE = """
 title = "small"
 n_samples = 4
@@ -77,6 +79,22 @@ def test_a_failing_cell_is_listed_and_the_exit_status_tells(tmp_path):
     )
     assert result.exit_code == 1
     assert "failed: Grad-CAM:nowhere, 6 cells, first 000000: The model has no layer 'nowhere'" in result.stderr
+
+
+def test_reliability_of_a_run_whose_first_image_is_broken_and_has_no_class(tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "0.png").write_bytes(b"no image")
+    for number in (1, 2, 3):
+        image(number).save(tmp_path / "data" / f"{number}.png")
+    (tmp_path / "suite.toml").write_text(SUITE)
+    made = call(
+        "run", tmp_path / "suite.toml", "--model", "tiny:model", "--data", tmp_path / "data", "--out", tmp_path / "r"
+    )
+    assert made.exit_code == 1
+    result = call("reliability", tmp_path / "r", "--out", tmp_path / "report", "--n-bootstrap", 20)
+    assert result.exit_code == 0, result.output
+    found = pd.read_csv(tmp_path / "report" / "inter_rater.csv")
+    assert found["images"].tolist() == [3, 3]
 
 
 @pytest.mark.parametrize("command", ["suites", "metrics", "methods"])

@@ -34,14 +34,12 @@ def reliability(
     with errors_in_one_line():
         from captum_gag import reliability as checks
         from captum_gag.experiments.images import InputError
+        from captum_gag.experiments.runs import Run
 
         try:
-            found = checks.report(
-                checks.read_scores(scores / "scores" if (scores / "run.json").is_file() else scores),
-                n_bootstrap,
-                confidence,
-                seed,
-            )
+            is_run = (scores / "run.json").is_file()
+            table = Run(scores).scores() if is_run else checks.read_scores(scores)
+            found = checks.report(table, n_bootstrap, confidence, seed)
         except checks.ScoresError as error:
             raise InputError(str(error)) from error
         written = found.save(out)

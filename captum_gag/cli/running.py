@@ -73,6 +73,7 @@ def run(
     Example: captum-gag run quick --model demo --data demo --out RUN
     """
     with errors_in_one_line():
+        from captum_gag.experiments.datasets import absolute
         from captum_gag.experiments.images import InputError
         from captum_gag.experiments.models import best_device
         from captum_gag.experiments.runs import DTYPES, Config, Run
@@ -84,7 +85,7 @@ def run(
         config = Config(
             suite=found.data,
             model=model,
-            data=data,
+            data=absolute(data),
             weights=None if weights is None else str(weights.resolve()),
             limit=limit,
             confidence=found.confidence if confidence is None else confidence,

@@ -66,6 +66,14 @@ def load_dataset(spec: str) -> Sequence[Example]:
     return found
 
 
+def absolute(spec: str) -> str:
+    """Gives the same data set by its absolute path, if it has a path: a run goes on from any directory."""
+    kind, colon, where = spec.partition(":")
+    if kind in READERS and where:
+        return f"{kind}{colon}{Path(where).resolve()}"
+    return str(Path(spec).resolve()) if Path(spec).is_dir() else spec
+
+
 def image_folder(root: Path) -> list[Example]:
     """Reads a folder of images, or of a folder per class; see `class_indices` for which class a folder is."""
     masks = root.with_name(root.name + "-masks")

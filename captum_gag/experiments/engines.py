@@ -8,6 +8,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 from torch import Tensor
@@ -21,6 +22,9 @@ Work = tuple[int, Example]
 Done = tuple[int, list[Row], dict[str, Tensor]]
 Engine = Callable[[Config, Scorer, Iterable[Work]], Iterator[Done]]
 """(config, scorer, work) -> what is done, in any order."""
+
+MOST_RETRIES = 5
+"""How often an image is tried anew whose actor died; one that kills every actor would go round for ever."""
 
 
 def in_this_process(config: Config, scorer: Scorer, work: Iterable[Work]) -> Iterator[Done]:
@@ -39,6 +43,8 @@ def in_processes(workers: int) -> Engine:
             try:
                 for future in as_completed(futures):
                     yield (futures[future], *future.result())
+            except BrokenProcessPool as error:
+                raise InputError("a worker process died; what it had done is kept: captum-gag resume RUN") from error
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
 
@@ -79,9 +85,11 @@ def on_ray(workers: int | None = None, address: str | None = None) -> Engine:
                     f"{workers} workers need {(workers or 1) * each} {resource}s, the cluster has {room * each}; "
                     "ask for fewer --workers or --threads"
                 )
-            actor = ray.remote(max_restarts=-1, max_task_retries=-1, **needs)(RayScorer)
+            actor = ray.remote(max_restarts=-1, max_task_retries=MOST_RETRIES, **needs)(RayScorer)
             pool = ActorPool([actor.remote(config, sys.path) for _ in range(workers or max(1, room))])
             yield from pool.map_unordered(lambda scorer, item: scorer.score.remote(*item), list(work))
+        except ray.exceptions.RayError as error:
+            raise InputError(f"Ray gave up; what is done is kept: captum-gag resume RUN ({error})") from error
         finally:
             if started:
                 ray.shutdown()

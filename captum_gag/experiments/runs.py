@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from captum_gag.experiments.datasets import Example, load_dataset
+from captum_gag.experiments.files import replace_file
 from captum_gag.experiments.images import InputError
 from captum_gag.experiments.models import load_classifier
 from captum_gag.experiments.scoring import Row, Scorer
@@ -134,9 +135,8 @@ class Run:
             )
             replace_file(path, lambda place: table.to_parquet(place, index=False))
         stored = pd.read_parquet(path)
-        gone = [
-            name for index, name in zip(stored["index"], stored["image"], strict=True) if examples[index].name != name
-        ]
+        here = {index: example.name for index, example in enumerate(examples)}
+        gone = [name for index, name in zip(stored["index"], stored["image"], strict=True) if here.get(index) != name]
         if gone:
             raise InputError(f"{self.config.data}: has changed since the run began; {gone[0]} is not where it was")
         return [(int(index), examples[index]) for index in stored["index"]]
@@ -197,6 +197,7 @@ def choose(examples: Sequence[Example], scorer: Scorer, config: Config) -> list[
     return chosen
 
 
+@cache
 def versions() -> dict[str, str]:
     """Tells the versions of all packages that decide the numbers."""
     found = {"python": platform.python_version()}
@@ -206,10 +207,3 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             found[name] = "unknown"
     return found
-
-
-def replace_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Writes beside the file and renames: whatever interrupts it, the file is whole or not there."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    write(beside)
-    os.replace(beside, path)

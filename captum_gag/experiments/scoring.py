@@ -78,11 +78,8 @@ class Scorer:
         try:
             x = self.classifier.preprocess(example.photo())[None].to(self.classifier.device, self.dtype)
             mask = self._mask(example)
-            with torch.no_grad():
-                probabilities = self.model(x).softmax(1)[0]
             target = example.target if target is None else target
-            target = int(probabilities.argmax()) if target is None else target
-            probability = float(probabilities[target])
+            target, probability = self._predict(example.name, x, target)
         # A broken file, a class that the model does not have, a model that fails: whatever it is, it is this image's.
         except Exception as error:
             known = {"image": example.name, "target": example.target, "probability": float("nan")}
@@ -119,16 +116,22 @@ class Scorer:
             return 0.0
         try:
             x = self.classifier.preprocess(example.photo())[None].to(self.classifier.device, self.dtype)
-        except InputError:
+        # A data set of the user's can fail in any way; its other images are none the worse.
+        except Exception:
             return 0.0
+        return self._predict(example.name, x, example.target)[1]
+
+    def _predict(self, name: str, x: Tensor, target: int | None) -> tuple[int, float]:
+        """Give a class, the predicted one if none is given, and its probability."""
         with torch.no_grad():
             probabilities = self.model(x).softmax(1)[0]
-        if example.target >= len(probabilities):
+        target = int(probabilities.argmax()) if target is None else target
+        if not 0 <= target < len(probabilities):
             raise InputError(
-                f"{example.name} is of class {example.target}, {self.classifier.name} has only {len(probabilities)}; "
+                f"{name} is of class {target}, {self.classifier.name} has 0 to {len(probabilities) - 1}; "
                 "put a classes.csv (class_index, wnid) beside the folders to say which class each is"
             )
-        return float(probabilities[example.target])
+        return target, float(probabilities[target])
 
     def _rows(self, cells: list[Cell], known: Row) -> list[Row]:
         methods = {method: place for place, method in enumerate(self.suite.methods)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, pad
 
 from captum_gag.experiments.cifar10 import Cifar10Net, read_cifar10
+from captum_gag.experiments.files import replace_file
 from captum_gag.experiments.images import InputError
 
 
@@ -97,7 +97,7 @@ def train_cifar10(
             say(f"epoch {progress.epoch}: loss {loss:.3f}, validation loss {held_loss:.3f}, accuracy {accuracy:.1%}")
             if held_loss < progress.best_loss:
                 progress.best_loss, progress.best_epoch = held_loss, progress.epoch
-                _replace(out, lambda path: safetensors.torch.save_file(_plain(net), path))
+                replace_file(out, lambda path: safetensors.torch.save_file(_plain(net), path))
             state = {
                 "recipe": asdict(recipe),
                 "progress": asdict(progress),
@@ -105,7 +105,7 @@ def train_cifar10(
                 "optimizer": optimizer.state_dict(),
                 "schedule": schedule.state_dict(),
             }
-            _replace(checkpoint, lambda path, state=state: torch.save(state, path))  # type: ignore[misc]
+            replace_file(checkpoint, lambda path, state=state: torch.save(state, path))  # type: ignore[misc]
     best = Cifar10Net().to(device)
     best.load_state_dict(safetensors.torch.load_file(out, device=device))
     return evaluate(best, *read_cifar10(data, "test"))[1]
@@ -179,13 +179,6 @@ def _resume(
     for part, name in ((net, "net"), (optimizer, "optimizer"), (schedule, "schedule")):
         part.load_state_dict(state[name])
     return Progress(**state["progress"])
-
-
-def _replace(path: Path, write: Callable[[Path], object]) -> None:
-    """Writes beside the file and renames: whatever interrupts it, the file is whole."""
-    beside = path.with_name(path.name + ".part")
-    write(beside)
-    os.replace(beside, path)
 
 
 def _plain(net: nn.Module) -> dict[str, Tensor]:

@@ -9,7 +9,7 @@ from PIL import Image
 from tiny import image
 
 from captum_gag.experiments.cifar10 import CLASSES, read_cifar10
-from captum_gag.experiments.datasets import load_dataset
+from captum_gag.experiments.datasets import absolute, load_dataset
 from captum_gag.experiments.images import InputError
 
 
@@ -171,6 +171,14 @@ def test_a_torch_dataset():
 def test_a_wrong_layout_is_answered_with_the_tree(tmp_path, spec, message):
     with pytest.raises(InputError, match=message):
         load_dataset(spec.format(tmp_path))
+
+
+def test_a_data_set_is_found_from_any_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "data" / "a" / "1.png")
+    assert absolute("data") == str(tmp_path / "data")
+    assert absolute("isic:data") == f"isic:{tmp_path / 'data'}"
+    assert [absolute(spec) for spec in ("demo", "tiny:photos", "nowhere")] == ["demo", "tiny:photos", "nowhere"]
 
 
 def test_a_cifar10_image_of_another_size_is_named(tmp_path):

@@ -157,6 +157,27 @@ def test_a_broken_image_and_a_failing_method_cost_their_own_cells_only(tmp_path)
     assert fine["score"].notna().all()
 
 
+def test_a_class_that_the_model_does_not_have_is_said_of_its_image(tmp_path):
+    for label in "abcd":
+        (tmp_path / "data" / label).mkdir(parents=True)
+        image(ord(label)).save(tmp_path / "data" / label / "1.png")
+    suite = {"methods": ["Sobel"], "metrics": {"RCAP": {}}}
+    scores = done(tmp_path / "run", replace(CONFIG, suite=suite, data=str(tmp_path / "data"))).scores()
+    assert scores["score"].notna().tolist() == [True, True, True, False]
+    assert "d/1.png is of class 3, tiny has 0 to 2; put a classes.csv" in scores["error"].iloc[-1]
+
+
+def test_a_data_set_that_has_changed_is_refused(tmp_path):
+    (tmp_path / "data").mkdir()
+    for name in ("1.png", "2.png"):
+        image(1).save(tmp_path / "data" / name)
+    config = replace(CONFIG, suite={"methods": ["Sobel"], "metrics": {"RCAP": {}}}, data=str(tmp_path / "data"))
+    run = done(tmp_path / "run", config)
+    (tmp_path / "data" / "2.png").unlink()
+    with pytest.raises(InputError, match=r"has changed since the run began; 2\.png is not where it was"):
+        execute(run, say=lambda text: None)
+
+
 def test_when_memory_runs_out_smaller_passes_give_the_same_numbers(tmp_path, whole):
     run = done(tmp_path / "run", replace(CONFIG, model="tiny:small_memory"))
     scores, expected = run.scores(), whole.scores()
