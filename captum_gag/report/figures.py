@@ -84,7 +84,8 @@ def areas(photo: Photo, saliency: Saliency, lower_bound: float = 50.0, interval:
         Figure: Four panels, not known to pyplot.
     """
     levels, percentiles = _levels(saliency, lower_bound, interval), thresholds(lower_bound, interval)
-    area = np.sum([saliency < level for level in levels], axis=0)
+    # As RCAP has it, a pixel without saliency is recovered at no step.
+    area = np.sum([(saliency < level) | (saliency <= 0) for level in levels], axis=0)
     names = [f"top {100 - p:g} %" for p in percentiles[:1]]
     names += [f"{100 - high:g} to {100 - low:g} %" for high, low in itertools.pairwise(percentiles)]
     names += ["noise"]

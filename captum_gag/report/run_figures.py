@@ -9,17 +9,20 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import scipy.stats
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from captum_gag.style import styled
 
 GAG = re.compile(r"GAG-(\d+(?:\.\d+)?)")
+STEP = "step k"
 
 
 @styled
 def curves(scores: pd.DataFrame) -> Figure:
-    """Draws the curve that each metric's score sums up, per method: mean over the images, band between quartiles.
+    """Draws the curve that each metric's score sums up, per method: the mean over the images with its 95 % interval.
 
     Deletion and insertion: the probability of the class over the share of pixels. RCAP: the product of its factors at
     every percentile. AOPC: its value at every number of steps.
@@ -37,9 +40,12 @@ def curves(scores: pd.DataFrame) -> Figure:
         of_metric = found[found["metric"] == metric]
         for method, rows in of_metric.groupby("method", sort=False):
             x, values = rows["x"].iloc[0], np.stack(list(rows["y"]))
-            [line] = axes.plot(x, np.nanmean(values, 0), label=method)
-            low, high = np.nanquantile(values, [0.25, 0.75], axis=0)
-            axes.fill_between(x, low, high, color=line.get_color(), alpha=0.12, lw=0)
+            mean = np.nanmean(values, 0)
+            [line] = axes.plot(x, mean, label=method)
+            wide = 1.96 * scipy.stats.sem(values, nan_policy="omit") if len(values) > 1 else 0.0
+            axes.fill_between(x, mean - wide, mean + wide, color=line.get_color(), alpha=0.15, lw=0)
+        if of_metric["x_label"].iloc[0] == STEP:
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set(title=metric, xlabel=of_metric["x_label"].iloc[0], ylabel=of_metric["y_label"].iloc[0])
         axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
@@ -105,7 +111,7 @@ def _curve(details: Mapping[str, NDArray[Any]]) -> tuple[NDArray[Any], NDArray[A
         return details["fractions"], details["probability"], "share of the pixels", "probability"
     if "localization" in details:
         product = details["visual_noise"] * details["localization"]
-        return np.arange(1, len(product) + 1), product, "step k", "share of saliency x probability"
+        return np.arange(1, len(product) + 1), product, STEP, "share of saliency x probability"
     if "aopc" in details:
         # The last of so many steps is all of them, however many were kept.
         return np.linspace(0, 1, len(details["aopc"])), details["aopc"], "share of the steps", "AOPC"
