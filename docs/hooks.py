@@ -31,7 +31,7 @@ class Formulas(griffe.Extension):
 def formula(source: str, *_: Any, **__: Any) -> str:
     """Give a fenced formula as MathML, which browsers show without a script."""
     try:
-        return convert(source, display="block")
+        return f'<div class="formula">{convert(source, display="block")}</div>'
     except Exception as error:
         raise ValueError(f"{escape(source)} is no formula that latex2mathml knows: {error}") from error
 
@@ -52,5 +52,5 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
         return markdown
     asked = [sys.executable, "-m", "typer", "captum_gag.cli", "utils", "docs", "--name", "captum-gag"]
     written = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
-    # Its first line is a title, which the page has.
-    return markdown + written.partition("\n")[2]
+    # Its title is the page's, and its list of commands is cut short; the table of contents has them all.
+    return markdown + re.sub(r"\*\*Commands\*\*:\n\n(\* .*\n)+", "", written.partition("\n")[2])
