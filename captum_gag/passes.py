@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 # The sizes below were measured on images of this many values; smaller images go in larger numbers, up to MOST.
 REFERENCE_VALUES, MOST = 3 * 224 * 224, 256
+
+SHARES = tuple(0.5**halvings for halvings in range(9))
+"""What is tried while memory runs out; the last leaves one image of the most that go at once."""
+
+T = TypeVar("T")
 
 _share: ContextVar[float] = ContextVar("share", default=1.0)
 
@@ -49,3 +55,22 @@ def out_of_memory(error: BaseException) -> bool:
         or "can't allocate memory" in text
         or "out of memory" in text
     )
+
+
+def with_less_memory(compute: Callable[[], T]) -> T:
+    """Compute, with ever smaller passes while memory runs out.
+
+    Raises:
+        Exception: What ``compute`` raises, or the last lack of memory.
+    """
+    for share in SHARES[:-1]:
+        try:
+            with smaller_passes(share):
+                return compute()
+        except Exception as error:
+            if not out_of_memory(error):
+                raise
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+    with smaller_passes(SHARES[-1]):
+        return compute()

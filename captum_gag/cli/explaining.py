@@ -214,11 +214,13 @@ def _run(job: Job, sources: Mapping[str, Path | Image.Image], out: Path, format:
 
 
 def _write(explanation: Explanation, out: Path, format: str | None) -> list[Path]:
-    from captum_gag.report.figures import explanation_figure, save_figure
+    from captum_gag.report.figures import map_grid, save_figure
 
     title = f"{explanation.label} ({explanation.probability:.0%})"
     written = [out / f"{explanation.name}-explanation.png"]
-    save_figure(explanation_figure(explanation.photo, explanation.maps, explanation.scores, title), written[0])
+    save_figure(
+        map_grid({title: explanation.photo}, {title: explanation.maps}, {title: explanation.scores}), written[0]
+    )
     if format is not None:
         written.append(out / f"{explanation.name}-attributions.{format}")
         explanation.save_attributions(written[-1])

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import time
 import warnings
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,13 +21,13 @@ from captum_gag.experiments.models import Classifier
 from captum_gag.experiments.suites import MethodSpec, MetricSpec, Suite, digest, is_curve, needs_segmentation
 from captum_gag.metrics import evaluate_readings
 from captum_gag.metrics.aopc import AOPCCurve
-from captum_gag.passes import out_of_memory, smaller_passes
+from captum_gag.metrics.curves import Reading
+from captum_gag.passes import with_less_memory
 
 Row = dict[str, Any]
-T = TypeVar("T")
 
-SHARES = tuple(0.5**halvings for halvings in range(9))
-"""What is tried while memory runs out; the last leaves one image of the most that go at once."""
+DETAILS = 21
+"""Points that are kept of a curve."""
 
 
 class Cell(NamedTuple):
@@ -38,6 +39,7 @@ class Cell(NamedTuple):
         scores: By label; more than one for AOPC at several L.
         seconds: What it cost: the map, and its part of the metric.
         error: Why it failed, if it did.
+        details: What the score was read off, if it is a curve: lists of numbers by name, as JSON.
     """
 
     method: MethodSpec
@@ -45,6 +47,7 @@ class Cell(NamedTuple):
     scores: dict[str, float]
     seconds: float
     error: BaseException | None = None
+    details: str = ""
 
 
 class Scorer:
@@ -72,8 +75,8 @@ class Scorer:
 
         Returns:
             A row per method and metric (image, method, metric, score, higher_is_better, target, probability,
-            parameters, duration, error), and the maps (H, W) by method. A cell that fails has the score NaN and says
-            in ``error`` why; it costs no other cell.
+            parameters, duration, error, details), and the maps (H, W) by method. A cell that fails has the score NaN
+            and says in ``error`` why; it costs no other cell.
         """
         try:
             x = self.classifier.preprocess(example.photo())[None].to(self.classifier.device, self.dtype)
@@ -147,6 +150,7 @@ class Scorer:
                 "parameters": digest({**cell.method.parameters, **cell.metric.parameters}),
                 "duration": cell.seconds,
                 "error": "" if cell.error is None else _one_line(cell.error),
+                "details": cell.details,
             }
             for cell in sorted(cells, key=lambda cell: (methods[cell.method], metrics[cell.metric]))
             for label, score in cell.scores.items()
@@ -209,9 +213,10 @@ class Scorer:
         readings = with_less_memory(lambda: evaluate_readings(self.model, x, labelled, target, by_label))
         seconds = (time.perf_counter() - started) / (len(maps) * len(curves))
         return [
-            Cell(method, spec, _scores(spec, readings[method.label][spec.label]), seconds)
+            Cell(method, spec, _scores(spec, reading), seconds, details=_details(spec, reading))
             for method in maps
             for spec in curves
+            for reading in [readings[method.label][spec.label]]
         ]
 
     def _call(self, metric: Any, x: Tensor, attribution: Tensor, target: int, mask: Tensor | None) -> float:
@@ -241,30 +246,21 @@ def _gradients_of(spec: MethodSpec) -> tuple[str, int] | None:
     return None if spec.method.recipe is None else (spec.method.recipe.family, spec.n_samples)
 
 
-def with_less_memory(compute: Callable[[], T]) -> T:
-    """Compute, with ever smaller passes while memory runs out.
-
-    Raises:
-        Exception: What ``compute`` raises, or the last lack of memory.
-    """
-    for share in SHARES[:-1]:
-        try:
-            with smaller_passes(share):
-                return compute()
-        except Exception as error:
-            if not out_of_memory(error):
-                raise
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-    with smaller_passes(SHARES[-1]):
-        return compute()
-
-
-def _scores(spec: MetricSpec, reading: Any) -> dict[str, float]:
+def _scores(spec: MetricSpec, reading: Reading) -> dict[str, float]:
     if isinstance(reading, AOPCCurve) and spec.lengths:
         at_lengths = (float(reading.aopc[0, length - 1]) for length in spec.lengths)
         return dict(zip(spec.labels, at_lengths, strict=True))
     return {spec.label: float(reading.score[0])}
+
+
+def _details(spec: MetricSpec, reading: Reading) -> str:
+    """Give what the reading of one image consists of, thinned out; the scores at several L are their own curve."""
+    if spec.lengths:
+        return ""
+    kept = {name: values[0].tolist() for name, values in reading._asdict().items()}
+    length = len(next(iter(kept.values())))
+    places = np.linspace(0, length - 1, min(length, DETAILS)).round().astype(int)
+    return json.dumps({name: [round(values[place], 6) for place in places] for name, values in kept.items()})
 
 
 def _undefined(spec: MetricSpec) -> dict[str, float]:

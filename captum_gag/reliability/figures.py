@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from captum_gag.reliability.agreement import consistency_matrix
 from captum_gag.reliability.scores import is_random, metrics_of, steps_of
-
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Okabe and Ito's, which colour-blind readers can tell apart."""
-LINES = ("-", "--", ":", "-.")
+from captum_gag.style import COLOURS, styled
 
 
+@styled
 def distributions(scores: pd.DataFrame) -> Figure:
     """Draws the scores of each method as a violin, with mean, median and quartiles; a panel per metric (Figure 2 b)."""
     metrics = metrics_of(scores)
-    figure = Figure(figsize=(8, 2.6 * len(metrics)), layout="constrained")
+    figure = Figure(figsize=(8, 2.6 * len(metrics)))
     for axes, metric in zip(figure.subplots(len(metrics), squeeze=False)[:, 0], metrics, strict=True):
         of_metric = scores[scores["metric"] == metric].dropna(subset="score")
         groups = {name: group["score"].to_numpy() for name, group in of_metric.groupby("method", sort=False)}
@@ -33,12 +29,13 @@ def distributions(scores: pd.DataFrame) -> Figure:
             axes.vlines(places, quartiles[:, 0], quartiles[:, 2], color="black", lw=3, label="quartiles")
             axes.plot(places, quartiles[:, 1], "o", mfc="white", mec="black", ms=5, label="median")
             axes.plot(places, [values.mean() for values in groups.values()], "kx", label="mean")
-            axes.legend(fontsize=7, ncols=3)
+            axes.legend(ncols=3)
         axes.set_xticks(places, list(groups), rotation=30, ha="right")
         axes.set_title(metric)
     return figure
 
 
+@styled
 def curves(scores: pd.DataFrame, confidence: float = 0.95) -> Figure:
     """Draws each method's mean score minus the random orderings', over the number of steps (Figure 2 a).
 
@@ -47,7 +44,7 @@ def curves(scores: pd.DataFrame, confidence: float = 0.95) -> Figure:
     """
     stepped = {metric: found for metric in metrics_of(scores) if (found := steps_of(metric))}
     families = list(dict.fromkeys(family for family, _ in stepped.values()))
-    figure = Figure(figsize=(8, 3.2 * len(families)), layout="constrained")
+    figure = Figure(figsize=(8, 3.2 * len(families)))
     for axes, family in zip(figure.subplots(len(families), squeeze=False)[:, 0], families, strict=True):
         steps = {metric: length for metric, (of, length) in stepped.items() if of == family}
         table = scores[scores["metric"].isin(steps)].assign(steps=lambda rows: rows["metric"].map(steps))  # noqa: B023
@@ -59,20 +56,20 @@ def curves(scores: pd.DataFrame, confidence: float = 0.95) -> Figure:
             low, high = (orderings.quantile(q, axis=1) - centre for q in (tail, 1 - tail))
             axes.fill_between(centre.index, low, high, color="0.8", label="random orderings")
         axes.axhline(0, color="0.5", lw=0.8)
-        for number, (method, rows) in enumerate(table[~by_random].groupby("method", sort=False)):
+        for method, rows in table[~by_random].groupby("method", sort=False):
             found = rows.groupby("steps")["score"].agg(["mean", "sem"])
             mean, wide = found["mean"] - centre, 1.96 * found["sem"]
-            colour, line = COLOURS[number % len(COLOURS)], LINES[number % len(LINES)]
-            axes.plot(mean.index, mean, line, color=colour, marker=".", label=method)
-            axes.fill_between(mean.index, mean - wide, mean + wide, color=colour, alpha=0.15, lw=0)
+            [line] = axes.plot(mean.index, mean, marker=".", label=method)
+            axes.fill_between(mean.index, mean - wide, mean + wide, color=line.get_color(), alpha=0.15, lw=0)
         axes.set(title=family, xlabel="pixels replaced, L", ylabel="score minus random")
-        axes.legend(fontsize=7, ncols=3)
+        axes.legend(ncols=3)
     return figure
 
 
+@styled
 def alphas(inter_rater: pd.DataFrame, threshold: float) -> Figure:
     """Draws alpha of each metric with its interval, and the threshold below which it is unreliable."""
-    figure = Figure(figsize=(8, 0.8 + 0.35 * len(inter_rater)), layout="constrained")
+    figure = Figure(figsize=(8, 0.8 + 0.35 * len(inter_rater)))
     axes = figure.subplots()
     rows = np.arange(len(inter_rater))[::-1]
     alpha = inter_rater["alpha"].to_numpy()
@@ -85,11 +82,12 @@ def alphas(inter_rater: pd.DataFrame, threshold: float) -> Figure:
     return figure
 
 
+@styled
 def consistency(internal_consistency: pd.DataFrame) -> Figure:
     """Draws the correlations between metrics, averaged over the methods, as a matrix with its numbers."""
     matrix = consistency_matrix(internal_consistency)
     side = 2.5 + 0.6 * len(matrix)
-    figure = Figure(figsize=(side + 1, side), layout="constrained")
+    figure = Figure(figsize=(side + 1, side))
     axes = figure.subplots()
     image = axes.imshow(matrix, cmap="PuOr", vmin=-1, vmax=1)
     places = range(len(matrix))
@@ -100,11 +98,3 @@ def consistency(internal_consistency: pd.DataFrame) -> Figure:
         axes.text(column, row, f"{rho:.2f}", ha="center", va="center", fontsize=7, color="w" if abs(rho) > 0.6 else "k")
     figure.colorbar(image, label="Spearman's rho, mean over methods", shrink=0.8)
     return figure
-
-
-def as_svg(figure: Figure) -> str:
-    """Gives a figure as an SVG element to put into a page."""
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg")
-    text = buffer.getvalue()
-    return text[text.index("<svg") :]

@@ -22,6 +22,7 @@ from captum_gag.reliability.agreement import (
 )
 from captum_gag.reliability.scores import ScoresError, checked, is_edges, is_random, metrics_of, sign, steps_of, without
 from captum_gag.reliability.summaries import against_baselines, honest, stability, summary, tricks
+from captum_gag.style import as_svg
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -113,7 +114,7 @@ class ReliabilityReport:
     def to_html(self) -> str:
         """Gives verdicts, tables and figures as one HTML page that needs nothing else."""
         tables = self._laid_out(lambda table: table.to_html(index=False, float_format="{:.3f}".format, border=0))
-        drawn = [figures.as_svg(figure) for figure in self.figures().values()]
+        drawn = [as_svg(figure) for figure in self.figures().values()]
         return str(_HTML.render(verdicts=self.verdicts, tables=tables, figures=drawn))
 
     def save(self, directory: str | Path) -> list[Path]:

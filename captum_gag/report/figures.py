@@ -1,47 +1,142 @@
-"""Figures: a photograph beside the maps that explain it."""
+"""Figures of maps and of what RCAP does to them."""
 
 from __future__ import annotations
 
+import itertools
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+import torch
+from matplotlib import colormaps
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import BoundaryNorm
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
+from captum_gag.metrics.rcap import thresholds
+from captum_gag.percentiles import row_percentiles
+from captum_gag.style import HEAT, styled
 
-def explanation_figure(
-    photo: NDArray[Any], maps: Mapping[str, NDArray[Any]], scores: Mapping[str, float], title: str
+Photo: TypeAlias = NDArray[Any]
+Saliency: TypeAlias = NDArray[Any]
+
+
+@styled
+def map_grid(
+    photos: Mapping[str, Photo],
+    maps: Mapping[str, Mapping[str, Saliency]],
+    scores: Mapping[str, Mapping[str, float]] | None = None,
+    *,
+    metric: str = "RCAP",
+    overlay: bool = False,
 ) -> Figure:
-    """Draws a photograph and, to its right, each method's map with its score.
+    """Draws photographs, a row each, and beside them the map of each method with its score (Huang & Liu, Figure 1).
 
-    The maps share one colour scale, from black (no influence) to yellow (most), whose top is each map's
-    99.5th percentile: one bright pixel would otherwise leave the rest dark.
+    All maps share one colour scale, from black (no influence) to yellow (most), whose top is each map's 99.5th
+    percentile: one bright pixel would otherwise leave the rest dark.
 
     Args:
-        photo (array): (H, W, 3) in [0, 1].
-        maps (Mapping of str to array): Per method, (H, W), at least 0.
-        scores (Mapping of str to float): Per method, RCAP; a NaN is shown as such.
-        title (str): Of the photograph, such as the predicted class and its probability.
+        photos (Mapping of str to array): By the title above it, (H, W, 3) in [0, 1].
+        maps (Mapping of str to Mapping): Per photograph and method, (H, W), at least 0. A method that has no map of a
+            photograph leaves its place empty.
+        scores (Mapping of str to Mapping, optional): Per photograph and method; a NaN is shown as such.
+        metric (str): What the scores are of.
+        overlay (bool): Draw the maps over the photograph in grey.
 
     Returns:
         Figure: 2.4 x 2.9 inches a panel at 100 dpi, not known to pyplot.
     """
-    figure = Figure(figsize=(2.4 * (1 + len(maps)), 2.9), dpi=100, layout="constrained")
-    first, *others = figure.subplots(1, 1 + len(maps), squeeze=False)[0]
-    first.imshow(photo)
-    # Names are the user's: a dollar sign in one is no formula.
-    first.set_title("\n".join(textwrap.wrap(title, 28)), fontsize=10, parse_math=False)
-    for axes, (method, saliency) in zip(others, maps.items(), strict=True):
-        top = float(np.percentile(saliency, 99.5)) or float(np.max(saliency)) or 1.0
-        axes.imshow(saliency, cmap="inferno", vmin=0.0, vmax=top)
-        axes.set_title(f"{method}\nRCAP {scores[method]:.4f}", fontsize=10, parse_math=False)
-    for axes in (first, *others):
-        axes.set_axis_off()
+    methods = list(dict.fromkeys(method for of_photo in maps.values() for method in of_photo))
+    figure = Figure(figsize=(2.4 * (1 + len(methods)), 2.9 * len(photos)))
+    rows = figure.subplots(len(photos), 1 + len(methods), squeeze=False)
+    for (title, photo), (first, *others) in zip(photos.items(), rows, strict=True):
+        _show(first, photo, "\n".join(textwrap.wrap(title, 28)))
+        for method, axes in zip(methods, others, strict=True):
+            axes.set_axis_off()
+            if method not in maps[title]:
+                continue
+            if overlay:
+                axes.imshow(np.asarray(photo).mean(2), cmap="gray", vmin=0.0, vmax=1.0)
+            score = "" if scores is None else f"\n{metric} {scores[title][method]:.4f}"
+            _show_map(axes, maps[title][method], method + score, alpha=0.6 if overlay else None)
+    return figure
+
+
+@styled
+def areas(photo: Photo, saliency: Saliency, lower_bound: float = 50.0, interval: float = 10.0) -> Figure:
+    """Draws the areas that RCAP tells apart in a map: the part above each percentile, and the noise below the last.
+
+    Beside the photograph and the map stand the areas, and how much of the map's saliency lies in each: the more in the
+    first, the less noise (Huang & Liu, Figures 3 and 4).
+
+    Args:
+        photo (array): (H, W, 3) in [0, 1].
+        saliency (array): (H, W), at least 0.
+        lower_bound (float): RCAP's last percentile.
+        interval (float): Distance of RCAP's percentiles.
+
+    Returns:
+        Figure: Four panels, not known to pyplot.
+    """
+    levels, percentiles = _levels(saliency, lower_bound, interval), thresholds(lower_bound, interval)
+    # As RCAP has it, a pixel without saliency is recovered at no step.
+    area = np.sum([(saliency < level) | (saliency <= 0) for level in levels], axis=0)
+    names = [f"top {100 - p:g} %" for p in percentiles[:1]]
+    names += [f"{100 - high:g} to {100 - low:g} %" for high, low in itertools.pairwise(percentiles)]
+    names += ["noise"]
+    shares = np.bincount(area.ravel(), weights=saliency.ravel(), minlength=len(names)) / (saliency.sum() or 1.0)
+    colours = colormaps["cividis_r"].resampled(len(names))
+    figure = Figure(figsize=(11, 2.9))
+    first, second, third, last = figure.subplots(1, 4, width_ratios=(1, 1, 1, 1.3))
+    _show(first, photo, "photograph")
+    _show_map(second, saliency, "map")
+    third.imshow(area, cmap=colours, norm=BoundaryNorm(np.arange(len(names) + 1) - 0.5, len(names)))
+    third.set_title("areas")
+    third.set_axis_off()
+    bars = last.barh(names, shares, color=colours(range(len(names))), edgecolor="black", lw=0.5)
+    last.bar_label(bars, [f"{share:.0%}" for share in shares], fontsize=8, padding=2)
+    last.invert_yaxis()
+    last.set(title="share of the saliency", xlim=(0, 1.15 * max(shares.max(), 1e-9)), xticks=[])
+    return figure
+
+
+@styled
+def recovery(
+    photo: Photo,
+    saliency: Saliency,
+    visual_noise: Saliency,
+    localization: Saliency,
+    lower_bound: float = 50.0,
+    interval: float = 10.0,
+) -> Figure:
+    """Draws what the model sees at each step of RCAP, with both factors and their product.
+
+    Args:
+        photo (array): (H, W, 3) in [0, 1].
+        saliency (array): (H, W), at least 0.
+        visual_noise (array): (j,), as ``RCAP().details`` has it.
+        localization (array): (j,), likewise.
+        lower_bound (float): RCAP's last percentile.
+        interval (float): Distance of RCAP's percentiles.
+
+    Returns:
+        Figure: The map and j recovered photographs, on black, not known to pyplot.
+    """
+    levels, percentiles = _levels(saliency, lower_bound, interval), thresholds(lower_bound, interval)
+    products = np.asarray(visual_noise) * np.asarray(localization)
+    figure = Figure(figsize=(2.2 * (1 + len(levels)), 3.1))
+    first, *others = figure.subplots(1, 1 + len(levels))
+    _show_map(first, saliency, f"map\n\nRCAP {products.mean():.3f}")
+    steps = zip(others, levels, percentiles, visual_noise, localization, products, strict=True)
+    for axes, level, percentile, share, probability, product in steps:
+        shown = (saliency >= level) & (saliency > 0)
+        title = f"top {100 - percentile:g} %\n{share:.0%} of the saliency\nx {probability:.0%} = {product:.3f}"
+        _show(axes, np.where(shown[..., None], photo, 0.0), title)
     return figure
 
 
@@ -49,10 +144,33 @@ def save_figure(figure: Figure, path: Path) -> None:
     """Writes a figure as PNG of 256 colours, a third of the size of matplotlib's own.
 
     Args:
-        figure (Figure): As `explanation_figure` draws it.
+        figure (Figure): Any figure.
         path (Path): The file to write.
     """
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     pixels = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
     pixels.quantize(256, method=Image.Quantize.FASTOCTREE).save(path, format="PNG", optimize=True)
+
+
+def top_of(saliency: Saliency) -> float:
+    """Gives the value that is drawn brightest: the 99.5th percentile, or the highest where that is 0."""
+    return float(np.percentile(saliency, 99.5)) or float(np.max(saliency)) or 1.0
+
+
+def _levels(saliency: Saliency, lower_bound: float, interval: float) -> list[float]:
+    pixels = torch.as_tensor(np.ascontiguousarray(saliency)).reshape(1, -1)
+    levels: list[float] = row_percentiles(pixels, thresholds(lower_bound, interval))[0].tolist()
+    return levels
+
+
+def _show(axes: Axes, photo: Photo, title: str) -> None:
+    axes.imshow(photo)
+    axes.set_title(title)
+    axes.set_axis_off()
+
+
+def _show_map(axes: Axes, saliency: Saliency, title: str, alpha: float | None = None) -> None:
+    axes.imshow(saliency, cmap=HEAT, vmin=0.0, vmax=top_of(saliency), alpha=alpha)
+    axes.set_title(title)
+    axes.set_axis_off()

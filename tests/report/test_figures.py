@@ -6,15 +6,21 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+import torch
 from PIL import Image
 
-from captum_gag.report.figures import explanation_figure, save_figure
+from captum_gag.metrics.rcap import rcap_factors
+from captum_gag.report.figures import areas, map_grid, recovery, save_figure
+
+
+def _one(title, photo, maps, scores=None):
+    return map_grid({title: photo}, {title: maps}, {title: scores or dict.fromkeys(maps, 0.5)})
 
 
 def test_each_panel_shows_its_array_under_its_score() -> None:
     rng = np.random.default_rng(0)
     photo, maps = rng.random((9, 9, 3)), {"A": rng.random((9, 9)), "B": rng.random((9, 9))}
-    figure = explanation_figure(photo, maps, {"A": 0.12345, "B": float("nan")}, "cat (90%)")
+    figure = _one("cat (90%)", photo, maps, {"A": 0.12345, "B": float("nan")})
     titles = [axes.get_title() for axes in figure.axes]
     assert titles == ["cat (90%)", "A\nRCAP 0.1235", "B\nRCAP nan"]
     for axes, shown in zip(figure.axes, [photo, *maps.values()], strict=True):
@@ -25,7 +31,7 @@ def test_each_panel_shows_its_array_under_its_score() -> None:
 def test_one_bright_pixel_does_not_darken_the_rest() -> None:
     saliency = np.full((20, 20), 0.1)
     saliency[3, 4] = 1.0
-    figure = explanation_figure(np.zeros((20, 20, 3)), {"A": saliency}, {"A": 0.0}, "")
+    figure = _one("", np.zeros((20, 20, 3)), {"A": saliency})
     assert figure.axes[1].images[0].get_clim() == (0.0, 0.1)
 
 
@@ -33,7 +39,7 @@ def test_sparse_and_empty_maps_are_drawn_dark(tmp_path: Path) -> None:
     sparse = np.zeros((30, 30))
     sparse[3, 4] = 0.5
     maps = {"sparse": sparse, "empty": np.zeros((30, 30))}
-    figure = explanation_figure(np.zeros((30, 30, 3)), maps, dict.fromkeys(maps, 0.0), "")
+    figure = _one("", np.zeros((30, 30, 3)), maps)
     assert [axes.images[0].get_clim() for axes in figure.axes[1:]] == [(0.0, 0.5), (0.0, 1.0)]
     save_figure(figure, tmp_path / "dark.png")
     assert np.asarray(Image.open(tmp_path / "dark.png").convert("L"))[200, -100] == 0
@@ -41,7 +47,7 @@ def test_sparse_and_empty_maps_are_drawn_dark(tmp_path: Path) -> None:
 
 def test_a_name_with_dollars_and_of_any_length_is_drawn_as_it_is(tmp_path: Path) -> None:
     title = "cost $x^ and a very long name of a class that would not fit above the photograph"
-    figure = explanation_figure(np.zeros((8, 8, 3)), {"A": np.eye(8)}, {"A": 0.0}, title)
+    figure = _one(title, np.zeros((8, 8, 3)), {"A": np.eye(8)})
     save_figure(figure, tmp_path / "dollar.png")
     lines = figure.axes[0].get_title().splitlines()
     assert " ".join(lines) == title
@@ -52,8 +58,43 @@ def test_the_file_is_small_and_keeps_the_colors(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     photo = np.broadcast_to(np.array([0.8, 0.2, 0.1]), (224, 224, 3))
     maps = {name: rng.random((224, 224)) ** 4 for name in "ABCD"}
-    save_figure(explanation_figure(photo, maps, dict.fromkeys(maps, 0.5), "noise"), tmp_path / "it.png")
+    save_figure(_one("noise", photo, maps), tmp_path / "it.png")
     assert (tmp_path / "it.png").stat().st_size < 300_000
     with Image.open(tmp_path / "it.png") as image:
         assert (image.format, image.size) == ("PNG", (1200, 290))
         np.testing.assert_allclose(image.convert("RGB").getpixel((120, 150)), [204, 51, 26], atol=16)
+
+
+def test_a_grid_has_a_row_per_photograph_and_a_place_per_method() -> None:
+    photos = {"one": np.zeros((6, 6, 3)), "two": np.ones((6, 6, 3))}
+    maps = {"one": {"A": np.eye(6), "B": np.eye(6)}, "two": {"B": np.eye(6)}}
+    axes = map_grid(photos, maps, overlay=True).axes
+    assert [each.get_title() for each in axes] == ["one", "A", "B", "two", "", "B"]
+    assert [len(each.images) for each in axes] == [1, 2, 2, 1, 0, 2]
+
+
+def test_areas_hold_the_shares_of_a_map_worked_by_hand() -> None:
+    # 10 pixels; the top fifth (9 and 8) holds 17 of 45, the next fifth 13, the rest is noise.
+    saliency = np.arange(10.0).reshape(2, 5)
+    _, _, drawn, bars = areas(np.zeros((2, 5, 3)), saliency, lower_bound=60, interval=20).axes
+    np.testing.assert_array_equal(drawn.images[0].get_array(), [[2, 2, 2, 2, 2], [2, 1, 1, 0, 0]])
+    assert [label.get_text() for label in bars.get_yticklabels()] == ["top 20 %", "20 to 40 %", "noise"]
+    np.testing.assert_allclose([bar.get_width() for bar in bars.patches], [17 / 45, 13 / 45, 15 / 45])
+
+
+def test_recovery_shows_what_rcap_shows_the_model() -> None:
+    seen = []
+
+    def model(images: torch.Tensor) -> torch.Tensor:
+        seen.extend(images)
+        return torch.stack([images.mean((1, 2, 3)), -images.mean((1, 2, 3))], 1)
+
+    photo, saliency = torch.rand(1, 3, 8, 8), torch.rand(1, 8, 8).clamp(0.3) - 0.3
+    factors = rcap_factors(model, photo, saliency, 0)
+    pixels = photo[0].permute(1, 2, 0).numpy()
+    figure = recovery(pixels, saliency[0].numpy(), *(factor[0].numpy() for factor in factors))
+    drawn = [axes.images[0].get_array() for axes in figure.axes[1:]]
+    assert len(drawn) == len(seen) == 5
+    for shown, expected in zip(drawn, seen, strict=True):
+        np.testing.assert_array_equal(shown, expected.permute(1, 2, 0).numpy())
+    assert figure.axes[0].get_title().endswith(f"RCAP {factors.score.item():.3f}")
