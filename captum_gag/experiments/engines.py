@@ -9,8 +9,10 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from captum_gag.experiments.datasets import Example
@@ -34,11 +36,15 @@ def in_this_process(config: Config, scorer: Scorer, work: Iterable[Work]) -> Ite
 
 
 def in_processes(workers: int) -> Engine:
-    """Gives an engine of several processes on this machine, each with the model and ``config.threads`` threads."""
+    """Gives an engine of several processes on this machine, each with the model and ``config.threads`` threads.
+
+    Several GPUs are shared out among them.
+    """
 
     def engine(config: Config, scorer: Scorer, work: Iterable[Work]) -> Iterator[Done]:
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(workers, context, _start, (config, sys.path)) as pool:
+        initargs = (config, sys.path, context.Value("i", 0))
+        with ProcessPoolExecutor(workers, context, _start_one_of_many, initargs) as pool:
             futures = {pool.submit(_score_here, example): index for index, example in work}
             try:
                 for future in as_completed(futures):
@@ -116,6 +122,18 @@ def _start(config: Config, path: list[str]) -> None:
     # A model given as package.module:callable is found where the user's own process finds it.
     sys.path[:] = list(dict.fromkeys([*sys.path, *path]))
     _here["scorer"] = config.scorer()
+
+
+def _start_one_of_many(config: Config, path: list[str], started: Any) -> None:
+    with started.get_lock():
+        number, started.value = started.value, started.value + 1
+    _start(replace(config, device=device_of(config.device, number)), path)
+
+
+def device_of(device: str, number: int) -> str:
+    """Gives the device of the n-th process: where "cuda" is several GPUs, each has its turn."""
+    gpus = torch.cuda.device_count() if device == "cuda" else 0
+    return f"cuda:{number % gpus}" if gpus > 1 else device
 
 
 def _score_here(example: Example) -> tuple[list[Row], dict[str, Tensor]]:

@@ -98,9 +98,10 @@ class Run:
                     "or go on with the old one: captum-gag resume"
                 )
             return run
-        if directory.exists() and any(directory.iterdir()):
+        directory.mkdir(parents=True, exist_ok=True)
+        # Another shard may be beginning the same run: its files, half written or just renamed, are no others.
+        if any(not each.name.startswith(".") and each != run._description for each in directory.iterdir()):
             raise InputError(f"{directory} is not empty and holds no run; give --out a new directory")
-        (directory / "scores").mkdir(parents=True, exist_ok=True)
         run._write_text(run._description, json.dumps({**asdict(config), "versions": versions()}, indent=1))
         return run
 
@@ -176,6 +177,7 @@ class Run:
             replace_file(self._maps_of(index), lambda place: safetensors.torch.save_file(whole, place))
         used = ", ".join(f"{name} {number}" for name, number in versions().items())
         table = pd.DataFrame(rows).assign(versions=used)
+        (self.directory / "scores").mkdir(exist_ok=True)
         replace_file(self._scores_of(index), lambda place: table.to_parquet(place, index=False))
 
     def maps(self, index: int) -> dict[str, Tensor]:

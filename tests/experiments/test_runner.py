@@ -22,7 +22,7 @@ from tiny import image
 
 from captum_gag.attr import saliency_map
 from captum_gag.attr.catalogue import method
-from captum_gag.experiments.engines import in_processes, on_ray
+from captum_gag.experiments.engines import device_of, in_processes, on_ray
 from captum_gag.experiments.images import InputError
 from captum_gag.experiments.models import load_classifier
 from captum_gag.experiments.runner import execute, failures
@@ -250,3 +250,22 @@ def test_ray_gives_the_same_numbers_bit_for_bit_even_when_a_worker_is_killed(tmp
 def test_shards_that_do_not_exist_are_refused(whole):
     with pytest.raises(InputError, match="shard 3/2 does not exist"):
         execute(whole, shard=(3, 2), say=lambda text: None)
+
+
+def test_processes_take_turns_at_the_gpus(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert [device_of("cuda", number) for number in range(3)] == ["cuda:0", "cuda:1", "cuda:0"]
+    assert [device_of(device, 1) for device in ("cuda:0", "cpu", "mps")] == ["cuda:0", "cpu", "mps"]
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert device_of("cuda", 1) == "cuda"
+
+
+def test_two_shards_can_begin_a_run_together(tmp_path):
+    (tmp_path / ".run.json.7").write_text("{")
+    first, second = Run.create(tmp_path, CONFIG), Run.create(tmp_path, CONFIG)
+    execute(first, shard=(1, 2), say=lambda text: None)
+    execute(second, shard=(2, 2), say=lambda text: None)
+    assert first.scores()["image"].nunique() == 6
+    (tmp_path / "run.json").unlink()
+    with pytest.raises(InputError, match="is not empty and holds no run"):
+        Run.create(tmp_path, CONFIG)
