@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
+import re
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
@@ -66,4 +67,5 @@ def as_svg(figure: Figure) -> str:
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None})
     text = buffer.getvalue()
-    return text[text.index("<svg") :]
+    # Groups have ids like figure_1 that nothing refers to, and that would be there twice on a page of two figures.
+    return re.sub(r'<g id="[^"]*">', "<g>", text[text.index("<svg") :])

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from captum_gag.cli import explaining, judging, running
+from captum_gag.cli import explaining, judging, running, showing
 
 # Torch, captum, quantus and matplotlib are imported inside the commands, so that --help does not wait for them.
 
@@ -34,7 +34,7 @@ def main(
     """Explain image classifiers with Guided AbsoluteGrad (GAG), score explanations, and judge the scores.
 
     **demo** and **explain** explain single images. **run** scores many methods by many metrics over a data set,
-    **table** shows what came out. **reliability** tells whether such metrics can be trusted.
+    **table** and **report** show what came out. **reliability** tells whether such metrics can be trusted.
     """
 
 
@@ -44,7 +44,8 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     explaining.methods,
     running.run,
     running.resume,
-    running.table,
+    showing.table,
+    showing.report,
     running.suites,
     running.metrics,
     judging.reliability,

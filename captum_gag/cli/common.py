@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +17,7 @@ Out = Annotated[Path, typer.Option(help="Directory for the results; made if miss
 Device = Annotated[
     str, typer.Option(metavar="auto|cpu|cuda|mps", help="Where to compute; auto takes a GPU if there is one.")
 ]
+RunDirectory = Annotated[Path, typer.Argument(metavar="RUN", help="Directory that captum-gag run made.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
 
 
@@ -33,3 +36,8 @@ def errors_in_one_line() -> Iterator[None]:
 def print_json(value: Any) -> None:
     """Print a value as JSON; what is not a number there, NaN, is null."""
     typer.echo(json.dumps(value, indent=1, default=str))
+
+
+def importable_from_here() -> None:
+    """Let a model or a data set in the working directory be imported, as with python -m."""
+    sys.path.append(os.getcwd())

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -12,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from captum_gag.cli.common import Device, Json, Out, Seed, errors_in_one_line, print_json
+from captum_gag.cli.common import Device, Json, Out, Seed, errors_in_one_line, importable_from_here, print_json
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -103,8 +101,7 @@ def explain(
         from captum_gag.experiments.images import named_apart
 
         _check(percentile, samples, seed, target, format)
-        # A module in the working directory is importable, as with python -m.
-        sys.path.append(os.getcwd())
+        importable_from_here()
         job = _job(
             model,
             weights,

@@ -1,9 +1,8 @@
-"""``captum-gag run``, ``resume``, ``table``, ``suites`` and ``metrics``."""
+"""``captum-gag run``, ``resume``, ``suites`` and ``metrics``."""
 
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,13 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from captum_gag.cli.common import Device, Json, Seed, errors_in_one_line, print_json
+from captum_gag.cli.common import Device, Json, RunDirectory, Seed, errors_in_one_line, importable_from_here, print_json
 
 if TYPE_CHECKING:
     from captum_gag.experiments.engines import Engine
     from captum_gag.experiments.runs import Run
 
-RunDirectory = Annotated[Path, typer.Argument(metavar="RUN", help="Directory that captum-gag run made.")]
 Shard = Annotated[
     str, typer.Option(metavar="I/N", help="Do every N-th image only, from the I-th on: a share for each machine.")
 ]
@@ -112,33 +110,6 @@ def resume(
         _execute(Run.load(run), workers, engine, address, shard)
 
 
-def table(
-    run: RunDirectory,
-    out: Annotated[Path | None, typer.Option(help="Directory for the tables. Default: RUN/tables.")] = None,
-    json: Json = False,
-) -> None:
-    """Show what a run found: mean scores with 95 % intervals, the best in bold, and what differs from it.
-
-    A star marks a method that differs from the metric's best one (Wilcoxon signed-rank test over the images, p < 0.05
-    after Holm's correction). Published values stand beside ours where the suite knows them. Writes table.md, table.tex,
-    table.csv (all numbers) and scores.parquet.
-    """
-    with errors_in_one_line():
-        from captum_gag.experiments.runs import Run
-        from captum_gag.report.run_tables import comparison, printable, save_tables
-
-        opened = Run.load(run)
-        rows = comparison(opened.scores(), opened.config.made_suite().published)
-        written = save_tables(rows, opened.scores(), out or run / "tables")
-        if json:
-            typer.echo(rows.to_json(orient="records", indent=1))
-        else:
-            from rich.console import Console
-
-            Console().print(printable(rows))
-            typer.echo("\n".join(map(str, written)))
-
-
 def suites(json: Json = False) -> None:
     """List the suites that captum-gag run takes by name."""
     from captum_gag.experiments.suites import load_suite, suite_names
@@ -187,8 +158,7 @@ def _execute(run: Run, workers: int, engine: str, address: str | None, shard: st
     parts = shard.split("/")
     if len(parts) != 2 or not all(part.isdecimal() for part in parts):
         raise InputError(f"--shard {shard!r} has no meaning; expected I/N, such as 1/4")
-    # A model or a data set in the working directory is importable, as with python -m.
-    sys.path.append(os.getcwd())
+    importable_from_here()
     chosen = _engine(engine, workers, address)
     execute(
         run, chosen, shard=(int(parts[0]), int(parts[1])), track=_progress, say=lambda text: typer.echo(text, err=True)

@@ -19,7 +19,7 @@ from torch import Tensor
 from captum_gag.experiments.datasets import Example, load_dataset
 from captum_gag.experiments.files import replace_file
 from captum_gag.experiments.images import InputError
-from captum_gag.experiments.models import load_classifier
+from captum_gag.experiments.models import Classifier, load_classifier
 from captum_gag.experiments.scoring import Row, Scorer
 from captum_gag.experiments.suites import Suite, make_suite
 
@@ -60,9 +60,11 @@ class Config:
     def scorer(self) -> Scorer:
         """Loads the model and builds the metrics, on this process's own."""
         torch.set_num_threads(self.threads)
-        weights = None if self.weights is None else Path(self.weights)
-        classifier = load_classifier(self.model, weights, self.device)
-        return Scorer(classifier, self.made_suite(), self.seed, DTYPES[self.dtype])
+        return Scorer(self.classifier(self.device), self.made_suite(), self.seed, DTYPES[self.dtype])
+
+    def classifier(self, device: str) -> Classifier:
+        """Loads the model."""
+        return load_classifier(self.model, None if self.weights is None else Path(self.weights), device)
 
     def made_suite(self) -> Suite:
         """Makes the suite."""
@@ -123,10 +125,10 @@ class Run:
 
     def selection(self, scorer: Scorer, say: Callable[[str], None]) -> list[tuple[int, Example]]:
         """Choose the images by confidence and limit, or read what was chosen before; store it."""
-        examples = load_dataset(self.config.data)
         path = self.directory / "selection.parquet"
         if not path.exists():
             say("choosing images")
+            examples = load_dataset(self.config.data)
             chosen = choose(examples, scorer, self.config)
             if not chosen:
                 raise InputError(f"no image of {self.config.data} has a confidence above {self.config.confidence:g}")
@@ -134,7 +136,28 @@ class Run:
                 [{"index": index, "image": examples[index].name, "probability": found} for index, found in chosen]
             )
             replace_file(path, lambda place: table.to_parquet(place, index=False))
-        stored = pd.read_parquet(path)
+        return self.selected()
+
+    def chosen(self) -> pd.DataFrame:
+        """Read which images were chosen: index in the data set, image, probability of the true class.
+
+        Raises:
+            InputError: None were chosen yet.
+        """
+        path = self.directory / "selection.parquet"
+        if not path.exists():
+            raise InputError(
+                f"{self.directory}: no image is chosen yet; go on with: captum-gag resume {self.directory}"
+            )
+        return pd.read_parquet(path)
+
+    def selected(self) -> list[tuple[int, Example]]:
+        """Give the images that were chosen, by their index in the data set.
+
+        Raises:
+            InputError: None were chosen yet, or the data set cannot be read or is another one than it was.
+        """
+        stored, examples = self.chosen(), load_dataset(self.config.data)
         here = {index: example.name for index, example in enumerate(examples)}
         gone = [name for index, name in zip(stored["index"], stored["image"], strict=True) if here.get(index) != name]
         if gone:
@@ -150,11 +173,15 @@ class Run:
         if self.config.save_maps and maps:
             (self.directory / "maps").mkdir(exist_ok=True)
             whole = {name: each.contiguous() for name, each in maps.items()}
-            path = self.directory / "maps" / f"{index:06d}.safetensors"
-            replace_file(path, lambda place: safetensors.torch.save_file(whole, place))
+            replace_file(self._maps_of(index), lambda place: safetensors.torch.save_file(whole, place))
         used = ", ".join(f"{name} {number}" for name, number in versions().items())
         table = pd.DataFrame(rows).assign(versions=used)
         replace_file(self._scores_of(index), lambda place: table.to_parquet(place, index=False))
+
+    def maps(self, index: int) -> dict[str, Tensor]:
+        """Read the maps (H, W) of an image by method; none if none were kept."""
+        path = self._maps_of(index)
+        return safetensors.torch.load_file(path) if path.exists() else {}
 
     def scores(self) -> pd.DataFrame:
         """Read the scores of all images done, in the order of the data set.
@@ -173,6 +200,9 @@ class Run:
 
     def _scores_of(self, index: int) -> Path:
         return self.directory / "scores" / f"{index:06d}.parquet"
+
+    def _maps_of(self, index: int) -> Path:
+        return self.directory / "maps" / f"{index:06d}.safetensors"
 
     def _write_text(self, path: Path, text: str) -> None:
         replace_file(path, lambda place: place.write_text(text, encoding="utf-8"))

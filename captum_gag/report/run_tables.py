@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -77,9 +77,17 @@ def _wilcoxon(values: pd.Series, best: pd.Series) -> float:
     return float(scipy.stats.wilcoxon(differences).pvalue)
 
 
+def printed_cells(rows: pd.DataFrame, embolden: Callable[[str], str] = str) -> pd.DataFrame:
+    """Lays the comparison out as text: a row per method, a column per metric; the best of each metric emboldened."""
+    texts = [_text(row, embolden) for row in rows.to_dict("records")]
+    methods, metrics = list(rows["method"].unique()), list(rows["metric"].unique())
+    cells = rows.assign(text=texts).pivot(index="method", columns="metric", values="text")
+    return cells.reindex(index=methods, columns=metrics).fillna("").rename_axis(columns=None)
+
+
 def printable(rows: pd.DataFrame, columns: int = 3) -> Group:
     """Lays the comparison out for the terminal: a line per method, a column per metric, so many columns at a time."""
-    cells = _cells(rows, lambda text: text)
+    cells = printed_cells(rows)
     bold = set(rows.loc[rows["best"], ["method", "metric"]].itertuples(index=False, name=None))
     tables = []
     for first in range(0, cells.shape[1], columns):
@@ -98,7 +106,7 @@ def save_tables(rows: pd.DataFrame, scores: pd.DataFrame, directory: Path) -> li
     """Writes table.md, table.tex, table.csv and scores.parquet."""
     directory.mkdir(parents=True, exist_ok=True)
     written = [directory / name for name in ("table.md", "table.tex", "table.csv", "scores.parquet")]
-    written[0].write_text(_cells(rows, "**{}**".format).to_markdown() + "\n", encoding="utf-8")
+    written[0].write_text(printed_cells(rows, "**{}**".format).to_markdown() + "\n", encoding="utf-8")
     written[1].write_text(_latex(rows), encoding="utf-8")
     rows.to_csv(written[2], index=False)
     scores.to_parquet(written[3], index=False)
@@ -106,7 +114,7 @@ def save_tables(rows: pd.DataFrame, scores: pd.DataFrame, directory: Path) -> li
 
 
 def _latex(rows: pd.DataFrame) -> str:
-    cells = _cells(rows, r"\textbf{{{}}}".format)
+    cells = printed_cells(rows, r"\textbf{{{}}}".format)
     escaped = cells.rename(index=_escape, columns=_escape)
     return str(escaped.to_latex(column_format="l" + "r" * len(cells.columns)))
 
@@ -116,14 +124,7 @@ def _escape(text: str) -> str:
     return "".join(special.get(letter, letter) for letter in text)
 
 
-def _cells(rows: pd.DataFrame, embolden: Any) -> pd.DataFrame:
-    texts = [_text(row, embolden) for row in rows.to_dict("records")]
-    methods, metrics = list(rows["method"].unique()), list(rows["metric"].unique())
-    cells = rows.assign(text=texts).pivot(index="method", columns="metric", values="text")
-    return cells.reindex(index=methods, columns=metrics).fillna("").rename_axis(columns=None)
-
-
-def _text(row: Mapping[Any, Any], embolden: Any) -> str:
+def _text(row: Mapping[Any, Any], embolden: Callable[[str], str]) -> str:
     if np.isnan(row["mean"]):
         return "-"
     mean = f"{row['mean']:.3f}"

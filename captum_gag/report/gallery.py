@@ -1,0 +1,171 @@
+"""What a page needs to show the maps of a run: small pictures, curves, and on which images the maps disagree."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from scipy.stats import spearmanr
+from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
+
+from captum_gag.experiments.images import InputError
+from captum_gag.experiments.models import Classifier
+from captum_gag.experiments.runs import Run
+from captum_gag.reliability.summaries import honest
+from captum_gag.report.figures import top_of
+from captum_gag.report.run_figures import curves_of
+
+SIDES = (224, 192, 160, 128, 112, 96, 80, 72, 64, 56, 48)
+"""Of a picture on the page, in pixels: the largest with which the page keeps to its size."""
+MOST_BYTES, BYTES_PER_PIXEL = 24e6, 0.3
+"""Of all pictures together, and of one pixel of a map in WebP and base64, as measured."""
+COLUMNS = 8
+COARSE = 28
+"""Side to which maps are averaged before they are compared: how they differ from pixel to pixel is noise."""
+
+
+class Item(NamedTuple):
+    """One image of the gallery.
+
+    Attributes:
+        number: Its place on the page.
+        image: Its name.
+        label: Of the class explained; "" if not known.
+        probability: Of that class; NaN if not known.
+        pictures: Data URI of a sheet of squares: the photograph, or grey, then a map per method; "" without maps.
+        methods: Of the maps, in the order of the sheet.
+        curves: By metric: x, x_label, y_label and by method y.
+        agreement: Mean of Spearman's rho between the maps of two methods, without random and made-over ones; NaN with
+            fewer than two.
+    """
+
+    number: int
+    image: str
+    label: str
+    probability: float
+    pictures: str
+    methods: list[str]
+    curves: dict[str, Any]
+    agreement: float
+
+
+class Source(NamedTuple):
+    """Where the photographs of a run come from, if they are still there.
+
+    Attributes:
+        photos: Photograph (3, H, W) in [0, 1] by the image's index in the data set.
+        label: The name of a class.
+        missing: Why there are no photographs; "" if there are.
+    """
+
+    photos: Mapping[int, Any]
+    classifier: Classifier | None
+    missing: str
+
+    @classmethod
+    def of(cls, run: Run) -> Source:
+        """Open the data set and the model's preprocessing; whatever is no longer there costs the photographs alone."""
+        try:
+            return cls(dict(run.selected()), run.config.classifier("cpu"), "")
+        except (InputError, OSError) as error:
+            return cls({}, None, str(error))
+
+    def photo(self, index: int) -> Tensor | None:
+        """Give a photograph as the model saw it, or None if it cannot be read."""
+        if self.classifier is None or index not in self.photos:
+            return None
+        try:
+            x = self.classifier.preprocess(self.photos[index].photo())[None]
+        # A photograph that cannot be read costs its picture alone.
+        except Exception:
+            return None
+        return self.classifier.to_pixels(x)[0]
+
+    def label(self, target: float) -> str:
+        """Give the name of a class; "" if not known."""
+        return "" if self.classifier is None or np.isnan(target) else self.classifier.label(int(target))
+
+
+def gallery(run: Run, scores: pd.DataFrame, source: Source) -> Iterator[Item]:
+    """Gives the images of a run one by one, in the order of the data set.
+
+    Args:
+        run (Run): Its maps are shown if they were kept.
+        scores (DataFrame): Its scores.
+        source (Source): Of the photographs.
+
+    Yields:
+        Item: One per image that has scores.
+    """
+    curves = dict(tuple(curves_of(scores).groupby("image", sort=False)))
+    first = scores.drop_duplicates("image").set_index("image")
+    methods = set(honest(scores)["method"])
+    chosen = run.chosen()
+    chosen = chosen[chosen["image"].isin(first.index)]
+    side = picture_side(len(chosen) * (1 + scores["method"].nunique()))
+    for number, (index, image) in enumerate(chosen[["index", "image"]].itertuples(index=False)):
+        maps = run.maps(index)
+        yield Item(
+            number=number,
+            image=image,
+            label=source.label(first["target"].astype(float)[image]),
+            probability=float(first["probability"][image]),
+            pictures=_sheet(source.photo(index), maps, side) if maps else "",
+            methods=list(maps),
+            curves=_curves(curves[image]) if image in curves else {},
+            agreement=agreement({name: each for name, each in maps.items() if name in methods}),
+        )
+
+
+def picture_side(count: int) -> int:
+    """Gives the side at which so many pictures keep to the size of a page."""
+    fitting = [side for side in SIDES if count * side**2 * BYTES_PER_PIXEL <= MOST_BYTES]
+    return fitting[0] if fitting else SIDES[-1]
+
+
+def agreement(maps: Mapping[str, Tensor]) -> float:
+    """Gives the mean of Spearman's rho between the maps of any two methods, each averaged to 28 x 28."""
+    coarse = [adaptive_avg_pool2d(each[None], min(COARSE, *each.shape)).flatten() for each in maps.values()]
+    kept = [each.numpy() for each in coarse if each.isfinite().all() and each.amax() > each.amin()]
+    if len(kept) < 2:
+        return float("nan")
+    rho = np.atleast_2d(spearmanr(np.stack(kept), axis=1).statistic) if len(kept) > 2 else spearmanr(*kept).statistic
+    return float(rho if np.ndim(rho) == 0 else rho[np.triu_indices(len(kept), 1)].mean())
+
+
+def _curves(rows: pd.DataFrame) -> dict[str, Any]:
+    return {
+        metric: {
+            "x": of_metric["x"].iloc[0].round(3).tolist(),
+            "x_label": of_metric["x_label"].iloc[0],
+            "y_label": of_metric["y_label"].iloc[0],
+            "y": {method: y.round(3).tolist() for method, y in zip(of_metric["method"], of_metric["y"], strict=True)},
+        }
+        for metric, of_metric in rows.groupby("metric", sort=False)
+    }
+
+
+def _sheet(photo: Tensor | None, maps: Mapping[str, Tensor], side: int) -> str:
+    pixels = torch.full((3, side, side), 0.5) if photo is None else photo
+    tiles = [_square(pixels.permute(1, 2, 0).numpy(), side)]
+    tiles += [_square((each / top_of(each.nan_to_num().numpy())).clamp(0, 1).numpy(), side) for each in maps.values()]
+    rows = -(-len(tiles) // COLUMNS)
+    sheet = Image.new("RGB", (side * min(COLUMNS, len(tiles)), side * rows))
+    for place, tile in enumerate(tiles):
+        sheet.paste(tile, (side * (place % COLUMNS), side * (place // COLUMNS)))
+    buffer = io.BytesIO()
+    sheet.save(buffer, format="WEBP", quality=55, method=4)
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def _square(values: NDArray[Any], side: int) -> Image.Image:
+    whole = Image.fromarray((np.nan_to_num(values) * 255).round().astype(np.uint8))
+    return whole.resize((side, side), Image.Resampling.BOX if side < whole.width else Image.Resampling.NEAREST)
