@@ -56,8 +56,8 @@ def write_page(run: Run, path: Path, n_bootstrap: int = 1000, seed: int = 0) -> 
     """Writes the page of a run.
 
     Args:
-        run (Run): With at least one image done. Its maps are shown if it kept them (``captum-gag run --save-maps``), its
-            photographs if the data set and the model are where they were.
+        run (Run): With at least one image done. Its maps are shown if it kept them (``captum-gag run --save-maps``),
+            its photographs if the data set and the model are where they were.
         path (Path): The HTML file; replaced if there.
         n_bootstrap (int): Resamples of the images, for the intervals of the reliability checks.
         seed (int): Of the resamples.
@@ -188,9 +188,7 @@ def _gallery_note(items: list[Item], source: Source) -> str:
 def _disagreement(scores: pd.DataFrame, items: list[Item]) -> list[dict[str, Any]]:
     numbers = {item.image: item.number for item in items}
     by_maps = pd.Series({item.image: item.agreement for item in items}, dtype=float)
-    words = (
-        "On these images the maps of the methods are least alike (mean of Spearman's rho between two methods' maps)."
-    )
+    words = "On these images the maps of the methods are least alike (mean Spearman's rho between two methods' maps)."
     tables = [("Maps that differ most", words, by_maps)]
     for metric, of_metric in honest(scores).groupby("metric", sort=False):
         table = of_metric.pivot(index="image", columns="method", values="score")

@@ -65,7 +65,7 @@ def curves_of(scores: pd.DataFrame) -> pd.DataFrame:
     if "details" not in scores:
         return pd.DataFrame(columns=columns)
     rows = []
-    with_details = scores[scores["details"].map(lambda text: isinstance(text, str) and text != "")]
+    with_details = scores[[isinstance(text, str) and text != "" for text in scores["details"]]]
     for image, method, metric, text in with_details[["image", "method", "metric", "details"]].itertuples(index=False):
         curve = _curve({name: np.asarray(values, dtype=float) for name, values in json.loads(text).items()})
         if curve is not None and not np.isnan(curve[1][0]):

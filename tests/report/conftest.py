@@ -1,0 +1,66 @@
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from captum_gag.experiments.runner import execute
+from captum_gag.experiments.runs import Config, Run
+
+# So that tiny:model is a package.module:callable.
+sys.path.append(str(Path(__file__).parents[1] / "experiments"))
+
+HOSTILE = "<script>alert(1)<img src=x onerror=alert(2)>\"'&.png"
+"""As a file, as a metric and as a title."""
+CLOSING = "</script><script>alert(3)</script>"
+SUITE = {
+    "title": CLOSING,
+    "methods": ["GAG-85", "GAG-0", "SG", "VG", "SG^sharp", "Random"],
+    "metrics": {
+        "RCAP": {"type": "RCAP", "lower_bound": 50, "interval": 25},
+        "DAUC": {"type": "Deletion", "n_steps": 4},
+        CLOSING: {"type": "AOPC", "n_steps": 5},
+        "MAE": {"type": "SegmentationMAE"},
+    },
+    "n_samples": 3,
+}
+
+
+@pytest.fixture(scope="session")
+def photographs(tmp_path_factory):
+    """Seven images, the first of a hostile name, the last no image at all."""
+    from tiny import image
+
+    folder = tmp_path_factory.mktemp("photographs")
+    for number, name in enumerate([HOSTILE, "b.png", "c.png", "d.png", "e.png", "f.png"]):
+        image(number).save(folder / name)
+    (folder / "g.png").write_bytes(b"no image")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory, photographs):
+    """A run with maps, of which one image failed."""
+    config = Config(suite=SUITE, model="tiny:model", data=str(photographs), device="cpu", threads=1, save_maps=True)
+    made = Run.create(tmp_path_factory.mktemp("run") / "run", config)
+    execute(made, say=lambda text: None)
+    return made
+
+
+@pytest.fixture
+def copied(run, tmp_path):
+    """The run, to be spoilt."""
+    return Run(Path(shutil.copytree(run.directory, tmp_path / "run")))
+
+
+@pytest.fixture
+def reconfigured(copied):
+    """Gives the run with another config."""
+
+    def change(**options):
+        path = copied.directory / "run.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), **options}))
+        return copied
+
+    return change

@@ -1,0 +1,148 @@
+"""The page in a real browser: sorting, filtering, picking; by keyboard; on a phone; no error, no request."""
+
+import shutil
+
+import pytest
+from playwright.sync_api import sync_playwright
+
+from captum_gag.report.page import MISSING, write_page
+
+from .conftest import HOSTILE
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium (Debian: apt-get install chromium)")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def path(run, tmp_path_factory):
+    return write_page(run, tmp_path_factory.mktemp("page") / "report.html", n_bootstrap=20)
+
+
+@pytest.fixture(params=[(1280, 900), (360, 740)], ids=["desktop", "phone"])
+def page(browser, path, request):
+    """The page, which by the end has said nothing on the console and asked for nothing."""
+    width, height = request.param
+    page = browser.new_page(viewport={"width": width, "height": height})
+    said, asked = [], []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("dialog", lambda dialog: (said.append(dialog.message), dialog.dismiss()))
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(path.as_uri())
+    page.wait_for_selector("#maps canvas")
+    yield page
+    page.close()
+    assert said == []
+    assert [url for url in asked if not url.startswith("data:")] == [path.as_uri()]
+
+
+def _column(page, table, number):
+    cells = page.locator(f"#{table} tbody tr:not([hidden])").all()
+    return [cell.locator("th, td").nth(number).inner_text() for cell in cells]
+
+
+def _numbers(texts):
+    return [float(text.split()[0].rstrip("*")) for text in texts]
+
+
+def test_tables_sort_down_and_up(page):
+    button = page.locator("#means thead button").nth(1)
+    button.click()
+    first = _numbers(_column(page, "means", 1))
+    assert first == sorted(first, reverse=True)
+    assert page.locator("#means th").nth(1).get_attribute("aria-sort") == "descending"
+    button.press("Enter")
+    assert _numbers(_column(page, "means", 1)) == sorted(first)
+    page.locator("#means thead button").nth(0).click()
+    assert page.locator("#means th").nth(1).get_attribute("aria-sort") is None
+
+
+def test_tables_filter_and_say_how_many_rows_are_left(page):
+    page.get_by_text("All numbers", exact=True).first.click()
+    page.locator("[data-filter=numbers]").fill("dauc")
+    assert set(_column(page, "numbers", 0)) == {"DAUC"}
+    assert page.locator("[data-count=numbers]").inner_text() == "6 of 24 rows"
+
+
+def test_scores_of_each_image_sort_filter_and_change_metric(page):
+    page.get_by_text("Scores of each image").first.click()
+    assert page.locator("#cells tbody tr").count() == 7
+    page.locator("#cells-metric").select_option("DAUC")
+    page.locator("#cells thead button").nth(2).click()
+    shown = _column(page, "cells", 2)
+    known = [text for text in shown if text != MISSING]
+    assert _numbers(known) == sorted(_numbers(known), reverse=True)
+    assert shown[len(known) :] == [MISSING, MISSING], "what is missing is last"
+    page.locator("#cells-filter").fill("<SCRIPT>")
+    assert _column(page, "cells", 0) == [HOSTILE]
+    assert page.locator("#cells-count").inner_text() == "1 of 1 images"
+
+
+def test_picking_images_and_methods_draws_their_maps(page):
+    assert page.locator("#maps figure").count() == 6
+    assert page.locator("#image option").first.inner_text().startswith(HOSTILE)
+    before = page.locator("#maps canvas").nth(1).evaluate("canvas => canvas.toDataURL()")
+    page.locator("#next").click()
+    page.wait_for_function("document.getElementById('picked').textContent.startsWith('b.png')")
+    canvas = page.locator("#maps canvas").nth(1)
+    assert canvas.evaluate("canvas => canvas.toDataURL()") != before
+    assert canvas.get_attribute("aria-label").startswith("Map of GAG-85: RCAP ")
+    page.locator("#none").click()
+    page.wait_for_function("document.querySelectorAll('#maps figure').length === 1")
+    page.get_by_label("SG^sharp").check()
+    page.wait_for_function("document.querySelectorAll('#maps figure').length === 2")
+    assert page.locator("#curves polyline").count() == 3
+
+
+def test_maps_are_coloured_and_laid_over_the_photograph(page):
+    pixels = "canvas => [...canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data]"
+    canvas = page.locator("#maps canvas").nth(3)
+    heat = canvas.evaluate(pixels)
+    reds, greens, blues = heat[0::4], heat[1::4], heat[2::4]
+    assert any(r > b + 50 for r, b in zip(reds, blues, strict=True)), "inferno is no grey"
+    assert min(greens) == 0
+    page.get_by_label("Maps over the photograph").check()
+    page.wait_for_function(
+        "before => document.querySelectorAll('#maps canvas')[3].toDataURL() !== before",
+        arg=canvas.evaluate("canvas => canvas.toDataURL()"),
+    )
+
+
+def test_an_image_without_maps_and_a_name_that_no_image_has(page):
+    page.locator("#find").fill("g.png")
+    page.wait_for_function("document.getElementById('picked').textContent === 'g.png'")
+    assert page.locator("#maps canvas").count() == 0
+    assert f"RCAP {MISSING}" in page.locator("#maps").inner_text()
+    page.locator("#find").fill("no such image")
+    page.wait_for_function("document.getElementById('picked').textContent === 'No image is called so.'")
+    assert page.locator("#next").is_disabled()
+
+
+def test_a_disagreement_leads_to_its_image(page):
+    link = page.locator("[data-image]").first
+    name = link.inner_text()
+    link.click()
+    page.wait_for_function("name => document.getElementById('picked').textContent.startsWith(name)", arg=name)
+
+
+def test_the_keyboard_reaches_what_the_mouse_does(page):
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Skip to the results"
+    page.locator("#image").focus()
+    page.keyboard.press("ArrowDown")
+    page.wait_for_function("document.getElementById('picked').textContent.startsWith('b.png')")
+    unnamed = "[...document.querySelectorAll('input, select')].filter(each => each.labels.length === 0).length"
+    assert page.evaluate(unnamed) == 0
+
+
+def test_the_page_is_no_wider_than_the_screen(page):
+    assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]

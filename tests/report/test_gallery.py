@@ -1,0 +1,80 @@
+"""Pictures keep to the page's size; images on which maps disagree are found."""
+
+import base64
+import io
+import math
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from captum_gag.report.gallery import COLUMNS, MOST_BYTES, SIDES, Source, agreement, gallery, picture_side
+
+
+@pytest.fixture(scope="module")
+def items(run):
+    return list(gallery(run, run.scores(), Source.of(run)))
+
+
+def _sheet(item):
+    head, _, body = item.pictures.partition(",")
+    assert head == "data:image/webp;base64"
+    return Image.open(io.BytesIO(base64.b64decode(body)))
+
+
+def test_each_image_has_its_photograph_and_a_map_per_method(run, items):
+    side = picture_side(7 * 7)
+    assert [item.number for item in items] == list(range(7))
+    assert items[0].methods == list(run.maps(0)) == run.config.suite["methods"]
+    assert _sheet(items[0]).size == (7 * side, side)
+    index = int(run.chosen()["index"][0])
+    x = Source.of(run).photo(index)
+    shown = np.asarray(_sheet(items[0]).crop((0, 0, side, side)).resize((12, 12))) / 255
+    assert np.corrcoef(shown.ravel(), x.permute(1, 2, 0).numpy().ravel())[0, 1] > 0.9
+
+
+def test_an_image_that_failed_has_neither_maps_nor_curves(items):
+    last = items[-1]
+    assert (last.image, last.pictures, last.methods, last.curves) == ("g.png", "", [], {})
+    assert math.isnan(last.probability)
+    assert math.isnan(last.agreement)
+
+
+def test_curves_are_those_of_the_details(items):
+    deletion = items[1].curves["DAUC"]
+    assert deletion["x"] == [0, 0.25, 0.5, 0.75, 1]
+    assert set(deletion["y"]) == {"GAG-85", "GAG-0", "SG", "VG", "SG^sharp", "Random"}
+    assert deletion["y"]["SG"] == deletion["y"]["SG^sharp"]
+
+
+def test_agreement_is_the_mean_of_rho_over_pairs():
+    rows = torch.arange(16.0).reshape(4, 4)
+    assert agreement({"a": rows, "b": 2 * rows, "c": rows.exp()}) == pytest.approx(1)
+    assert agreement({"a": rows, "b": -rows}) == pytest.approx(-1)
+    assert agreement({"a": rows, "b": rows, "c": -rows}) == pytest.approx(-1 / 3)
+    assert math.isnan(agreement({"a": rows}))
+    assert math.isnan(agreement({"a": rows, "constant": torch.ones(4, 4), "nan": rows * torch.nan}))
+
+
+def test_random_and_made_over_maps_do_not_count_as_disagreement(run, items):
+    maps = run.maps(int(run.chosen()["index"][1]))
+    honest = {name: maps[name] for name in ("GAG-85", "GAG-0", "SG", "VG")}
+    assert items[1].agreement == pytest.approx(agreement(honest))
+
+
+def test_more_pictures_are_smaller_pictures():
+    sides = [picture_side(count) for count in (5, 124 * 13, 1000 * 13, 10**7)]
+    assert sides == sorted(sides, reverse=True)
+    assert (sides[0], sides[-1]) == (SIDES[0], SIDES[-1])
+    assert 1000 * 13 * sides[2] ** 2 * 0.3 <= MOST_BYTES
+    assert COLUMNS * SIDES[0] < 16383, "WebP goes no further"
+
+
+def test_photographs_that_are_gone_cost_themselves_alone(reconfigured):
+    run = reconfigured(data="/nowhere")
+    source = Source.of(run)
+    assert "/nowhere" in source.missing
+    [first, *_] = gallery(run, run.scores(), source)
+    assert (first.label, len(first.methods)) == ("", 6)
+    assert _sheet(first).getpixel((5, 5)) == pytest.approx((128,) * 3, abs=3)

@@ -1,0 +1,155 @@
+"""The page of a run holds its numbers, takes nothing from outside at its word, and does with what is there."""
+
+import json
+import re
+import shlex
+from html.parser import HTMLParser
+
+import pytest
+import tomli_w
+from typer.testing import CliRunner
+
+from captum_gag.cli import app
+from captum_gag.experiments.images import InputError
+from captum_gag.experiments.runner import execute
+from captum_gag.experiments.runs import Config, Run
+from captum_gag.report.page import write_page
+from captum_gag.report.run_tables import comparison
+
+from .conftest import CLOSING, HOSTILE, SUITE
+
+
+class Page(HTMLParser):
+    """What a browser would make of a file."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.tags, self.scripts, self.text, self.inside = [], [], [], []
+        self.source = path.read_text(encoding="utf-8")
+        self.feed(self.source)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        self.inside.append(tag)
+        if tag == "script":
+            self.scripts.append([dict(attributes), ""])
+
+    def handle_endtag(self, tag):
+        while self.inside and self.inside.pop() != tag:
+            pass
+
+    def handle_data(self, data):
+        if self.inside and self.inside[-1] == "script":
+            self.scripts[-1][1] += data
+        else:
+            self.text.append(data)
+
+    def data(self, name="data"):
+        return next(json.loads(text) for attributes, text in self.scripts if attributes.get("id") == name)
+
+
+@pytest.fixture(scope="module")
+def page(run, tmp_path_factory):
+    return Page(write_page(run, tmp_path_factory.mktemp("page") / "report.html", n_bootstrap=50))
+
+
+def test_the_page_holds_the_numbers_of_the_run(run, page):
+    scores, data = run.scores(), page.data()
+    assert data["methods"] == SUITE["methods"]
+    for image, method, metric, score in scores[["image", "method", "metric", "score"]].itertuples(index=False):
+        place = data["images"].index(image), data["methods"].index(method), data["metrics"].index(metric)
+        shown = data["scores"][place[0]][place[1]][place[2]]
+        assert shown == (None if score != score else pytest.approx(score, abs=1e-6))
+    text = " ".join(page.text)
+    rows = comparison(scores)
+    best = rows[rows["best"] & (rows["metric"] == "RCAP")].iloc[0]
+    assert f"RCAP (higher is better): {best['method']} is best, {best['mean']:.3f}" in text
+    assert "DAUC (lower is better)" in text
+    assert "g.png" in text, "what failed is named"
+
+
+def test_nothing_from_outside_is_taken_for_code(page):
+    assert [attributes for tag, attributes in page.tags if tag == "img"] == []
+    assert not [attributes for tag, attributes in page.tags if any(name.startswith("on") for name in attributes)]
+    code = [text for attributes, text in page.scripts if attributes.get("type") != "application/json"]
+    assert len(code) == 1
+    assert "alert(" not in code[0]
+    assert HOSTILE in page.data()["images"]
+    assert page.data("image-0")["image"] == HOSTILE
+    assert CLOSING in page.data()["metrics"]
+    assert any(CLOSING in text for text in page.text)
+
+
+def test_nothing_is_asked_of_the_network(page):
+    addresses = [
+        attributes.get(name) for _, attributes in page.tags for name in ("src", "href", "action") if name in attributes
+    ]
+    assert all(address.startswith(("#", "data:")) for address in addresses)
+    assert not re.findall(r"@import|url\((?!#)", page.source)
+    [policy] = [a["content"] for tag, a in page.tags if tag == "meta" and "http-equiv" in a]
+    assert policy.startswith("default-src 'none'")
+
+
+def test_ids_are_there_once_and_figures_have_words(page):
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    groups = [one for one in ids if not re.fullmatch(r"[mpC][0-9a-f_]+|DejaVu.*", one)]
+    assert len(groups) == len(set(groups))
+    figures = [attributes for _, attributes in page.tags if attributes.get("role") == "img"]
+    assert len(figures) >= 5
+    assert all(attributes["aria-label"] for attributes in figures)
+
+
+def test_the_command_repeats_the_run(page, run, tmp_path):
+    command = next(text for text in page.text if text.startswith("captum-gag run"))
+    toml = next(text for text in page.text if text.startswith("title ="))
+    (tmp_path / "suite.toml").write_text(toml)
+    words = shlex.split(command)
+    again = tmp_path / "again"
+    words[words.index("suite.toml")], words[words.index("RUN")] = str(tmp_path / "suite.toml"), str(again)
+    result = CliRunner().invoke(app, words[1:])
+    assert result.exit_code == 1, "one image is broken"
+    drop = ["duration"]
+    assert Run(again).scores().drop(columns=drop).equals(run.scores().drop(columns=drop))
+    assert tomli_w.dumps(Run(again).config.suite) == toml
+
+
+def test_a_run_without_maps_says_how_to_keep_them(copied, tmp_path):
+    for file in (copied.directory / "maps").iterdir():
+        file.unlink()
+    page = Page(write_page(copied, tmp_path / "report.html", n_bootstrap=20))
+    assert any("--save-maps" in text and "kept no maps" in text for text in page.text)
+    assert page.data("image-1")["pictures"] == ""
+
+
+def test_a_run_without_data_says_so(reconfigured, tmp_path):
+    page = Page(write_page(reconfigured(data="/nowhere"), tmp_path / "report.html", n_bootstrap=20))
+    assert any("photographs are not shown" in text and "/nowhere" in text for text in page.text)
+    assert page.data("image-1")["pictures"]
+
+
+def test_a_run_that_still_goes_on_is_shown_as_far_as_it_is(copied, tmp_path):
+    for file in sorted((copied.directory / "scores").iterdir())[2:]:
+        file.unlink()
+    page = Page(write_page(copied, tmp_path / "report.html", n_bootstrap=20))
+    assert any("2 of 7 images" in text for text in page.text)
+
+
+def test_random_orderings_alone_are_shown_unchecked(tmp_path):
+    suite = {"methods": ["Random"], "metrics": {"Sparseness": {"type": "quantus:Sparseness"}}}
+    run = Run.create(tmp_path / "run", Config(suite=suite, model="tiny:model", data="tiny:photos", limit=2))
+    execute(run, say=lambda text: None)
+    page = Page(write_page(run, tmp_path / "report.html", n_bootstrap=20))
+    assert any("Not checked: there is no method to judge" in text for text in page.text)
+
+
+def test_the_command_writes_the_page_and_needs_a_run(run, tmp_path):
+    result = CliRunner().invoke(
+        app, ["report", str(run.directory), "--out", str(tmp_path / "x.html"), "--n-bootstrap=9"]
+    )
+    assert result.output.strip() == str(tmp_path / "x.html")
+    assert (tmp_path / "x.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    missing = CliRunner().invoke(app, ["report", str(tmp_path)])
+    assert missing.exit_code == 2
+    assert "holds no run" in missing.output
+    with pytest.raises(InputError, match="no image is done yet"):
+        write_page(Run.create(tmp_path / "new", Config(SUITE, "tiny:model", "tiny:photos")), tmp_path / "y.html")
