@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import importlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from torchvision.transforms.functional import to_pil_image
 
 from captum_gag.experiments.cifar10 import read_cifar10, split_files
 from captum_gag.experiments.images import InputError, demo_images, read_image
+from captum_gag.experiments.imported import imported
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
 
@@ -58,7 +58,7 @@ def load_dataset(spec: str) -> Sequence[Example]:
     elif Path(spec).is_dir():
         found = image_folder(Path(spec))
     elif where:
-        found = _from_callable(kind, where)
+        found = _from_callable(spec)
     else:
         raise InputError(f"{spec}: no such folder; expected demo, a folder, {', '.join(f'{k}:DIR' for k in READERS)}")
     if not found:
@@ -233,12 +233,13 @@ def _isic_targets(table: Path, rows: list[dict[str, str]], key: str) -> list[int
     return [int(np.argmax(each)) for each in values]
 
 
-def _from_callable(module: str, attribute: str) -> list[Example]:
+def _from_callable(name: str) -> list[Example]:
+    build = imported(name, "data set")
     try:
-        dataset: Any = getattr(importlib.import_module(module), attribute)()
+        dataset = build()
         length = len(dataset)
-    except (ImportError, AttributeError, TypeError) as error:
-        raise InputError(f"{module}:{attribute} cannot be read as a data set: {error}") from error
+    except TypeError as error:
+        raise InputError(f"{name} cannot be read as a data set: {error}") from error
     has_masks = length > 0 and len(dataset[0]) > 2
     return [
         Example(

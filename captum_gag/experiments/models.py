@@ -20,6 +20,7 @@ from torchvision.transforms import functional as transforms
 
 from captum_gag.experiments.cifar10 import CLASSES, Cifar10Net
 from captum_gag.experiments.images import InputError
+from captum_gag.experiments.imported import imported
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -233,11 +234,7 @@ def _from_torchvision(name: str, state: Mapping[str, Tensor] | None) -> Classifi
 
 
 def _from_callable(name: str, state: Mapping[str, Tensor] | None) -> Classifier:
-    module_name, _, attribute = name.partition(":")
-    try:
-        build = getattr(importlib.import_module(module_name), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise InputError(f"model {name!r} cannot be imported: {_first_line(error)}") from error
+    build = imported(name, "model")
     if not callable(build):
         raise InputError(f"{name} is a {type(build).__name__}; expected a callable that returns an nn.Module")
     made: Any = build()

@@ -21,6 +21,7 @@ from captum_gag.experiments.models import Classifier
 from captum_gag.experiments.suites import MethodSpec, MetricSpec, Suite, digest, is_curve, needs_segmentation
 from captum_gag.metrics import evaluate_readings
 from captum_gag.metrics.aopc import AOPCCurve
+from captum_gag.metrics.base import TorchMetric
 from captum_gag.metrics.curves import Reading
 from captum_gag.passes import with_less_memory
 
@@ -220,14 +221,15 @@ class Scorer:
         ]
 
     def _call(self, metric: Any, x: Tensor, attribution: Tensor, target: int, mask: Tensor | None) -> float:
-        """Call a Quantus metric as Quantus's users do."""
+        """Call a Quantus metric as Quantus's users do: its own take one value per pixel, as ``explain`` gives it."""
+        given = attribution if isinstance(metric, TorchMetric) else attribution.sum(1, keepdim=True)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             found = metric(
                 model=self.model,
                 x_batch=x.float().cpu().numpy(),
                 y_batch=np.array([target]),
-                a_batch=attribution.float().cpu().numpy(),
+                a_batch=given.float().cpu().numpy(),
                 s_batch=None if mask is None else mask.numpy(),
                 channel_first=True,
                 softmax=True,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import sys
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from quantus.helpers.enums import EvaluationCategory
 from captum_gag.attr.catalogue import Method, UnknownMethodError, method
 from captum_gag.baselines import Normalization
 from captum_gag.experiments.images import InputError
+from captum_gag.experiments.imported import imported
 from captum_gag.metrics.base import TorchMetric
 from captum_gag.metrics.register import METRICS
 
@@ -34,7 +36,7 @@ class MethodSpec:
 
     Attributes:
         label (str): What its rows say.
-        method (Method): From the catalogue.
+        method (Method): From the catalogue, or of the user's own.
         n_samples (int): Gradients per image.
     """
 
@@ -54,7 +56,7 @@ class MetricSpec:
 
     Attributes:
         label (str): What its rows say.
-        type (str): The name of its class, ``RCAP`` or ``quantus:Sparseness``.
+        type (str): Its class: ``RCAP``, ``quantus:Sparseness``, or ``package.module:Class`` of the user's own.
         options (dict): Arguments of its class.
         lengths (tuple of int): For AOPC: a row for each number of steps L, called ``LABEL L=20``.
     """
@@ -80,18 +82,12 @@ class MetricSpec:
         Raises:
             InputError: There is no such class, or it refuses the options.
         """
+        made = OURS.get(self.type) or imported(self.type, "metric")
         try:
-            if self.type in OURS:
-                made = OURS[self.type]
-                takes = "normalization" in made.__init__.__code__.co_varnames
-                known = {"normalization": normalization} if takes else {}
-                longest = {"n_steps": max(self.lengths)} if self.lengths else {}
-                return made(disable_warnings=True, **known, **longest, **self.options)
-            import quantus
-
-            return getattr(quantus, self.type.removeprefix("quantus:"))(
-                disable_warnings=True, display_progressbar=False, **self.options
-            )
+            takes = "normalization" in inspect.signature(made).parameters
+            known = {"normalization": normalization} if takes else {}
+            longest = {"n_steps": max(self.lengths)} if self.lengths else {}
+            return made(disable_warnings=True, display_progressbar=False, **known, **longest, **self.options)
         except Exception as error:
             raise InputError(f"metric {self.label!r}: {' '.join(str(error).split())}") from error
 
@@ -127,10 +123,14 @@ def load_suite(name: str) -> Suite:
     """Reads a suite.
 
     Args:
-        name (str): One of `suite_names`, or the path of a TOML file: ``title``; ``methods``, a list of names from the
-            catalogue, or tables with ``name``, ``n_samples`` and ``label``; ``[metrics.LABEL]``, each with ``type``
-            (a class of this package, or ``quantus:Class``) and its arguments (AOPC also takes ``lengths``);
+        name (str): One of `suite_names`, or the path of a TOML file: ``title``; ``methods``, a list of names, or
+            tables with ``name``, ``n_samples`` and ``label``; ``[metrics.LABEL]``, each with ``type`` and its
+            arguments (AOPC also takes ``lengths``);
             ``n_samples`` (20), ``confidence`` (0), ``random_orderings`` (0), ``published``.
+
+    A method's name is one of the catalogue's, or ``package.module:callable``, which is called with (model, inputs,
+    targets, n_samples, seed) and returns attributions. A metric's type is a class of this package, or
+    ``package.module:Class``: Quantus's own (``quantus:Sparseness``), or the user's, built and called as these are.
 
     Raises:
         InputError: There is no such suite, or it says something that has no meaning.
@@ -192,17 +192,21 @@ def needs_segmentation(metric: object) -> bool:
 
 
 def _method_spec(given: dict[str, Any], n_samples: int) -> MethodSpec:
+    name = given["name"]
     try:
-        found = method(given["name"])
+        found = method(name)
     except UnknownMethodError as error:
-        raise InputError(str(error)) from error
+        if ":" not in name:
+            raise InputError(str(error)) from error
+        found = Method(name, "of the user's own", name, "own", imported(name, "method"))
     return MethodSpec(given.get("label", found.name), found, given.get("n_samples", n_samples))
 
 
 def _metric_spec(label: str, options: dict[str, Any]) -> MetricSpec:
     kind = options.pop("type", label)
-    if kind not in OURS and not kind.startswith("quantus:"):
-        raise InputError(f"metric {label!r} has type {kind!r}; expected {', '.join(OURS)} or quantus:Class")
+    if kind not in OURS and ":" not in kind:
+        expected = f"{', '.join(OURS)}, quantus:Class or package.module:Class"
+        raise InputError(f"metric {label!r} has type {kind!r}; expected {expected}")
     spec = MetricSpec(label, kind, options, tuple(options.pop("lengths", ())))
     spec.build(((0.0,), (1.0,)))
     return spec

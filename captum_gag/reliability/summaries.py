@@ -83,7 +83,7 @@ def against_baselines(
         low, high = _random_band(table[[name for name in table if is_random(name)]], n_bootstrap, confidence, seed)
         edges = next((table[name] for name in table if is_edges(name)), None)
         for method in table:
-            if is_random(method) or is_edges(method):
+            if is_random(method) or is_edges(method) or is_trick(method):
                 continue
             mean = table[method].mean()
             row = {"metric": metric, "method": method, "mean": mean, "random_low": low, "random_high": high}

@@ -107,7 +107,7 @@ def percentile_of(method: str) -> float:
 
 
 def _curve(details: Mapping[str, NDArray[Any]]) -> tuple[NDArray[Any], NDArray[Any], str, str] | None:
-    if "probability" in details:
+    if details.keys() >= {"fractions", "probability"}:
         return details["fractions"], details["probability"], "share of the pixels", "probability"
     if "localization" in details:
         product = details["visual_noise"] * details["localization"]

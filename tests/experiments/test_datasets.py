@@ -160,7 +160,7 @@ def test_a_torch_dataset():
     ("spec", "message"),
     [
         ("nowhere", "nowhere: no such folder; expected demo, a folder, imagenet-s:DIR"),
-        ("tiny:nothing", "tiny:nothing cannot be read as a data set"),
+        ("tiny:nothing", "data set 'tiny:nothing' cannot be imported"),
         ("imagenet-s:{0}", r"validation-segmentation/n01440764/\*\.png"),
         ("isic:{0}", "images/ISIC_0000000.jpg"),
         ("places365:{0}", "places365_val.txt"),

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
+import quantus
 import safetensors.torch
 import torch
 from pandas.testing import assert_frame_equal
@@ -269,3 +270,37 @@ def test_two_shards_can_begin_a_run_together(tmp_path):
     (tmp_path / "run.json").unlink()
     with pytest.raises(InputError, match="is not empty and holds no run"):
         Run.create(tmp_path, CONFIG)
+
+
+def test_methods_and_metrics_of_ones_own_run_beside_the_others(tmp_path):
+    suite = {
+        "methods": ["SG", "tiny:own_method", {"name": "tiny:own_method", "n_samples": 4, "label": "own of 4"}],
+        "metrics": {"own": {"type": "tiny:OwnCurve"}, "IAUC": {"type": "Insertion", "perturb_baseline": "mean"}},
+        "n_samples": 2,
+    }
+    suite["metrics"]["IAUC"]["n_steps"] = 4
+    scores = done(tmp_path / "run", replace(CONFIG, suite=suite)).scores()
+    assert list(scores["method"].unique()) == ["SG", "tiny:own_method", "own of 4"]
+    assert set(scores["error"]) == {""}
+    own, same = (scores[scores["metric"] == name]["score"].to_numpy() for name in ("own", "IAUC"))
+    np.testing.assert_array_equal(own, same)
+    assert all(scores.groupby("method")["parameters"].nunique() == 2)
+
+
+def test_metrics_of_quantus_are_given_one_value_per_pixel(tmp_path):
+    suite = {"methods": ["SG"], "metrics": {"Rank": {"type": "quantus:RelevanceRankAccuracy"}}, "n_samples": 3}
+    run = done(tmp_path / "run", replace(CONFIG, suite=suite, limit=1))
+    scorer = run.config.scorer()
+    [(_, example)] = run.selection(scorer, print)
+    x = scorer.classifier.preprocess(example.photo())[None]
+    attributions = method("SG").attribute(scorer.model, x, example.target, 3, 0).sum(1, keepdim=True)
+    mask = scorer.classifier.preprocess_mask(example.mask())[None]
+    expected = quantus.RelevanceRankAccuracy(disable_warnings=True)(
+        model=scorer.model,
+        x_batch=x.numpy(),
+        y_batch=np.array([example.target]),
+        a_batch=attributions.numpy(),
+        s_batch=mask.numpy(),
+    )
+    assert run.scores()["score"].tolist() == expected
+    assert run.scores()["error"].tolist() == [""]

@@ -57,7 +57,10 @@ def test_ones_own_toml_file(tmp_path):
             {"methods": ["SG"], "metrics": {"RCAP": {"interval": 7}}},
             "metric 'RCAP': lower_bound is 50.0 and interval 7",
         ),
-        ({"methods": ["SG"], "metrics": {"X": {"type": "quantus:Nothing"}}}, "metric 'X'.*Nothing"),
+        (
+            {"methods": ["SG"], "metrics": {"X": {"type": "quantus:Nothing"}}},
+            "metric 'quantus:Nothing' cannot be imported.*no attribute 'Nothing'",
+        ),
     ],
 )
 def test_what_has_no_meaning_is_refused(data, message):

@@ -2,9 +2,12 @@
 
 import torch
 from PIL import Image
+from quantus.helpers.enums import EvaluationCategory, ScoreDirection
 from torch import nn
 
 from captum_gag.experiments.models import Classifier
+from captum_gag.metrics.base import TorchMetric
+from captum_gag.metrics.insertion_deletion import curve_plan
 
 
 class Failing(nn.Module):
@@ -66,3 +69,21 @@ def image(seed, size=(14, 14)):
     generator = torch.Generator().manual_seed(seed)
     pixels = torch.randint(256, (*size[::-1], 3), generator=generator, dtype=torch.uint8)
     return Image.fromarray(pixels.numpy())
+
+
+def own_method(model, inputs, targets, n_samples, seed):
+    return inputs * targets.reshape(-1, 1, 1, 1) + n_samples
+
+
+class OwnCurve(TorchMetric):
+    """Insertion onto a baseline of its own."""
+
+    score_direction = ScoreDirection.HIGHER
+    evaluation_category = EvaluationCategory.FAITHFULNESS
+
+    def __init__(self, normalization=None, **kwargs):
+        super().__init__(**kwargs)
+        self.normalization = normalization
+
+    def plan(self, batch):
+        return curve_plan(batch, True, 4, "mean", self.normalization)
