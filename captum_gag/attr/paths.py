@@ -254,7 +254,7 @@ class GuidedPath:
         # The features in blocks of equal rank range: every block moves as far as it may before the next one moves.
         features = reaction.shape[1]
         size = int(self.fraction * (features - 1)) + 1
-        edges = row_order_statistics(reaction, range(size - 1, features - 1, size))
+        edges = row_order_statistics(reaction, range(size - 1, features - 1, size)).contiguous()
         block = torch.searchsorted(edges, reaction)
         capacity = torch.zeros(len(here), edges.shape[1] + 1, dtype=here.dtype, device=here.device)
         capacity.scatter_add_(1, block, room)
