@@ -109,8 +109,9 @@ def test_commands_are_the_command_lines(page: Path) -> None:
 def test_commands_are_found() -> None:
     assert [each[0] for each in commands(ROOT / "README.md")] == ["demo", "run", "run", "report"]
     shell = list(commands(ROOT / "docs" / "experiments.md"))
-    assert ["resume", "RUN", "--shard", "2/4"] in shell
-    assert ["resume", "$RUN", "--shard", "$SLURM_ARRAY_TASK_ID/$SLURM_ARRAY_TASK_COUNT"] in shell
+    assert ["table", "RUN"] in shell
+    shards = [each[each.index("--shard") + 1] for each in shell if "--shard" in each]
+    assert shards[:2] == ["$i/4", "$SLURM_ARRAY_TASK_ID/$SLURM_ARRAY_TASK_COUNT"]
 
 
 def pieces(node: ast.AST, constants: dict[str, Any]) -> Iterator[str]:
