@@ -96,15 +96,18 @@ class Scorer:
         maps: dict[MethodSpec, Tensor] = {}
         cells, durations = [], dict.fromkeys(self.suite.methods, 0.0)
         metrics = [spec for spec, metric in self.metrics.items() if mask is not None or not needs_segmentation(metric)]
+        failed: set[MethodSpec] = set()
         for method in self.suite.methods:
-            if method in maps:
+            if method in maps or method in failed:
                 continue
             started = time.perf_counter()
+            together = [each for each in self._together(method) if each not in maps]
             try:
-                found = self._attribute(method, maps, x, target)
+                found = self._attribute(together, maps, x, target)
             except Exception as error:
                 found = {}
-                cells += [Cell(method, spec, _undefined(spec), 0.0, error) for spec in metrics]
+                failed.update(together)
+                cells += [Cell(each, spec, _undefined(spec), 0.0, error) for each in together for spec in metrics]
             maps |= found
             durations |= dict.fromkeys(found, (time.perf_counter() - started) / max(1, len(found)))
         cells += [
@@ -157,22 +160,30 @@ class Scorer:
             for label, score in cell.scores.items()
         ]
 
+    def _together(self, spec: MethodSpec) -> list[MethodSpec]:
+        """Give the methods that come out of the same gradients as one, itself among them."""
+        if spec.method.recipe is None:
+            return [spec]
+        family = (spec.method.recipe.family, spec.n_samples)
+        recipes = ((each, each.method.recipe) for each in self.suite.methods)
+        return [each for each, recipe in recipes if recipe is not None and (recipe.family, each.n_samples) == family]
+
     def _attribute(
-        self, spec: MethodSpec, maps: dict[MethodSpec, Tensor], x: Tensor, target: int
+        self, together: list[MethodSpec], maps: dict[MethodSpec, Tensor], x: Tensor, target: int
     ) -> dict[MethodSpec, Tensor]:
-        """Give the map of a method, and of those that come out of the same gradients."""
-        original, n = spec.method.original, spec.n_samples
+        """Give the maps of methods that come out of the same gradients."""
+        first, *others = together
+        original, n = first.method.original, first.n_samples
         base = next(
             (each for each in maps if original and (each.method.name, each.n_samples) == (original.name, n)), None
         )
-        if base is not None and spec.method.make_over is not None:
-            return {spec: spec.method.make_over(maps[base], self.seed)}
-        alike = [each for each in self.suite.methods if _gradients_of(each) == _gradients_of(spec) and each not in maps]
-        if spec.method.recipe is None or len(alike) == 1:
-            return {spec: with_less_memory(lambda: spec.method.attribute(self.model, x, target, n, self.seed))}
-        methods = [each.method for each in alike]
+        if base is not None and first.method.make_over is not None:
+            return {first: first.method.make_over(maps[base], self.seed)}
+        if not others:
+            return {first: with_less_memory(lambda: first.method.attribute(self.model, x, target, n, self.seed))}
+        methods = [each.method for each in together]
         found = with_less_memory(lambda: attribute_together(methods, self.model, x, target, n, self.seed))
-        return dict(zip(alike, found, strict=True))
+        return dict(zip(together, found, strict=True))
 
     def _evaluate(
         self,
@@ -242,10 +253,6 @@ class Scorer:
         if example.mask is None:
             return None
         return self.classifier.preprocess_mask(example.mask())[None]
-
-
-def _gradients_of(spec: MethodSpec) -> tuple[str, int] | None:
-    return None if spec.method.recipe is None else (spec.method.recipe.family, spec.n_samples)
 
 
 def _scores(spec: MetricSpec, reading: Reading) -> dict[str, float]:

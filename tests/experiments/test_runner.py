@@ -304,3 +304,17 @@ def test_metrics_of_quantus_are_given_one_value_per_pixel(tmp_path):
     )
     assert run.scores()["score"].tolist() == expected
     assert run.scores()["error"].tolist() == [""]
+
+
+def test_gradients_that_fail_are_tried_once_for_all_methods_that_share_them(tmp_path, monkeypatch):
+    tried = []
+
+    def failing(methods, *_):
+        tried.append([each.name for each in methods])
+        raise RuntimeError("no gradients")
+
+    monkeypatch.setattr("captum_gag.experiments.scoring.attribute_together", failing)
+    suite = {"methods": ["GAG-85", "Random", "SG", "GAG-0"], "metrics": {"RCAP": {"type": "RCAP"}}, "n_samples": 3}
+    scores = done(tmp_path / "run", replace(CONFIG, suite=suite, limit=1)).scores()
+    assert tried == [["GAG-85", "SG", "GAG-0"]]
+    assert scores["error"].tolist() == ["RuntimeError: no gradients", "", *["RuntimeError: no gradients"] * 2]
