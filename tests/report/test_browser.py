@@ -1,9 +1,10 @@
 """The page in a real browser: sorting, filtering, picking; by keyboard; on a phone; no error, no request."""
 
+import re
 import shutil
 
 import pytest
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
 from captum_gag.report.page import MISSING, write_page
 
@@ -92,14 +93,14 @@ def test_picking_images_and_methods_draws_their_maps(page):
     assert page.locator("#image option").first.inner_text().startswith(HOSTILE)
     before = page.locator("#maps canvas").nth(1).evaluate("canvas => canvas.toDataURL()")
     page.locator("#next").click()
-    page.wait_for_function("document.getElementById('picked').textContent.startsWith('b.png')")
+    expect(page.locator("#picked")).to_contain_text("b.png")
     canvas = page.locator("#maps canvas").nth(1)
     assert canvas.evaluate("canvas => canvas.toDataURL()") != before
     assert canvas.get_attribute("aria-label").startswith("Map of GAG-85: RCAP ")
     page.locator("#none").click()
-    page.wait_for_function("document.querySelectorAll('#maps figure').length === 1")
+    expect(page.locator("#maps figure")).to_have_count(1)
     page.get_by_label("SG^sharp").check()
-    page.wait_for_function("document.querySelectorAll('#maps figure').length === 2")
+    expect(page.locator("#maps figure")).to_have_count(2)
     assert page.locator("#curves polyline").count() == 3
 
 
@@ -110,18 +111,23 @@ def test_maps_are_coloured_and_laid_over_the_photograph(page):
         return Math.max(...data.filter((_, i) => i % 4 === 0).map((red, i) => red - data[4 * i + 2]));
     }"""
     assert canvas.evaluate(reddest) > 50, "inferno is no grey"
-    before = canvas.evaluate("canvas => canvas.toDataURL()")
+    grey = """canvas => {
+        const {data} = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+        return Math.min(...data.filter((_, i) => i % 4 === 2));
+    }"""
+    assert canvas.evaluate(grey) < 10, "black where there is no saliency"
     page.get_by_label("Maps over the photograph").check()
-    page.wait_for_function("before => document.querySelectorAll('#maps canvas')[3].toDataURL() !== before", arg=before)
+    expect(canvas).to_have_attribute("aria-label", re.compile(r"Map of SG over the photograph: RCAP 0\.\d+"))
+    assert canvas.evaluate(grey) > 10, "the photograph shows through"
 
 
 def test_an_image_without_maps_and_a_name_that_no_image_has(page):
     page.locator("#find").fill("g.png")
-    page.wait_for_function("document.getElementById('picked').textContent === 'g.png'")
+    expect(page.locator("#picked")).to_have_text("g.png")
     assert page.locator("#maps canvas").count() == 0
     assert f"RCAP {MISSING}" in page.locator("#maps").inner_text()
     page.locator("#find").fill("no such image")
-    page.wait_for_function("document.getElementById('picked').textContent === 'No image is called so.'")
+    expect(page.locator("#picked")).to_have_text("No image is called so.")
     assert page.locator("#next").is_disabled()
 
 
@@ -129,7 +135,7 @@ def test_a_disagreement_leads_to_its_image(page):
     link = page.locator("[data-image]").first
     name = link.inner_text()
     link.click()
-    page.wait_for_function("name => document.getElementById('picked').textContent.startsWith(name)", arg=name)
+    expect(page.locator("#picked")).to_contain_text(name)
 
 
 def test_the_keyboard_reaches_what_the_mouse_does(page):
@@ -137,7 +143,7 @@ def test_the_keyboard_reaches_what_the_mouse_does(page):
     assert page.evaluate("document.activeElement.textContent") == "Skip to the results"
     page.locator("#image").focus()
     page.keyboard.press("ArrowDown")
-    page.wait_for_function("document.getElementById('picked').textContent.startsWith('b.png')")
+    expect(page.locator("#picked")).to_contain_text("b.png")
     unnamed = "[...document.querySelectorAll('input, select')].filter(each => each.labels.length === 0).length"
     assert page.evaluate(unnamed) == 0
 

@@ -149,8 +149,9 @@ function card(item, sheet, method) {
   const place = item.methods.indexOf(method);
   if (place >= 0) {
     const [canvas, context] = tile(sheet, place + 1);
-    colour(context, at("overlay").checked ? tile(sheet, 0)[1] : null);
-    canvas.setAttribute("aria-label", `Map of ${method}: ${scores.join(", ")}`);
+    const overlay = at("overlay").checked;
+    colour(context, overlay ? tile(sheet, 0)[1] : null);
+    canvas.setAttribute("aria-label", `Map of ${method}${overlay ? " over the photograph" : ""}: ${scores.join(", ")}`);
     figure.append(canvas);
   }
   const caption = make("figcaption");
