@@ -62,7 +62,7 @@ def curves(scores: pd.DataFrame, confidence: float = 0.95) -> Figure:
             [line] = axes.plot(mean.index, mean, marker=".", label=method)
             axes.fill_between(mean.index, mean - wide, mean + wide, color=line.get_color(), alpha=0.15, lw=0)
         axes.set(title=family, xlabel="pixels replaced, L", ylabel="score minus random")
-        axes.legend(ncols=3)
+        axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
 
 

@@ -190,11 +190,12 @@ FUNCTIONS = {
 }
 
 
-class TestEveryMetric:
-    @pytest.fixture(scope="class")
-    def masked(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return {**batch, "s_batch": (np.random.default_rng(1).random((N, 1, 16, 16)) > 0.5).astype(int)}
+@pytest.fixture(scope="module")
+def masked(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {**batch, "s_batch": (np.random.default_rng(1).random((N, 1, 16, 16)) > 0.5).astype(int)}
 
+
+class TestEveryMetric:
     @pytest.mark.parametrize("name", list(FUNCTIONS))
     def test_scores_are_those_of_the_function_whatever_the_batches(
         self, model: nn.Module, masked: dict[str, np.ndarray], name: str
