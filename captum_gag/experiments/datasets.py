@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -63,6 +64,9 @@ def load_dataset(spec: str) -> Sequence[Example]:
         raise InputError(f"{spec}: no such folder; expected demo, a folder, {', '.join(f'{k}:DIR' for k in READERS)}")
     if not found:
         raise InputError(f"{spec}: holds no examples")
+    name, times = Counter(example.name for example in found).most_common(1)[0]
+    if times > 1:
+        raise InputError(f"{spec}: {name} comes {times} times; scores are kept by name, so leave one of them")
     return found
 
 

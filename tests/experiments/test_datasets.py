@@ -100,6 +100,13 @@ def test_isic_by_each_form_of_its_table(tmp_path, text, targets):
     assert examples[0].photo().size == (14, 14)
 
 
+def test_a_name_that_comes_twice_is_refused_before_its_scores_mix(tmp_path):
+    write(tmp_path / "images" / "ISIC_1.jpg")
+    (tmp_path / "train.csv").write_text("image_name,target\nISIC_1,0\nISIC_1,1\n")
+    with pytest.raises(InputError, match="ISIC_1 comes 2 times"):
+        load_dataset(f"isic:{tmp_path}")
+
+
 def test_places365(tmp_path):
     write(tmp_path / "val_256" / "Places365_val_00000001.jpg")
     (tmp_path / "places365_val.txt").write_text("Places365_val_00000001.jpg 165\n")
