@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from captum_gag import reliability
 from captum_gag.cli import app
+from captum_gag.cli.common import print_json
 
 sys.path.append(str(Path(__file__).parent / "experiments"))
 from tiny import image
@@ -122,3 +123,9 @@ def test_errors_are_one_line_and_an_exit_status(arguments, message, tmp_path):
     assert result.exit_code == 2
     assert message in result.stderr
     assert "Traceback" not in result.output
+
+
+def test_json_for_machines_is_json(capsys: pytest.CaptureFixture[str]) -> None:
+    print_json([{"score": float("nan"), "bound": float("inf"), "methods": ("SG", 0.5)}])
+    strict = json.loads(capsys.readouterr().out, parse_constant=lambda text: pytest.fail(f"{text} is no JSON"))
+    assert strict == [{"score": None, "bound": None, "methods": ["SG", 0.5]}]

@@ -35,7 +35,9 @@ def errors_in_one_line() -> Iterator[None]:
 
 def print_json(value: Any) -> None:
     """Print a value as JSON; what is not a number there, NaN, is null."""
-    typer.echo(json.dumps(value, indent=1, default=str))
+    from captum_gag.experiments.files import plain
+
+    typer.echo(json.dumps(plain(value), indent=1, default=str))
 
 
 def importable_from_here() -> None:
