@@ -42,9 +42,7 @@ def rcap_plan(
 ) -> Plan:
     """Plan RCAP: the recovered images at every threshold, read as ``RCAPFactors``; arguments as for ``rcap``."""
     pixels = batch.saliency.flatten(1)
-    levels = row_percentiles(pixels, thresholds(lower_bound, interval))
-    # Recovered means >= p_k and > 0: pixels without saliency are put below every threshold.
-    order = torch.where(batch.saliency > 0, batch.saliency, -1.0)
+    order, levels = recovery_levels(batch.saliency, lower_bound, interval)
     recovered = torch.stack([(pixels * (pixels >= level.unsqueeze(1))).sum(1) for level in levels.unbind(1)], 1)
     visual_noise = recovered / pixels.sum(1, keepdim=True)
     reveal = Reveal(batch.images, batch.baseline(perturb_baseline, normalization), order, levels)
@@ -166,6 +164,25 @@ class RCAP(TorchMetric):
     def plan(self, batch: MapBatch) -> Plan:
         """Plan this metric of a batch."""
         return rcap_plan(batch, self.lower_bound, self.interval, self.perturb_baseline, self.normalization)
+
+
+def recovery_levels(saliency: Tensor, lower_bound: float, interval: float) -> tuple[Tensor, Tensor]:
+    """Give what decides which pixels are recovered: at step k those whose order is at least level k.
+
+    Args:
+        saliency: Maps (N, H, W), at least 0.
+        lower_bound: Percentile in [0, 100) down to which is recovered.
+        interval: Distance of the percentiles.
+
+    Returns:
+        Order (N, H, W), the saliency with -1 where there is none, since a pixel without saliency is never recovered;
+        and levels (N, j), p_1 > ... > p_j.
+
+    Raises:
+        ValueError: As ``thresholds``.
+    """
+    levels = row_percentiles(saliency.flatten(1), thresholds(lower_bound, interval))
+    return torch.where(saliency > 0, saliency, -1.0), levels
 
 
 def thresholds(lower_bound: float, interval: float) -> list[float]:

@@ -18,8 +18,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from captum_gag.metrics.rcap import thresholds
-from captum_gag.percentiles import row_percentiles
+from captum_gag.metrics.rcap import recovery_levels, thresholds
 from captum_gag.style import HEAT, styled
 
 Photo: TypeAlias = NDArray[Any]
@@ -50,7 +49,14 @@ def map_grid(
 
     Returns:
         Figure: 2.4 x 2.9 inches a panel at 100 dpi, not known to pyplot.
+
+    Raises:
+        ValueError: There are no photographs, or others in ``maps`` than in ``photos``.
     """
+    if not photos or set(photos) != set(maps):
+        raise ValueError(
+            f"There are photographs {list(photos)} and maps of {list(maps)}, expected the same, at least one."
+        )
     methods = list(dict.fromkeys(method for of_photo in maps.values() for method in of_photo))
     figure = Figure(figsize=(2.4 * (1 + len(methods)), 2.9 * len(photos)))
     rows = figure.subplots(len(photos), 1 + len(methods), squeeze=False)
@@ -82,10 +88,12 @@ def areas(photo: Photo, saliency: Saliency, lower_bound: float = 50.0, interval:
 
     Returns:
         Figure: Four panels, not known to pyplot.
+
+    Raises:
+        ValueError: The map is not (H, W), or has a NaN in it, or the percentiles have no meaning.
     """
-    levels, percentiles = _levels(saliency, lower_bound, interval), thresholds(lower_bound, interval)
-    # As RCAP has it, a pixel without saliency is recovered at no step.
-    area = np.sum([(saliency < level) | (saliency <= 0) for level in levels], axis=0)
+    percentiles = thresholds(lower_bound, interval)
+    area = (~_recovered(saliency, lower_bound, interval)).sum(0)
     names = [f"top {100 - p:g} %" for p in percentiles[:1]]
     names += [f"{100 - high:g} to {100 - low:g} %" for high, low in itertools.pairwise(percentiles)]
     names += ["noise"]
@@ -126,15 +134,17 @@ def recovery(
 
     Returns:
         Figure: The map and j recovered photographs, on black, not known to pyplot.
+
+    Raises:
+        ValueError: As ``areas``, or the factors are not one for each step.
     """
-    levels, percentiles = _levels(saliency, lower_bound, interval), thresholds(lower_bound, interval)
+    recovered, percentiles = _recovered(saliency, lower_bound, interval), thresholds(lower_bound, interval)
     products = np.asarray(visual_noise) * np.asarray(localization)
-    figure = Figure(figsize=(2.2 * (1 + len(levels)), 3.1))
-    first, *others = figure.subplots(1, 1 + len(levels))
+    figure = Figure(figsize=(2.2 * (1 + len(recovered)), 3.1))
+    first, *others = figure.subplots(1, 1 + len(recovered))
     _show_map(first, saliency, f"map\n\nRCAP {products.mean():.3f}")
-    steps = zip(others, levels, percentiles, visual_noise, localization, products, strict=True)
-    for axes, level, percentile, share, probability, product in steps:
-        shown = (saliency >= level) & (saliency > 0)
+    steps = zip(others, recovered, percentiles, visual_noise, localization, products, strict=True)
+    for axes, shown, percentile, share, probability, product in steps:
         title = f"top {100 - percentile:g} %\n{share:.0%} of the saliency\nx {probability:.0%} = {product:.3f}"
         _show(axes, np.where(shown[..., None], photo, 0.0), title)
     return figure
@@ -154,14 +164,17 @@ def save_figure(figure: Figure, path: Path) -> None:
 
 
 def top_of(saliency: Saliency) -> float:
-    """Gives the value that is drawn brightest: the 99.5th percentile, or the highest where that is 0."""
-    return float(np.percentile(saliency, 99.5)) or float(np.max(saliency)) or 1.0
+    """Gives the value that is drawn brightest: the 99.5th percentile, or the highest where that is 0; 1 if none is."""
+    known = np.asarray(saliency)[np.isfinite(saliency)]
+    return (float(np.percentile(known, 99.5)) or float(known.max()) or 1.0) if known.size else 1.0
 
 
-def _levels(saliency: Saliency, lower_bound: float, interval: float) -> list[float]:
-    pixels = torch.as_tensor(np.ascontiguousarray(saliency)).reshape(1, -1)
-    levels: list[float] = row_percentiles(pixels, thresholds(lower_bound, interval))[0].tolist()
-    return levels
+def _recovered(saliency: Saliency, lower_bound: float, interval: float) -> NDArray[np.bool_]:
+    """Give the pixels that RCAP recovers at each step, (j, H, W)."""
+    if np.ndim(saliency) != 2 or not np.isfinite(saliency).all():
+        raise ValueError(f"The map has shape {np.shape(saliency)}, expected (H, W) without NaN and infinity.")
+    order, levels = recovery_levels(torch.as_tensor(np.ascontiguousarray(saliency))[None], lower_bound, interval)
+    return (order >= levels.reshape(-1, 1, 1)).numpy()
 
 
 def _show(axes: Axes, photo: Photo, title: str) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
@@ -98,3 +99,21 @@ def test_recovery_shows_what_rcap_shows_the_model() -> None:
     for shown, expected in zip(drawn, seen, strict=True):
         np.testing.assert_array_equal(shown, expected.permute(1, 2, 0).numpy())
     assert figure.axes[0].get_title().endswith(f"RCAP {factors.score.item():.3f}")
+
+
+def test_what_cannot_be_drawn_is_said() -> None:
+    photo, saliency = np.zeros((6, 6, 3)), np.eye(6)
+    with pytest.raises(ValueError, match="expected the same, at least one"):
+        map_grid({}, {})
+    with pytest.raises(ValueError, match=r"photographs \['a'\] and maps of \['b'\]"):
+        map_grid({"a": photo}, {"b": {"A": saliency}})
+    with pytest.raises(ValueError, match=r"shape \(1, 6, 6\), expected \(H, W\)"):
+        areas(photo, saliency[None])
+    with pytest.raises(ValueError, match="without NaN"):
+        recovery(photo, saliency * np.nan, np.ones(5), np.ones(5))
+
+
+def test_a_nan_in_a_map_does_not_hide_the_rest() -> None:
+    saliency = np.full((20, 20), 0.1)
+    saliency[0, 0] = np.nan
+    assert _one("", np.zeros((20, 20, 3)), {"A": saliency}).axes[1].images[0].get_clim() == (0.0, 0.1)
