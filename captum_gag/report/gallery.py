@@ -16,6 +16,7 @@ from scipy.stats import spearmanr
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
+from captum_gag.experiments.datasets import Example
 from captum_gag.experiments.images import InputError
 from captum_gag.experiments.models import Classifier
 from captum_gag.experiments.runs import Run
@@ -61,12 +62,12 @@ class Source(NamedTuple):
     """Where the photographs of a run come from, if they are still there.
 
     Attributes:
-        photos: Photograph (3, H, W) in [0, 1] by the image's index in the data set.
-        label: The name of a class.
+        examples: By the index in the data set.
+        classifier: Which prepares the photographs and names the classes.
         missing: Why there are no photographs; "" if there are.
     """
 
-    photos: Mapping[int, Any]
+    examples: Mapping[int, Example]
     classifier: Classifier | None
     missing: str
 
@@ -79,11 +80,11 @@ class Source(NamedTuple):
             return cls({}, None, str(error))
 
     def photo(self, index: int) -> Tensor | None:
-        """Give a photograph as the model saw it, or None if it cannot be read."""
-        if self.classifier is None or index not in self.photos:
+        """Give a photograph as the model saw it, (3, H, W) in [0, 1], or None if it cannot be read."""
+        if self.classifier is None or index not in self.examples:
             return None
         try:
-            x = self.classifier.preprocess(self.photos[index].photo())[None]
+            x = self.classifier.preprocess(self.examples[index].photo())[None]
         # A photograph that cannot be read costs its picture alone.
         except Exception:
             return None
@@ -94,13 +95,14 @@ class Source(NamedTuple):
         return "" if self.classifier is None or np.isnan(target) else self.classifier.label(int(target))
 
 
-def gallery(run: Run, scores: pd.DataFrame, source: Source) -> Iterator[Item]:
+def gallery(run: Run, scores: pd.DataFrame, source: Source, side: int) -> Iterator[Item]:
     """Gives the images of a run one by one, in the order of the data set.
 
     Args:
         run (Run): Its maps are shown if they were kept.
         scores (DataFrame): Its scores.
         source (Source): Of the photographs.
+        side (int): Of a picture, in pixels; see `picture_side`.
 
     Yields:
         Item: One per image that has scores.
@@ -110,7 +112,6 @@ def gallery(run: Run, scores: pd.DataFrame, source: Source) -> Iterator[Item]:
     methods = set(honest(scores)["method"])
     chosen = run.chosen()
     chosen = chosen[chosen["image"].isin(first.index)]
-    side = picture_side(len(chosen) * (1 + scores["method"].nunique()))
     for number, (index, image) in enumerate(chosen[["index", "image"]].itertuples(index=False)):
         maps = run.maps(index)
         yield Item(
@@ -156,7 +157,7 @@ def _curves(rows: pd.DataFrame) -> dict[str, Any]:
 def _sheet(photo: Tensor | None, maps: Mapping[str, Tensor], side: int) -> str:
     pixels = torch.full((3, side, side), 0.5) if photo is None else photo
     tiles = [_square(pixels.permute(1, 2, 0).numpy(), side)]
-    tiles += [_square((each / top_of(each.nan_to_num().numpy())).clamp(0, 1).numpy(), side) for each in maps.values()]
+    tiles += [_square((each / top_of(each.numpy())).clamp(0, 1).numpy(), side) for each in maps.values()]
     rows = -(-len(tiles) // COLUMNS)
     sheet = Image.new("RGB", (side * min(COLUMNS, len(tiles)), side * rows))
     for place, tile in enumerate(tiles):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import tomli_w
 from matplotlib import colormaps
 
 from captum_gag import reliability
-from captum_gag.experiments.files import replace_file
+from captum_gag.experiments.files import plain, replace_file
 from captum_gag.experiments.runner import failures
 from captum_gag.experiments.runs import Run
 from captum_gag.reliability import ReliabilityReport
@@ -70,7 +70,8 @@ def write_page(run: Run, path: Path, n_bootstrap: int = 1000, seed: int = 0) -> 
     """
     scores = run.scores()
     source = Source.of(run)
-    items = list(gallery(run, scores, source))
+    side = picture_side(scores["image"].nunique() * (1 + scores["method"].nunique()))
+    items = list(gallery(run, scores, source, side))
     suite = run.config.made_suite()
     rows = comparison(scores, suite.published)
     try:
@@ -98,9 +99,9 @@ def write_page(run: Run, path: Path, n_bootstrap: int = 1000, seed: int = 0) -> 
         "command": _command(run),
         "suite": tomli_w.dumps(run.config.suite),
         "facts": _facts(run, scores),
-        "side": _side(scores, items),
-        "data": _data(scores, items, source),
-        "items": (_plain(item._asdict()) for item in items),
+        "side": side,
+        "data": _data(scores, items, source, side),
+        "items": (plain(item._asdict()) for item in items),
         "version": version("captum-gag"),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -135,7 +136,9 @@ def _in_words(
         alpha = checks.tables["inter_rater"].set_index("metric")["alpha"]
         reliable = list(alpha.index[alpha >= reliability.RELIABLE_ALPHA])
         agreed = ", ".join(reliable) if reliable else "none of the metrics"
-        said.append(f"The images agree on the ranking of the methods (alpha at least 0.65) by {agreed}.")
+        said.append(
+            f"The images agree on the ranking of the methods (alpha at least {reliability.RELIABLE_ALPHA}) by {agreed}."
+        )
     if len(failed):
         said.append(f"{failed['cells'].sum()} of {len(scores)} scores could not be computed; see what failed.")
     return said
@@ -213,17 +216,7 @@ def _disagreement(scores: pd.DataFrame, items: list[Item]) -> list[dict[str, Any
 
 def _command(run: Run) -> str:
     config = run.config
-    options = {
-        "model": config.model,
-        "data": config.data,
-        "weights": config.weights,
-        "limit": config.limit,
-        "confidence": config.confidence,
-        "seed": config.seed,
-        "device": config.device,
-        "dtype": config.dtype,
-        "threads": config.threads,
-    }
+    options = {name: value for name, value in asdict(config).items() if name not in ("suite", "save_maps")}
     given = [part for name, value in options.items() if value is not None for part in (f"--{name}", str(value))]
     kept = ["--save-maps"] if config.save_maps else []
     return shlex.join(["captum-gag", "run", "suite.toml", *given, *kept, "--out", "RUN"])
@@ -235,11 +228,7 @@ def _facts(run: Run, scores: pd.DataFrame) -> dict[str, str]:
     return {"Versions": used, "Computing": f"{hours:.2f} hours in all", "Directory": str(run.directory.absolute())}
 
 
-def _side(scores: pd.DataFrame, items: list[Item]) -> int:
-    return picture_side(len(items) * (1 + scores["method"].nunique()))
-
-
-def _data(scores: pd.DataFrame, items: list[Item], source: Source) -> dict[str, Any]:
+def _data(scores: pd.DataFrame, items: list[Item], source: Source, side: int) -> dict[str, Any]:
     methods, metrics = list(scores["method"].unique()), list(scores["metric"].unique())
     images = [item.image for item in items]
     table = scores.set_index(["image", "method", "metric"])["score"]
@@ -250,19 +239,10 @@ def _data(scores: pd.DataFrame, items: list[Item], source: Source) -> dict[str, 
         "labels": [item.label for item in items],
         "methods": methods,
         "metrics": metrics,
-        "scores": _plain(whole.reshape(len(images), len(methods), len(metrics)).tolist()),
+        "scores": plain(whole.reshape(len(images), len(methods), len(metrics)).tolist()),
         "photographs": not source.missing,
-        "side": _side(scores, items),
+        "side": side,
         "columns": COLUMNS,
         "colours": (colormaps[HEAT](np.linspace(0, 1, 128))[:, :3] * 255).round().astype(int).tolist(),
         "lines": [{"dash": DASHES[line], "colour": colour} for line, colour in styles],
     }
-
-
-def _plain(value: Any) -> Any:
-    """Gives what JSON can hold: NaN is null there."""
-    if isinstance(value, Mapping):
-        return {key: _plain(each) for key, each in value.items()}
-    if isinstance(value, Iterable) and not isinstance(value, str):
-        return [_plain(each) for each in value]
-    return None if isinstance(value, float) and not np.isfinite(value) else value

@@ -11,10 +11,12 @@ from PIL import Image
 
 from captum_gag.report.gallery import COLUMNS, MOST_BYTES, SIDES, Source, agreement, gallery, picture_side
 
+SIDE = 64
+
 
 @pytest.fixture(scope="module")
 def items(run):
-    return list(gallery(run, run.scores(), Source.of(run)))
+    return list(gallery(run, run.scores(), Source.of(run), SIDE))
 
 
 def _sheet(item):
@@ -24,7 +26,7 @@ def _sheet(item):
 
 
 def test_each_image_has_its_photograph_and_a_map_per_method(run, items):
-    side = picture_side(7 * 7)
+    side = SIDE
     assert [item.number for item in items] == list(range(7))
     assert items[0].methods == list(run.maps(0))
     assert set(items[0].methods) == set(run.config.suite["methods"])
@@ -76,6 +78,6 @@ def test_photographs_that_are_gone_cost_themselves_alone(reconfigured):
     run = reconfigured(data="/nowhere")
     source = Source.of(run)
     assert "/nowhere" in source.missing
-    [first, *_] = gallery(run, run.scores(), source)
+    [first, *_] = gallery(run, run.scores(), source, SIDE)
     assert (first.label, len(first.methods)) == ("", 6)
     assert _sheet(first).getpixel((5, 5)) == pytest.approx((128,) * 3, abs=3)
