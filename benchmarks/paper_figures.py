@@ -20,8 +20,8 @@ from tqdm import tqdm
 
 from captum_gag.attr import GuidedMean, Mean, SampledGradients, absolute, negative, positive, saliency_map, signed
 from captum_gag.attr.catalogue import FAMILIES, method
-from captum_gag.experiments.models import Classifier, load_classifier
 from captum_gag.metrics import rcap
+from captum_gag.models.loading import Classifier, load_classifier
 
 # Measured with the paper's published code, same model, the 24 confident images of REFERENCE_CLASSES.
 PUBLISHED_CODE = {

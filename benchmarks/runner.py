@@ -18,11 +18,11 @@ from pathlib import Path
 import torch
 from turns import take_turns
 
-from captum_gag.experiments.engines import in_processes, in_this_process, on_ray
-from captum_gag.experiments.runner import execute
-from captum_gag.experiments.runs import Config, Run
-from captum_gag.experiments.scoring import Scorer
-from captum_gag.experiments.suites import load_suite
+from captum_gag.runs.executors import in_processes, in_this_process, on_ray
+from captum_gag.runs.running import execute
+from captum_gag.runs.scorer import Scorer
+from captum_gag.runs.spec import load_suite
+from captum_gag.runs.store import Config, Run
 
 
 def recorded_calls(scorer: Scorer, work: list) -> list[tuple[torch.Size, bool]]:

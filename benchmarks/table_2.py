@@ -18,8 +18,8 @@ from tqdm import tqdm
 
 from captum_gag import RCAP, Deletion, Insertion, saliency_map
 from captum_gag.attr.catalogue import method
-from captum_gag.experiments.models import load_classifier
 from captum_gag.metrics import evaluate_curves, log_cosh_dice, segmentation_mae
+from captum_gag.models.loading import load_classifier
 
 METHODS = ["Grad-CAM", "GAG-85", "VarGrad", "SG", "IG", "GB", "Guided IG", "Blur IG", "VG"]
 CONTROLS = ["GAG-85^R", "SG^R", "Random", "Sobel"]

@@ -19,7 +19,7 @@ from captum_gag.cli import app
 MODULE = """
 import torch
 from torch import nn
-from captum_gag.experiments.models import Classifier
+from captum_gag.models.loading import Classifier
 
 def tiny():
     torch.manual_seed(0)
@@ -133,7 +133,7 @@ def test_methods_lists_the_catalogue() -> None:
 
 
 def test_what_is_done_is_kept_when_the_run_dies(monkeypatch: pytest.MonkeyPatch) -> None:
-    from captum_gag.experiments import images
+    from captum_gag.data import images
 
     read = images.read_image
     for name in ("first", "second"):
@@ -192,7 +192,8 @@ def test_only_bad_files_leave_no_table() -> None:
 
 
 def test_demo_explains_its_photographs(monkeypatch: pytest.MonkeyPatch) -> None:
-    from captum_gag.experiments import images, models
+    from captum_gag.data import images
+    from captum_gag.models import loading as models
 
     tiny = models.load_classifier
     monkeypatch.setattr(images, "demo_images", lambda: {"one": photo(), "two": photo(1, 1)})

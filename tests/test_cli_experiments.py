@@ -13,7 +13,7 @@ from captum_gag import reliability
 from captum_gag.cli import app
 from captum_gag.cli.common import print_json
 
-sys.path.append(str(Path(__file__).parent / "experiments"))
+sys.path.append(str(Path(__file__).parent))
 from tiny import image
 
 SUITE = """

@@ -20,7 +20,7 @@ import typer
 from torch import nn
 
 from captum_gag.cli import app
-from captum_gag.experiments.suites import load_suite
+from captum_gag.runs.spec import load_suite
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]

@@ -8,7 +8,7 @@ from captum_gag.attr.interpretations import absolute, negative, positive, signed
 from captum_gag.attr.modifications import GaussianNoise, Samples
 from captum_gag.attr.path_methods import BlurIG, GuidedIG
 from captum_gag.attr.paths import BlurPath, GuidedPath, StraightPath
-from captum_gag.attr.saliency_map import reverse_saliency, saliency_map
+from captum_gag.attr.saliency import reverse_saliency, saliency_map
 from captum_gag.attr.sampled_gradients import SampledGradients
 
 __all__ = [

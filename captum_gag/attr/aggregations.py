@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from captum_gag.attr.interpretations import Interpretation, signed
-from captum_gag.percentiles import row_percentiles
+from captum_gag.tensors import row_percentiles
 
 
 class RunningMoments:

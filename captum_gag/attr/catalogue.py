@@ -12,17 +12,17 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from captum_gag.attr import hosts
+from captum_gag.attr import captum_methods as hosts
 from captum_gag.attr.aggregations import Aggregation, GuidedMean, Mean, Variance
-from captum_gag.attr.controls import constant_map, edge_map, random_map, seeded_random_map
+from captum_gag.attr.captum_methods import Explain
+from captum_gag.attr.control_maps import constant_map, edge_map, random_map, seeded_random_map
 from captum_gag.attr.grad_cam import grad_cam
 from captum_gag.attr.gradient_sources import guided_backpropagation
-from captum_gag.attr.hosts import Explain
 from captum_gag.attr.interpretations import Interpretation, absolute, negative, positive, signed
-from captum_gag.attr.made_over import MADE_OVER
+from captum_gag.attr.map_transforms import MADE_OVER
 from captum_gag.attr.modifications import GaussianNoise, Modification
 from captum_gag.attr.paths import BlurPath, GuidedPath, StraightPath
-from captum_gag.attr.saliency_map import saliency_map
+from captum_gag.attr.saliency import saliency_map
 from captum_gag.attr.sampled_gradients import GradientSource, SampledGradients
 
 NOISE_LEVEL = 0.15

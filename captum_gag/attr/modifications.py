@@ -9,6 +9,8 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from captum_gag.tensors import at_least_single
+
 Gradients = tuple[Tensor, ...]
 
 
@@ -114,8 +116,3 @@ class GaussianNoise:
             torch.tensor(stdev, dtype=at_least_single(tensor.dtype), device=tensor.device)
             for stdev, tensor in zip(stdevs, inputs, strict=True)
         ]
-
-
-def at_least_single(dtype: torch.dtype) -> torch.dtype:
-    """Give the precision to compute in: double stays double, everything smaller becomes single."""
-    return torch.promote_types(dtype, torch.float32)

@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from captum_gag.attr.modifications import Gradients, Samples, at_least_single
-from captum_gag.percentiles import row_order_statistics
+from captum_gag.attr.modifications import Gradients, Samples
+from captum_gag.tensors import at_least_single, row_order_statistics
 
 Baselines = None | float | Tensor | tuple[float | Tensor, ...]
 """Where a path starts, as Captum takes it: None for 0, or a number or tensor for all inputs or for each."""

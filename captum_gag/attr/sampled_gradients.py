@@ -13,8 +13,9 @@ from tqdm.auto import tqdm
 
 from captum_gag.attr.aggregations import Aggregation, GradientMoments, Mean
 from captum_gag.attr.interpretations import Interpretation, signed
-from captum_gag.attr.modifications import Modification, at_least_single
-from captum_gag.passes import examples_per_pass
+from captum_gag.attr.modifications import Modification
+from captum_gag.batching import examples_per_pass
+from captum_gag.tensors import at_least_single
 
 # Examples per pass when the caller does not say: 4 per CPU thread was best for EfficientNet-Lite0 and ResNet-18 on
 # 2 threads (benchmarks/attribution.py). The accelerator's value is an assumption that only a GPU can check.

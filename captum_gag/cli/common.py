@@ -24,7 +24,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
 @contextmanager
 def errors_in_one_line() -> Iterator[None]:
     """Turn what the user can mend into one line on stderr and exit status 2."""
-    from captum_gag.experiments.images import InputError
+    from captum_gag.errors import InputError
 
     try:
         yield
@@ -35,7 +35,7 @@ def errors_in_one_line() -> Iterator[None]:
 
 def print_json(value: Any) -> None:
     """Print a value as JSON; what is not a number there, NaN, is null."""
-    from captum_gag.experiments.files import plain
+    from captum_gag.runs.files import plain
 
     typer.echo(json.dumps(plain(value), indent=1, default=str))
 

@@ -15,7 +15,7 @@ from captum_gag.cli.common import Device, Json, Out, Seed, errors_in_one_line, i
 if TYPE_CHECKING:
     from PIL import Image
 
-    from captum_gag.experiments.explaining import Explanation
+    from captum_gag.runs.explaining import Explanation
 
     Job = Callable[[Image.Image, str], Explanation]
 
@@ -39,7 +39,7 @@ def demo(
     NAME-explanation.png (the photograph, the maps and their RCAP scores), and scores.csv with all scores.
     """
     with errors_in_one_line():
-        from captum_gag.experiments.images import demo_images
+        from captum_gag.data.images import demo_images
 
         _check(percentile, samples, seed)
         job = _job("demo", None, device, percentile=percentile, samples=samples, seed=seed)
@@ -55,7 +55,7 @@ def explain(
         typer.Option(
             metavar="NAME",
             help="demo (EfficientNet-Lite0), a torchvision classifier such as resnet18, or package.module:callable, "
-            "which returns a torch.nn.Module (fed as for ImageNet) or a captum_gag.experiments.models.Classifier.",
+            "which returns a torch.nn.Module (fed as for ImageNet) or a captum_gag.models.loading.Classifier.",
         ),
     ] = "demo",
     weights: Annotated[
@@ -98,7 +98,7 @@ def explain(
     Example: captum-gag explain cat.jpg dog.png --model resnet18 --weights resnet18.pth --target 281
     """
     with errors_in_one_line():
-        from captum_gag.experiments.images import named_apart
+        from captum_gag.data.images import named_apart
 
         _check(percentile, samples, seed, target, format)
         importable_from_here()
@@ -134,7 +134,7 @@ def methods(json: Json = False) -> None:
 
 
 def _check(percentile: float, samples: int, seed: int, target: str = "auto", format: str = "npz") -> None:
-    from captum_gag.experiments.images import InputError
+    from captum_gag.errors import InputError
 
     if not 0 <= percentile <= 100:
         raise InputError(f"--percentile {percentile:g} is out of range; expected 0 to 100")
@@ -160,9 +160,9 @@ def _job(
     method: Sequence[str] | None = None,
 ) -> Job:
     from captum_gag.attr import catalogue
-    from captum_gag.experiments.explaining import compared_methods, explain_photo
-    from captum_gag.experiments.images import InputError
-    from captum_gag.experiments.models import load_classifier
+    from captum_gag.errors import InputError
+    from captum_gag.models.loading import load_classifier
+    from captum_gag.runs.explaining import compared_methods, explain_photo
 
     try:
         methods = [catalogue.method(name) for name in method] if method else compared_methods(percentile)
@@ -177,7 +177,8 @@ def _run(job: Job, sources: Mapping[str, Path | Image.Image], out: Path, format:
     from rich.console import Console
     from rich.progress import Progress
 
-    from captum_gag.experiments.images import InputError, read_image
+    from captum_gag.data.images import read_image
+    from captum_gag.errors import InputError
     from captum_gag.report.tables import score_table, write_scores
 
     out.mkdir(parents=True, exist_ok=True)

@@ -33,8 +33,8 @@ def reliability(
     """
     with errors_in_one_line():
         from captum_gag import reliability as checks
-        from captum_gag.experiments.images import InputError
-        from captum_gag.experiments.runs import Run
+        from captum_gag.errors import InputError
+        from captum_gag.runs.store import Run
 
         try:
             is_run = (scores / "run.json").is_file()
@@ -68,8 +68,8 @@ def train_cifar10(
     captum-gag run metric-reliability --model cifar10 --weights cifar10.safetensors --data cifar10:DATA --out RUN
     """
     with errors_in_one_line():
-        from captum_gag.experiments.models import best_device
-        from captum_gag.experiments.training import Recipe, train_cifar10
+        from captum_gag.models.loading import best_device
+        from captum_gag.models.training import Recipe, train_cifar10
 
         place = best_device() if device == "auto" else device
         accuracy = train_cifar10(data, out, Recipe(epochs=epochs, seed=seed), place, typer.echo)

@@ -13,8 +13,8 @@ import typer
 from captum_gag.cli.common import Device, Json, RunDirectory, Seed, errors_in_one_line, importable_from_here, print_json
 
 if TYPE_CHECKING:
-    from captum_gag.experiments.engines import Engine
-    from captum_gag.experiments.runs import Run
+    from captum_gag.runs.executors import Engine
+    from captum_gag.runs.store import Run
 
 Shard = Annotated[
     str, typer.Option(metavar="I/N", help="Do every N-th image only, from the I-th on: a share for each machine.")
@@ -71,11 +71,11 @@ def run(
     Example: captum-gag run quick --model demo --data demo --out RUN
     """
     with errors_in_one_line():
-        from captum_gag.experiments.datasets import absolute
-        from captum_gag.experiments.images import InputError
-        from captum_gag.experiments.models import best_device
-        from captum_gag.experiments.runs import DTYPES, Config, Run
-        from captum_gag.experiments.suites import load_suite
+        from captum_gag.data.datasets import absolute
+        from captum_gag.errors import InputError
+        from captum_gag.models.loading import best_device
+        from captum_gag.runs.spec import load_suite
+        from captum_gag.runs.store import DTYPES, Config, Run
 
         if dtype not in DTYPES:
             raise InputError(f"--dtype {dtype!r} is unknown; expected {', '.join(DTYPES)}")
@@ -105,14 +105,14 @@ def resume(
 ) -> None:
     """Go on with a run that was interrupted, as it was asked for; what is done stays as it is."""
     with errors_in_one_line():
-        from captum_gag.experiments.runs import Run
+        from captum_gag.runs.store import Run
 
         _execute(Run.load(run), workers, engine, address, shard)
 
 
 def suites(json: Json = False) -> None:
     """List the suites that captum-gag run takes by name."""
-    from captum_gag.experiments.suites import load_suite, suite_names
+    from captum_gag.runs.spec import load_suite, suite_names
 
     found = [
         {
@@ -132,7 +132,7 @@ def suites(json: Json = False) -> None:
 
 def metrics(json: Json = False) -> None:
     """List the metrics that a suite takes by type; Quantus's own are taken as quantus:Class."""
-    from captum_gag.experiments.suites import OURS
+    from captum_gag.runs.spec import OURS
 
     found = [
         {
@@ -151,9 +151,9 @@ def metrics(json: Json = False) -> None:
 
 
 def _execute(run: Run, workers: int, engine: str, address: str | None, shard: str) -> None:
-    from captum_gag.experiments.images import InputError
-    from captum_gag.experiments.runner import execute, failures
+    from captum_gag.errors import InputError
     from captum_gag.report.run_tables import comparison, printable
+    from captum_gag.runs.running import execute, failures
 
     parts = shard.split("/")
     if len(parts) != 2 or not all(part.isdecimal() for part in parts):
@@ -176,8 +176,8 @@ def _execute(run: Run, workers: int, engine: str, address: str | None, shard: st
 
 
 def _engine(name: str, workers: int, address: str | None) -> Engine:
-    from captum_gag.experiments import engines
-    from captum_gag.experiments.images import InputError
+    from captum_gag.errors import InputError
+    from captum_gag.runs import executors as engines
 
     if name == "ray":
         return engines.on_ray(workers, address)

@@ -22,8 +22,8 @@ def table(
     table.csv (all numbers) and scores.parquet.
     """
     with errors_in_one_line():
-        from captum_gag.experiments.runs import Run
         from captum_gag.report.run_tables import comparison, printable, save_tables
+        from captum_gag.runs.store import Run
 
         opened = Run.load(run)
         rows = comparison(opened.scores(), opened.config.made_suite().published)
@@ -52,8 +52,8 @@ def report(
     """
     with errors_in_one_line():
         importable_from_here()
-        from captum_gag.experiments.runs import Run
         from captum_gag.report.page import write_page
+        from captum_gag.runs.store import Run
 
         path = write_page(Run.load(run), out or run / "report.html", n_bootstrap, seed)
     typer.echo(str(path))

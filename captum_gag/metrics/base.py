@@ -12,8 +12,8 @@ from quantus.helpers.enums import DataType, ModelType
 from quantus.metrics.base import Metric
 from torch import Tensor
 
-from captum_gag.metrics.curves import Model, Plan, require_evaluation_mode, run_plan, warn_undefined
 from captum_gag.metrics.map_batch import MapBatch
+from captum_gag.metrics.masking import Model, Plan, require_evaluation_mode, run_plan, warn_undefined
 
 
 class TorchMetric(Metric):  # type: ignore[type-arg]

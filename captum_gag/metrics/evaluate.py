@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from captum_gag.metrics.base import TorchMetric
-from captum_gag.metrics.curves import Model, Reading, Target, class_probabilities
 from captum_gag.metrics.map_batch import MapBatch
+from captum_gag.metrics.masking import Model, Reading, Target, class_probabilities
 
 
 def evaluate_curves(

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from captum_gag.baselines import BaselineLike, Normalization, resolve
 from captum_gag.metrics.base import TorchMetric
-from captum_gag.metrics.curves import Model, Plan, Reveal, Target, run_plan, warn_undefined
 from captum_gag.metrics.map_batch import MapBatch, without_ranking
+from captum_gag.metrics.masking import Model, Plan, Reveal, Target, run_plan, warn_undefined
 
 
 def check_fractions(fractions: Sequence[float] | None, n_steps: int) -> Tensor:

@@ -10,7 +10,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from captum_gag.attr.saliency_map import saliency_map
+from captum_gag.attr.saliency import saliency_map
 from captum_gag.baselines import BaselineLike, Normalization, resolve
 
 

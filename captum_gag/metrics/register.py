@@ -6,11 +6,11 @@ from typing import Any
 
 import quantus
 
-from captum_gag.metrics.aopc import AOPC
 from captum_gag.metrics.base import TorchMetric
-from captum_gag.metrics.faithfulness import Faithfulness
+from captum_gag.metrics.correlation import Faithfulness
 from captum_gag.metrics.insertion_deletion import Deletion, Insertion
-from captum_gag.metrics.rcap import RCAP
+from captum_gag.metrics.perturbation import AOPC
+from captum_gag.metrics.recovery import RCAP
 from captum_gag.metrics.segmentation import LogCoshDice, SegmentationMAE
 
 METRICS: tuple[type[TorchMetric], ...] = (RCAP, Deletion, Insertion, AOPC, Faithfulness, LogCoshDice, SegmentationMAE)

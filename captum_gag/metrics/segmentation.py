@@ -10,10 +10,10 @@ import torch
 from quantus.helpers.enums import EvaluationCategory, ScoreDirection
 from torch import Tensor
 
-from captum_gag.attr.saliency_map import saliency_map
+from captum_gag.attr.saliency import saliency_map
 from captum_gag.metrics.base import TorchMetric
-from captum_gag.metrics.curves import Model, warn_undefined
 from captum_gag.metrics.map_batch import without_ranking
+from captum_gag.metrics.masking import Model, warn_undefined
 
 
 def map_and_mask(maps: Tensor, segmentation: Tensor | None) -> tuple[Tensor, Tensor]:

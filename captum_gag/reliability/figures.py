@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from captum_gag.reliability.agreement import consistency_matrix
 from captum_gag.reliability.scores import is_random, metrics_of, steps_of
-from captum_gag.style import COLOURS, styled
+from captum_gag.report.style import COLOURS, styled
 
 
 @styled

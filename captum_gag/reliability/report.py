@@ -22,7 +22,7 @@ from captum_gag.reliability.agreement import (
 )
 from captum_gag.reliability.scores import ScoresError, checked, is_edges, is_random, metrics_of, sign, steps_of, without
 from captum_gag.reliability.summaries import against_baselines, honest, stability, summary, tricks
-from captum_gag.style import as_svg
+from captum_gag.report.style import as_svg
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

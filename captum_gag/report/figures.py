@@ -18,8 +18,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from captum_gag.metrics.rcap import recovery_levels, thresholds
-from captum_gag.style import HEAT, styled
+from captum_gag.metrics.recovery import recovery_levels, thresholds
+from captum_gag.report.style import HEAT, styled
 
 Photo: TypeAlias = NDArray[Any]
 Saliency: TypeAlias = NDArray[Any]

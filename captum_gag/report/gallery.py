@@ -16,13 +16,13 @@ from scipy.stats import spearmanr
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
-from captum_gag.experiments.datasets import Example
-from captum_gag.experiments.images import InputError
-from captum_gag.experiments.models import Classifier
-from captum_gag.experiments.runs import Run
+from captum_gag.data.datasets import Example
+from captum_gag.errors import InputError
+from captum_gag.models.loading import Classifier
 from captum_gag.reliability.summaries import honest
 from captum_gag.report.figures import top_of
 from captum_gag.report.run_figures import curves_of
+from captum_gag.runs.store import Run
 
 SIDES = (224, 192, 160, 128, 112, 96, 80, 72, 64, 56, 48)
 """Of a picture on the page, in pixels: the largest with which the page keeps to its size."""

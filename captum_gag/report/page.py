@@ -15,16 +15,16 @@ import tomli_w
 from matplotlib import colormaps
 
 from captum_gag import reliability
-from captum_gag.experiments.files import plain, replace_file
-from captum_gag.experiments.runner import failures
-from captum_gag.experiments.runs import Run
 from captum_gag.reliability import ReliabilityReport
 from captum_gag.reliability.report import SECTIONS as CHECKS
 from captum_gag.reliability.summaries import honest
 from captum_gag.report.gallery import COLUMNS, Item, Source, gallery, picture_side
 from captum_gag.report.run_figures import ablation, curves, curves_of, percentile_of
 from captum_gag.report.run_tables import SIGNIFICANT, comparison, printed_cells
-from captum_gag.style import COLOURS, HEAT, LINES, as_svg
+from captum_gag.report.style import COLOURS, HEAT, LINES, as_svg
+from captum_gag.runs.files import plain, replace_file
+from captum_gag.runs.running import failures
+from captum_gag.runs.store import Run
 
 SECTIONS = {
     "summary": "Summary",

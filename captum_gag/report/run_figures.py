@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from captum_gag.style import styled
+from captum_gag.report.style import styled
 
 GAG = re.compile(r"GAG-(\d+(?:\.\d+)?)")
 STEP = "step k"

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from captum_gag.experiments.runner import execute
-from captum_gag.experiments.runs import Config, Run
+from captum_gag.runs.running import execute
+from captum_gag.runs.store import Config, Run
 
 # So that tiny:model is a package.module:callable.
-sys.path.append(str(Path(__file__).parents[1] / "experiments"))
+sys.path.append(str(Path(__file__).parents[1]))
 
 HOSTILE = "<script>alert(1)<img src=x onerror=alert(2)>\"'&.png"
 """As a file, as a metric and as a title."""

@@ -10,11 +10,11 @@ import tomli_w
 from typer.testing import CliRunner
 
 from captum_gag.cli import app
-from captum_gag.experiments.images import InputError
-from captum_gag.experiments.runner import execute
-from captum_gag.experiments.runs import Config, Run
+from captum_gag.errors import InputError
 from captum_gag.report.page import write_page
 from captum_gag.report.run_tables import comparison
+from captum_gag.runs.running import execute
+from captum_gag.runs.store import Config, Run
 
 from .conftest import CLOSING, HOSTILE, SUITE
 

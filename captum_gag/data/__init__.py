@@ -1,0 +1,1 @@
+"""Photographs and data sets: indexable, nothing read before it is needed."""

@@ -1,0 +1,114 @@
+"""CIFAR-10, in any of the layouts that it comes in."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torchvision
+from PIL import Image
+from torch import Tensor
+
+from captum_gag.errors import InputError
+
+CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+LAYOUT = """{root}: no CIFAR-10 {split} images found; expected one of
+  {root}/cifar-10-batches-py/          as torchvision keeps it
+  {root}/{split}/airplane/*.png        a folder per class (png, jpg, ...)
+  {root}/{split}.zip                   the same, zipped
+  {root}                               a zip file with {split}/airplane/... in it"""
+
+
+def read_cifar10(root: Path, split: str) -> tuple[Tensor, Tensor]:
+    """Reads all images of a split into memory.
+
+    Args:
+        root (Path): A directory in torchvision's layout, or with a folder or a zip per split; or a zip file.
+        split (str): ``train`` or ``test``.
+
+    Returns:
+        (Tensor, Tensor): Images (N, 3, 32, 32), uint8, and classes (N,), sorted by class and name, or in
+        torchvision's order.
+
+    Raises:
+        InputError: There is no such layout (the message shows them), or an image is not 32 x 32.
+    """
+    if (root / "cifar-10-batches-py").is_dir():
+        try:
+            stored: Any = torchvision.datasets.CIFAR10(root, train=split == "train")
+        except RuntimeError as error:
+            raise InputError(f"{root}/cifar-10-batches-py: {error}") from error
+        return torch.from_numpy(stored.data).permute(0, 3, 1, 2).contiguous(), torch.tensor(stored.targets)
+    files = split_files(root, split)
+    pixels = np.stack([_read_pixels(file) for file, _ in files])
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(), torch.tensor([target for _, target in files])
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """A file of CIFAR-10: on disk, or inside an archive.
+
+    Attributes:
+        name (str): Of its class and itself, ``airplane/0001.png``.
+        path (Path): The file, or the archive that it is in.
+        member (str, optional): Its name in the archive.
+    """
+
+    name: str
+    path: Path
+    member: str | None = None
+
+    def open(self) -> Image.Image:
+        """Reads it as RGB.
+
+        Raises:
+            InputError: It cannot be read.
+        """
+        try:
+            content = self.path.read_bytes() if self.member is None else _archive(self.path).read(self.member)
+            with Image.open(io.BytesIO(content)) as image:
+                converted: Image.Image = image.convert("RGB")
+                return converted
+        except OSError as error:
+            raise InputError(f"{self.path}: {self.name} cannot be read as an image: {error}") from error
+
+
+def split_files(root: Path, split: str) -> list[tuple[ImageFile, int]]:
+    """Finds the image files of a split, sorted by class and name, each with its class.
+
+    Raises:
+        InputError: There are none; the message shows the layouts that are understood.
+    """
+    archive = next(
+        (path for path in (root, root / f"{split}.zip") if path.is_file() and zipfile.is_zipfile(path)), None
+    )
+    if archive is not None:
+        inside = [name for name in _archive(archive).namelist() if name.startswith(f"{split}/")]
+        files = [ImageFile(name.removeprefix(f"{split}/"), archive, name) for name in inside if not name.endswith("/")]
+    else:
+        paths = [path for label in CLASSES for path in (root / split / label).glob("*")]
+        files = [ImageFile(f"{path.parent.name}/{path.name}", path) for path in paths]
+    targets = {label: target for target, label in enumerate(CLASSES)}
+    found = [(file, targets[label]) for file in files if (label := file.name.partition("/")[0]) in targets]
+    if not found:
+        raise InputError(LAYOUT.format(root=root, split=split))
+    return sorted(found, key=lambda each: each[0].name)
+
+
+@cache
+def _archive(path: Path) -> zipfile.ZipFile:
+    return zipfile.ZipFile(path)
+
+
+def _read_pixels(file: ImageFile) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    pixels = np.asarray(file.open())
+    if pixels.shape != (32, 32, 3):
+        raise InputError(f"{file.name}: is {pixels.shape[1]} x {pixels.shape[0]}; a CIFAR-10 image is 32 x 32")
+    return pixels

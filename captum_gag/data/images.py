@@ -1,0 +1,109 @@
+"""Photographs: read any image file as upright 8-bit RGB, and the five that come with the dependencies."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from captum_gag.errors import InputError
+
+
+def read_image(path: str | Path) -> Image.Image:
+    """Reads an image file as upright 8-bit RGB.
+
+    Grayscale, palette, CMYK and 16-bit files are converted, EXIF rotation is applied, transparency is
+    composited on white (as image viewers show it), and of an animation the first frame is taken. A JPEG
+    of at least 4096 x 4096 pixels is decoded at a half, a quarter or an eighth of its size, to no less than
+    2048 x 2048: that keeps memory small, and is still far more than a classifier sees.
+
+    Args:
+        path (str or Path): The file, in any format that Pillow reads.
+
+    Returns:
+        PIL.Image.Image: Mode RGB, of at least 1 x 1 pixel.
+
+    Raises:
+        InputError: The file is missing, empty, truncated, not an image, larger than twice
+            ``PIL.Image.MAX_IMAGE_PIXELS`` (a decompression bomb), or of floating-point pixels. The
+            message is one line and names the file.
+    """
+    path = Path(path)
+    try:
+        if path.stat().st_size == 0 and path.is_file():
+            raise InputError("the file is empty")
+        with warnings.catch_warnings():
+            # Below Pillow's error limit a large photograph is legitimate.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                image.draft(None, (2048, 2048))
+                image.load()
+                ImageOps.exif_transpose(image, in_place=True)
+                return _to_rgb(image)
+    except UnidentifiedImageError:
+        reason = "not an image that Pillow can read"
+    except Image.DecompressionBombError as error:
+        reason = str(error)
+    # Pillow's decoders meet broken bytes with almost any exception: SyntaxError, struct.error, KeyError.
+    except Exception as error:
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    raise InputError(f"{path}: {' '.join(reason.split())}")
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "F":
+        raise InputError("floating-point pixels have no known white; save the image with 8 or 16 bits")
+    if image.mode.startswith("I"):
+        levels = np.asarray(image)
+        if levels.min() < 0 or levels.max() > 65535:
+            raise InputError("32-bit pixels have no known white; save the image with 8 or 16 bits")
+        # Pillow's own conversion of 16-bit gray to 8 bits clips at 255 instead of scaling.
+        image = Image.fromarray((levels // 257).astype(np.uint8))
+    elif image.has_transparency_data:
+        image = image if image.mode == "RGBA" else image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        white.alpha_composite(image)
+        image = white
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def named_apart(paths: Sequence[Path]) -> dict[str, Path]:
+    """Gives each file a name of its own to write its results under.
+
+    Args:
+        paths (Sequence of Path): Any files, some perhaps of the same name in different directories.
+
+    Returns:
+        dict of str to Path: By stem, numbered from the second of a name on (cat, cat-2); the names differ
+        also where upper and lower case are the same.
+    """
+    named: dict[str, Path] = {}
+    taken: set[str] = set()
+    for path in paths:
+        # A file name that is not Unicode can be read, but neither printed nor written to the table.
+        stem = name = path.stem.encode("utf-8", "replace").decode()
+        number = 1
+        while name.casefold() in taken:
+            number += 1
+            name = f"{stem}-{number}"
+        taken.add(name.casefold())
+        named[name] = path
+    return named
+
+
+def demo_images() -> dict[str, Image.Image]:
+    """Gives the photographs of the demo, without a download.
+
+    Returns:
+        dict of str to PIL.Image.Image: chelsea (a cat), coffee and rocket from scikit-image, china (a
+        temple) and flower from scikit-learn; mode RGB, 300 to 427 pixels high.
+    """
+    import skimage.data
+    from sklearn.datasets import load_sample_image
+
+    photos = {name: getattr(skimage.data, name)() for name in ("chelsea", "coffee", "rocket")}
+    photos |= {name: load_sample_image(f"{name}.jpg") for name in ("china", "flower")}
+    return {name: Image.fromarray(pixels) for name, pixels in photos.items()}

@@ -1,1 +1,0 @@
-"""Run explanations and metrics on real images: models, photographs and the job that joins them."""

@@ -1,0 +1,1 @@
+"""Networks, their preprocessing, and how they are loaded."""

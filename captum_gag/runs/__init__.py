@@ -1,0 +1,1 @@
+"""Run many methods by many metrics over a data set: spec, store, scorer, executors."""

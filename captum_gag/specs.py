@@ -1,0 +1,213 @@
+"""What is wanted, as data: how methods, metrics, data sets and models declare their options, each once."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from functools import wraps
+from typing import Any, NamedTuple, TypeVar, get_args
+
+import numpy as np
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import ConfigDict, Field, ValidationError
+from pydantic.dataclasses import dataclass
+from pydantic_core import PydanticUndefined
+from typing_extensions import dataclass_transform
+
+from captum_gag.errors import InputError, first_line
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+T = TypeVar("T")
+C = TypeVar("C", bound=type)
+
+_CONFIG = ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=True)
+_LIMITS = {Ge: ">=", Gt: ">", Le: "<=", Lt: "<"}
+
+
+class Option(NamedTuple):
+    """One option of a type, as it was declared.
+
+    Attributes:
+        name: Of the argument, the TOML key, and of ``--set``.
+        type: Its Python type, as text.
+        default: What it is if not given; None may be a default too, so see ``required``.
+        required: Whether it must be given.
+        range: What limits it, such as ">= 0, <= 100"; "" if nothing does.
+        help: What it means, in a line.
+    """
+
+    name: str
+    type: str
+    default: Any
+    required: bool
+    range: str
+    help: str
+
+
+def option(default: Any = ..., help: str = "", **limits: Any) -> Any:
+    """Declare an option of a ``declared`` class.
+
+    Args:
+        default: What it is if not given; without one the option is required.
+        help: What it means, in a line: units, shapes, what None does.
+        limits: ``ge``, ``gt``, ``le``, ``lt``, ``kw_only`` and the like, as ``pydantic.Field`` has them.
+    """
+    return Field(default, description=help, **limits)
+
+
+@dataclass_transform(field_specifiers=(option,))
+def declared(cls: C) -> C:
+    """Make a class whose annotated options are its constructor's arguments, checked, with errors in one line.
+
+    Lists are taken for tuples and NumPy's scalars for Python's; a bool is no number, and text is none. The docstring
+    gets an ``Args`` section out of the options.
+
+    Raises:
+        InputError: By the constructor, if an option is unknown, missing, or has no meaning; the message names it.
+    """
+    made: Any = dataclass(config=_CONFIG, eq=False)(cls)
+    construct = made.__init__
+
+    @wraps(construct)
+    def checked(self: Any, *args: Any, **options: Any) -> None:
+        try:
+            construct(self, *map(_plain, args), **{name: _plain(value) for name, value in options.items()})
+        except ValidationError as error:
+            raise _explained(type(self), error) from None
+
+    made.__init__ = checked
+    if "Args:" not in (cls.__doc__ or ""):
+        lines = [f"    {each.name}: {each.help}" for each in options_of(made)]
+        made.__doc__ = "\n".join([(cls.__doc__ or "").rstrip(), "", "Args:", *lines]) if lines else cls.__doc__
+    return made  # type: ignore[no-any-return]
+
+
+def options_of(cls: type) -> list[Option]:
+    """Return the options of a ``declared`` class, in their order."""
+    found = []
+    for name, info in cls.__pydantic_fields__.items():  # type: ignore[attr-defined]
+        if info.init is False:
+            continue
+        default = None if info.default in (PydanticUndefined, ...) else info.default
+        limits = [
+            f"{sign} {getattr(limit, type(limit).__name__.lower())}"
+            for limit in info.metadata
+            for kind, sign in _LIMITS.items()
+            if isinstance(limit, kind)
+        ]
+        found.append(
+            Option(
+                name,
+                _type_name(info.annotation),
+                default,
+                info.is_required(),
+                ", ".join(limits),
+                info.description or "",
+            )
+        )
+    return found
+
+
+def build(types: Mapping[str, Callable[..., T]], type: str, options: Mapping[str, Any], what: str) -> T:
+    """Build what a spec says.
+
+    Args:
+        types: By name, the classes (or functions) that there are.
+        type: Which of them.
+        options: Its options.
+        what: What it is to be, for the message: "method".
+
+    Raises:
+        InputError: There is no such type, or it refuses the options.
+    """
+    if type not in types:
+        raise unknown(what, type, types)
+    return types[type](**options)
+
+
+def unknown(what: str, name: object, known: Iterable[str]) -> InputError:
+    """Return the error for a name that is not known: it says what is, closest first."""
+    names = list(known)
+    close = difflib.get_close_matches(str(name), names, n=4, cutoff=0.5)
+    rest = [each for each in names if each not in close][: max(0, 12 - len(close))]
+    more = ", ..." if len(close) + len(rest) < len(names) else ""
+    guess = f"did you mean {close[0]}? " if close else ""
+    return InputError(f"unknown {what} {name!r}; {guess}Expected {', '.join([*close, *rest])}{more}.")
+
+
+def assignments(texts: Iterable[str]) -> dict[str, Any]:
+    """Read options from the command line: ``key=value`` with the value as in TOML, where text needs no quotes.
+
+    Raises:
+        InputError: There is no "=".
+    """
+    found = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise InputError(f"option {text!r} has no meaning; expected KEY=VALUE, such as percentile=70")
+        try:
+            found[key.strip()] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            found[key.strip()] = value.strip()
+    return found
+
+
+def imported(name: str, what: str) -> Any:
+    """Return what a name of a user's own stands for.
+
+    Args:
+        name: ``package.module:attribute``.
+        what: What it is to be, for the message: "model".
+
+    Raises:
+        InputError: There is no such module or attribute, or importing it fails.
+    """
+    module, _, attribute = name.partition(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    # A module of the user's can fail in any way as it is imported.
+    except Exception as error:
+        raise InputError(f"{what} {name!r} cannot be imported: {first_line(error)}") from error
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    return tuple(map(_plain, value)) if isinstance(value, list) else value
+
+
+def _explained(cls: type, error: ValidationError) -> InputError:
+    """Return the first complaint of a validation as one line."""
+    first = error.errors()[0]
+    given = first.get("ctx", {}).get("error")
+    if isinstance(given, InputError):
+        return given
+    name = ".".join(str(part) for part in first["loc"][:1])
+    label = getattr(cls, "__name__", str(cls))
+    if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+        found = unknown("option", name, [each.name for each in options_of(cls)])
+        return InputError(f"{label}: {found}")
+    if first["type"] in ("missing", "missing_argument"):
+        needed = next((each.help for each in options_of(cls) if each.name == name), "")
+        return InputError(f"{label} needs {name}: {needed}")
+    said = [each["msg"] for each in error.errors() if each["loc"][:1] == first["loc"][:1]]
+    wanted = " or ".join(
+        dict.fromkeys(each.removeprefix("Value error, ").replace("Input should be ", "") for each in said)
+    )
+    return InputError(f"{label}: {name} is {first['input']!r}, expected {wanted}")
+
+
+def _type_name(annotation: Any) -> str:
+    if annotation is None or annotation is type(None):
+        return "None"
+    arguments = get_args(annotation)
+    if isinstance(annotation, type) and not arguments:
+        return annotation.__name__
+    return str(annotation).replace("typing.", "").replace("collections.abc.", "").replace("torch.", "")

@@ -1,0 +1,177 @@
+"""Files of every odd kind give the photograph that a viewer shows, or one clear line."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from captum_gag.data.images import demo_images, named_apart, read_image
+from captum_gag.errors import InputError
+
+# What a camera does to the upright picture before it writes each EXIF orientation.
+STORED = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+
+
+def photo(width: int = 12, height: int = 8) -> Image.Image:
+    pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    return Image.fromarray(pixels)
+
+
+def saved(image: Image.Image, path: Path, **options: object) -> Path:
+    image.save(path, **options)
+    return path
+
+
+@pytest.mark.parametrize("orientation", STORED)
+def test_exif_rotation_is_undone(tmp_path: Path, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = saved(photo().transpose(STORED[orientation]), tmp_path / "turned.png", exif=exif)
+    np.testing.assert_array_equal(np.asarray(read_image(path)), np.asarray(photo()))
+
+
+@pytest.mark.parametrize(
+    ("mode", "color", "expected"),
+    [
+        ("L", 90, (90, 90, 90)),
+        ("1", 1, (255, 255, 255)),
+        ("LA", (90, 255), (90, 90, 90)),
+        ("LA", (90, 0), (255, 255, 255)),
+        ("RGBA", (200, 10, 30, 255), (200, 10, 30)),
+        ("RGBA", (200, 10, 30, 0), (255, 255, 255)),
+        ("RGBA", (255, 0, 0, 51), (255, 204, 204)),
+        ("CMYK", (255, 0, 0, 0), (0, 255, 255)),
+        ("CMYK", (0, 0, 0, 255), (0, 0, 0)),
+        ("I;16", 0, (0, 0, 0)),
+        ("I;16", 257 * 100, (100, 100, 100)),
+        ("I;16", 65535, (255, 255, 255)),
+    ],
+)
+def test_every_mode_becomes_rgb(tmp_path: Path, mode: str, color: object, expected: tuple[int, ...]) -> None:
+    path = saved(Image.new(mode, (5, 4), color), tmp_path / "odd.tif")
+    image = read_image(path)
+    assert (image.mode, image.size) == ("RGB", (5, 4))
+    assert np.unique(np.asarray(image).reshape(-1, 3), axis=0).tolist() == [list(expected)]
+
+
+def test_sixteen_bit_png_keeps_its_ramp(tmp_path: Path) -> None:
+    ramp = np.linspace(0, 65535, 256).astype(np.uint16).reshape(16, 16)
+    path = saved(Image.fromarray(ramp), tmp_path / "ramp.png")
+    np.testing.assert_array_equal(np.asarray(read_image(path))[..., 1].ravel(), np.arange(256))
+
+
+def test_palette_gives_its_colors_and_white_where_transparent(tmp_path: Path) -> None:
+    image = Image.new("P", (2, 1))
+    image.putpalette([10, 20, 30, 200, 100, 50])
+    image.putdata([0, 1])
+    opaque = read_image(saved(image, tmp_path / "opaque.png"))
+    holed = read_image(saved(image, tmp_path / "holed.gif", transparency=1))
+    assert [opaque.getpixel((i, 0)) for i in (0, 1)] == [(10, 20, 30), (200, 100, 50)]
+    assert [holed.getpixel((i, 0)) for i in (0, 1)] == [(10, 20, 30), (255, 255, 255)]
+
+
+def test_large_jpeg_is_read_smaller_but_whole(tmp_path: Path) -> None:
+    image = Image.new("RGB", (8200, 4200), "red")
+    image.paste("blue", (4100, 0, 8200, 4200))
+    small = read_image(saved(image, tmp_path / "large.jpg"))
+    assert small.size == (4100, 2100)
+    left, right = np.array(small.getpixel((1000, 1000))), np.array(small.getpixel((3000, 1000)))
+    np.testing.assert_allclose([left, right], [[255, 0, 0], [0, 0, 255]], atol=3)
+
+
+def test_jpeg_below_the_limit_is_read_whole(tmp_path: Path) -> None:
+    assert read_image(saved(Image.new("L", (5000, 4000)), tmp_path / "photo.jpg")).size == (5000, 4000)
+
+
+def test_bomb_is_refused_and_a_large_photograph_passes_in_silence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert read_image(saved(photo(12, 12), tmp_path / "large.png")).size == (12, 12)
+    with pytest.raises(InputError, match=r"bomb\.png: .*400 pixels.*decompression bomb"):
+        read_image(saved(photo(20, 20), tmp_path / "bomb.png"))
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".bmp"])
+def test_truncated_file_names_itself_in_one_line(tmp_path: Path, suffix: str) -> None:
+    path = saved(photo(64, 64), tmp_path / f"cut{suffix}")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(InputError) as caught:
+        read_image(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_what_is_no_image_says_so(tmp_path: Path) -> None:
+    (tmp_path / "empty.png").touch()
+    (tmp_path / "text.jpg").write_text("a letter")
+    Image.new("F", (3, 3)).save(tmp_path / "float.tif")
+    Image.new("I", (3, 3), 70000).save(tmp_path / "deep.tif")
+    reasons = {
+        "empty.png": "empty",
+        "text.jpg": "not an image",
+        "float.tif": "floating-point",
+        "deep.tif": "32-bit",
+        "none.png": "No such file",
+        ".": "directory",
+    }
+    for name, reason in reasons.items():
+        with pytest.raises(InputError, match=reason) as caught:
+            read_image(tmp_path / name)
+        assert str(tmp_path / name) in str(caught.value)
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_broken_bytes_give_an_image_or_one_line(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = tmp_path_factory.mktemp("fuzz") / "broken"
+    photo(24, 16).save(path, format=data.draw(st.sampled_from(["PNG", "JPEG", "GIF", "TIFF", "BMP", "WEBP"])))
+    content = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(1, 8))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    path.write_bytes(content[: data.draw(st.integers(1, len(content)))])
+    try:
+        found: Image.Image | str = read_image(path)
+    except InputError as error:
+        found = str(error)
+    if isinstance(found, str):
+        assert found.startswith(f"{path}: ")
+        assert len(found.splitlines()) == 1
+    else:
+        assert found.mode == "RGB"
+        assert min(found.size) >= 1
+
+
+def test_demo_photographs_are_there() -> None:
+    sizes = {name: image.size for name, image in demo_images().items()}
+    assert sizes == {
+        "chelsea": (451, 300),
+        "coffee": (600, 400),
+        "rocket": (640, 427),
+        "china": (640, 427),
+        "flower": (640, 427),
+    }
+    assert {image.mode for image in demo_images().values()} == {"RGB"}
+
+
+def test_no_two_files_share_a_name() -> None:
+    paths = [Path(p) for p in ("a/cat.jpg", "b/cat.png", "c/cat-2.jpg", "d/CAT.jpg", "dog.jpg", "a/cat.jpg")]
+    named = named_apart(paths)
+    assert list(named.values()) == paths
+    assert list(named) == ["cat", "cat-2", "cat-2-2", "CAT-3", "dog", "cat-4"]
