@@ -21,7 +21,7 @@ from torch import nn
 from turns import take_turns
 
 from captum_gag import GuidedAbsoluteGrad
-from captum_gag.models.loading import load_classifier
+from captum_gag.models import load_classifier
 
 BATCH, SAMPLES = 4, 20
 TARGET = [1, 2, 3, 4]

@@ -21,7 +21,7 @@ from turns import take_turns
 
 from captum_gag import AOPC, RCAP
 from captum_gag.metrics import aopc, deletion, faithfulness, insertion, rcap
-from captum_gag.models.loading import load_classifier
+from captum_gag.models import load_classifier
 
 BATCH_SIZES = (4, 8, 16)
 NORMALIZATION = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))

@@ -18,10 +18,10 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from captum_gag.attr import GuidedMean, Mean, SampledGradients, absolute, negative, positive, saliency_map, signed
-from captum_gag.attr.catalogue import FAMILIES, method
+from captum_gag.attr import saliency_map
+from captum_gag.attr.catalogue import FAMILIES, method, parse, shared_gradients
 from captum_gag.metrics import rcap
-from captum_gag.models.loading import Classifier, load_classifier
+from captum_gag.models import Classifier, load_classifier
 
 # Measured with the paper's published code, same model, the 24 confident images of REFERENCE_CLASSES.
 PUBLISHED_CODE = {
@@ -45,7 +45,6 @@ REFERENCE_CLASSES = "12,16,18,24,28,34,80,88,90,92,94,108,114,116,130,136,138,14
 PERCENTILES = (0, 15, 25, 35, 45, 55, 65, 75, 85)
 # The paper's Table 3, ImageNet-S with ResNet-50: mean ratio of a variant's RCAP to its original's.
 PAPER_RATIOS = {"+": 1.71, "-": 1.34, "-A": 2.00, "-G": 2.62, "-GA": 2.86}
-READINGS = {"": signed, "+": positive, "-": negative, "-A": absolute}
 STEPS = 20
 
 
@@ -62,29 +61,19 @@ def confident_images(classifier: Classifier, data: Path, classes: set[int] | Non
     return chosen
 
 
-def all_readings(gradients: torch.Tensor) -> torch.Tensor:
-    """Read gradients (k, N, ...) in every way at once: (k, readings, N, ...)."""
-    return torch.stack([read(gradients) for read in READINGS.values()], 1)
-
-
 def family_attributions(
     model: torch.nn.Module, family: str, image: torch.Tensor, target: int, seed: int
 ) -> dict[str, torch.Tensor]:
-    """Give the attributions (1, C, H, W) of all variants of a family, from one set of gradients."""
-    where = FAMILIES[family]
-    sampler = SampledGradients(
-        model, where.modification(STEPS, seed), all_readings, gradient_source=where.gradient_source
-    )
-    [moments] = sampler.moments(image, target=target)
-    plain = dict(zip(READINGS, Mean()(moments), strict=True))
-    guided = dict(zip(READINGS, GuidedMean(85)(moments), strict=True))
-    found = {f"{family}{mark}": attribution for mark, attribution in plain.items()}
-    found |= {f"{family}-G": guided[""], f"{family}-GA": guided["-A"]}
+    """Return the attributions (1, C, H, W) of all variants of a family, from one set of gradients."""
+    names = [f"{family}{mark}" for mark in ("", "+", "-", "-A", "-G", "-GA")]
     if family == "SG":
-        magnitudes = list(READINGS).index("-A")
-        found |= {f"GAG-{p}": GuidedMean(p)(moments)[magnitudes] for p in PERCENTILES}
-        found["VarGrad"] = moments.signed.variance
-    return found
+        names += [*(f"GAG-{p}" for p in PERCENTILES), "VarGrad"]
+    variants = [{**parse(name), "n_samples": STEPS} for name in names]
+    # GB by itself is one gradient; its variants are of noisy ones.
+    if family == "GB":
+        variants[0] = {**parse("GB+"), "interpretation": "signed", "n_samples": STEPS}
+    found = shared_gradients([method(each) for each in variants], model, image, target, seed)
+    return dict(zip(names, found, strict=True))
 
 
 def show(title: str, lines: list[list[object]]) -> None:

@@ -20,7 +20,7 @@ from scipy.stats import spearmanr
 from turns import take_turns
 
 from captum_gag.attr import BlurIG, GuidedIG, SampledGradients, StraightPath
-from captum_gag.models.loading import load_classifier
+from captum_gag.models import load_classifier
 
 TARGET = 5
 

@@ -18,19 +18,21 @@ from pathlib import Path
 import torch
 from turns import take_turns
 
-from captum_gag.runs.executors import in_processes, in_this_process, on_ray
-from captum_gag.runs.running import execute
-from captum_gag.runs.scorer import Scorer
-from captum_gag.runs.spec import load_suite
-from captum_gag.runs.store import Config, Run
+from captum_gag.data.catalogue import dataset, parse
+from captum_gag.runs.config import Config
+from captum_gag.runs.execution import begin, choose, execute
+from captum_gag.runs.executors import Bench, Executor, in_processes, in_this_process, on_ray
+from captum_gag.runs.spec import read_suite
 
 
-def recorded_calls(scorer: Scorer, work: list) -> list[tuple[torch.Size, bool]]:
-    """Give the shape of the input of each call of the model, and whether a gradient was taken."""
+def recorded_calls(bench: Bench, images: list[str]) -> list[tuple[torch.Size, bool]]:
+    """Return the shape of the input of each call of the model, and whether a gradient was taken."""
     calls: list[tuple[torch.Size, bool]] = []
-    handle = scorer.model.register_forward_pre_hook(lambda module, x: calls.append((x[0].shape, x[0].requires_grad)))
-    for _, example in work:
-        scorer.score(example)
+    handle = bench.scorer.model.register_forward_pre_hook(
+        lambda module, x: calls.append((x[0].shape, x[0].requires_grad))
+    )
+    for image in images:
+        bench.do(image)
     handle.remove()
     return calls
 
@@ -44,12 +46,13 @@ def replay(model: torch.nn.Module, calls: list[tuple[torch.Size, bool]]) -> None
             torch.autograd.grad(outputs[:, 0].sum(), x)
 
 
-def timed_run(config: Config, engine: object, place: Path) -> tuple[float, float]:
-    """Give the seconds until the first image is done, and those per image after it."""
+def timed_run(config: Config, executor: Executor, place: Path) -> tuple[float, float]:
+    """Return the seconds until the first image is done, and those per image after it."""
     done: list[float] = []
     started = time.perf_counter()
     track = lambda total, before: nullcontext(lambda: done.append(time.perf_counter() - started))  # noqa: E731
-    execute(Run.create(place, config), engine, track=track, say=lambda text: None)
+    run, bench = begin(place, config)
+    execute(run, executor, bench=bench, track=track, say=lambda text: None)
     return done[0], (done[-1] - done[0]) / (len(done) - 1)
 
 
@@ -62,34 +65,39 @@ def main() -> None:
     parser.add_argument("--ray", action="store_true")
     options = parser.parse_args()
     threads = torch.get_num_threads()
-    suite = load_suite(options.suite)
-    config = Config(suite.data, "demo", options.data, limit=options.limit, device="cpu", threads=threads)
+    config = Config(
+        suite=read_suite(options.suite),
+        model={"type": "demo"},
+        data=dataset(parse(options.data)).absolute().spec(),
+        limit=options.limit,
+        device="cpu",
+        threads=threads,
+    )
     with tempfile.TemporaryDirectory() as scratch:
         places = (Path(scratch) / str(number) for number in range(1000))
-        scorer = config.scorer()
-        work = Run.create(next(places), config).selection(scorer, lambda text: None)
-        calls = recorded_calls(scorer, work)
+        run, bench = begin(next(places), config)
+        work = list(choose(bench)["image"])
+        calls = recorded_calls(bench, work)
 
         def keep_all() -> None:
-            run = Run.create(next(places), config)
-            for index, rows, maps in in_this_process(config, scorer, work):
-                run.keep(index, rows, maps)
+            for done in in_this_process(bench, work):
+                run.keep(done.image, "", done.rows, done.maps)
 
         backward = sum(shape[0] for shape, gradient in calls if gradient)
         title = (
             f"{options.suite}: {len(work)} images, {sum(shape[0] for shape, _ in calls)} forward, {backward} backward"
         )
-        runs = {"bare passes": lambda: replay(scorer.model, calls), "run": keep_all}
+        runs = {"bare passes": lambda: replay(bench.scorer.model, calls), "run": keep_all}
         take_turns(title, runs, options.rounds, bare="bare")
         if options.ray:
             one = replace(config, threads=1)
-            for name, engine in {
+            for name, executor in {
                 "this process": in_this_process,
                 "2 processes": in_processes(2),
                 "Ray, 1 actor": on_ray(1),
                 "Ray, 2 actors": on_ray(2),
             }.items():
-                first, later = timed_run(one, engine, next(places))
+                first, later = timed_run(one, executor, next(places))
                 print(f"  {name:16s} {first:6.2f} s to the first image, then {later:6.3f} s per image")
 
 

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from captum_gag import RCAP, Deletion, Insertion, saliency_map
 from captum_gag.attr.catalogue import method
 from captum_gag.metrics import evaluate_curves, log_cosh_dice, segmentation_mae
-from captum_gag.models.loading import load_classifier
+from captum_gag.models import load_classifier
 
 METHODS = ["Grad-CAM", "GAG-85", "VarGrad", "SG", "IG", "GB", "Guided IG", "Blur IG", "VG"]
 CONTROLS = ["GAG-85^R", "SG^R", "Random", "Sobel"]
@@ -32,11 +32,8 @@ def mosaic(images: list[torch.Tensor]) -> torch.Tensor:
 
 
 def explained(model: torch.nn.Module, image: torch.Tensor, target: int, seed: int) -> dict[str, torch.Tensor]:
-    """Give the saliency map (1, H, W) of every method."""
-    return {
-        name: saliency_map(method(name).attribute(model, image, target, n_samples=20, seed=seed))
-        for name in METHODS + CONTROLS
-    }
+    """Return the saliency map (1, H, W) of every method."""
+    return {name: saliency_map(method(name).attribute(model, image, target, seed)) for name in METHODS + CONTROLS}
 
 
 def main() -> None:

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
+from captum_gag.errors import InputError
+
 Baseline = Callable[[Tensor], Tensor]
 """A function from images (N, C, H, W) in model space to replacement images like them."""
 
@@ -23,7 +25,7 @@ BaselineLike = str | float | Tensor | Baseline
 
 
 def constant(value: float | Sequence[float], normalization: Normalization | None = None) -> Baseline:
-    """Give a baseline of one colour.
+    """Return a baseline of one colour.
 
     Args:
         value: Colour in pixel space, [0, 1]: one number, or one per channel.
@@ -39,17 +41,17 @@ def constant(value: float | Sequence[float], normalization: Normalization | None
 
 
 def black(normalization: Normalization | None = None) -> Baseline:
-    """Give a black baseline: pixel value 0."""
+    """Return a black baseline: pixel value 0."""
     return constant(0.0, normalization)
 
 
 def mean(normalization: Normalization | None = None) -> Baseline:
-    """Give each image's own mean colour; the same in pixel space and in model space."""
+    """Return the baseline of each image's own mean colour; the same in pixel space and in model space."""
     return lambda images: images.mean((2, 3), keepdim=True).expand_as(images)
 
 
 def uniform_rgb(normalization: Normalization | None = None, seed: int | None = 0) -> Baseline:
-    """Give every pixel a random colour, uniform over [0, 1] in each channel of pixel space.
+    """Return a baseline of random colours, uniform over [0, 1] in each channel of pixel space, one for every pixel.
 
     With a seed all images get the same random colours, whatever batch they come in, and torch's global random
     state is left alone.
@@ -65,7 +67,7 @@ def uniform_rgb(normalization: Normalization | None = None, seed: int | None = 0
 
 
 def blur(normalization: Normalization | None = None, sigma: float = 5.0, kernel_size: int = 11) -> Baseline:
-    """Give the blurred image, as RISE's insertion does: Gaussian, sigma 5, 11 x 11, in pixels.
+    """Return the baseline of the blurred image, as RISE's insertion does: Gaussian, sigma 5, 11 x 11, in pixels.
 
     Borders are reflected (RISE pads with 0 in model space). Images smaller than the kernel get the largest odd
     kernel that reflection allows. Blurring is linear, hence the same in pixel space and in model space.
@@ -90,7 +92,7 @@ BASELINES: dict[str, Callable[[Normalization | None], Baseline]] = {
 
 
 def resolve(perturb_baseline: BaselineLike, normalization: Normalization | None = None) -> Baseline:
-    """Turn what a user may give as ``perturb_baseline`` into a function of the images.
+    """Return what a user may give as ``perturb_baseline`` as a function of the images.
 
     Args:
         perturb_baseline: A name from ``BASELINES`` (a colour in pixel space), a number or a tensor broadcastable
@@ -98,11 +100,11 @@ def resolve(perturb_baseline: BaselineLike, normalization: Normalization | None 
         normalization: (mean, std) of the model's input, for the names.
 
     Raises:
-        ValueError: If the name is unknown, or the result is not like the images.
+        InputError: If the name is unknown, or the result is not like the images.
     """
     if isinstance(perturb_baseline, str):
         if perturb_baseline not in BASELINES:
-            raise ValueError(
+            raise InputError(
                 f"perturb_baseline is {perturb_baseline!r}, expected one of {sorted(BASELINES)}, a number, a tensor "
                 "or a callable from images to images."
             )
@@ -114,7 +116,7 @@ def resolve(perturb_baseline: BaselineLike, normalization: Normalization | None 
         try:
             return replacement.expand_as(images)
         except RuntimeError:
-            raise ValueError(
+            raise InputError(
                 f"perturb_baseline has shape {tuple(replacement.shape)}, expected one that broadcasts to the images' "
                 f"{tuple(images.shape)}."
             ) from None
@@ -125,7 +127,7 @@ def resolve(perturb_baseline: BaselineLike, normalization: Normalization | None 
 def perturb_func(
     perturb_baseline: BaselineLike, shape: Sequence[int], normalization: Normalization | None = None
 ) -> Callable[..., NDArray[Any]]:
-    """Give a baseline as Quantus's metrics take a ``perturb_func``, for example ``quantus.PixelFlipping``.
+    """Return a baseline as Quantus's metrics take a ``perturb_func``, for example ``quantus.PixelFlipping``.
 
     Quantus replaces some values at a time, in images flattened to rows, and hands over what was left the last time: the
     image's own mean and blur are then those of the image as it has become. Metrics that pad the images first
@@ -137,7 +139,7 @@ def perturb_func(
         normalization: (mean, std) of the model's input.
 
     Returns:
-        Function of ``arr``, (N, C H W), and ``indices``, (N, I), that gives a changed copy of ``arr``.
+        Function of ``arr``, (N, C H W), and ``indices``, (N, I), that returns a changed copy of ``arr``.
     """
     baseline = resolve(perturb_baseline, normalization)
 
@@ -153,7 +155,7 @@ def perturb_func(
 
 
 def from_pixels(pixels: Tensor, images: Tensor, normalization: Normalization | None) -> Tensor:
-    """Bring colours in [0, 1] into the space of ``images``."""
+    """Return colours in [0, 1] in the space of ``images``."""
     if normalization is None:
         if bool((images < 0).any()):
             warnings.warn(
@@ -166,7 +168,7 @@ def from_pixels(pixels: Tensor, images: Tensor, normalization: Normalization | N
         torch.as_tensor(each, dtype=images.dtype, device=images.device).reshape(-1, 1, 1) for each in normalization
     )
     if not {len(shift), len(scale)} <= {1, images.shape[1]}:
-        raise ValueError(
+        raise InputError(
             f"normalization has {len(shift)} means and {len(scale)} standard deviations, expected one for each of the "
             f"{images.shape[1]} channels."
         )

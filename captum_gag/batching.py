@@ -1,4 +1,4 @@
-"""How many examples go through the model at once, when the caller does not say."""
+"""How much goes through a model at once, and less of it when memory runs out, whatever runs."""
 
 from __future__ import annotations
 
@@ -13,33 +13,37 @@ from torch import Tensor
 # The sizes below were measured on images of this many values; smaller images go in larger numbers, up to MOST.
 REFERENCE_VALUES, MOST = 3 * 224 * 224, 256
 
-SHARES = tuple(0.5**halvings for halvings in range(9))
-"""What is tried while memory runs out; the last leaves one image of the most that go at once."""
-
 T = TypeVar("T")
 
 _share: ContextVar[float] = ContextVar("share", default=1.0)
+_asked: ContextVar[list[int] | None] = ContextVar("asked", default=None)
 
 
-def examples_per_pass(inputs: Tensor, per_cpu_thread: int, per_accelerator: int) -> int:
-    """Pick how many examples go through the model at once.
+def examples_per_batch(inputs: Tensor, per_cpu_thread: int, per_accelerator: int, total: int | None = None) -> int:
+    """Return how many examples should go through the model at once.
 
     Args:
         inputs: Examples (N, ...), as the model takes them.
         per_cpu_thread: Examples for each CPU thread, for images of 224 x 224.
         per_accelerator: Examples on another device, for images of 224 x 224.
+        total: How many examples there are at most, where that is known: a share of less memory is then one of these.
 
     Returns:
         At least 1.
     """
     size = per_cpu_thread * torch.get_num_threads() if inputs.device.type == "cpu" else per_accelerator
     scale = REFERENCE_VALUES / max(1, inputs[0].numel())
-    return max(1, int(min(max(size, MOST), size * scale) * _share.get()))
+    whole = min(max(size, MOST), size * scale)
+    size = max(1, int((whole if total is None else min(whole, total)) * _share.get()))
+    asked = _asked.get()
+    if asked is not None:
+        asked.append(size)
+    return size
 
 
 @contextmanager
-def smaller_passes(share: float) -> Iterator[None]:
-    """Take only a share, in (0, 1], of the examples per pass inside this context, because memory ran out."""
+def smaller_batches(share: float) -> Iterator[None]:
+    """Take only a share, in (0, 1], of the examples per batch inside this context, because memory ran out."""
     token = _share.set(share)
     try:
         yield
@@ -48,7 +52,7 @@ def smaller_passes(share: float) -> Iterator[None]:
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Tell whether an error says that memory ran out: of an accelerator, or of the machine."""
+    """Return whether an error says that memory ran out: of an accelerator, or of the machine."""
     text = str(error)
     return (
         isinstance(error, torch.cuda.OutOfMemoryError | MemoryError)
@@ -58,19 +62,26 @@ def out_of_memory(error: BaseException) -> bool:
 
 
 def with_less_memory(compute: Callable[[], T]) -> T:
-    """Compute, with ever smaller passes while memory runs out.
+    """Compute, with batches halved again and again while memory runs out.
+
+    Args:
+        compute: Takes its batch sizes from ``examples_per_batch``. Otherwise nothing can get smaller.
 
     Raises:
-        Exception: What ``compute`` raises, or the last lack of memory.
+        Exception: What ``compute`` raises, or the lack of memory that no smaller batch can help.
     """
-    for share in SHARES[:-1]:
+    share = _share.get()
+    while True:
+        asked: list[int] = []
+        token = _asked.set(asked)
         try:
-            with smaller_passes(share):
+            with smaller_batches(share):
                 return compute()
         except Exception as error:
-            if not out_of_memory(error):
+            if not out_of_memory(error) or max(asked, default=1) == 1:
                 raise
+        finally:
+            _asked.reset(token)
+        share /= 2
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-    with smaller_passes(SHARES[-1]):
-        return compute()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import inspect
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
-from typing import Any, NamedTuple, TypeVar, get_args
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple, TypeVar, get_args
 
 import numpy as np
 from annotated_types import Ge, Gt, Le, Lt
@@ -28,6 +30,23 @@ C = TypeVar("C", bound=type)
 
 _CONFIG = ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=True)
 _LIMITS = {Ge: ">=", Gt: ">", Le: "<=", Lt: "<"}
+
+
+class Specified:
+    """What ``declared`` classes share whose objects are written down again as specs."""
+
+    type: ClassVar[str]
+    """Its name in a spec."""
+
+    def options(self) -> dict[str, Any]:
+        """Return the options that it was built with, by name."""
+        return {each.name: getattr(self, each.name) for each in options_of(self.__class__)}
+
+    def spec(self) -> dict[str, Any]:
+        """Return what it is built from: type and options, as JSON holds them."""
+        given = {name: value for name, value in self.options().items() if value is not None}
+        plain = {name: str(each) if isinstance(each, Path) else each for name, each in given.items()}
+        return {"type": self.type, **plain}
 
 
 class Option(NamedTuple):
@@ -84,7 +103,7 @@ def declared(cls: C) -> C:
     made.__init__ = checked
     if "Args:" not in (cls.__doc__ or ""):
         lines = [f"    {each.name}: {each.help}" for each in options_of(made)]
-        made.__doc__ = "\n".join([(cls.__doc__ or "").rstrip(), "", "Args:", *lines]) if lines else cls.__doc__
+        made.__doc__ = "\n".join([inspect.cleandoc(cls.__doc__ or ""), "", "Args:", *lines]) if lines else cls.__doc__
     return made  # type: ignore[no-any-return]
 
 

@@ -8,12 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from captum_gag.errors import InputError
+
 Target = int | Sequence[int] | Tensor
 """A class for all images, or one for each."""
 
 
 def row_percentiles(rows: Tensor, percentiles: Sequence[float]) -> Tensor:
-    """Give percentiles of every row, linearly interpolated: ``numpy.percentile`` for tensors.
+    """Return percentiles of every row, linearly interpolated: ``numpy.percentile`` for tensors.
 
     ``torch.quantile`` refuses more than 16 million elements in older releases, and sorts where selecting will do.
 
@@ -29,7 +31,7 @@ def row_percentiles(rows: Tensor, percentiles: Sequence[float]) -> Tensor:
 
 
 def row_order_statistics(rows: Tensor, ranks: Sequence[int]) -> Tensor:
-    """Give the values of certain ranks in every row.
+    """Return the values of certain ranks in every row.
 
     Args:
         rows: Tensor of shape (R, F), in single or double precision.
@@ -46,20 +48,20 @@ def row_order_statistics(rows: Tensor, ranks: Sequence[int]) -> Tensor:
 
 
 def at_least_single(dtype: torch.dtype) -> torch.dtype:
-    """Give the precision to compute in: double stays double, everything smaller becomes single."""
+    """Return the precision to compute in: double stays double, everything smaller becomes single."""
     return torch.promote_types(dtype, torch.float32)
 
 
 def class_targets(target: Target, images: Tensor) -> Tensor:
-    """Give class indices of shape (N,) on the device of the images.
+    """Return class indices of shape (N,) on the device of the images.
 
     Raises:
-        ValueError: If there is neither one target nor one for each image, or one is negative.
+        InputError: If there is neither one target nor one for each image, or one is negative.
     """
     given = torch.as_tensor(target, device=images.device).reshape(-1)
     targets = given.long()
     if len(targets) not in (1, len(images)) or bool((targets < 0).any()) or bool((targets != given).any()):
-        raise ValueError(
+        raise InputError(
             f"target is {target!r}, expected one class index >= 0, or one for each of the {len(images)} images."
         )
     return targets.expand(len(images))

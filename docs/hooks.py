@@ -1,10 +1,13 @@
-"""What the site needs beyond its settings: the notebooks' names, the commands' help, and formulas as MathML."""
+"""What the site needs beyond its settings: options as they are declared, commands' help, notebooks, and formulas."""
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import re
 import subprocess
 import sys
+from collections.abc import Iterable, Iterator, Mapping
 from html import escape
 from pathlib import Path
 from textwrap import dedent
@@ -15,6 +18,23 @@ from latex2mathml.converter import convert
 
 DISPLAY = re.compile(r"^\.\. math::[ ]*(?P<formula>.*(?:\n(?:[ \t]+\S.*|[ \t]*(?=\n[ \t]+\S)))*)", re.MULTILINE)
 INLINE = re.compile(r":math:`([^`]+)`")
+
+
+class Declared(griffe.Extension):
+    """Shows what is made of declared options as Python has it: with the whole signature and all of ``Args``."""
+
+    def on_object(self, *, obj: griffe.Object, **kwargs: Any) -> None:
+        """Give a declared class its constructor, and a metric's function the metric's options."""
+        is_class = isinstance(obj, griffe.Class) and _is_decorated(obj, "declared")
+        if obj.docstring and (is_class or (isinstance(obj, griffe.Function) and _is_decorated(obj, "function_of"))):
+            real = getattr(importlib.import_module(obj.module.path), obj.name)
+            obj.docstring.value = inspect.getdoc(real) or ""
+            if is_class:
+                own = griffe.Parameter("self", kind=griffe.ParameterKind.positional_or_keyword)
+                parameters = griffe.Parameters(own, *_parameters(real))
+                obj.set_member("__init__", griffe.Function("__init__", parameters=parameters))
+            else:
+                obj.parameters = griffe.Parameters(*_parameters(real))
 
 
 class Formulas(griffe.Extension):
@@ -29,7 +49,7 @@ class Formulas(griffe.Extension):
 
 
 def formula(source: str, *_: Any, **__: Any) -> str:
-    """Give a fenced formula as MathML, which browsers show without a script."""
+    """Return a fenced formula as MathML, which browsers show without a script."""
     try:
         return f'<div class="formula">{convert(source, display="block")}</div>'
     except Exception as error:
@@ -47,10 +67,71 @@ def on_config(config: Any) -> None:
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Give the page on the command line what the commands say of themselves."""
-    if page.file.src_uri != "command-line.md":
-        return markdown
+    """Write what the package says of itself into the pages on the command line and on options."""
+    written = {"command-line.md": commands, "options.md": options}.get(page.file.src_uri)
+    return markdown if written is None else f"{markdown}\n{written()}"
+
+
+def commands() -> str:
+    """Return the help of every command."""
     asked = [sys.executable, "-m", "typer", "captum_gag.cli", "utils", "docs", "--name", "captum-gag"]
     written = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
     # Its title is the page's, and its list of commands is cut short; the table of contents has them all.
-    return markdown + re.sub(r"\*\*Commands\*\*:\n\n(\* .*\n)+", "", written.partition("\n")[2])
+    return re.sub(r"\*\*Commands\*\*:\n\n(\* .*\n)+", "", written.partition("\n")[2])
+
+
+def options() -> str:
+    """Return every type with its options, by room."""
+    from captum_gag.attr import catalogue
+    from captum_gag.data.catalogue import DATASETS
+    from captum_gag.metrics.catalogue import rows
+    from captum_gag.models.catalogue import MODELS
+
+    methods = [(each["type"], each["summary"], each["options"]) for each in catalogue.types()]
+    sections = {
+        "Methods": [each for each in methods if not each[0].startswith("captum:")],
+        "Transforms of maps": [(e["transform"], e["summary"], e["options"]) for e in catalogue.transforms()],
+        "Metrics": [(each["type"], each["summary"], each["options"]) for each in rows()],
+        "Data sets": list(_types(DATASETS)),
+        "Models": list(_types(MODELS)),
+        "Classes of Captum": [each for each in methods if each[0].startswith("captum:")],
+    }
+    return "\n".join(f"## {title}\n\n" + "\n".join(_section(*each) for each in of) for title, of in sections.items())
+
+
+def _types(types: Mapping[str, type]) -> Iterator[tuple[str, str, list[dict[str, Any]]]]:
+    from captum_gag.specs import options_of
+
+    for name, each in types.items():
+        yield name, (inspect.getdoc(each) or "").partition("\n")[0], [option._asdict() for option in options_of(each)]
+
+
+def _section(name: str, summary: str, options: list[dict[str, Any]]) -> str:
+    lines = [f"### {name}", "", summary, ""]
+    if options:
+        lines += ["| option | type | default | what |", "|---|---|---|---|", *map(_row, options), ""]
+    return "\n".join(lines)
+
+
+def _row(option: Mapping[str, Any]) -> str:
+    type_ = f"{option['type']}, {option['range']}" if option["range"] else option["type"]
+    default = "required" if option["required"] else _code(repr(option["default"]))
+    return f"| `{option['name']}` | {_code(type_)} | {default} | {escape(option['help'], quote=False)} |"
+
+
+def _code(text: str) -> str:
+    # A bar would end the cell of the table, even in backticks.
+    return f"<code>{escape(text, quote=False).replace('|', '&#124;')}</code>"
+
+
+def _is_decorated(of: griffe.Class | griffe.Function, name: str) -> bool:
+    return any(str(each.value).partition("(")[0].rpartition(".")[2] == name for each in of.decorators)
+
+
+def _parameters(real: Any) -> Iterable[griffe.Parameter]:
+    for each in inspect.signature(real).parameters.values():
+        said = "Any" if each.annotation is each.empty else each.annotation
+        annotation = said if isinstance(said, str) else inspect.formatannotation(said)
+        default = None if each.default is each.empty else repr(each.default)
+        kind = griffe.ParameterKind[each.kind.name.lower()]
+        yield griffe.Parameter(each.name, annotation=annotation, kind=kind, default=default)

@@ -12,6 +12,7 @@ from captum.attr import IntegratedGradients
 from scipy.ndimage import gaussian_filter
 
 from captum_gag import baselines
+from captum_gag.errors import InputError
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -83,12 +84,12 @@ def test_black_on_a_normalised_input_warns(pixels: torch.Tensor) -> None:
     [("blck", "perturb_baseline is 'blck', expected one of"), (torch.zeros(5), r"shape \(5,\)")],
 )
 def test_errors(pixels: torch.Tensor, given: object, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(InputError, match=message):
         baselines.resolve(given)(pixels)
 
 
 def test_normalization_of_another_number_of_channels(pixels: torch.Tensor) -> None:
-    with pytest.raises(ValueError, match="2 means and 2 standard deviations, expected one for each of the 3"):
+    with pytest.raises(InputError, match="2 means and 2 standard deviations, expected one for each of the 3"):
         baselines.black(((0, 0), (1, 1)))(pixels)
 
 

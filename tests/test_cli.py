@@ -19,7 +19,7 @@ from captum_gag.cli import app
 MODULE = """
 import torch
 from torch import nn
-from captum_gag.models.loading import Classifier
+from captum_gag.models import Classifier
 
 def tiny():
     torch.manual_seed(0)
@@ -117,18 +117,46 @@ def test_options_reach_the_job() -> None:
 def test_methods_by_name() -> None:
     photo().save("it.png")
     assert explain("it.png", "--method", "gag-70", "--method", "Guided IG", "--method", "Sobel").exit_code == 0
-    assert [row["method"] for row in scores()] == ["GAG-70", "Guided IG", "Sobel"]
+    assert [row["method"] for row in scores()] == ["gag-70", "Guided IG", "Sobel"]
     found = np.load("captum-gag-out/it-attributions.npz")
-    assert found["GAG-70"].shape == (3, 16, 16)
+    assert found["gag-70"].shape == (3, 16, 16)
     assert found["Sobel"].shape == (1, 16, 16)
 
 
+def test_options_of_methods_are_set() -> None:
+    photo().save("it.png")
+    window = ["--method", "captum:Occlusion", "--set", "sliding_window_shapes=[3, 4, 4]", "--set", "strides=[3, 4, 4]"]
+    assert explain("it.png", *window).exit_code == 0
+    occluded = np.load("captum-gag-out/it-attributions.npz")["captum:Occlusion"]
+    assert len(np.unique(occluded[0])) <= 16
+    assert explain("it.png", "--method", "GAG", "--method", "SG", "--percentile", "40").exit_code == 0
+    assert explain("it.png", "--method", "GAG-40", "--out", "named").exit_code == 0
+    found = np.load("captum-gag-out/it-attributions.npz")
+    np.testing.assert_array_equal(found["GAG"], np.load("named/it-attributions.npz")["GAG-40"])
+    assert "SG" in found
+
+
+def test_a_class_that_is_none_of_the_models_is_said() -> None:
+    photo().save("it.png")
+    result = explain("it.png", "--target", "5")
+    assert result.exit_code == 1
+    assert "skipped it is of class 5, tiny has 0 to 4" in result.output
+
+
+def test_a_method_that_fails_is_said_and_the_others_are_done() -> None:
+    photo().save("it.png")
+    result = explain("it.png", "--method", "Grad-CAM:nowhere", "--method", "SG")
+    assert result.exit_code == 1
+    assert "failed: Grad-CAM:nowhere on it: " in result.output
+    assert [row["method"] for row in scores() if row["score"] != "nan"] == ["SG"]
+
+
 def test_methods_lists_the_catalogue() -> None:
-    from captum_gag.attr.catalogue import ENTRIES
+    from captum_gag.attr.catalogue import rows
 
     result = CliRunner().invoke(app, ["methods"], env={"COLUMNS": "250"})
     assert result.exit_code == 0
-    for name in ENTRIES:
+    for name in (row["name"] for row in rows()):
         assert re.search(rf"^ +{re.escape(name)} ", result.output, re.MULTILINE), name
 
 
@@ -165,8 +193,12 @@ def test_the_same_command_gives_the_same_files() -> None:
         (["--samples", "1"], "--samples 1 .*at least 2"),
         (["--seed", "-1"], "--seed -1"),
         (["--target", "cat"], "--target 'cat'.*auto"),
-        (["--target", "5"], "target 5 .*0 to 4"),
-        (["--method", "SGG"], "no method 'SGG'; expected a name such as SG"),
+        (["--method", "SGG"], "'SGG'.*SG"),
+        (["--method", "SG", "--set", "percentil=70"], "none of the methods given has an option 'percentil'"),
+        (["--method", "GAG", "--set", "guide=mine"], "guide is 'mine', expected 'paper' or 'relative'"),
+        (["--method", "captum:Occlusion"], "needs sliding_window_shapes"),
+        (["--set", "percentile=70"], "--set goes with --method"),
+        (["--method", "SG", "--percentile", "70"], "none of the methods given has an option 'percentile'"),
         (["--format", "zip"], "--format 'zip'"),
         (["--device", "abacus"], "device 'abacus'"),
         (["--weights", "none.pth"], "none.pth"),
@@ -193,11 +225,11 @@ def test_only_bad_files_leave_no_table() -> None:
 
 def test_demo_explains_its_photographs(monkeypatch: pytest.MonkeyPatch) -> None:
     from captum_gag.data import images
-    from captum_gag.models import loading as models
+    from captum_gag.models import catalogue
 
-    tiny = models.load_classifier
+    model = catalogue.model
     monkeypatch.setattr(images, "demo_images", lambda: {"one": photo(), "two": photo(1, 1)})
-    monkeypatch.setattr(models, "load_classifier", lambda *_: tiny("tiny_module:tiny", device="cpu"))
+    monkeypatch.setattr(catalogue, "model", lambda spec: model("tiny_module:tiny"))
     monkeypatch.syspath_prepend(Path.cwd())
     result = CliRunner().invoke(app, ["demo", "--samples", "2", "--out", "shown"])
     assert result.exit_code == 0

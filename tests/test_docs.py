@@ -1,4 +1,4 @@
-"""README, CONTRIBUTING and docs: Python runs, commands exist, every error has its section, example changes apply."""
+"""README, CONTRIBUTING and docs: Python runs, commands exist, messages are the package's, example changes apply."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +18,10 @@ import torch
 import typer
 from torch import nn
 
+from captum_gag.attr.catalogue import method
 from captum_gag.cli import app
-from captum_gag.runs.spec import load_suite
+from captum_gag.errors import InputError
+from captum_gag.runs.spec import Suite, make_suite, read_suite
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -37,7 +38,7 @@ def pages_with(language: str) -> list[Any]:
 
 
 def names() -> dict[str, Any]:
-    """Give what the pages take for granted."""
+    """Return what the pages take for granted."""
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 196, 5)).eval()
     images, labels = torch.rand(3, 3, 16, 16), torch.tensor([0, 1, 2])
@@ -68,19 +69,35 @@ def test_what_the_readme_leaves_is_what_its_comments_say() -> None:
     assert known["scores"]["GAG-85"]["DAUC"].shape == (3,)
 
 
-def test_suites_of_ones_own_can_be_built(tmp_path: Path) -> None:
-    [in_readme] = re.findall(r"```toml\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    (tmp_path / "own.toml").write_text(textwrap.dedent("  " + in_readme.lstrip()))
-    assert [method.label for method in load_suite(str(tmp_path / "own.toml")).methods][1:3] == ["SG", "Grad-CAM"]
-    [in_docs] = blocks(ROOT / "docs" / "experiments.md", "toml")
-    (tmp_path / "own.toml").write_text(in_docs)
-    suite = load_suite(str(tmp_path / "own.toml"))
-    assert [method.label for method in suite.methods][:3] == ["GAG-85", "SG (50)", "GAG-85^sharp"]
-    assert len(suite.methods) == 13
+def suite_of(page: Path, folder: Path) -> Suite:
+    """Build the suite that a page shows, read from a file."""
+    [shown] = blocks(page, "toml")
+    (folder / "own.toml").write_text(shown)
+    return make_suite(read_suite(str(folder / "own.toml")))
+
+
+def test_suite_of_the_readme(tmp_path: Path) -> None:
+    suite = suite_of(ROOT / "README.md", tmp_path)
+    assert list(suite.methods) == ["GAG-85", "GAG, relative", "Occlusion", "DeepSHAP", "GAG-85 reversed"]
+    assert suite.methods["DeepSHAP"].n_references == 50  # type: ignore[attr-defined]
+    assert suite.bases == {"GAG-85 reversed": "GAG-85"}
+    assert [entry.label for entry in suite.metrics] == ["RCAP", "Sparseness"]
+
+
+def test_suite_of_the_page_on_runs(tmp_path: Path) -> None:
+    suite = suite_of(ROOT / "docs" / "runs.md", tmp_path)
+    assert list(suite.methods)[:5] == ["GAG-85", "SG (50)", "GAG, relative", "Occlusion", "GAG-85 sharpened"]
+    assert len(suite.methods) == 15
+    assert [(entry.label, entry.variant, entry.steps) for entry in suite.metrics] == [
+        ("RCAP", "black", ()),
+        ("RCAP", "mean", ()),
+        ("AOPC MoRF", "", (5, 10)),
+        ("Sparseness", "", ()),
+    ]
 
 
 def commands(page: Path) -> Iterator[list[str]]:
-    """Give the arguments of every captum-gag in the page's shell blocks."""
+    """Yield the arguments of every captum-gag in the page's shell blocks."""
     for block in blocks(page, "bash"):
         for line in block.replace("\\\n", " ").splitlines():
             lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
@@ -107,54 +124,92 @@ def test_commands_are_the_command_lines(page: Path) -> None:
 
 
 def test_commands_are_found() -> None:
-    assert [each[0] for each in commands(ROOT / "README.md")] == ["demo", "run", "run", "report"]
-    shell = list(commands(ROOT / "docs" / "experiments.md"))
+    in_readme = [each[0] for each in commands(ROOT / "README.md")]
+    assert in_readme == ["demo", "explain", "explain", "run", "table", "report"]
+    shell = list(commands(ROOT / "docs" / "runs.md"))
     assert ["table", "RUN"] in shell
     shards = [each[each.index("--shard") + 1] for each in shell if "--shard" in each]
     assert shards[:2] == ["$i/4", "$SLURM_ARRAY_TASK_ID/$SLURM_ARRAY_TASK_COUNT"]
 
 
-def pieces(node: ast.AST, constants: dict[str, Any]) -> Iterator[str]:
-    """Give the texts in an expression, and in the templates that it names, without what is filled in."""
-    for each in ast.walk(node):
-        text = each.value if isinstance(each, ast.Constant) else constants.get(getattr(each, "id", ""))
-        if isinstance(text, str):
-            yield from (" ".join(piece.split()) for piece in re.split(r"\{\w+\}", text))
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_files_that_pages_name_are_there(page: Path) -> None:
+    # Changes that are shown may name files that they make; the other code is tested as it stands.
+    text = FENCE.sub("", page.read_text(encoding="utf-8"))
+    for name in re.findall(r"`([\w/.-]+/[\w.-]*\.(?:py|toml|ipynb|pyi))`", text):
+        assert (ROOT / name).exists() or (ROOT / "captum_gag" / name).exists(), name
 
 
-def messages() -> list[Any]:
-    """Give, for each raise and each warning of the package, the longest piece of its message that never changes."""
-    found = []
+def pattern(node: ast.AST, constants: dict[str, str]) -> str:
+    """Return the regular expression of the texts that an expression can be."""
+    match node:
+        case ast.Constant(value=str(text)):
+            return ".*".join(map(re.escape, re.split(r"\{\w+\}", text)))
+        case ast.JoinedStr(values=parts):
+            return "".join(pattern(part, constants) for part in parts)
+        case ast.BinOp(op=ast.Add(), left=left, right=right):
+            return pattern(left, constants) + pattern(right, constants)
+        case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr="format")) if name in constants:
+            return pattern(ast.Constant(constants[name]), constants)
+    return ".*"
+
+
+def messages() -> set[str]:
+    """Return a regular expression for each message of the package, blanks of any kind being one blank."""
+    found = set()
     for module in sorted((ROOT / "captum_gag").rglob("*.py")):
         tree = ast.parse(module.read_text(encoding="utf-8"))
         assigned = [each for each in tree.body if isinstance(each, ast.Assign) and isinstance(each.value, ast.Constant)]
         constants = {ast.unparse(each.targets[0]): each.value.value for each in assigned}
-        for node in ast.walk(tree):
-            warns = isinstance(node, ast.Call) and ast.unparse(node.func) == "warnings.warn"
-            if warns or isinstance(node, ast.Raise):
-                longest = max(pieces(node, constants), key=len, default="")
-                # Shorter ones only carry another error's message.
-                if len(longest) > 9:
-                    found.append(pytest.param(longest, id=f"{module.stem}-{node.lineno}"))
+        calls = [each for each in ast.walk(tree) if isinstance(each, ast.Call) and each.args]
+        for call in calls:
+            if ast.unparse(call.func).endswith(("Error", "warnings.warn")):
+                expression = re.sub(r"(\\?\s)+", " ", pattern(call.args[0], constants))
+                # Of a shorter one nothing can be told.
+                if max(map(len, expression.split(".*"))) >= 9:
+                    found.add(expression)
     return found
 
 
-ERRORS = " ".join(
-    " ".join(block.split())
-    for page in sorted((ROOT / "docs" / "errors").glob("*.md"))
-    for block in blocks(page, "text")
-)
+def quoted() -> list[Any]:
+    pages = sorted((ROOT / "docs" / "errors").glob("*.md"))
+    return [
+        pytest.param(" ".join(block.split()), id=f"{page.stem}-{number}")
+        for page in pages
+        for number, block in enumerate(blocks(page, "text"))
+    ]
 
 
-@pytest.mark.parametrize("message", messages())
-def test_every_error_has_its_section(message: str) -> None:
-    assert message in ERRORS, "write a section for it under docs/errors/"
+MESSAGES = messages()
+
+
+@pytest.mark.parametrize("message", quoted())
+def test_quoted_messages_are_ones_that_the_package_says(message: str) -> None:
+    # Another message may stand before it: which suite, which type.
+    assert any(re.fullmatch(f"(.*: )?{each}", message) for each in MESSAGES)
 
 
 def test_messages_are_found() -> None:
-    assert len(messages()) > 100
+    assert len(MESSAGES) > 60
+    assert len(quoted()) > 25
+    assert not any(re.fullmatch(each, "There is no method 'SG': expected another.") for each in MESSAGES)
 
 
+@pytest.mark.parametrize(
+    ("said", "said_by"),
+    [
+        ("unknown method 'GAG850'", lambda: method("GAG850")),
+        ("GAG: unknown option 'percentil'", lambda: method("GAG", percentil=70)),
+        ("GAG: percentile is 120, expected less than or equal to 100", lambda: method("GAG", percentile=120)),
+    ],
+)
+def test_messages_are_said(said: str, said_by: Callable[[], object]) -> None:
+    assert any(param.values[0].startswith(said) for param in quoted())
+    with pytest.raises(InputError, match=said):
+        said_by()
+
+
+@pytest.mark.slow
 def test_the_changes_that_contributing_shows_apply_and_pass(tmp_path: Path) -> None:
     changes = blocks(ROOT / "CONTRIBUTING.md", "diff")
     assert len(changes) == 2

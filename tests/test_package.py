@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 import subprocess
 import sys
+import types
 
 import pytest
 
@@ -16,8 +19,30 @@ def test_every_public_name_is_there_and_documented(name: str) -> None:
     assert name in dir(captum_gag)
 
 
+def test_the_stub_is_the_list() -> None:
+    assert set(dir(captum_gag)) == {
+        *("GuidedAbsoluteGrad", "GuidedIG", "BlurIG", "SampledGradients", "saliency_map", "reverse_saliency"),
+        *("RCAP", "Deletion", "Insertion", "AOPC", "Faithfulness", "LogCoshDice", "SegmentationMAE"),
+        *("baselines", "reliability", "explain", "register_with_quantus"),
+    }
+    assert captum_gag.__version__
+
+
+def test_no_module_is_shadowed_by_what_its_package_exports() -> None:
+    names = [each.name for each in pkgutil.walk_packages(captum_gag.__path__, "captum_gag.")]
+    assert "captum_gag.metrics.recovery" in names
+    for name in names:
+        if name.endswith("__main__"):
+            continue
+        module = importlib.import_module(name)
+        package, _, leaf = name.rpartition(".")
+        found = getattr(sys.modules[package], leaf)
+        assert isinstance(found, types.ModuleType), name
+        assert found is module
+
+
 def test_unknown_name() -> None:
-    with pytest.raises(AttributeError, match="has no attribute 'GuidedAbsolutGrad'"):
+    with pytest.raises(AttributeError, match="No captum_gag attribute GuidedAbsolutGrad"):
         _ = captum_gag.GuidedAbsolutGrad
 
 
@@ -26,9 +51,10 @@ def test_unknown_name() -> None:
     [
         ("import captum_gag", ["torch", "captum", "quantus", "pandas", "matplotlib"]),
         (
-            "from captum_gag import GuidedAbsoluteGrad, saliency_map, explain",
+            "from captum_gag import GuidedAbsoluteGrad, saliency_map",
             ["quantus", "pandas", "sklearn"],
         ),
+        ("from captum_gag.metrics import rcap, metric, METRICS", ["quantus", "pandas", "sklearn"]),
         ("import captum_gag.cli", ["torch", "captum", "quantus", "matplotlib"]),
     ],
 )

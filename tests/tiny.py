@@ -1,13 +1,18 @@
-"""A model and data sets that take no time, for package.module:callable."""
+"""Models, data sets, a method and a metric that take no time, for package.module:callable."""
+
+import os
+import time
+from functools import partial
 
 import torch
 from PIL import Image
-from quantus.helpers.enums import EvaluationCategory, ScoreDirection
 from torch import nn
 
-from captum_gag.metrics.base import TorchMetric
-from captum_gag.metrics.insertion_deletion import curve_plan
-from captum_gag.models.loading import Classifier
+from captum_gag.data.datasets import Example, ImageData
+from captum_gag.metrics.base import MaskingMetric, normalization_option
+from captum_gag.metrics.insertion_deletion import InsertionMetric
+from captum_gag.models import Classifier
+from captum_gag.specs import declared, option
 
 
 class Failing(nn.Module):
@@ -20,6 +25,23 @@ class Failing(nn.Module):
     def forward(self, x):
         if len(x) > 2:
             raise MemoryError("too many images")
+        return self.net(x)
+
+
+class FailsOnDark(Failing):
+    """Fails on an image that is black all over."""
+
+    def forward(self, x):
+        if (x.flatten(1).amax(1) < -0.99).any():
+            raise RuntimeError("too dark")
+        return self.net(x)
+
+
+class Slow(Failing):
+    """Takes a moment for each batch."""
+
+    def forward(self, x):
+        time.sleep(0.01)
         return self.net(x)
 
 
@@ -37,12 +59,31 @@ def net():
         )
 
 
+def classifier_of(network):
+    return Classifier("tiny", network, (0.5,) * 3, (0.5,) * 3, resize=12, crop=12)
+
+
 def model():
-    return Classifier("tiny", net(), (0.5,) * 3, (0.5,) * 3, resize=12, crop=12)
+    return classifier_of(net())
+
+
+def random_model():
+    """Other weights in every process, whatever the seed."""
+    network = net()
+    network[0].bias.data.fill_(os.getpid())
+    return classifier_of(network)
 
 
 def small_memory():
-    return Classifier("tiny", Failing(net()), (0.5,) * 3, (0.5,) * 3, resize=12, crop=12)
+    return classifier_of(Failing(net()))
+
+
+def fails_on_dark():
+    return classifier_of(FailsOnDark(net()))
+
+
+def slow_model():
+    return classifier_of(Slow(net()))
 
 
 class Photos(torch.utils.data.Dataset):
@@ -57,12 +98,68 @@ class Photos(torch.utils.data.Dataset):
         return torch.rand(3, 14, 14, generator=generator), index % 3, (torch.arange(14) < 7).float().expand(1, 14, 14)
 
 
-def photos():
-    return Photos()
+class BadItems(Photos):
+    """Item 2 cannot be read, and item 4 is black."""
+
+    def __getitem__(self, index):
+        if index == 2:
+            raise RuntimeError("item 2 is broken")
+        photo, target, mask = super().__getitem__(index)
+        return photo * (index != 4), target, mask
+
+
+class LargePhotos(Photos):
+    """12 MB in memory."""
+
+    def __init__(self):
+        super().__init__()
+        self.pixels = torch.zeros(1000, 3, 32, 32)
+
+
+def photos(length=6):
+    return Photos(length)
+
+
+def sixty_photos():
+    return Photos(60)
 
 
 def many_photos():
     return Photos(200)
+
+
+def bad_items():
+    return BadItems()
+
+
+def large_photos():
+    return LargePhotos()
+
+
+def only_in_one_process():
+    if os.environ["TINY_ONLY_IN"] != str(os.getpid()):
+        raise RuntimeError("only there")
+    return Photos()
+
+
+@declared
+class Squares(ImageData):
+    """A data set of one's own, with a training split of other photographs."""
+
+    first: int = option(default=0, help="Seed of the first photograph.")
+
+    def list_names(self):
+        return [f"{self.first + number}" for number in range(8)]
+
+    def __getitem__(self, index):
+        return Example(self.names[index], partial(image, self.first + index), index % 3)
+
+    def train(self):
+        return Squares(self.first + 100)
+
+
+def photos_with_training():
+    return Squares()
 
 
 def image(seed, size=(14, 14)):
@@ -71,19 +168,25 @@ def image(seed, size=(14, 14)):
     return Image.fromarray(pixels.numpy())
 
 
+def write_image(path, seed=0, size=(14, 14)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image(seed, size).save(path)
+    return path
+
+
 def own_method(model, inputs, targets, n_samples, seed):
     return inputs * targets.reshape(-1, 1, 1, 1) + n_samples
 
 
-class OwnCurve(TorchMetric):
+@declared
+class OwnCurve(MaskingMetric):
     """Insertion onto a baseline of its own."""
 
-    score_direction = ScoreDirection.HIGHER
-    evaluation_category = EvaluationCategory.FAITHFULNESS
+    normalization: tuple | None = normalization_option()
 
-    def __init__(self, normalization=None, **kwargs):
-        super().__init__(**kwargs)
-        self.normalization = normalization
+    @property
+    def higher_is_better(self):
+        return True
 
     def plan(self, batch):
-        return curve_plan(batch, True, 4, "mean", self.normalization)
+        return InsertionMetric(n_steps=4, perturb_baseline="mean", normalization=self.normalization).plan(batch)

@@ -1,7 +1,6 @@
 """Explain: one image in, one attribution out, under the contract of ``captum.attr``."""
 
 from captum_gag.attr.aggregations import GuidedMean, Mean, Variance
-from captum_gag.attr.explain import explain
 from captum_gag.attr.gradient_sources import guided_backpropagation
 from captum_gag.attr.guided_absolute_grad import GuidedAbsoluteGrad
 from captum_gag.attr.interpretations import absolute, negative, positive, signed, squared
@@ -25,7 +24,6 @@ __all__ = [
     "StraightPath",
     "Variance",
     "absolute",
-    "explain",
     "guided_backpropagation",
     "negative",
     "positive",

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from captum_gag.attr.interpretations import Interpretation, signed
+from captum_gag.errors import InputError
 from captum_gag.tensors import row_percentiles
 
 
@@ -39,7 +40,7 @@ class RunningMoments:
             self._squares.addcmul_(deviation, deviation, value=1 - 1 / self.count)
 
     def at(self, place: int) -> RunningMoments:
-        """Give the moments of one entry of the tensors."""
+        """Return the moments of one entry of the tensors."""
         one = RunningMoments()
         one.count, one.mean, one._squares = self.count, self.mean[place], self._squares[place]
         return one
@@ -48,7 +49,7 @@ class RunningMoments:
     def variance(self) -> Tensor:
         """Unbiased variance (equation 3): the sum of squared deviations over count - 1."""
         if self.count < 2:
-            raise ValueError(f"A variance needs at least 2 samples, got {self.count}; raise the number of samples.")
+            raise InputError(f"A variance needs at least 2 samples, got {self.count}; raise the number of samples.")
         return self._squares / (self.count - 1)
 
 
@@ -77,7 +78,7 @@ class GradientMoments:
             self.interpreted.update(self.interpretation(gradients))
 
     def reading(self, place: int) -> GradientMoments:
-        """Give the moments of one of several interpretations that were stacked, (k, readings, N, ...)."""
+        """Return the moments of one of several interpretations that were stacked, (k, readings, N, ...)."""
         one = GradientMoments(self.interpretation)
         one.signed, one.interpreted = self.signed, self.interpreted.at(place)
         return one
@@ -150,9 +151,9 @@ class GuidedMean:
     def __post_init__(self) -> None:
         """Refuse what has no meaning."""
         if not 0 <= self.percentile <= 100:
-            raise ValueError(f"percentile is {self.percentile!r}, expected a number in [0, 100].")
+            raise InputError(f"percentile is {self.percentile!r}, expected a number in [0, 100].")
         if self.guide not in GUIDES:
-            raise ValueError(f"guide is {self.guide!r}, expected one of {sorted(GUIDES)}.")
+            raise InputError(f"guide is {self.guide!r}, expected one of {sorted(GUIDES)}.")
 
     def __call__(self, moments: GradientMoments) -> Tensor:
         """Aggregate to shape (N, ...)."""

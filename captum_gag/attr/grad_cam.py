@@ -3,36 +3,51 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from captum.attr import LayerAttribution, LayerGradCam
 from torch import Tensor, nn
 
+from captum_gag.attr.methods import Method, named
+from captum_gag.attr.sampled_gradients import gradients_per_batch
+from captum_gag.errors import InputError
+from captum_gag.specs import declared, option
 
-def grad_cam(layer: str | None = None) -> Callable[..., Tensor]:
-    """Give Grad-CAM (``captum.attr.LayerGradCam``, positive part, bilinear upsampling) of one layer.
 
-    Args:
-        layer: Name of a module as in ``model.get_submodule``, e.g. "layer4.1". None takes ``last_feature_map``.
-    """
+@named("Grad-CAM")
+@declared
+class GradCam(Method):
+    """Weighted feature maps of a layer: positive part, at the size of the image by bilinear interpolation."""
 
-    def explain(model: nn.Module, inputs: Tensor, target: Tensor, n_samples: int, seed: int | None) -> Tensor:
-        module = last_feature_map(model, inputs[:1]) if layer is None else _named(model, layer)
-        attributions = LayerGradCam(model, module).attribute(inputs, target=target, relu_attributions=True)
-        upsampled: Tensor = LayerAttribution.interpolate(attributions, tuple(inputs.shape[-2:]), "bilinear")
+    built_from = "captum.attr.LayerGradCam"
+
+    layer: str | None = option(None, "Name of a module, as in model.get_submodule; None: the last feature map.")
+
+    def explain(self, model: nn.Module, inputs: Tensor, targets: Tensor, seed: int | None) -> Tensor:
+        """Return maps (N, 1, H, W)."""
+        module = last_feature_map(model, inputs[:1]) if self.layer is None else named_layer(model, self.layer)
+        size = gradients_per_batch(inputs, len(inputs))
+        cam = LayerGradCam(model, module)
+        found = [
+            cam.attribute(images, target=labels, relu_attributions=True).detach()
+            for images, labels in zip(inputs.split(size), targets.split(size), strict=True)
+        ]
+        upsampled: Tensor = LayerAttribution.interpolate(torch.cat(found), tuple(inputs.shape[-2:]), "bilinear")
         return upsampled
 
-    return explain
 
+def named_layer(model: nn.Module, layer: str) -> nn.Module:
+    """Return a module of a model by its name.
 
-def _named(model: nn.Module, layer: str) -> nn.Module:
+    Raises:
+        InputError: There is none of that name.
+    """
     try:
         return model.get_submodule(layer)
     except AttributeError:
         names = ", ".join(name for name, _ in model.named_children())
-        raise ValueError(f"The model has no layer {layer!r}; its outermost ones are {names}.") from None
+        raise InputError(f"The model has no layer {layer!r}; its outermost ones are {names}.") from None
 
 
 @torch.no_grad()
@@ -43,7 +58,7 @@ def last_feature_map(model: nn.Module, image: Tensor) -> nn.Module:
     DenseNet, EfficientNet or VGG. A module that runs more than once in a pass has no single output and is not taken.
 
     Raises:
-        ValueError: If there is none, or the model attends (a transformer): name a layer then.
+        InputError: If there is none, or the model attends (a transformer): name a layer then.
     """
     finished: list[nn.Module] = []
 
@@ -60,5 +75,5 @@ def last_feature_map(model: nn.Module, image: Tensor) -> nn.Module:
     times = Counter(map(id, finished))
     once = [module for module in finished if times[id(module)] == 1]
     if not once or any(isinstance(module, nn.MultiheadAttention) for module in model.modules()):
-        raise ValueError("Grad-CAM finds no convolutional feature map in this model; name a layer: 'Grad-CAM:LAYER'.")
+        raise InputError("Grad-CAM finds no convolutional feature map in this model; name a layer: 'Grad-CAM:LAYER'.")
     return once[-1]

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 def guided_backpropagation(
     forward_func: nn.Module, inputs: tuple[Tensor, ...], target: Any = None, additional_forward_args: Any = None
 ) -> tuple[Tensor, ...]:
-    """Give gradients by guided backpropagation (Springenberg et al., 2015): only positive ones pass a ReLU.
+    """Return gradients by guided backpropagation (Springenberg et al., 2015): only positive ones pass a ReLU.
 
     This is Captum's ``GuidedBackprop``, which knows ``nn.ReLU`` modules, extended to ``nn.ReLU6``. Activations that
     are not modules (``torch.relu`` in a forward) cannot be seen by either and keep their plain gradient; so do all

@@ -12,6 +12,7 @@ from captum_gag.attr.aggregations import GuidedMean
 from captum_gag.attr.interpretations import absolute
 from captum_gag.attr.modifications import GaussianNoise
 from captum_gag.attr.sampled_gradients import SampledGradients, checked_inputs, like_inputs
+from captum_gag.errors import InputError
 
 
 class GuidedAbsoluteGrad(GradientAttribution):
@@ -68,7 +69,7 @@ class GuidedAbsoluteGrad(GradientAttribution):
                 V > 1 it amplifies, and a warning says so. "relative" divides V by its percentile first and never
                 exceeds 1.
             seed: Makes the result reproducible, the same for an example whatever batch it came in and however
-                ``nt_samples`` were split into passes (up to the rounding of the model, whose arithmetic may depend on
+                ``nt_samples`` were split into batches (up to the rounding of the model, whose arithmetic may depend on
                 the batch), and leaves torch's global random state alone. None draws from the global state, as
                 NoiseTunnel does.
             return_standard_error: Also return the Monte-Carlo standard error of AG.
@@ -81,10 +82,10 @@ class GuidedAbsoluteGrad(GradientAttribution):
 
         Raises:
             TypeError: If an input is not a floating-point tensor.
-            ValueError: If shapes, numbers of samples, ``stdevs``, ``percentile`` or ``guide`` have no meaning.
+            InputError: If shapes, numbers of samples, ``stdevs``, ``percentile`` or ``guide`` have no meaning.
         """
         if nt_samples_batch_size is not None and nt_samples_batch_size < 1:
-            raise ValueError(f"nt_samples_batch_size is {nt_samples_batch_size!r}, expected an integer >= 1, or None.")
+            raise InputError(f"nt_samples_batch_size is {nt_samples_batch_size!r}, expected an integer >= 1, or None.")
         aggregation = GuidedMean(percentile, guide)
         limit = nt_samples_batch_size and nt_samples_batch_size * len(checked_inputs(inputs)[0])
         noise = GaussianNoise(nt_samples, stdevs, noise_level, seed)

@@ -2,38 +2,104 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from captum_gag.attr.saliency import reverse_saliency
-
-MapChange = Callable[[Tensor, int | None], Tensor]
-"""(maps (N, H, W) in [0, 1], seed) -> maps (N, H, W)."""
-
-
-def sharpened(maps: Tensor, seed: int | None = None) -> Tensor:
-    """Give the 8th power in double precision: the same ranking, but nearly all saliency in a few pixels."""
-    return maps.double() ** 8
+from captum_gag.attr.methods import Images, Method
+from captum_gag.attr.saliency import check_shares, reverse_saliency, saliency_map
+from captum_gag.specs import declared, option
 
 
-def binarised(maps: Tensor, seed: int | None = None) -> Tensor:
-    """Give 1 for the tenth of the pixels that is most salient, and 0 elsewhere."""
-    return _top(maps, max(1, maps[0].numel() // 10))
+@declared
+class Transform(Method):
+    """A method whose maps are another's, manipulated."""
+
+    of: Method = option(help="The method whose maps are transformed: a name, a spec, or built.")
+
+    def manipulated(self, maps: Tensor, seed: int | None) -> Tensor:
+        """Return maps (N, H, W) made of maps (N, H, W) in [0, 1]."""
+        raise NotImplementedError
+
+    def transformed(self, attributions: Tensor, seed: int | None) -> Tensor:
+        """Transform the original's attributions, where these are known already.
+
+        Args:
+            attributions: What ``of.attribute`` returned, (N, C, H, W).
+            seed: As for ``attribute``.
+
+        Returns:
+            Maps (N, 1, H, W).
+        """
+        return self.manipulated(saliency_map(attributions), seed).unsqueeze(1)
+
+    def explain(self, model: nn.Module, inputs: Tensor, targets: Tensor, seed: int | None) -> Tensor:
+        """Explain with the original, and transform its maps."""
+        return self.transformed(self.of.attribute(model, inputs, targets, seed), seed)
+
+    def prepare(self, images: Images) -> None:
+        """Prepare the original."""
+        self.of.prepare(images)
+
+    @property
+    def parts(self) -> str:
+        """What the original is made of."""
+        return self.of.parts
 
 
-def one_pixel(maps: Tensor, seed: int | None = None) -> Tensor:
-    """Give 1 for the most salient pixel (the first of equal ones), and 0 elsewhere."""
-    return _top(maps, 1)
+@declared
+class Reverse(Transform):
+    """Reversed map (Proposition 1): the least salient pixels change places with the next most salient ones."""
+
+    transform = "reverse"
+    retain: float = option(0.05, "Share of most salient pixels that stays.", ge=0, le=1)
+    swap: float = option(0.10, "Share of pixels on either side of the exchange; retain + 2 swap <= 1.", ge=0, le=0.5)
+
+    def __post_init__(self) -> None:
+        """Refuse sides of the exchange that overlap."""
+        check_shares(self.retain, self.swap)
+
+    def manipulated(self, maps: Tensor, seed: int | None) -> Tensor:
+        """Return the reversed maps."""
+        return reverse_saliency(maps, self.retain, self.swap, seed)
 
 
-MADE_OVER: dict[str, tuple[MapChange, str]] = {
-    "R": (lambda maps, seed: reverse_saliency(maps, seed=seed), "reversed map (Proposition 1)"),
-    "sharp": (sharpened, "sharpened without moving it, M^8"),
-    "binary": (binarised, "top tenth 1, rest 0"),
-    "pixel": (one_pixel, "most salient pixel alone"),
-}
+@declared
+class Sharpen(Transform):
+    """Sharpened map: a power in double precision, so nearly all saliency in a few pixels, in the same ranking."""
+
+    transform = "sharpen"
+    power: float = option(8.0, "What the map is raised to.", gt=0)
+
+    def manipulated(self, maps: Tensor, seed: int | None) -> Tensor:
+        """Return the maps to the power."""
+        return maps.double() ** self.power
+
+
+@declared
+class Binarise(Transform):
+    """Binary map: 1 for the share of most salient pixels, 0 elsewhere."""
+
+    transform = "binarise"
+    share: float = option(0.1, "Share of pixels that are 1, at least one pixel.", gt=0, le=1)
+
+    def manipulated(self, maps: Tensor, seed: int | None) -> Tensor:
+        """Return the binary maps."""
+        return _top(maps, max(1, int(maps[0].numel() * self.share)))
+
+
+@declared
+class OnePixel(Transform):
+    """Map of one pixel: 1 for the most salient one (the first of equal ones), 0 elsewhere."""
+
+    transform = "one_pixel"
+
+    def manipulated(self, maps: Tensor, seed: int | None) -> Tensor:
+        """Return the maps of one pixel."""
+        return _top(maps, 1)
+
+
+TRANSFORMS: dict[str, type[Transform]] = {each.transform: each for each in (Reverse, Sharpen, Binarise, OnePixel)}
+"""By the name in a spec: { of = ..., transform = NAME }."""
 
 
 def _top(maps: Tensor, count: int) -> Tensor:

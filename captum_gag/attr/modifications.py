@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from captum_gag.errors import InputError
 from captum_gag.tensors import at_least_single
 
 Gradients = tuple[Tensor, ...]
@@ -36,7 +37,7 @@ class Modification(Protocol):
         ...
 
     def samples(self, inputs: tuple[Tensor, ...], chunk: int) -> Iterator[Samples]:
-        """Give all sample points, at most ``chunk`` per example at a time.
+        """Yield all sample points, at most ``chunk`` per example at a time.
 
         The gradients at the points given are weighed before the next points are asked for, so that a path may
         depend on the gradients that it met.
@@ -71,10 +72,10 @@ class GaussianNoise:
     def __post_init__(self) -> None:
         """Refuse what has no meaning."""
         if self.n_samples < 1:
-            raise ValueError(f"nt_samples is {self.n_samples!r}, expected an integer of at least 1.")
+            raise InputError(f"nt_samples is {self.n_samples!r}, expected an integer of at least 1.")
         given = self.stdevs if isinstance(self.stdevs, tuple) else (self.stdevs or 0.0,)
         if self.noise_level < 0 or min(given) < 0:
-            raise ValueError(
+            raise InputError(
                 f"stdevs {self.stdevs!r} and noise_level {self.noise_level!r} must not be negative: "
                 "they are standard deviations."
             )
@@ -100,7 +101,7 @@ class GaussianNoise:
             yield Samples(tuple(point.to(tensor.dtype) for point, tensor in zip(points, inputs, strict=True)))
 
     def _stdevs(self, inputs: tuple[Tensor, ...]) -> list[Tensor]:
-        """Give each input's standard deviation, in at least single precision, broadcastable to the input."""
+        """Return each input's standard deviation, in at least single precision, broadcastable to the input."""
         if self.stdevs is None:
             return [
                 self.noise_level * (examples.amax(1) - examples.amin(1)).reshape(-1, *[1] * (tensor.ndim - 1))
@@ -109,7 +110,7 @@ class GaussianNoise:
             ]
         stdevs = self.stdevs if isinstance(self.stdevs, tuple) else (self.stdevs,) * len(inputs)
         if len(stdevs) != len(inputs):
-            raise ValueError(
+            raise InputError(
                 f"stdevs has {len(stdevs)} entries for {len(inputs)} inputs; give one for each, or one number."
             )
         return [

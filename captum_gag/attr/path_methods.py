@@ -97,7 +97,7 @@ class GuidedIG(PathAttribution):
 
         Raises:
             TypeError: If an input is not a floating-point tensor.
-            ValueError: If shapes or parameters have no meaning.
+            InputError: If shapes or parameters have no meaning.
         """
         path = GuidedPath(n_steps, baselines, fraction, max_dist)
         start = format_baselines(baselines, checked_inputs(inputs))
@@ -150,7 +150,7 @@ class BlurIG(PathAttribution):
 
         Raises:
             TypeError: If an input is not a floating-point tensor.
-            ValueError: If shapes or parameters have no meaning.
+            InputError: If shapes or parameters have no meaning.
         """
         path = BlurPath(n_steps, max_sigma, grad_step, sqrt)
         strongest = float(path.sigmas()[-1])

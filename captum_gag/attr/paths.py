@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from captum_gag.attr.modifications import Gradients, Samples
+from captum_gag.errors import InputError
 from captum_gag.tensors import at_least_single, row_order_statistics
 
 Baselines = None | float | Tensor | tuple[float | Tensor, ...]
@@ -19,21 +20,21 @@ Baselines = None | float | Tensor | tuple[float | Tensor, ...]
 
 
 def format_baselines(baselines: Baselines, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """Give one starting point per input, expanded to its shape.
+    """Return one starting point per input, expanded to its shape.
 
     Raises:
-        ValueError: If there are as many baselines as neither 1 nor inputs, or one does not fit its input.
+        InputError: If there are as many baselines as neither 1 nor inputs, or one does not fit its input.
     """
     given = baselines if isinstance(baselines, tuple) else (0 if baselines is None else baselines,) * len(inputs)
     if len(given) != len(inputs):
-        raise ValueError(f"baselines has {len(given)} entries for {len(inputs)} inputs; give one for each.")
+        raise InputError(f"baselines has {len(given)} entries for {len(inputs)} inputs; give one for each.")
     started = []
     for baseline, tensor in zip(given, inputs, strict=True):
         start = torch.as_tensor(baseline, dtype=tensor.dtype, device=tensor.device)
         try:
             started.append(start.expand_as(tensor))
         except RuntimeError:
-            raise ValueError(
+            raise InputError(
                 f"A baseline has shape {tuple(start.shape)}, expected one that broadcasts to the input's "
                 f"{tuple(tensor.shape)}."
             ) from None
@@ -42,7 +43,7 @@ def format_baselines(baselines: Baselines, inputs: tuple[Tensor, ...]) -> tuple[
 
 def _at_least_one_step(n_samples: int) -> None:
     if n_samples < 1:
-        raise ValueError(f"The number of steps is {n_samples!r}, expected an integer of at least 1.")
+        raise InputError(f"The number of steps is {n_samples!r}, expected an integer of at least 1.")
 
 
 def _gauss_legendre(n: int) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -52,7 +53,7 @@ def _gauss_legendre(n: int) -> tuple[NDArray[Any], NDArray[Any]]:
 
 def _trapezoid(n: int) -> tuple[NDArray[Any], NDArray[Any]]:
     if n < 2:
-        raise ValueError(f"The trapezoid rule needs at least 2 steps, got {n}.")
+        raise InputError(f"The trapezoid rule needs at least 2 steps, got {n}.")
     weights = np.full(n, 1 / (n - 1))
     weights[[0, -1]] /= 2
     return np.linspace(0, 1, n), weights
@@ -90,10 +91,10 @@ class StraightPath:
         """Refuse what has no meaning."""
         _at_least_one_step(self.n_samples)
         if self.method not in QUADRATURES:
-            raise ValueError(f"method is {self.method!r}, expected one of {sorted(QUADRATURES)}.")
+            raise InputError(f"method is {self.method!r}, expected one of {sorted(QUADRATURES)}.")
 
     def samples(self, inputs: tuple[Tensor, ...], chunk: int) -> Iterator[Samples]:
-        """Give the points on the line; see ``Modification.samples``."""
+        """Yield the points on the line; see ``Modification.samples``."""
         starts = format_baselines(self.baselines, inputs)
         positions, weights = QUADRATURES[self.method](self.n_samples)
         for first in range(0, self.n_samples, chunk):
@@ -136,15 +137,15 @@ class BlurPath:
         """Refuse what has no meaning."""
         _at_least_one_step(self.n_samples)
         if not (self.max_sigma > 0 and self.grad_step > 0):
-            raise ValueError(f"max_sigma {self.max_sigma!r} and grad_step {self.grad_step!r} must be > 0.")
+            raise InputError(f"max_sigma {self.max_sigma!r} and grad_step {self.grad_step!r} must be > 0.")
 
     def sigmas(self) -> NDArray[Any]:
-        """Give the blurs in pixels, n_samples + 1 of them from 0 to the strongest."""
+        """Return the blurs in pixels, n_samples + 1 of them from 0 to the strongest."""
         linear = np.arange(self.n_samples + 1) * self.max_sigma / self.n_samples
         return np.sqrt(linear) if self.sqrt else linear
 
     def samples(self, inputs: tuple[Tensor, ...], chunk: int) -> Iterator[Samples]:
-        """Give the blurred images; see ``Modification.samples``."""
+        """Yield the blurred images; see ``Modification.samples``."""
         sigmas = self.sigmas()
         for first in range(0, self.n_samples, chunk):
             steps = range(first, min(first + chunk, self.n_samples))
@@ -172,7 +173,7 @@ def gaussian_blur(images: Tensor, sigma: float) -> Tensor:
         Tensor like ``images``, in double precision where the device has it: differences of blurs are small.
     """
     if images.ndim < 3:
-        raise ValueError(f"inputs have shape {tuple(images.shape)}, expected (N, C, ...): only that can be blurred.")
+        raise InputError(f"inputs have shape {tuple(images.shape)}, expected (N, C, ...): only that can be blurred.")
     blurred = images.to(torch.float32 if images.device.type == "mps" else torch.float64)
     if sigma == 0:
         return blurred
@@ -210,13 +211,13 @@ class GuidedPath:
         """Refuse what has no meaning."""
         _at_least_one_step(self.n_samples)
         if not (0 < self.fraction <= 1 and 0 <= self.max_dist <= 1):
-            raise ValueError(
+            raise InputError(
                 f"fraction is {self.fraction!r} and max_dist {self.max_dist!r}, expected 0 < fraction <= 1 and "
                 "0 <= max_dist <= 1."
             )
 
     def samples(self, inputs: tuple[Tensor, ...], chunk: int) -> Iterator[Samples]:
-        """Give the points of the path one by one; see ``Modification.samples``."""
+        """Yield the points of the path one by one; see ``Modification.samples``."""
         sizes = [tensor[0].numel() for tensor in inputs]
 
         def join(tensors: tuple[Tensor, ...]) -> Tensor:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from captum_gag.errors import InputError
+
 
 def saliency_map(attributions: Tensor) -> Tensor:
     """Reduce attributions to one map per image: sum of magnitudes over channels, min-max normalised.
@@ -17,16 +19,29 @@ def saliency_map(attributions: Tensor) -> Tensor:
         whose attribution is constant has no ranking and is all 0; one with a NaN or an infinity is all NaN.
 
     Raises:
-        ValueError: If the shape is another one.
+        InputError: If the shape is another one.
     """
     if attributions.ndim not in (3, 4):
-        raise ValueError(f"attributions have shape {tuple(attributions.shape)}, expected (N, C, H, W) or (N, H, W).")
+        raise InputError(f"attributions have shape {tuple(attributions.shape)}, expected (N, C, H, W) or (N, H, W).")
     magnitudes = attributions.detach().to(torch.promote_types(attributions.dtype, torch.float32)).abs()
     maps = magnitudes.sum(1) if attributions.ndim == 4 else magnitudes
     lowest = maps.amin((1, 2), keepdim=True)
     spread = maps.amax((1, 2), keepdim=True) - lowest
     normalised = torch.where(spread > 0, (maps - lowest) / spread, torch.zeros_like(maps))
     return torch.where(spread.isfinite(), normalised, torch.full_like(maps, torch.nan))
+
+
+def check_shares(retain: float, swap: float) -> None:
+    """Refuse shares of ``reverse_saliency`` whose sides overlap.
+
+    Raises:
+        InputError: One is negative, or ``retain + 2 * swap`` is above 1.
+    """
+    if min(retain, swap) < 0 or retain + 2 * swap > 1:
+        raise InputError(
+            f"retain {retain!r} and swap {swap!r} must be shares >= 0 with retain + 2 * swap <= 1, "
+            "so that the two sides of the exchange do not overlap."
+        )
 
 
 def reverse_saliency(maps: Tensor, retain: float = 0.05, swap: float = 0.10, seed: int | None = None) -> Tensor:
@@ -46,15 +61,11 @@ def reverse_saliency(maps: Tensor, retain: float = 0.05, swap: float = 0.10, see
         Tensor of the shape, dtype and device of ``maps``.
 
     Raises:
-        ValueError: If the shape or the shares have no meaning.
+        InputError: If the shape or the shares have no meaning.
     """
     if maps.ndim != 3:
-        raise ValueError(f"maps have shape {tuple(maps.shape)}, expected (N, H, W).")
-    if min(retain, swap) < 0 or retain + 2 * swap > 1:
-        raise ValueError(
-            f"retain {retain!r} and swap {swap!r} must be shares >= 0 with retain + 2 * swap <= 1, "
-            "so that the two sides of the exchange do not overlap."
-        )
+        raise InputError(f"maps have shape {tuple(maps.shape)}, expected (N, H, W).")
+    check_shares(retain, swap)
     generator = None if seed is None else torch.Generator(maps.device).manual_seed(seed)
     reversed_maps = maps.flatten(1).clone()
     pixels = reversed_maps.shape[1]

@@ -14,12 +14,18 @@ from tqdm.auto import tqdm
 from captum_gag.attr.aggregations import Aggregation, GradientMoments, Mean
 from captum_gag.attr.interpretations import Interpretation, signed
 from captum_gag.attr.modifications import Modification
-from captum_gag.batching import examples_per_pass
+from captum_gag.batching import examples_per_batch
+from captum_gag.errors import InputError
 from captum_gag.tensors import at_least_single
 
-# Examples per pass when the caller does not say: 4 per CPU thread was best for EfficientNet-Lite0 and ResNet-18 on
+# Examples per batch when the caller does not say: 4 per CPU thread was best for EfficientNet-Lite0 and ResNet-18 on
 # 2 threads (benchmarks/attribution.py). The accelerator's value is an assumption that only a GPU can check.
 EXAMPLES_PER_CPU_THREAD, EXAMPLES_PER_ACCELERATOR = 4, 32
+
+
+def gradients_per_batch(inputs: Tensor, total: int) -> int:
+    """Return how many of ``total`` examples like the inputs (N, ...) go through forward and backward at once."""
+    return examples_per_batch(inputs, EXAMPLES_PER_CPU_THREAD, EXAMPLES_PER_ACCELERATOR, total)
 
 
 GradientSource = Callable[..., tuple[Tensor, ...]]
@@ -94,7 +100,7 @@ class SampledGradients(GradientAttribution):
         show_progress: bool = False,
         description: str | None = None,
     ) -> list[GradientMoments]:
-        """Sample all gradients and give their moments, one for each input; arguments as in ``attribute``.
+        """Sample all gradients and return their moments, one for each input; arguments as in ``attribute``.
 
         Several aggregations can be read off the same moments: GAG-0 and GAG-85, say, of the same noise.
         """
@@ -102,10 +108,9 @@ class SampledGradients(GradientAttribution):
         n = len(tensors[0])
         limit = internal_batch_size
         if limit is None:
-            automatic = examples_per_pass(tensors[0], EXAMPLES_PER_CPU_THREAD, EXAMPLES_PER_ACCELERATOR)
-            limit = max(n, automatic)
+            limit = gradients_per_batch(tensors[0], self.modification.n_samples * n)
         if limit < 1:
-            raise ValueError(f"internal_batch_size is {limit!r}, expected an integer of at least 1, or None.")
+            raise InputError(f"internal_batch_size is {limit!r}, expected an integer of at least 1, or None.")
         moments = [GradientMoments(self.interpretation) for _ in tensors]
         description = f"{description or self.get_name()} attribution"
         with tqdm(total=self.modification.n_samples, desc=description, disable=not show_progress) as progress:
@@ -120,14 +125,14 @@ class SampledGradients(GradientAttribution):
     def _gradients(
         self, points: tuple[Tensor, ...], target: Any, additional_forward_args: Any, limit: int
     ) -> tuple[Tensor, ...]:
-        """Give the gradients at the points, each of shape (k, N, ...), in at least single precision."""
+        """Return the gradients at the points, each of shape (k, N, ...), in at least single precision."""
         k, n = points[0].shape[:2]
         targets = repeat_target(target, k)
         arguments = repeat_arguments(additional_forward_args, k, n)
-        passes = []
+        batches = []
         for first in range(0, k * n, limit):
             rows = slice(first, first + limit)
-            passes.append(
+            batches.append(
                 self.gradient_source(
                     self.forward_func,
                     tuple(point.flatten(0, 1)[rows].requires_grad_() for point in points),
@@ -137,12 +142,12 @@ class SampledGradients(GradientAttribution):
             )
         return tuple(
             (torch.cat(parts) if len(parts) > 1 else parts[0]).to(at_least_single(parts[0].dtype)).unflatten(0, (k, n))
-            for parts in zip(*passes, strict=True)
+            for parts in zip(*batches, strict=True)
         )
 
 
 def checked_inputs(inputs: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """Give the inputs as a tuple of tensors cut off from any graph, or say what is wrong with them."""
+    """Return the inputs as a tuple of tensors cut off from any graph, or say what is wrong with them."""
     tensors = inputs if isinstance(inputs, tuple) else (inputs,)
     for tensor in tensors:
         if not isinstance(tensor, Tensor):
@@ -153,7 +158,7 @@ def checked_inputs(inputs: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
                 "Convert with .float(), or explain an embedding layer's output."
             )
         if tensor.ndim == 0 or tensor.numel() == 0 or len(tensor) != len(tensors[0]):
-            raise ValueError(
+            raise InputError(
                 f"inputs have shapes {[tuple(each.shape) for each in tensors]}, expected (N, ...) with the same "
                 "N >= 1 for all and at least one feature."
             )
@@ -186,7 +191,7 @@ def rows_of(value: Any, rows: slice, total: int) -> Any:
 
 
 def like_inputs(inputs: Tensor | tuple[Tensor, ...], results: list[Tensor]) -> Tensor | tuple[Tensor, ...]:
-    """Give results the dtype of the inputs, and a tuple if and only if the inputs were one."""
+    """Return results in the dtype of the inputs, as a tuple if and only if the inputs were one."""
     if not isinstance(inputs, tuple):
         return results[0].to(inputs.dtype)
     return tuple(result.to(tensor.dtype) for result, tensor in zip(results, inputs, strict=True))

@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from captum_gag.cli.common import Device, Json, Out, Seed, errors_in_one_line, importable_from_here, print_json
+from captum_gag.cli.common import (
+    Device,
+    Json,
+    ModelName,
+    Out,
+    Seed,
+    Weights,
+    errors_in_one_line,
+    model_spec,
+    print_json,
+)
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from captum_gag.runs.explaining import Explanation
 
-    Job = Callable[[Image.Image, str], Explanation]
-
 Samples = Annotated[int, typer.Option(help="Noisy copies of each image, at least 2. More is smoother and slower.")]
 Percentile = Annotated[
-    float,
+    float | None,
     typer.Option(help="GAG's p, 0 to 100: the map fades where gradients vary less than their p-th percentile."),
 ]
 
@@ -30,7 +37,7 @@ def demo(
     out: Out = Path("captum-gag-demo"),
     samples: Samples = 20,
     seed: Seed = 0,
-    percentile: Percentile = 85.0,
+    percentile: Percentile = None,
     device: Device = "auto",
 ) -> None:
     """Explain five photographs with EfficientNet-Lite0, without any download.
@@ -41,31 +48,21 @@ def demo(
     with errors_in_one_line():
         from captum_gag.data.images import demo_images
 
-        _check(percentile, samples, seed)
-        job = _job("demo", None, device, percentile=percentile, samples=samples, seed=seed)
-        _run(job, demo_images(), out)
+        methods = _methods(None, None, percentile)
+        _check(samples, seed)
+        photos: dict[str, Callable[[], Image.Image]] = {
+            name: lambda photo=photo: photo  # type: ignore[misc]
+            for name, photo in demo_images().items()
+        }
+        _explain_all({"type": "demo"}, device, methods, samples, seed, None, photos, out)
 
 
 def explain(
     images: Annotated[
         list[Path], typer.Argument(metavar="IMAGE...", help="Image files, in any format that Pillow reads.")
     ],
-    model: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME",
-            help="demo (EfficientNet-Lite0), a torchvision classifier such as resnet18, or package.module:callable, "
-            "which returns a torch.nn.Module (fed as for ImageNet) or a captum_gag.models.loading.Classifier.",
-        ),
-    ] = "demo",
-    weights: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="State dict for the model, .safetensors or .pth (read without running code). "
-            "Without it, torchvision downloads its own.",
-        ),
-    ] = None,
+    model: ModelName = "demo",
+    weights: Weights = None,
     target: Annotated[
         str,
         typer.Option(metavar="N|auto", help="Class to explain, counted from 0; auto takes the predicted one."),
@@ -74,11 +71,20 @@ def explain(
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="A method of the catalogue (see: captum-gag methods); give it again for several. Without it, GAG is "
-            "compared with Captum's Saliency, SmoothGrad and VarGrad.",
+            help="A method of the catalogue (see: captum-gag methods), captum:CLASS for any class of captum.attr, or "
+            "package.module:callable; give it again for several. Without it, GAG is compared with Captum's Saliency, "
+            "SmoothGrad and VarGrad.",
         ),
     ] = None,
-    percentile: Percentile = 85.0,
+    set: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE",
+            help="An option of the methods given, such as percentile=70 or sliding_window_shapes=[3,16,16]; see "
+            "captum-gag methods --json. Of several methods, those that have the option take it.",
+        ),
+    ] = None,
+    percentile: Percentile = None,
     samples: Samples = 20,
     seed: Seed = 0,
     out: Out = Path("captum-gag-out"),
@@ -92,35 +98,31 @@ def explain(
 
     Writes, for each image, NAME-explanation.png (the image, the maps and their RCAP scores) and
     NAME-attributions.npz (or .safetensors), and scores.csv with all scores. Images of the same name are
-    numbered: cat, cat-2. An image that cannot be read is skipped with one line that says why; the others are
-    done all the same, and the exit status is then 1.
+    numbered: cat, cat-2. An image that cannot be read is skipped with one line that says why, and so is a method that
+    fails; the others are done all the same, and the exit status is then 1.
 
     Example: captum-gag explain cat.jpg dog.png --model resnet18 --weights resnet18.pth --target 281
     """
     with errors_in_one_line():
-        from captum_gag.data.images import named_apart
+        from captum_gag.data.images import named_apart, read_image
 
-        _check(percentile, samples, seed, target, format)
-        importable_from_here()
-        job = _job(
-            model,
-            weights,
-            device,
-            percentile=percentile,
-            samples=samples,
-            seed=seed,
-            target=None if target == "auto" else int(target),
-            method=method,
-        )
-        _run(job, named_apart(images), out, format)
+        methods = _methods(method, set, percentile)
+        _check(samples, seed, target, format)
+        photos: dict[str, Callable[[], Image.Image]] = {
+            name: lambda path=path: read_image(path)  # type: ignore[misc]
+            for name, path in named_apart(images).items()
+        }
+        chosen = None if target == "auto" else int(target)
+        _explain_all(model_spec(model, weights), device, methods, samples, seed, chosen, photos, out, format)
 
 
 def methods(json: Json = False) -> None:
     """List the methods that explain --method takes: what each is, its parts, where it was published.
 
     GAG, and G and GA variants, take any percentile: GAG-70, SG-GA50. Grad-CAM takes a layer: Grad-CAM:layer4.1.
-    A name followed by ^R gives its reversed map (Proposition 1); ^sharp, ^binary and ^pixel make it over to fool a
-    metric. Random:7 is the random ordering of seed 7.
+    A name followed by ^R gives its reversed map (Proposition 1); ^sharp, ^binary and ^pixel manipulate it to fool a
+    metric. Random:7 is the random ordering of seed 7. captum:CLASS is any class of captum.attr. With --json also every
+    type of method with its options: name, type, default, range, help.
     """
     from rich.console import Console
 
@@ -128,16 +130,49 @@ def methods(json: Json = False) -> None:
     from captum_gag.report.tables import method_table
 
     if json:
-        print_json(catalogue.rows())
+        print_json({"methods": catalogue.rows(), "types": catalogue.types()})
     else:
         Console().print(method_table(catalogue.rows()))
 
 
-def _check(percentile: float, samples: int, seed: int, target: str = "auto", format: str = "npz") -> None:
+def _methods(names: Sequence[str] | None, options: Sequence[str] | None, percentile: float | None) -> Any:
+    """Return the methods as a suite lists them."""
+    from captum_gag.attr.catalogue import parse
+    from captum_gag.errors import InputError
+    from captum_gag.runs.explaining import compared_methods
+    from captum_gag.specs import assignments
+
+    if not names:
+        if options:
+            raise InputError("--set goes with --method, whose options it sets; give --method GAG --set percentile=70")
+        if percentile is not None and not 0 <= percentile <= 100:
+            raise InputError(f"--percentile {percentile:g} is out of range; expected 0 to 100")
+        return compared_methods(85.0 if percentile is None else percentile)
+    given = assignments(options or [])
+    if percentile is not None:
+        given = {"percentile": percentile, **given}
+    return _with_options({name: parse(name) for name in names}, given)
+
+
+def _with_options(specs: Mapping[str, dict[str, Any]], given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the specs, each with those of the options that it has; an option that none has is refused."""
+    from captum_gag.attr.catalogue import options_of_spec
     from captum_gag.errors import InputError
 
-    if not 0 <= percentile <= 100:
-        raise InputError(f"--percentile {percentile:g} is out of range; expected 0 to 100")
+    known = {name: sorted(options_of_spec(spec)) for name, spec in specs.items()}
+    for key in given:
+        if not any(key in names for names in known.values()):
+            has = "; ".join(f"{name} has {', '.join(names) or 'none'}" for name, names in known.items())
+            raise InputError(f"none of the methods given has an option {key!r}; {has}")
+    return {
+        name: {**spec, **{key: value for key, value in given.items() if key in known[name]}}
+        for name, spec in specs.items()
+    }
+
+
+def _check(samples: int, seed: int, target: str = "auto", format: str = "npz") -> None:
+    from captum_gag.errors import InputError
+
     if samples < 2:
         raise InputError(f"--samples {samples} is too few; expected at least 2, for a variance")
     if not 0 <= seed < 2**63:
@@ -148,58 +183,49 @@ def _check(percentile: float, samples: int, seed: int, target: str = "auto", for
         raise InputError(f"--format {format!r} is unknown; expected npz or safetensors")
 
 
-def _job(
-    model: str,
-    weights: Path | None,
+def _explain_all(
+    model: Mapping[str, Any],
     device: str,
-    *,
-    percentile: float,
+    methods: Any,
     samples: int,
     seed: int,
-    target: int | None = None,
-    method: Sequence[str] | None = None,
-) -> Job:
-    from captum_gag.attr import catalogue
-    from captum_gag.errors import InputError
-    from captum_gag.models.loading import load_classifier
-    from captum_gag.runs.explaining import compared_methods, explain_photo
-
-    try:
-        methods = [catalogue.method(name) for name in method] if method else compared_methods(percentile)
-    except catalogue.UnknownMethodError as error:
-        raise InputError(str(error)) from error
-    classifier = load_classifier(model, weights, device)
-    return partial(explain_photo, classifier, methods=methods, target=target, samples=samples, seed=seed)
-
-
-def _run(job: Job, sources: Mapping[str, Path | Image.Image], out: Path, format: str | None = None) -> None:
-    """Does the job for every source and shows the results; exits with 1 if a source was skipped."""
+    target: int | None,
+    photos: Mapping[str, Callable[[], Image.Image]],
+    out: Path,
+    format: str | None = None,
+) -> None:
+    """Explain every photograph and show the results; exit with 1 if an image was skipped or a method failed."""
     from rich.console import Console
     from rich.progress import Progress
 
-    from captum_gag.data.images import read_image
     from captum_gag.errors import InputError
+    from captum_gag.models.catalogue import model as model_of
     from captum_gag.report.tables import score_table, write_scores
+    from captum_gag.runs.explaining import explain_photo, photo_scorer
 
+    scorer = photo_scorer(model_of(model).load(device), methods, samples, seed)
     out.mkdir(parents=True, exist_ok=True)
-    rows: list[dict[str, str | int | float]] = []
+    rows: list[dict[str, Any]] = []
     written: list[Path] = []
-    skipped = 0
+    failed = False
     with Progress(console=Console(stderr=True)) as progress, warnings.catch_warnings():
 
         def say(message: object, *_: Any) -> None:
             progress.console.print(str(message), markup=False, highlight=False, soft_wrap=True)
 
         warnings.showwarning = say  # type: ignore[assignment]
-        for name, source in progress.track(sources.items(), description="explaining"):
+        for name, photo in progress.track(photos.items(), description="explaining"):
             try:
-                photo = read_image(source) if isinstance(source, Path) else source
+                explanation = explain_photo(scorer, photo, name, target)
             except InputError as error:
                 say(f"skipped {error}")
-                skipped += 1
+                failed = True
                 continue
-            explanation = job(photo, name)
-            rows += explanation.rows()
+            for row in explanation.rows:
+                if row["error"]:
+                    say(f"failed: {row['method']} on {name}: {row['error']}")
+                    failed = True
+            rows += explanation.rows
             written += _write(explanation, out, format)
             # After every image: what has been computed is kept, whatever ends the run.
             write_scores(out / "scores.csv", rows)
@@ -207,7 +233,7 @@ def _run(job: Job, sources: Mapping[str, Path | Image.Image], out: Path, format:
         written.append(out / "scores.csv")
         Console().print(score_table(rows))
         typer.echo("\n".join(map(str, written)))
-    if skipped:
+    if failed:
         raise typer.Exit(1)
 
 
@@ -216,9 +242,8 @@ def _write(explanation: Explanation, out: Path, format: str | None) -> list[Path
 
     title = f"{explanation.label} ({explanation.probability:.0%})"
     written = [out / f"{explanation.name}-explanation.png"]
-    save_figure(
-        map_grid({title: explanation.photo}, {title: explanation.maps}, {title: explanation.scores}), written[0]
-    )
+    figure = map_grid({title: explanation.photo}, {title: explanation.maps}, {title: explanation.scores})
+    save_figure(figure, written[0])
     if format is not None:
         written.append(out / f"{explanation.name}-attributions.{format}")
         explanation.save_attributions(written[-1])

@@ -15,7 +15,8 @@ def reliability(
         Path,
         typer.Argument(
             metavar="SCORES",
-            help="A .parquet or .csv with the columns image, method, metric, score; or the directory of a run.",
+            help="A .parquet or .csv with the columns image, method, metric, score, perhaps higher_is_better; or the "
+            "directory of a run.",
         ),
     ],
     out: Annotated[Path, typer.Option(help="Directory for the report; made if missing.")] = Path("reliability"),
@@ -25,24 +26,22 @@ def reliability(
 ) -> None:
     """Tell whether metrics can be trusted: do images, methods and metrics agree (Tomsett et al., 2019)?
 
-    Prints a verdict per metric and writes report.html, report.md, a CSV per table and a PNG per figure. Random
-    orderings (methods Random, Random:1, ...) and edges (Sobel) in the table are taken as baselines, methods such as
-    GAG-85^sharp as attempts to fool the metric.
+    Prints a verdict per metric and writes report.html, report.md, a CSV per table and a PNG per figure. The columns of
+    a run say which methods are random orderings and edges, to be beaten (control), and which manipulate another's maps
+    to fool the metric (base, transform); a table without them knows Random, Sobel and Constant by name. Where a column
+    higher_is_better is missing, the metrics must be known to this package or to Quantus.
 
     Example: captum-gag reliability scores.csv --out report
     """
     with errors_in_one_line():
         from captum_gag import reliability as checks
-        from captum_gag.errors import InputError
+        from captum_gag.report.reliability_report import save
         from captum_gag.runs.store import Run
 
-        try:
-            is_run = (scores / "run.json").is_file()
-            table = Run(scores).scores() if is_run else checks.read_scores(scores)
-            found = checks.report(table, n_bootstrap, confidence, seed)
-        except checks.ScoresError as error:
-            raise InputError(str(error)) from error
-        written = found.save(out)
+        is_run = (scores / "run.json").is_file()
+        table = Run.load(scores).scores() if is_run else checks.read_scores(scores)
+        found = checks.report(table, n_bootstrap, confidence, seed)
+        written = save(found, out)
     for metric, verdict in found.verdicts.items():
         typer.echo(f"{metric}: {verdict}")
     typer.echo("\n".join(map(str, written)))

@@ -6,14 +6,24 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from captum_gag.cli.common import Device, Json, RunDirectory, Seed, errors_in_one_line, importable_from_here, print_json
+from captum_gag.cli.common import (
+    Device,
+    Json,
+    ModelName,
+    RunDirectory,
+    Seed,
+    Weights,
+    errors_in_one_line,
+    model_spec,
+    print_json,
+)
 
 if TYPE_CHECKING:
-    from captum_gag.runs.executors import Engine
+    from captum_gag.runs.executors import Bench, Executor
     from captum_gag.runs.store import Run
 
 Shard = Annotated[
@@ -24,15 +34,19 @@ EngineName = Annotated[
     str, typer.Option("--engine", metavar="local|ray", help="Who works: this machine, or a Ray cluster.")
 ]
 Address = Annotated[str | None, typer.Option(help="Of the Ray cluster; without it, Ray starts on this machine.")]
+Recompute = Annotated[
+    bool,
+    typer.Option(
+        "--recompute",
+        help="Score again what no longer is what it was: weights, photographs, class files, code, package versions.",
+    ),
+]
 
 
 def run(
     suite: Annotated[str, typer.Argument(metavar="SUITE", help="A name that captum-gag suites lists, or a TOML file.")],
     out: Annotated[Path, typer.Option(help="Directory of the run; made if missing.")],
-    model: Annotated[
-        str,
-        typer.Option(help="demo, cifar10, a torchvision classifier, timm:NAME, or package.module:callable."),
-    ] = "demo",
+    model: ModelName = "demo",
     data: Annotated[
         str,
         typer.Option(
@@ -40,8 +54,13 @@ def run(
             "cifar10:DIR, or package.module:callable, which returns a torch Dataset."
         ),
     ] = "demo",
-    weights: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="State dict for the model, .safetensors or .pth.")
+    weights: Weights = None,
+    set: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="data.KEY=VALUE|model.KEY=VALUE",
+            help="An option of the data set or the model, such as data.split=train or data.training=DIR.",
+        ),
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Images at most.")] = None,
     confidence: Annotated[
@@ -71,29 +90,29 @@ def run(
     Example: captum-gag run quick --model demo --data demo --out RUN
     """
     with errors_in_one_line():
-        from captum_gag.data.datasets import absolute
-        from captum_gag.errors import InputError
+        from captum_gag.data.catalogue import dataset, parse
         from captum_gag.models.loading import best_device
-        from captum_gag.runs.spec import load_suite
-        from captum_gag.runs.store import DTYPES, Config, Run
+        from captum_gag.runs.config import Config
+        from captum_gag.runs.execution import begin
+        from captum_gag.runs.spec import SuiteFile, read_suite
 
-        if dtype not in DTYPES:
-            raise InputError(f"--dtype {dtype!r} is unknown; expected {', '.join(DTYPES)}")
-        found = load_suite(suite)
+        executor = _executor(engine, workers, address)
+        further = _sections(set or [])
+        said = read_suite(suite)
         config = Config(
-            suite=found.data,
-            model=model,
-            data=absolute(data),
-            weights=None if weights is None else str(weights.resolve()),
+            suite=said,
+            model=model_spec(model, weights) | further["model"],
+            data=dataset(parse(data) | further["data"]).absolute().spec(),
             limit=limit,
-            confidence=found.confidence if confidence is None else confidence,
+            confidence=SuiteFile(**said).confidence if confidence is None else confidence,
             seed=seed,
             device=best_device() if device == "auto" else device,
             dtype=dtype,
             threads=threads or max(1, (os.cpu_count() or 1) // workers),
             save_maps=save_maps,
         )
-        _execute(Run.create(out, config), workers, engine, address, shard)
+        opened, bench = begin(out, config)
+        _execute(opened, executor, shard, bench=bench)
 
 
 def resume(
@@ -102,26 +121,31 @@ def resume(
     engine: EngineName = "local",
     address: Address = None,
     shard: Shard = "1/1",
+    recompute: Recompute = False,
 ) -> None:
-    """Go on with a run that was interrupted, as it was asked for; what is done stays as it is."""
+    """Go on with a run that was interrupted, as it was asked for; what is done stays as it is.
+
+    Refused where weights, photographs, class files, code or package versions are no longer those that the run began
+    with, since its scores would then be of two kinds; --recompute scores again what that concerns.
+    """
     with errors_in_one_line():
         from captum_gag.runs.store import Run
 
-        _execute(Run.load(run), workers, engine, address, shard)
+        _execute(Run.load(run), _executor(engine, workers, address), shard, recompute=recompute)
 
 
 def suites(json: Json = False) -> None:
     """List the suites that captum-gag run takes by name."""
-    from captum_gag.runs.spec import load_suite, suite_names
+    from captum_gag.runs.spec import make_suite, read_suite, suite_names
 
     found = [
         {
             "name": name,
             "title": suite.title,
-            "methods": [each.label for each in suite.methods],
-            "metrics": [each.label for each in suite.metrics],
+            "methods": list(suite.methods),
+            "metrics": [" ".join(filter(None, (each.label, each.variant))) for each in suite.metrics],
         }
-        for name, suite in ((name, load_suite(name)) for name in suite_names())
+        for name, suite in ((name, make_suite(read_suite(name))) for name in suite_names())
     ]
     if json:
         print_json(found)
@@ -131,40 +155,52 @@ def suites(json: Json = False) -> None:
 
 
 def metrics(json: Json = False) -> None:
-    """List the metrics that a suite takes by type; Quantus's own are taken as quantus:Class."""
-    from captum_gag.runs.spec import OURS
+    """List the metrics that a suite takes by type; Quantus's own are taken as quantus:Class.
 
-    found = [
-        {
-            "type": name,
-            "name": metric.name,
-            "better": metric.score_direction.value,
-            "what": (metric.__doc__ or "").splitlines()[0],
-        }
-        for name, metric in OURS.items()
-    ]
+    With --json also their options: name, type, default, range, help.
+    """
+    from captum_gag.metrics.catalogue import rows
+
     if json:
-        print_json(found)
+        print_json(rows())
         return
-    for each in found:
-        typer.echo(f"{each['type']}: {each['what']} {each['better'].capitalize()} is better.")
+    for each in rows():
+        typer.echo(f"{each['type']}: {each['summary']} {each['better'].capitalize()} is better.")
 
 
-def _execute(run: Run, workers: int, engine: str, address: str | None, shard: str) -> None:
+def _sections(texts: list[str]) -> dict[str, dict[str, Any]]:
+    """Return the options of the data set and of the model that --set names."""
     from captum_gag.errors import InputError
-    from captum_gag.report.run_tables import comparison, printable
-    from captum_gag.runs.running import execute, failures
+    from captum_gag.specs import assignments
+
+    found: dict[str, dict[str, Any]] = {"data": {}, "model": {}}
+    for key, value in assignments(texts).items():
+        section, _, name = key.partition(".")
+        if section not in found or not name:
+            raise InputError(f"--set {key}=... has no meaning; expected data.KEY=VALUE or model.KEY=VALUE")
+        found[section][name] = value
+    return found
+
+
+def _execute(run: Run, executor: Executor, shard: str, *, bench: Bench | None = None, recompute: bool = False) -> None:
+    from rich.console import Console
+
+    from captum_gag.errors import InputError
+    from captum_gag.report.tables import comparison, failures, printable
+    from captum_gag.runs.execution import execute
 
     parts = shard.split("/")
     if len(parts) != 2 or not all(part.isdecimal() for part in parts):
         raise InputError(f"--shard {shard!r} has no meaning; expected I/N, such as 1/4")
-    importable_from_here()
-    chosen = _engine(engine, workers, address)
     execute(
-        run, chosen, shard=(int(parts[0]), int(parts[1])), track=_progress, say=lambda text: typer.echo(text, err=True)
+        run,
+        executor,
+        bench=bench,
+        shard=(int(parts[0]), int(parts[1])),
+        recompute=recompute,
+        track=_progress,
+        say=lambda text: typer.echo(text, err=True),
     )
-    from rich.console import Console
-
     scores = run.scores()
     Console().print(printable(comparison(scores, run.config.made_suite().published)))
     typer.echo(str(run.directory))
@@ -175,15 +211,15 @@ def _execute(run: Run, workers: int, engine: str, address: str | None, shard: st
         raise typer.Exit(1)
 
 
-def _engine(name: str, workers: int, address: str | None) -> Engine:
+def _executor(name: str, workers: int, address: str | None) -> Executor:
     from captum_gag.errors import InputError
-    from captum_gag.runs import executors as engines
+    from captum_gag.runs import executors
 
     if name == "ray":
-        return engines.on_ray(workers, address)
+        return executors.on_ray(workers, address)
     if name != "local":
         raise InputError(f"--engine {name!r} is unknown; expected local or ray")
-    return engines.in_this_process if workers == 1 else engines.in_processes(workers)
+    return executors.in_this_process if workers == 1 else executors.in_processes(workers)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from captum_gag.cli.common import Json, RunDirectory, errors_in_one_line, importable_from_here
+from captum_gag.cli.common import Json, RunDirectory, errors_in_one_line
 
 
 def table(
@@ -22,12 +22,13 @@ def table(
     table.csv (all numbers) and scores.parquet.
     """
     with errors_in_one_line():
-        from captum_gag.report.run_tables import comparison, printable, save_tables
+        from captum_gag.report.tables import comparison, printable, save_tables
         from captum_gag.runs.store import Run
 
         opened = Run.load(run)
-        rows = comparison(opened.scores(), opened.config.made_suite().published)
-        written = save_tables(rows, opened.scores(), out or run / "tables")
+        scores = opened.scores()
+        rows = comparison(scores, opened.config.made_suite().published)
+        written = save_tables(rows, scores, out or run / "tables")
         if json:
             typer.echo(rows.to_json(orient="records", indent=1))
         else:
@@ -46,12 +47,12 @@ def report(
     """Write a run as one HTML page: summary, tables, figures, every image with its maps, and how to repeat it.
 
     The page needs no network and no other file. It shows the maps of a run made with --save-maps, and the photographs
-    if the data and the model are still where they were. Works while the run is still going, for the images done.
+    if the data are still where they were; the model's weights are not needed. Works while the run is still going, for
+    the images done.
 
     Example: captum-gag run quick --save-maps --out RUN && captum-gag report RUN
     """
     with errors_in_one_line():
-        importable_from_here()
         from captum_gag.report.page import write_page
         from captum_gag.runs.store import Run
 

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import io
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 import torchvision
 from PIL import Image
 from torch import Tensor
+from torchvision.transforms.functional import to_pil_image
 
+from captum_gag.data.datasets import Example, ImageData, StoredData
+from captum_gag.data.images import shown
 from captum_gag.errors import InputError
+from captum_gag.specs import declared, option
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+BATCHES = {"test": "test_batch", "train": "data_batch_*"}
 
 LAYOUT = """{root}: no CIFAR-10 {split} images found; expected one of
   {root}/cifar-10-batches-py/          as torchvision keeps it
@@ -27,20 +34,19 @@ LAYOUT = """{root}: no CIFAR-10 {split} images found; expected one of
 
 
 def read_cifar10(root: Path, split: str) -> tuple[Tensor, Tensor]:
-    """Reads all images of a split into memory.
+    """Read all images of a split into memory.
 
     Args:
-        root (Path): A directory in torchvision's layout, or with a folder or a zip per split; or a zip file.
-        split (str): ``train`` or ``test``.
+        root: A directory in torchvision's layout, or with a folder or a zip per split; or a zip file.
+        split: ``train`` or ``test``.
 
     Returns:
-        (Tensor, Tensor): Images (N, 3, 32, 32), uint8, and classes (N,), sorted by class and name, or in
-        torchvision's order.
+        Images (N, 3, 32, 32), uint8, and classes (N,), sorted by class and name, or in torchvision's order.
 
     Raises:
         InputError: There is no such layout (the message shows them), or an image is not 32 x 32.
     """
-    if (root / "cifar-10-batches-py").is_dir():
+    if _torchvisions(root).is_dir():
         try:
             stored: Any = torchvision.datasets.CIFAR10(root, train=split == "train")
         except RuntimeError as error:
@@ -56,9 +62,9 @@ class ImageFile:
     """A file of CIFAR-10: on disk, or inside an archive.
 
     Attributes:
-        name (str): Of its class and itself, ``airplane/0001.png``.
-        path (Path): The file, or the archive that it is in.
-        member (str, optional): Its name in the archive.
+        name: Of its class and itself, ``airplane/0001.png``.
+        path: The file, or the archive that it is in.
+        member: Its name in the archive.
     """
 
     name: str
@@ -66,7 +72,7 @@ class ImageFile:
     member: str | None = None
 
     def open(self) -> Image.Image:
-        """Reads it as RGB.
+        """Read it as RGB.
 
         Raises:
             InputError: It cannot be read.
@@ -77,11 +83,11 @@ class ImageFile:
                 converted: Image.Image = image.convert("RGB")
                 return converted
         except OSError as error:
-            raise InputError(f"{self.path}: {self.name} cannot be read as an image: {error}") from error
+            raise InputError(f"{shown(self.path)}: {self.name} cannot be read as an image: {error}") from error
 
 
 def split_files(root: Path, split: str) -> list[tuple[ImageFile, int]]:
-    """Finds the image files of a split, sorted by class and name, each with its class.
+    """List the image files of a split, sorted by class and name, each with its class.
 
     Raises:
         InputError: There are none; the message shows the layouts that are understood.
@@ -94,12 +100,65 @@ def split_files(root: Path, split: str) -> list[tuple[ImageFile, int]]:
         files = [ImageFile(name.removeprefix(f"{split}/"), archive, name) for name in inside if not name.endswith("/")]
     else:
         paths = [path for label in CLASSES for path in (root / split / label).glob("*")]
-        files = [ImageFile(f"{path.parent.name}/{path.name}", path) for path in paths]
+        files = [ImageFile(shown(f"{path.parent.name}/{path.name}"), path) for path in paths]
     targets = {label: target for target, label in enumerate(CLASSES)}
     found = [(file, targets[label]) for file in files if (label := file.name.partition("/")[0]) in targets]
     if not found:
         raise InputError(LAYOUT.format(root=root, split=split))
     return sorted(found, key=lambda each: each[0].name)
+
+
+@declared
+class Cifar10(StoredData):
+    """The images of CIFAR-10, in torchvision's layout or a folder per class, zipped or not."""
+
+    split: Literal["test", "train"] = option(default="test", help="Which images: the test split or the training split.")
+
+    type: ClassVar[str] = "cifar10"
+
+    @cached_property
+    def pixels(self) -> tuple[Tensor, Tensor]:
+        """All images and classes, of torchvision's layout, which has many in a file."""
+        return read_cifar10(self.directory, self.split)
+
+    @cached_property
+    def images(self) -> list[tuple[ImageFile, int]]:
+        """The files of the other layouts: one of every class in turn, so that a limit takes some of each."""
+        found = split_files(self.directory, self.split)
+        return sorted(found, key=lambda each: (each[0].name.partition("/")[2], each[1]))
+
+    @cached_property
+    def is_torchvisions(self) -> bool:
+        """Whether the images are as torchvision keeps them."""
+        return _torchvisions(self.directory).is_dir()
+
+    def list_names(self) -> Sequence[str]:
+        """List the files, or number the images that have none of their own."""
+        if self.is_torchvisions:
+            return [f"{index:05d}" for index in range(len(self.pixels[1]))]
+        return [file.name for file, _ in self.images]
+
+    def __getitem__(self, index: int) -> Example:
+        """Return an image, whose file is read when asked for."""
+        if self.is_torchvisions:
+            images, targets = self.pixels
+            return Example(self.names[index], partial(to_pil_image, images[index]), int(targets[index]))
+        file, target = self.images[index]
+        return Example(file.name, file.open, target)
+
+    def files(self, index: int) -> tuple[Path, ...]:
+        """Return the file of an image, or the archive or the batches that it is in."""
+        if self.is_torchvisions:
+            return tuple(sorted(_torchvisions(self.directory).glob(BATCHES[self.split])))
+        return (self.images[index][0].path,)
+
+    def train(self) -> ImageData:
+        """Return the training split."""
+        return Cifar10(self.root, split="train")
+
+
+def _torchvisions(root: Path) -> Path:
+    return root / "cifar-10-batches-py"
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,9 +12,11 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from captum_gag.errors import InputError
 
+DEMO = ("chelsea", "coffee", "rocket", "china", "flower")
+
 
 def read_image(path: str | Path) -> Image.Image:
-    """Reads an image file as upright 8-bit RGB.
+    """Read an image file as upright 8-bit RGB.
 
     Grayscale, palette, CMYK and 16-bit files are converted, EXIF rotation is applied, transparency is
     composited on white (as image viewers show it), and of an animation the first frame is taken. A JPEG
@@ -21,10 +24,10 @@ def read_image(path: str | Path) -> Image.Image:
     2048 x 2048: that keeps memory small, and is still far more than a classifier sees.
 
     Args:
-        path (str or Path): The file, in any format that Pillow reads.
+        path: The file, in any format that Pillow reads.
 
     Returns:
-        PIL.Image.Image: Mode RGB, of at least 1 x 1 pixel.
+        Mode RGB, of at least 1 x 1 pixel.
 
     Raises:
         InputError: The file is missing, empty, truncated, not an image, larger than twice
@@ -50,7 +53,12 @@ def read_image(path: str | Path) -> Image.Image:
     # Pillow's decoders meet broken bytes with almost any exception: SyntaxError, struct.error, KeyError.
     except Exception as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    raise InputError(f"{path}: {' '.join(reason.split())}")
+    raise InputError(f"{shown(path)}: {' '.join(reason.split())}")
+
+
+def shown(path: str | Path) -> str:
+    """Return a path as text that can be printed and stored: bytes that are not UTF-8 are escaped in hex."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -71,14 +79,14 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def named_apart(paths: Sequence[Path]) -> dict[str, Path]:
-    """Gives each file a name of its own to write its results under.
+    """Name each file apart, to write its results under that name.
 
     Args:
-        paths (Sequence of Path): Any files, some perhaps of the same name in different directories.
+        paths: Any files, some perhaps of the same name in different directories.
 
     Returns:
-        dict of str to Path: By stem, numbered from the second of a name on (cat, cat-2); the names differ
-        also where upper and lower case are the same.
+        Files by stem, numbered from the second of a name on (cat, cat-2); the names differ also where upper and lower
+        case are the same.
     """
     named: dict[str, Path] = {}
     taken: set[str] = set()
@@ -94,16 +102,25 @@ def named_apart(paths: Sequence[Path]) -> dict[str, Path]:
     return named
 
 
-def demo_images() -> dict[str, Image.Image]:
-    """Gives the photographs of the demo, without a download.
+def demo_image(name: str) -> Image.Image:
+    """Return a photograph of the demo, without a download.
+
+    Args:
+        name: One of ``DEMO``: chelsea (a cat), coffee and rocket from scikit-image, china (a temple) and flower from
+            scikit-learn.
 
     Returns:
-        dict of str to PIL.Image.Image: chelsea (a cat), coffee and rocket from scikit-image, china (a
-        temple) and flower from scikit-learn; mode RGB, 300 to 427 pixels high.
+        Mode RGB, 300 to 427 pixels high.
     """
-    import skimage.data
-    from sklearn.datasets import load_sample_image
+    if name in ("china", "flower"):
+        from sklearn.datasets import load_sample_image
 
-    photos = {name: getattr(skimage.data, name)() for name in ("chelsea", "coffee", "rocket")}
-    photos |= {name: load_sample_image(f"{name}.jpg") for name in ("china", "flower")}
-    return {name: Image.fromarray(pixels) for name, pixels in photos.items()}
+        return Image.fromarray(load_sample_image(f"{name}.jpg"))
+    import skimage.data
+
+    return Image.fromarray(getattr(skimage.data, name)())
+
+
+def demo_images() -> dict[str, Image.Image]:
+    """Return all photographs of the demo by name; see ``demo_image``."""
+    return {name: demo_image(name) for name in DEMO}

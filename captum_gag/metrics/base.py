@@ -1,202 +1,203 @@
-"""What all metrics share on the side of Quantus: its signature, and the way from its arrays to tensors."""
+"""What a metric is: its options, declared once, and what it reads of images and maps; its function follows."""
 
 from __future__ import annotations
 
+import inspect
+import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, ClassVar
+from functools import wraps
+from typing import Any, Protocol, TypeVar
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from quantus.helpers.enums import DataType, ModelType
-from quantus.metrics.base import Metric
 from torch import Tensor
+from typing_extensions import ParamSpec
 
+from captum_gag.baselines import BaselineLike
 from captum_gag.metrics.map_batch import MapBatch
-from captum_gag.metrics.masking import Model, Plan, require_evaluation_mode, run_plan, warn_undefined
+from captum_gag.metrics.masking import Model, Plan, run_plans
+from captum_gag.metrics.readings import Reading
+from captum_gag.specs import declared, option, options_of
+from captum_gag.tensors import Target
+
+P = ParamSpec("P")
+T = TypeVar("T")
+R = TypeVar("R", covariant=True)
 
 
-class TorchMetric(Metric):  # type: ignore[type-arg]
-    """A Quantus metric that hands its batches, as tensors on the model's device, to one method.
+@declared
+class Metric(ABC):
+    """A metric: options, and a score for each image's map.
 
     Attributes:
-        details: For each image of the last call a dict of arrays with what its score is made of.
+        higher_is_better: Which way its scores point; None if it is not known.
+        needs_segmentation: Whether ``evaluate`` needs the ``segmentation``.
+        has_steps: Whether its readings have a score for each number of steps, ``at(steps)``.
     """
 
-    name: ClassVar[str]
-    data_applicability: ClassVar[set[DataType]] = {DataType.IMAGE}
-    model_applicability: ClassVar[set[ModelType]] = {ModelType.TORCH}
+    needs_segmentation = False
+    has_steps = False
 
-    def __init__(
+    @property
+    def higher_is_better(self) -> bool | None:
+        """Which way its scores point; None if it is not known."""
+        return None
+
+    def __post_init__(self) -> None:
+        """Refuse options that do not go together."""
+        self.check()
+
+    def check(self) -> None:  # noqa: B027 (most options go together)
+        """Refuse options that do not go together, with an InputError; called when the metric is made."""
+
+    @abstractmethod
+    def evaluate(
         self,
-        abs: bool = False,
-        normalise: bool = False,
-        normalise_func: Callable[..., NDArray[Any]] | None = None,
-        normalise_func_kwargs: dict[str, Any] | None = None,
-        return_aggregate: bool = False,
-        aggregate_func: Callable[..., Any] | None = None,
-        default_plot_func: Callable[..., Any] | None = None,
-        disable_warnings: bool = False,
-        display_progressbar: bool = False,
-        **kwargs: Any,
-    ) -> None:
-        """Take what every Quantus metric takes.
+        model: Model,
+        inputs: Tensor,
+        maps: Tensor,
+        target: Target,
+        segmentation: Tensor | None = None,
+        *,
+        softmax: bool = True,
+        internal_batch_size: int | None = None,
+    ) -> Reading:
+        """Judge one map of each image.
 
         Args:
-            abs: Take magnitudes of ``a_batch`` before the metric's own processing of the map.
-            normalise: Normalise ``a_batch`` before the metric's own processing of the map.
-            normalise_func: Used with ``normalise``; default ``quantus.normalise_by_max``.
-            normalise_func_kwargs: Arguments of ``normalise_func``.
-            return_aggregate: Return one aggregated score instead of one per image.
-            aggregate_func: Used with ``return_aggregate``; default ``numpy.mean``.
-            default_plot_func: What ``plot`` calls; default ``plot_details``.
-            disable_warnings: Silence the warning about images whose score is undefined.
-            display_progressbar: Show a progress bar over the batches.
-            kwargs: Refused by Quantus with a message that names them.
+            model: From images (B, C, H, W) to class scores (B, classes), in evaluation mode.
+            inputs: Images (N, C, H, W) as the model takes them, on its device.
+            maps: Attributions (N, C, H, W) or maps (N, H, W) or (N, 1, H, W).
+            target: Class of all images, or of each.
+            segmentation: Binary masks (N, 1, H, W) or (N, H, W), for metrics that need them.
+            softmax: Turn the model's scores into probabilities. False takes them as they are.
+            internal_batch_size: Images in one forward pass. None picks a number.
+
+        Raises:
+            InputError: If shapes or targets have no meaning.
         """
-        super().__init__(
-            abs=abs,
-            normalise=normalise,
-            normalise_func=normalise_func,
-            normalise_func_kwargs=normalise_func_kwargs,
-            return_aggregate=return_aggregate,
-            aggregate_func=aggregate_func or np.mean,
-            default_plot_func=default_plot_func or self.plot_details,
-            disable_warnings=disable_warnings,
-            display_progressbar=display_progressbar,
-            **kwargs,
-        )
-        self._warns = not disable_warnings
-        self.details: list[dict[str, NDArray[Any]]] = []
+
+
+@declared
+class MaskingMetric(Metric):
+    """A metric that looks at what the model says of masked images; it states which, and how it reads the answers."""
+
+    @abstractmethod
+    def plan(self, batch: MapBatch) -> Plan:
+        """Return the masked images that this metric needs of a batch, and what it makes of their probabilities."""
+
+    def evaluate(
+        self,
+        model: Model,
+        inputs: Tensor,
+        maps: Tensor,
+        target: Target,
+        segmentation: Tensor | None = None,
+        *,
+        softmax: bool = True,
+        internal_batch_size: int | None = None,
+    ) -> Reading:
+        """Judge one map of each image; see ``Metric``."""
+        [reading] = run_plans([self.plan(MapBatch(inputs, maps))], model, target, softmax, internal_batch_size)
+        return reading
+
+
+def baseline_option(default: BaselineLike) -> Any:
+    """Declare the option that says what hidden pixels show."""
+    return option(
+        default=default,
+        help='What hidden pixels show: a name ("black", "mean", "uniform_rgb", "blur"; in pixel space), a number or '
+        "tensor (in model space), or a callable from images to images.",
+    )
+
+
+def normalization_option() -> Any:
+    """Declare the option that says how the model's input was normalised."""
+    return option(default=None, help="(mean, std) by which pixels in [0, 1] became the model's input.")
+
+
+class MetricFunction(Protocol[P, R]):
+    """A metric as a function; P are the metric's options, which are keyword-only."""
+
+    __name__: str
 
     def __call__(
         self,
-        model: torch.nn.Module,
-        x_batch: NDArray[Any],
-        y_batch: NDArray[Any],
-        a_batch: NDArray[Any] | None = None,
-        s_batch: NDArray[Any] | None = None,
-        channel_first: bool | None = None,
-        explain_func: Callable[..., NDArray[Any]] | None = None,
-        explain_func_kwargs: dict[str, Any] | None = None,
-        model_predict_kwargs: dict[str, Any] | None = None,
-        softmax: bool | None = True,
-        device: str | None = None,
-        batch_size: int = 64,
-        **kwargs: Any,
-    ) -> list[float]:
-        """Score attributions, as every Quantus metric does.
+        model: Model,
+        inputs: Tensor,
+        maps: Tensor,
+        target: Target,
+        softmax: bool = True,
+        internal_batch_size: int | None = None,
+        *args: P.args,
+        **options: P.kwargs,
+    ) -> R:
+        """Judge one map of each image."""
 
-        Args:
-            model: Torch classifier in evaluation mode.
-            x_batch: Images (N, C, H, W), or (N, H, W, C) with ``channel_first=False``.
-            y_batch: Class index of each image, (N,).
-            a_batch: Attributions (N, C, H, W), (N, 1, H, W) or (N, H, W). None calls ``explain_func``.
-            s_batch: Segmentations (N, 1, H, W), for metrics that need them.
-            channel_first: Layout of ``x_batch``; inferred when None.
-            explain_func: Gives attributions when ``a_batch`` is None.
-            explain_func_kwargs: Arguments of ``explain_func``.
-            model_predict_kwargs: Further arguments of the model's forward.
-            softmax: Append a softmax unless the model ends in ``nn.Softmax``. False takes outputs as they are.
-            device: Where to compute; None for the model's own device.
-            batch_size: Images at a time.
-            kwargs: Refused by Quantus with a message that names them.
 
-        Returns:
-            One score per image, or a list of one with ``return_aggregate``.
-        """
-        self.details = []
-        scores: list[float] = super().__call__(
-            model=model,
-            x_batch=x_batch,
-            y_batch=y_batch,
-            a_batch=a_batch,
-            s_batch=s_batch,
-            custom_batch=None,
-            channel_first=channel_first,
-            explain_func=explain_func,
-            explain_func_kwargs=explain_func_kwargs,
-            model_predict_kwargs=model_predict_kwargs,
-            softmax=softmax,
-            device=device,
-            batch_size=batch_size,
-            **kwargs,
+_ARGUMENTS = {
+    "model": "From images (B, C, H, W) to class scores (B, classes), in evaluation mode.",
+    "inputs": "Images (N, C, H, W) as the model takes them, on its device.",
+    "maps": "Attributions (N, C, H, W) or maps (N, H, W) or (N, 1, H, W), of any scale. Another resolution than the "
+    "images' is interpolated to it, with a warning.",
+    "target": "Class of all images, or of each.",
+}
+_READING = {
+    "softmax": "Turn the model's scores into probabilities. False for a model that returns probabilities.",
+    "internal_batch_size": "Images in one forward pass. None picks a number.",
+}
+
+
+def function_of(metric: Callable[P, MaskingMetric]) -> Callable[[Callable[[Any], T]], MetricFunction[P, T]]:
+    """Make a function of a metric: ``function(model, inputs, maps, target, *, options, softmax, ...)``.
+
+    What is decorated says what the function makes of the metric's reading. Signature and ``Args`` come from the
+    metric's options.
+    """
+    made: Any = metric
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    options = [each.replace(kind=keyword) for each in inspect.signature(made).parameters.values()]
+    common = inspect.signature(MetricFunction.__call__).parameters
+    parameters = [common[name] for name in _ARGUMENTS]
+    parameters += [*options, *(common[name].replace(kind=keyword) for name in _READING)]
+    described = {**_ARGUMENTS, **{each.name: each.help for each in options_of(made)}, **_READING}
+
+    def decorate(make: Callable[[Any], T]) -> MetricFunction[P, T]:
+        @wraps(make)
+        def function(
+            model: Model,
+            inputs: Tensor,
+            maps: Tensor,
+            target: Target,
+            *,
+            softmax: bool = True,
+            internal_batch_size: int | None = None,
+            **options: Any,
+        ) -> T:
+            reading = made(**options).evaluate(
+                model, inputs, maps, target, softmax=softmax, internal_batch_size=internal_batch_size
+            )
+            return make(reading)
+
+        head, returns, tail = inspect.cleandoc(make.__doc__ or "").partition("Returns:")
+        arguments = "".join(f"    {name}: {text}\n" for name, text in described.items())
+        function.__doc__ = f"{head}Args:\n{arguments}\n{returns}{tail}"
+        signature: Any = function
+        signature.__signature__ = inspect.Signature(
+            parameters, return_annotation=inspect.signature(make).return_annotation
         )
-        return scores
+        return function  # type: ignore[return-value]
 
-    def custom_postprocess(self, **kwargs: Any) -> None:
-        """Name the images whose score is undefined; called by Quantus before it aggregates."""
-        if self._warns:
-            warn_undefined(type(self).__name__, self.evaluation_scores)
+    return decorate
 
-    def evaluate_batch(
-        self,
-        model: Any,
-        x_batch: NDArray[Any],
-        y_batch: NDArray[Any],
-        a_batch: NDArray[Any],
-        s_batch: NDArray[Any] | None = None,
-        **kwargs: Any,
-    ) -> list[float]:
-        """Turn one batch into tensors where the model is and score them; called by Quantus."""
-        require_evaluation_mode(model.get_model())
-        module = model.get_softmax_arg_model()
-        parameter = next(module.parameters(), torch.empty(0))
-        device = model.device or parameter.device
-        scores = self.evaluate_tensors(
-            lambda images: module(images, **model.model_predict_kwargs),
-            torch.as_tensor(x_batch, dtype=parameter.dtype, device=device),
-            torch.as_tensor(np.ascontiguousarray(a_batch), device=device),
-            torch.as_tensor(y_batch, device=device),
-            None if s_batch is None else torch.as_tensor(s_batch, device=device),
+
+def defined(metric: str, scores: Tensor) -> Tensor:
+    """Return scores (N,) as they are, after one warning that names the images for which they are NaN."""
+    undefined = [str(index) for index, score in enumerate(scores.tolist()) if score != score]
+    if undefined:
+        warnings.warn(
+            f"{metric} is NaN for image {', '.join(undefined)}: the map is constant or has a NaN or an "
+            "infinity in it, so its pixels have no ranking.",
+            # This, what calls it, the function of the metric.
+            stacklevel=4,
         )
-        result: list[float] = scores.tolist()
-        return result
-
-    def evaluate_tensors(
-        self, model: Model, inputs: Tensor, maps: Tensor, target: Tensor, segmentation: Tensor | None = None
-    ) -> Tensor:
-        """Score one batch and keep its details.
-
-        Args:
-            model: From images (B, C, H, W) to class probabilities (or logits if the caller wants these).
-            inputs: Images (N, C, H, W).
-            maps: Attributions (N, C or 1, H, W).
-            target: Class indices (N,).
-            segmentation: Masks as given in ``s_batch``, or None.
-
-        Returns:
-            Scores of shape (N,).
-        """
-        reading = run_plan(self.plan(MapBatch(inputs, maps)), model, target, False, None)
-        self.keep_details(**reading._asdict())
-        scores: Tensor = reading.score
-        return scores
-
-    def plan(self, batch: MapBatch) -> Plan:
-        """Say what images this metric needs of a batch and what it makes of their probabilities.
-
-        Raises:
-            TypeError: If the metric does not look at the model.
-        """
-        raise TypeError(f"{type(self).__name__} does not perturb images, so it has no plan.")
-
-    def plot_details(self) -> None:
-        """Draw what the last call's scores are made of: mean over the images, and the band between their quartiles."""
-        import matplotlib.pyplot as plt
-
-        columns = {key: np.stack([each[key] for each in self.details]) for key in self.details[0]}
-        steps = columns.pop("fractions", None)
-        for key, values in columns.items():
-            curves = values.reshape(len(values), -1)
-            x = np.arange(1, curves.shape[1] + 1) if steps is None else steps[0]
-            [line] = plt.plot(x, np.nanmean(curves, 0), marker=".", label=key.replace("_", " "))
-            plt.fill_between(x, *np.nanquantile(curves, [0.25, 0.75], axis=0), alpha=0.2, color=line.get_color())
-        plt.xlabel("step" if steps is None else "share of the pixels")
-        plt.title(f"{self.name}, {len(self.details)} images")
-        plt.legend()
-
-    def keep_details(self, **arrays: Tensor) -> None:
-        """Add one dict per image of the batch to ``details``; every tensor has shape (N, ...)."""
-        columns = [array.cpu().numpy() for array in arrays.values()]
-        self.details.extend(dict(zip(arrays, row, strict=True)) for row in zip(*columns, strict=True))
+    return scores

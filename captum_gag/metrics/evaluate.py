@@ -6,9 +6,12 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from captum_gag.metrics.base import TorchMetric
+from captum_gag.errors import InputError
+from captum_gag.metrics.base import MaskingMetric, Metric
 from captum_gag.metrics.map_batch import MapBatch
-from captum_gag.metrics.masking import Model, Reading, Target, class_probabilities
+from captum_gag.metrics.masking import Model, run_plans
+from captum_gag.metrics.readings import Reading
+from captum_gag.tensors import Target
 
 
 def evaluate_curves(
@@ -16,7 +19,7 @@ def evaluate_curves(
     inputs: Tensor,
     maps: Mapping[str, Tensor],
     target: Target,
-    metrics: Mapping[str, TorchMetric],
+    metrics: Mapping[str, Metric],
     *,
     softmax: bool = True,
     internal_batch_size: int | None = None,
@@ -32,7 +35,7 @@ def evaluate_curves(
         maps: By the methods' names, attributions (N, C, H, W) or maps (N, H, W) of the images.
         target: Class of all images, or of each.
         metrics: By any names, ``RCAP()``, ``Deletion()``, ``Insertion()``, ``AOPC()`` or ``Faithfulness()``, with their
-            parameters. Their ``details`` are left alone.
+            options, or ``RCAPMetric()`` and the like, which do not need Quantus. Their ``details`` are left alone.
         softmax: Turn the model's scores into probabilities. False for a model that returns probabilities.
         internal_batch_size: Images in one forward pass. None picks a number.
 
@@ -40,8 +43,7 @@ def evaluate_curves(
         Scores of shape (N,) by method and metric; NaN for a map without ranking.
 
     Raises:
-        ValueError: As the metrics themselves, and if there are no maps or no metrics.
-        TypeError: If a metric does not perturb images.
+        InputError: As the metrics themselves; if there are no maps or no metrics; if a metric does not mask images.
     """
     readings = evaluate_readings(
         model, inputs, maps, target, metrics, softmax=softmax, internal_batch_size=internal_batch_size
@@ -54,30 +56,32 @@ def evaluate_readings(
     inputs: Tensor,
     maps: Mapping[str, Tensor],
     target: Target,
-    metrics: Mapping[str, TorchMetric],
+    metrics: Mapping[str, Metric],
     *,
     softmax: bool = True,
     internal_batch_size: int | None = None,
 ) -> dict[str, dict[str, Reading]]:
-    """Give all that ``evaluate_curves`` reads, whose arguments it takes: AOPC at every L, RCAP's two factors.
+    """Return all that ``evaluate_curves`` reads, whose arguments it takes: AOPC at every L, RCAP's two factors.
 
     Returns:
-        By method and metric, a named tuple of tensors (N, ...) with a ``score``.
+        By method and metric, a reading: its ``score``, its ``curve``, and tensors (N, ...).
 
     Raises:
-        ValueError: As ``evaluate_curves``.
-        TypeError: As ``evaluate_curves``.
+        InputError: As ``evaluate_curves``.
     """
     if not maps or not metrics:
-        raise ValueError(
+        raise InputError(
             f"There are {len(maps)} methods' maps and {len(metrics)} metrics, expected at least one of each."
         )
     shared: dict[object, Tensor] = {}
     batches = {method: MapBatch(inputs, each, shared) for method, each in maps.items()}
-    plans = {(method, name): metrics[name].plan(batch) for method, batch in batches.items() for name in metrics}
-    reveals = [plan.reveal for plan in plans.values()]
-    probabilities = class_probabilities(model, reveals, target, softmax, internal_batch_size)
-    readings: dict[str, dict[str, Reading]] = {method: {} for method in maps}
-    for (method, name), plan, found in zip(plans, plans.values(), probabilities, strict=True):
-        readings[method][name] = plan.read(found)
-    return readings
+    masking = {name: _masking(metric) for name, metric in metrics.items()}
+    plans = [metric.plan(batch) for batch in batches.values() for metric in masking.values()]
+    readings = iter(run_plans(plans, model, target, softmax, internal_batch_size))
+    return {method: {name: next(readings) for name in masking} for method in batches}
+
+
+def _masking(metric: Metric) -> MaskingMetric:
+    if not isinstance(metric, MaskingMetric):
+        raise InputError(f"{type(metric).__name__} does not mask images; call its evaluate.")
+    return metric

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from captum_gag.attr.saliency import saliency_map
 from captum_gag.baselines import BaselineLike, Normalization, resolve
+from captum_gag.errors import InputError
 
 
 @dataclass
@@ -25,8 +26,7 @@ class MapBatch:
         shared: What was already made of the same images, such as baselines; give the same dict to share it.
 
     Raises:
-        TypeError: If either is not a tensor.
-        ValueError: If the images are not (N, C, H, W) or there is not one map for each.
+        InputError: If either is not a tensor, the images are not (N, C, H, W) or there is not one map for each.
     """
 
     images: Tensor
@@ -38,9 +38,9 @@ class MapBatch:
         images, maps = self.images, self.maps
         for name, given in (("inputs", images), ("maps", maps)):
             if not isinstance(given, Tensor):
-                raise TypeError(f"{name} are a {type(given).__name__}, expected a torch tensor; use torch.as_tensor.")
+                raise InputError(f"{name} are a {type(given).__name__}, expected a torch tensor; use torch.as_tensor.")
         if images.ndim != 4 or maps.ndim not in (3, 4) or len(maps) != len(images) or maps.numel() == 0:
-            raise ValueError(
+            raise InputError(
                 f"inputs have shape {tuple(images.shape)} and maps {tuple(maps.shape)}, expected images (N, C, H, W) "
                 "with N >= 1 and one map (H, W) or (C, H, W) for each."
             )
@@ -71,20 +71,20 @@ class MapBatch:
         return self.maps.sum(1) if self.maps.ndim == 4 else self.maps
 
     def baseline(self, perturb_baseline: BaselineLike, normalization: Normalization | None) -> Tensor:
-        """Give the images that stand in for removed pixels, (N, C, H, W), made once."""
+        """Return the images that stand in for hidden pixels, (N, C, H, W), made once."""
         named = isinstance(perturb_baseline, str | float | int)
         key = (perturb_baseline if named else id(perturb_baseline), str(normalization))
         return self.once(key, lambda: resolve(perturb_baseline, normalization)(self.images))
 
     def once(self, key: object, make: Callable[[], Tensor]) -> Tensor:
-        """Give what does not depend on the maps, made once for all methods: then its images are predicted once too."""
+        """Return what does not depend on the maps, made once for all methods: then its images are predicted once."""
         if key not in self.shared:
             self.shared[key] = make()
         return self.shared[key]
 
 
 def pixel_ranks(relevance: Tensor, descending: bool = True) -> Tensor:
-    """Rank the pixels of each map, 0 first; equal ones in reading order.
+    """Return the rank of each pixel in its map, 0 first; equal ones in reading order.
 
     Args:
         relevance: Shape (N, H, W).
@@ -99,6 +99,6 @@ def pixel_ranks(relevance: Tensor, descending: bool = True) -> Tensor:
 
 
 def without_ranking(values: Tensor) -> Tensor:
-    """Say which maps (N, H, W) have no ranking, a mask (N,): constant ones, and ones with a NaN or an infinity."""
+    """Return which maps (N, H, W) have no ranking, a mask (N,): constant ones, and ones with a NaN or an infinity."""
     pixels = values.flatten(1)
     return ~pixels.isfinite().all(1) | (pixels.amax(1) == pixels.amin(1))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from captum_gag.batching import examples_per_pass
+from captum_gag.batching import examples_per_batch
+from captum_gag.errors import InputError
+from captum_gag.metrics.readings import Reading
 from captum_gag.tensors import Target, class_targets
 
 Model = Callable[[Tensor], Tensor]
@@ -19,11 +21,11 @@ Model = Callable[[Tensor], Tensor]
 IMAGES_PER_CPU_THREAD, IMAGES_PER_ACCELERATOR = 2, 64
 
 
-class Reveal(NamedTuple):
-    """S versions of each of N images: a pixel is shown where ``compare(order, level)`` and hidden elsewhere.
+class MaskedInputs(NamedTuple):
+    """S versions of each of N images: a pixel is shown where ``compare(order, level)`` holds and hidden elsewhere.
 
     A level outside the range of ``order`` shows or hides the whole image; such versions are predicted once for all
-    reveals that share the image.
+    masked inputs that share the image.
 
     Attributes:
         shown: Images (N, C, H, W) seen where the comparison holds.
@@ -40,112 +42,104 @@ class Reveal(NamedTuple):
     compare: Callable[[Tensor, Tensor], Tensor] = torch.ge
 
     def images(self, rows: Tensor, steps: Tensor) -> Tensor:
-        """Give versions ``steps`` of images ``rows``, (B, C, H, W)."""
+        """Return versions ``steps`` of images ``rows``, (B, C, H, W)."""
         mask = self.compare(self.order[rows], self.levels[rows, steps].reshape(-1, 1, 1))
         return torch.where(mask.unsqueeze(1), self.shown[rows], self.hidden[rows])
 
-    def keys(self) -> Iterator[tuple[int, ...]]:
-        """Give a key for each version, image by image: equal keys are equal images."""
+    def keys(self) -> Iterator[Hashable]:
+        """Yield a key for each version, image by image: equal keys are equal images."""
         lowest, highest = (end.unsqueeze(1) for end in (self.order.amin((1, 2)), self.order.amax((1, 2))))
         uniform = (self.levels < lowest) | (self.levels > highest)
         all_shown = self.compare(lowest, self.levels)
-        mine = tuple(map(id, self[:4]))
+        mine = tuple(map(id, self))
         for row, (alike, shown) in enumerate(zip(uniform.tolist(), all_shown.tolist(), strict=True)):
             for step, same in enumerate(alike):
                 source = self.shown if shown[step] else self.hidden
-                yield (id(source), row) if same else (*mine, row, step)
-
-
-class Reading(Protocol):
-    """What a metric reads off the probabilities: a named tuple of tensors (N, ...) with a score."""
-
-    @property
-    def score(self) -> Tensor:
-        """Scores of shape (N,)."""
-        ...
-
-    def _asdict(self) -> dict[str, Any]: ...
+                yield (id(source), row) if same else (mine, row, step)
 
 
 class Plan(NamedTuple):
     """One metric of one batch of maps: the images that it needs, and what it makes of their probabilities.
 
     Attributes:
-        reveal: The images.
+        masked: The images.
         read: From probabilities (N, S) to a reading.
     """
 
-    reveal: Reveal
+    masked: MaskedInputs
     read: Callable[[Tensor], Reading]
+
+
+def run_plans(
+    plans: Sequence[Plan], model: Model, target: Target, softmax: bool = True, internal_batch_size: int | None = None
+) -> list[Reading]:
+    """Return what plans for the same images read, in one pass; arguments as for ``class_probabilities``."""
+    found = class_probabilities(model, [plan.masked for plan in plans], target, softmax, internal_batch_size)
+    return [plan.read(each) for plan, each in zip(plans, found, strict=True)]
 
 
 @torch.no_grad()
 def class_probabilities(
     model: Model,
-    reveals: Sequence[Reveal],
+    masked: Sequence[MaskedInputs],
     target: Target,
     softmax: bool = True,
     internal_batch_size: int | None = None,
 ) -> list[Tensor]:
-    """Give the probability of each image's class for each of its versions.
+    """Return the probability of each image's class for each of its versions.
 
-    Forward passes are filled across images, versions and reveals, and no image is predicted twice; memory does not
-    grow with the number of versions.
+    Forward passes are filled across images, versions and masked inputs, and no image is predicted twice; memory does
+    not grow with the number of versions.
 
     Args:
         model: From images (B, C, H, W) to scores (B, classes). A module must be in evaluation mode.
-        reveals: Versions of the same N images.
+        masked: Versions of the same N images.
         target: Class of all images, or of each.
         softmax: Turn the model's scores into probabilities. False takes them as they are.
         internal_batch_size: Images in one forward pass. None picks a number.
 
     Returns:
-        One tensor of shape (N, S) per reveal, in at least single precision.
+        One tensor of shape (N, S) for each of ``masked``, in at least single precision.
 
     Raises:
-        ValueError: If the model is in training mode, the targets are not classes of its, or not one for each image.
+        InputError: If the model is in training mode, the targets are not classes of its, or not one for each image.
     """
     require_evaluation_mode(model)
-    images = reveals[0].shown
+    images = masked[0].shown
     targets = class_targets(target, images)
-    size = internal_batch_size or examples_per_pass(images, IMAGES_PER_CPU_THREAD, IMAGES_PER_ACCELERATOR)
-    keys = [list(reveal.keys()) for reveal in reveals]
-    first: dict[tuple[int, ...], tuple[int, int, int]] = {}
-    for index, reveal in enumerate(reveals):
+    keys = [list(each.keys()) for each in masked]
+    first: dict[Hashable, tuple[int, int, int]] = {}
+    for index, each in enumerate(masked):
         for item, key in enumerate(keys[index]):
-            first.setdefault(key, (index, *divmod(item, reveal.levels.shape[1])))
+            first.setdefault(key, (index, *divmod(item, each.levels.shape[1])))
     wanted = torch.tensor(list(first.values()), device=images.device)
+    size = internal_batch_size or examples_per_batch(
+        images, IMAGES_PER_CPU_THREAD, IMAGES_PER_ACCELERATOR, total=len(wanted)
+    )
     outputs = []
     for part in wanted.split(size):
         groups = [part[part[:, 0] == index] for index in part[:, 0].unique_consecutive().tolist()]
-        batch = torch.cat([reveals[int(group[0, 0])].images(group[:, 1], group[:, 2]) for group in groups])
+        batch = torch.cat([masked[int(group[0, 0])].images(group[:, 1], group[:, 2]) for group in groups])
         outputs.append(_read(model(batch), targets[part[:, 1]], softmax))
     place = {key: position for position, key in enumerate(first)}
     found = torch.cat(outputs)
-    return [
-        found[[place[key] for key in of]].reshape(each.levels.shape) for of, each in zip(keys, reveals, strict=True)
-    ]
-
-
-def run_plan(plan: Plan, model: Model, target: Target, softmax: bool, internal_batch_size: int | None) -> Any:
-    """Give what one plan reads; arguments as for ``class_probabilities``."""
-    return plan.read(*class_probabilities(model, [plan.reveal], target, softmax, internal_batch_size))
+    return [found[[place[key] for key in of]].reshape(each.levels.shape) for of, each in zip(keys, masked, strict=True)]
 
 
 def require_evaluation_mode(model: Model) -> None:
     """Refuse a module in training mode.
 
     Raises:
-        ValueError: If it is.
+        InputError: If it is.
     """
     if isinstance(model, nn.Module) and model.training:
-        raise ValueError("The model is in training mode, so its outputs are random; call model.eval() first.")
+        raise InputError("The model is in training mode, so its outputs are random; call model.eval() first.")
 
 
 def _read(outputs: Tensor, target: Tensor, softmax: bool) -> Tensor:
-    """Pick the probability of the target class out of a batch of model outputs."""
+    """Return the probability of the target class in each of a batch of model outputs."""
     if outputs.ndim != 2 or len(outputs) != len(target) or int(target.max()) >= outputs.shape[1]:
-        raise ValueError(
+        raise InputError(
             f"The model gave an output of shape {tuple(outputs.shape)} for {len(target)} images with targets up to "
             f"{int(target.max())}, expected (images, classes) with more classes than the highest target."
         )
@@ -156,18 +150,8 @@ def _read(outputs: Tensor, target: Tensor, softmax: bool) -> Tensor:
             warnings.warn(
                 "The model's outputs are already probabilities and softmax=True flattens them once more; "
                 "pass softmax=False.",
-                stacklevel=5,
+                # _read, class_probabilities and its decorator, run_plans, evaluate, the function that was called.
+                stacklevel=7,
             )
         outputs = outputs.softmax(1)
     return outputs.gather(1, target.unsqueeze(1)).squeeze(1)
-
-
-def warn_undefined(metric: str, scores: list[float]) -> None:
-    """Name the images whose score is NaN, in one warning."""
-    undefined = [index for index, score in enumerate(scores) if score != score]
-    if undefined:
-        warnings.warn(
-            f"{metric} is NaN for image {', '.join(map(str, undefined))}: the map is constant or has a NaN or an "
-            "infinity in it, so its pixels have no ranking.",
-            stacklevel=3,
-        )

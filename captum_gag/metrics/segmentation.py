@@ -3,54 +3,99 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
-from typing import ClassVar
+from dataclasses import dataclass
 
 import torch
-from quantus.helpers.enums import EvaluationCategory, ScoreDirection
 from torch import Tensor
 
 from captum_gag.attr.saliency import saliency_map
-from captum_gag.metrics.base import TorchMetric
+from captum_gag.errors import InputError
+from captum_gag.metrics.base import Metric, defined
 from captum_gag.metrics.map_batch import without_ranking
-from captum_gag.metrics.masking import Model, warn_undefined
+from captum_gag.metrics.masking import Model
+from captum_gag.metrics.readings import Reading
+from captum_gag.specs import declared
+from captum_gag.tensors import Target
 
 
-def map_and_mask(maps: Tensor, segmentation: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Give saliency maps and masks, both (N, H, W), or say what is wrong with them.
+@dataclass(frozen=True, eq=False)
+class SegmentationLoss(Reading):
+    """How far maps are from the masks.
 
-    Raises:
-        ValueError: If there is no segmentation, its shape is another one, or it is not binary.
+    Attributes:
+        loss: Shape (N,). NaN for a map without ranking.
     """
-    if segmentation is None:
-        raise ValueError("There is no segmentation; pass s_batch, a binary mask (N, 1, H, W) or (N, H, W).")
-    reduced = saliency_map(maps)
-    mask = segmentation.squeeze(1) if segmentation.ndim == 4 and segmentation.shape[1] == 1 else segmentation
-    if mask.shape != reduced.shape:
-        raise ValueError(
-            f"The segmentation has shape {tuple(segmentation.shape)} for maps of {tuple(reduced.shape)}, expected "
-            "(N, 1, H, W) or (N, H, W) with the same N, H and W."
-        )
-    if not bool(((mask == 0) | (mask == 1)).all()):
-        raise ValueError(
-            f"The segmentation has values from {float(mask.min()):g} to {float(mask.max()):g}, not only 0 and 1; "
-            "make it a binary mask, 1 on the object."
-        )
-    return reduced, mask.to(reduced)
+
+    loss: Tensor
+
+    @property
+    def score(self) -> Tensor:
+        """The losses, (N,)."""
+        return self.loss
 
 
-def _dice_loss(maps: Tensor, mask: Tensor) -> Tensor:
-    overlap, both = (maps * mask).sum((1, 2)), (maps + mask).sum((1, 2))
-    return (1 - (2 * overlap + 1) / (both + 1)).cosh().log()
+@declared
+class SegmentationMetric(Metric):
+    """What the segmentation metrics share: they compare the map with a mask and never run the model."""
+
+    higher_is_better = False
+    needs_segmentation = True
+
+    @abstractmethod
+    def loss(self, maps: Tensor, mask: Tensor) -> Tensor:
+        """Return the losses (N,) of maps in [0, 1] against masks, both (N, H, W)."""
+
+    def evaluate(
+        self,
+        model: Model,
+        inputs: Tensor,
+        maps: Tensor,
+        target: Target,
+        segmentation: Tensor | None = None,
+        *,
+        softmax: bool = True,
+        internal_batch_size: int | None = None,
+    ) -> SegmentationLoss:
+        """Judge one map of each image; see ``Metric``. Only maps and segmentation count."""
+        return self.compare(maps, segmentation)
+
+    def compare(self, maps: Tensor, segmentation: Tensor | None) -> SegmentationLoss:
+        """Compare maps with masks.
+
+        Args:
+            maps: Attributions (N, C, H, W) or maps (N, H, W).
+            segmentation: Binary masks, (N, 1, H, W) or (N, H, W).
+
+        Raises:
+            InputError: If there is no segmentation, its shape is another one, or it is not binary.
+        """
+        reduced, mask = _map_and_mask(maps, segmentation)
+        return SegmentationLoss(self.loss(reduced, mask).masked_fill(without_ranking(reduced), torch.nan))
 
 
-def _absolute_error(maps: Tensor, mask: Tensor) -> Tensor:
-    return (maps - mask).abs().mean((1, 2))
+@declared
+class LogCoshDiceMetric(SegmentationMetric):
+    """Log-Cosh Dice: the loss of a map against a segmentation.
+
+    See ``log_cosh_dice``.
+    """
+
+    def loss(self, maps: Tensor, mask: Tensor) -> Tensor:
+        """Return log cosh(1 - soft Dice)."""
+        overlap, both = (maps * mask).sum((1, 2)), (maps + mask).sum((1, 2))
+        return (1 - (2 * overlap + 1) / (both + 1)).cosh().log()
 
 
-def _losses(formula: Callable[[Tensor, Tensor], Tensor], maps: Tensor, segmentation: Tensor | None) -> Tensor:
-    reduced, mask = map_and_mask(maps, segmentation)
-    return formula(reduced, mask).masked_fill(without_ranking(reduced), torch.nan)
+@declared
+class SegmentationMAEMetric(SegmentationMetric):
+    """MAE: the mean absolute error of a map against a segmentation.
+
+    See ``segmentation_mae``.
+    """
+
+    def loss(self, maps: Tensor, mask: Tensor) -> Tensor:
+        """Return the mean of abs(M - S)."""
+        return (maps - mask).abs().mean((1, 2))
 
 
 def log_cosh_dice(maps: Tensor, segmentation: Tensor) -> Tensor:
@@ -67,11 +112,9 @@ def log_cosh_dice(maps: Tensor, segmentation: Tensor) -> Tensor:
         images, for a map without ranking.
 
     Raises:
-        ValueError: If there is no segmentation, its shape is another one, or it is not binary.
+        InputError: If there is no segmentation, its shape is another one, or it is not binary.
     """
-    losses = _losses(_dice_loss, maps, segmentation)
-    warn_undefined("Log-Cosh Dice", losses.tolist())
-    return losses
+    return _score("Log-Cosh Dice", LogCoshDiceMetric(), maps, segmentation)
 
 
 def segmentation_mae(maps: Tensor, segmentation: Tensor) -> Tensor:
@@ -80,44 +123,27 @@ def segmentation_mae(maps: Tensor, segmentation: Tensor) -> Tensor:
     Arguments, result for maps without ranking and errors are those of ``log_cosh_dice``. (The published code of Huang &
     Liu takes the square root of this.)
     """
-    losses = _losses(_absolute_error, maps, segmentation)
-    warn_undefined("Segmentation MAE", losses.tolist())
-    return losses
+    return _score("Segmentation MAE", SegmentationMAEMetric(), maps, segmentation)
 
 
-class SegmentationMetric(TorchMetric):
-    """What the segmentation metrics share on the side of Quantus: they need ``s_batch`` and never run the model.
-
-    Attributes:
-        details: For each image of the last call a dict with its "loss".
-    """
-
-    score_direction: ClassVar[ScoreDirection] = ScoreDirection.LOWER
-    evaluation_category: ClassVar[EvaluationCategory] = EvaluationCategory.LOCALISATION
-
-    @staticmethod
-    @abstractmethod
-    def formula(maps: Tensor, mask: Tensor) -> Tensor:
-        """Give the losses (N,) of maps in [0, 1] against masks, both (N, H, W)."""
-
-    def evaluate_tensors(
-        self, model: Model, inputs: Tensor, maps: Tensor, target: Tensor, segmentation: Tensor | None = None
-    ) -> Tensor:
-        """Score one batch."""
-        scores = _losses(self.formula, maps, segmentation)
-        self.keep_details(loss=scores)
-        return scores
+def _score(name: str, metric: SegmentationMetric, maps: Tensor, segmentation: Tensor) -> Tensor:
+    return defined(name, metric.compare(maps, segmentation).score)
 
 
-class LogCoshDice(SegmentationMetric):
-    """The Log-Cosh Dice loss as a Quantus metric; see ``log_cosh_dice``."""
-
-    name = "Log-Cosh Dice"
-    formula = staticmethod(_dice_loss)
-
-
-class SegmentationMAE(SegmentationMetric):
-    """The mean absolute error against a segmentation as a Quantus metric; see ``segmentation_mae``."""
-
-    name = "Segmentation MAE"
-    formula = staticmethod(_absolute_error)
+def _map_and_mask(maps: Tensor, segmentation: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Return saliency maps and masks, both (N, H, W)."""
+    if segmentation is None:
+        raise InputError("There is no segmentation; pass s_batch, a binary mask (N, 1, H, W) or (N, H, W).")
+    reduced = saliency_map(maps)
+    mask = segmentation.squeeze(1) if segmentation.ndim == 4 and segmentation.shape[1] == 1 else segmentation
+    if mask.shape != reduced.shape:
+        raise InputError(
+            f"The segmentation has shape {tuple(segmentation.shape)} for maps of {tuple(reduced.shape)}, expected "
+            "(N, 1, H, W) or (N, H, W) with the same N, H and W."
+        )
+    if not bool(((mask == 0) | (mask == 1)).all()):
+        raise InputError(
+            f"The segmentation has values from {float(mask.min()):g} to {float(mask.max()):g}, not only 0 and 1; "
+            "make it a binary mask, 1 on the object."
+        )
+    return reduced, mask.to(reduced)

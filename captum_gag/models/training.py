@@ -14,8 +14,8 @@ from torch.nn.functional import cross_entropy, pad
 
 from captum_gag.data.cifar10 import read_cifar10
 from captum_gag.errors import InputError
+from captum_gag.files import replace_file
 from captum_gag.models.cifar10 import Cifar10Net
-from captum_gag.runs.files import replace_file
 
 
 @dataclass(frozen=True)
@@ -57,20 +57,20 @@ def train_cifar10(
     device: str = "cpu",
     say: Callable[[str], None] = print,
 ) -> float:
-    """Trains the network on CIFAR-10 and writes the weights of the epoch with the lowest validation loss.
+    """Train the network on CIFAR-10, and write the weights of the epoch with the lowest validation loss.
 
     After every epoch all state is kept in ``out`` + ``.checkpoint``; the same call goes on from there, to the same
     weights as without the interruption (on one machine: another one rounds differently).
 
     Args:
-        data (Path): See `read_cifar10`.
-        out (Path): The ``.safetensors`` file to write.
-        recipe (Recipe): How to train.
-        device (str): Where.
-        say (Callable): Gets a line per epoch.
+        data: See ``read_cifar10``.
+        out: The ``.safetensors`` file to write.
+        recipe: How to train.
+        device: Where, as torch names it.
+        say: Gets a line per epoch.
 
     Returns:
-        float: Accuracy on the test images, in [0, 1].
+        Accuracy on the test images, in [0, 1].
 
     Raises:
         InputError: The data are not there, are too few, or the checkpoint is of another recipe.
@@ -142,7 +142,7 @@ def _epoch(
 
 
 def shifted_and_mirrored(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Shifts each image by up to 4 pixels (reflected at the border), and mirrors half of them; (N, 3, H, W) like it."""
+    """Shift each image (N, 3, H, W) by up to 4 pixels, reflected at the border, and mirror half of them."""
     count, _, height, width = images.shape
     padded = pad(images.float(), (4, 4, 4, 4), mode="reflect").to(images.dtype)
     top, left = torch.randint(9, (2, count), generator=generator)
@@ -156,7 +156,7 @@ def shifted_and_mirrored(images: Tensor, generator: torch.Generator) -> Tensor:
 
 @torch.no_grad()
 def evaluate(net: nn.Module, images: Tensor, targets: Tensor) -> tuple[float, float]:
-    """Gives the mean cross entropy and the accuracy of a network on uint8 images (N, 3, H, W)."""
+    """Return the mean cross entropy and the accuracy of a network on uint8 images (N, 3, H, W)."""
     net.eval()
     device = next(net.parameters()).device
     scores = torch.cat([net(batch.to(device).float() / 255).float().cpu() for batch in images.split(500)])

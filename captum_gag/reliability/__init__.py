@@ -7,16 +7,14 @@ from captum_gag.reliability.agreement import (
     inter_rater,
     internal_consistency,
 )
-from captum_gag.reliability.report import RELIABLE_ALPHA, ReliabilityReport, report
-from captum_gag.reliability.scores import ScoresError, from_arrays, read_scores
+from captum_gag.reliability.arrays import from_arrays
+from captum_gag.reliability.scores import read_scores
 from captum_gag.reliability.summaries import against_baselines, stability, summary, tricks
-
-reliability_report = report
+from captum_gag.reliability.verdicts import RELIABLE_ALPHA, ReliabilityReport, report
 
 __all__ = [
     "RELIABLE_ALPHA",
     "ReliabilityReport",
-    "ScoresError",
     "against_baselines",
     "consistency_matrix",
     "from_arrays",
@@ -25,7 +23,6 @@ __all__ = [
     "inter_rater",
     "internal_consistency",
     "read_scores",
-    "reliability_report",
     "report",
     "stability",
     "summary",

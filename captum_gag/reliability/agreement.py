@@ -11,7 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from captum_gag.reliability.bootstrap import Indices, interval
-from captum_gag.reliability.scores import checked, complete, matrices, metrics_of, ranks, sign, variant_of
+from captum_gag.reliability.directions import signs
+from captum_gag.reliability.scores import LABEL, checked, complete, matrices, ranks
 
 Statistic = Callable[[Indices], NDArray[np.float64]]
 """From the indices of the images drawn to the numbers that they give."""
@@ -23,7 +24,7 @@ N_BOOTSTRAP = 10_000
 def inter_rater(
     scores: pd.DataFrame, n_bootstrap: int = N_BOOTSTRAP, confidence: float = CONFIDENCE, seed: int = 0
 ) -> pd.DataFrame:
-    """Tells whether a metric ranks the methods alike on all images: Krippendorff's alpha (Tomsett et al., 2019).
+    """Tell whether a metric ranks the methods alike on all images: Krippendorff's alpha (Tomsett et al., 2019).
 
     Each image is a rater, each method a unit that it rates; the rating is the method's rank on that image. Alpha is 1
     when all images rank alike, about 0 when the rankings are random, and below 0 when they contradict each other.
@@ -31,22 +32,22 @@ def inter_rater(
     invent an order by the methods' names. Ratings are ordinal.
 
     Args:
-        scores (DataFrame): image, method, metric, score; see `read_scores`. A method without any score is left out,
-            and an image that lacks a score of one of the others.
-        n_bootstrap (int): Resamples of the images.
-        confidence (float): Of the interval, in (0, 1).
-        seed (int): Of the resamples.
+        scores: A score table, see ``read_scores``. A method without any score is left out, and an image that lacks a
+            score of one of the others.
+        n_bootstrap: Resamples of the images.
+        confidence: Of the interval, in (0, 1).
+        seed: Of the resamples.
 
     Returns:
-        DataFrame: A row per metric, with alpha, low, high, images, methods. NaN for fewer than 2 images or methods,
+        A row per metric, with alpha, low, high, images, methods. NaN for fewer than 2 images or methods,
         and where every image ties all methods.
 
     Raises:
-        ScoresError: The scores are not a score table.
+        InputError: The scores are not a score table.
     """
 
-    def alpha_of(matrix: pd.DataFrame, direction: int) -> Statistic | None:
-        return PatternCounts(ranks(matrix, direction)).alphas if min(matrix.shape) >= 2 else None
+    def alpha_of(matrix: pd.DataFrame) -> Statistic | None:
+        return PatternCounts(ranks(matrix)).alphas if min(matrix.shape) >= 2 else None
 
     return _per_metric(scores, "alpha", alpha_of, n_bootstrap, confidence, seed)
 
@@ -62,11 +63,11 @@ class PatternCounts:
         self.ratings = (patterns[:, :, None] == self.domain).astype(float).reshape(len(patterns), -1)
 
     def alphas(self, images: Indices) -> NDArray[np.float64]:
-        """Give alpha as an array of one."""
+        """Return alpha as an array of one."""
         return np.array([self.alpha(images)])
 
     def alpha(self, images: Indices) -> float:
-        """Give alpha of some images; NaN for fewer than 2, and where no two methods differ."""
+        """Return alpha of some images; NaN for fewer than 2, and where no two methods differ."""
         if len(self.domain) < 2 or len(images) < 2:
             return float("nan")
         drawn = np.bincount(self.pattern_of[images], minlength=len(self.ratings))
@@ -86,25 +87,25 @@ class PatternCounts:
 def inter_method(
     scores: pd.DataFrame, n_bootstrap: int = N_BOOTSTRAP, confidence: float = CONFIDENCE, seed: int = 0
 ) -> pd.DataFrame:
-    """Tells whether an image that is easy for one method is easy for the others: mean pairwise Spearman's rho.
+    """Tell whether an image that is easy for one method is easy for the others: mean pairwise Spearman's rho.
 
     For each pair of methods, the correlation over images of their scores; then the mean over pairs.
 
     Args:
-        scores (DataFrame): image, method, metric, score.
-        n_bootstrap (int): Resamples of the images.
-        confidence (float): Of the interval.
-        seed (int): Of the resamples.
+        scores: A score table.
+        n_bootstrap: Resamples of the images.
+        confidence: Of the interval, in (0, 1).
+        seed: Of the resamples.
 
     Returns:
-        DataFrame: A row per metric, with rho, low, high, images, methods; NaN for fewer than 2 methods or 3 images,
+        A row per metric, with rho, low, high, images, methods; NaN for fewer than 2 methods or 3 images,
         or where a method has the same score on all images.
 
     Raises:
-        ScoresError: The scores are not a score table.
+        InputError: The scores are not a score table.
     """
 
-    def rho_of(matrix: pd.DataFrame, direction: int) -> Statistic | None:
+    def rho_of(matrix: pd.DataFrame) -> Statistic | None:
         return Spearman(matrix.to_numpy()).mean_of_pairs if matrix.shape[1] >= 2 and len(matrix) >= 3 else None
 
     return _per_metric(scores, "rho", rho_of, n_bootstrap, confidence, seed)
@@ -113,17 +114,16 @@ def inter_method(
 def _per_metric(
     scores: pd.DataFrame,
     name: str,
-    statistic_of: Callable[[pd.DataFrame, int], Statistic | None],
+    statistic_of: Callable[[pd.DataFrame], Statistic | None],
     n_bootstrap: int,
     confidence: float,
     seed: int,
 ) -> pd.DataFrame:
-    """Give a row per metric: a statistic of its matrix (images x methods) with its interval, NaN where it has none."""
-    scores = checked(scores)
+    """Return a row per metric: a statistic of its matrix, images x methods, with its interval; NaN for none."""
     rows = {}
-    for metric, matrix in matrices(scores):
+    for metric, matrix in matrices(checked(scores)):
         row = {name: np.nan, "low": np.nan, "high": np.nan, "images": len(matrix), "methods": matrix.shape[1]}
-        statistic = statistic_of(matrix, sign(scores, metric))
+        statistic = statistic_of(matrix)
         if statistic is not None:
             [row[name]] = statistic(np.arange(len(matrix)))
             [row["low"]], [row["high"]] = interval(statistic, len(matrix), n_bootstrap, confidence, seed)
@@ -134,29 +134,29 @@ def _per_metric(
 def internal_consistency(
     scores: pd.DataFrame, n_bootstrap: int = N_BOOTSTRAP, confidence: float = CONFIDENCE, seed: int = 0
 ) -> pd.DataFrame:
-    """Tells whether two metrics that claim to measure the same thing agree: Spearman's rho over images, per method.
+    """Tell whether two metrics that claim to measure the same thing agree: Spearman's rho over images, per method.
 
     Scores of metrics where lower is better are negated first, so that agreement is always positive.
 
     Args:
-        scores (DataFrame): image, method, metric, score.
-        n_bootstrap (int): Resamples of the images.
-        confidence (float): Of the interval.
-        seed (int): Of the resamples.
+        scores: A score table.
+        n_bootstrap: Resamples of the images.
+        confidence: Of the interval, in (0, 1).
+        seed: Of the resamples.
 
     Returns:
-        DataFrame: A row per method and pair of metrics: method, metric, other, rho, low, high, images (those
-        with a score by all metrics that have any). See `consistency_matrix` for the matrix.
+        A row per method and pair of metrics: method, metric, other, rho, low, high, images (those
+        with a score by all metrics that have any). See ``consistency_matrix`` for the matrix.
 
     Raises:
-        ScoresError: The scores are not a score table.
+        InputError: The scores are not a score table, or a direction is not known.
     """
     scores = checked(scores)
-    metrics = sorted(metrics_of(scores))
-    signs = pd.Series({metric: sign(scores, metric) for metric in metrics})
+    directions = pd.Series(signs(scores))
+    metrics = sorted(directions.index)
     rows = []
     for method, of_method in scores.groupby("method", sort=True):
-        matrix = complete(of_method.pivot(index="image", columns="metric", values="score") * signs)
+        matrix = complete(of_method.pivot(index="image", columns=LABEL, values="score") * directions)
         pairs = list(combinations(metrics, 2))
         found = pd.DataFrame(pairs, columns=["metric", "other"]).assign(method=method, images=len(matrix))
         found[["rho", "low", "high"]] = np.nan
@@ -171,7 +171,7 @@ def internal_consistency(
 
 
 def consistency_matrix(consistency: pd.DataFrame) -> pd.DataFrame:
-    """Averages `internal_consistency` over the methods into one matrix, metrics x metrics, 1 on its diagonal."""
+    """Average ``internal_consistency`` over the methods into one matrix, metrics x metrics, 1 on its diagonal."""
     pairs = consistency.groupby(["metric", "other"])["rho"].mean().unstack()
     names = sorted(set(pairs.index) | set(pairs.columns))
     square = pairs.reindex(index=names, columns=names)
@@ -183,19 +183,20 @@ def consistency_matrix(consistency: pd.DataFrame) -> pd.DataFrame:
 def implementation_sensitivity(
     scores: pd.DataFrame, n_bootstrap: int = N_BOOTSTRAP, confidence: float = CONFIDENCE, seed: int = 0
 ) -> pd.DataFrame:
-    """Tells whether a metric agrees with itself when only its implementation changes, such as its baseline.
+    """Tell whether a metric agrees with itself when only its implementation changes, such as its baseline.
 
-    Takes the metrics that differ in brackets alone, such as ``AOPC MoRF (mean)`` and ``AOPC MoRF (blur)``.
+    Takes the metrics of the same name and number of steps that differ in their variant.
 
     Returns:
-        DataFrame: As `internal_consistency`, without the other pairs.
+        As ``internal_consistency``, without the other pairs.
+
+    Raises:
+        InputError: The scores are not a score table, or a direction is not known.
     """
-    scores = checked(scores)
-    wanted = [metric for metric in metrics_of(scores) if variant_of(metric)]
     parts = [
-        internal_consistency(scores[scores["metric"].isin(group)], n_bootstrap, confidence, seed)
-        for _, group in pd.Series(wanted, dtype=object).groupby([variant_of(m)[0] for m in wanted])  # type: ignore[index]
-        if len(group) > 1
+        internal_consistency(group, n_bootstrap, confidence, seed)
+        for _, group in checked(scores).groupby(["metric", "steps"], dropna=False)
+        if group["variant"].nunique() > 1
     ]
     empty = pd.DataFrame(columns=["method", "metric", "other", "rho", "low", "high", "images"])
     return pd.concat(parts, ignore_index=True) if parts else empty
@@ -210,7 +211,7 @@ class Spearman:
         self.places = [np.unique(column, return_inverse=True)[1] for column in columns.T]
 
     def pairs(self, images: Indices) -> NDArray[np.float64]:
-        """Give the correlations of all pairs of columns, (first, second), (first, third), ...; NaN with a constant."""
+        """Return the correlations of all pairs of columns, (0, 1), (0, 2), ..., (1, 2), ...; NaN with a constant."""
         ranked = np.stack([_midranks(place[images]) for place in self.places])
         spread = ranked - ranked.mean(axis=1, keepdims=True)
         norms = np.sqrt((spread**2).sum(axis=1))
@@ -219,7 +220,7 @@ class Spearman:
         return np.asarray(correlations[np.triu_indices(len(norms), 1)])
 
     def mean_of_pairs(self, images: Indices) -> NDArray[np.float64]:
-        """Give the mean of the correlations of all pairs, as an array of one; NaN where a column is constant."""
+        """Return the mean of the correlations of all pairs, as an array of one; NaN where a column is constant."""
         return np.asarray(self.pairs(images).mean(keepdims=True))
 
 

@@ -17,17 +17,17 @@ Indices = NDArray[np.intp]
 def interval(
     statistic: Callable[[Indices], Floats], n_images: int, n_bootstrap: int, confidence: float, seed: int
 ) -> tuple[Floats, Floats]:
-    """Gives the percentile intervals of statistics over images drawn with replacement.
+    """Return the percentile intervals of statistics over images drawn with replacement.
 
     Args:
-        statistic (Callable): From the indices of the images drawn, (n_images,), to K numbers.
-        n_images (int): How many there are.
-        n_bootstrap (int): How often to draw.
-        confidence (float): In (0, 1).
-        seed (int): Of the draws.
+        statistic: From the indices of the images drawn, (n_images,), to K numbers.
+        n_images: How many there are.
+        n_bootstrap: How often to draw.
+        confidence: In (0, 1).
+        seed: Of the draws.
 
     Returns:
-        (array, array): Lower and upper ends, (K,).
+        Lower and upper ends, (K,).
     """
 
     def each(drawn: Indices, axis: int = -1) -> Floats:
@@ -39,7 +39,7 @@ def interval(
 
 
 def mean_interval(values: Floats, n_bootstrap: int, confidence: float, seed: int) -> tuple[float, float]:
-    """Gives the percentile interval of the mean of one value per image; NaN where there are fewer than 2."""
+    """Return the percentile interval of the mean of one value per image; NaN where there are fewer than 2."""
     if len(values) < 2:
         return np.nan, np.nan
     low, high = _percentile_interval(values, np.mean, n_bootstrap, confidence, seed)

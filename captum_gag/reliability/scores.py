@@ -2,173 +2,181 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
+
+from captum_gag.errors import InputError, first_line
 
 COLUMNS = ("image", "method", "metric", "score")
+KEY = ["image", "method", "metric", "variant", "steps"]
+LABEL = "metric_label"
+"""The column with a metric's name as tables and figures show it: ``AOPC MoRF (mean) L=20``."""
 
-LOWER_IS_BETTER = ("deletion", "dauc", "lerf", "dice", "mae", "infidelity", "sensitivity", "complexity")
-"""What the name of a metric contains when lower is better and the table has no column that says so."""
-
-_STEPS = re.compile(r"(?P<metric>.*) L=(?P<steps>\d+)$")
-_VARIANT = re.compile(r"(?P<metric>.*) \((?P<variant>[^()]*)\)(?P<steps> L=\d+)?$")
-_RANDOM = re.compile(r"random(:\d+)?$", re.IGNORECASE)
-
-
-class ScoresError(ValueError):
-    """The scores cannot be judged; the message is one line that says what came and what was expected."""
+CONTROLS = {"Random": "random", "Sobel": "edges", "Constant": "constant"}
+"""The catalogue's methods that know nothing of the model, for tables without the column ``control``."""
 
 
 def read_scores(path: str | Path) -> pd.DataFrame:
-    """Reads a score table.
+    """Read a score table.
 
     Args:
-        path (str or Path): A ``.parquet`` or ``.csv`` file, or a directory of Parquet files, with the columns image,
-            method, metric, score, and perhaps higher_is_better; others are left alone.
+        path: A ``.parquet`` or ``.csv`` file, or a directory of Parquet files; for its columns see ``checked``.
 
     Raises:
-        ScoresError: The file cannot be read, or it is not a score table.
+        InputError: The file cannot be read, or it is not a score table.
     """
     path = Path(path)
     try:
         table = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
     # pandas and pyarrow meet broken files with many exceptions.
     except Exception as error:
-        raise ScoresError(f"{path}: cannot be read as scores: {' '.join(str(error).split())}") from error
+        raise InputError(f"{path}: cannot be read as scores: {first_line(error)}") from error
     try:
         return checked(table)
-    except ScoresError as error:
-        raise ScoresError(f"{path}: {error}") from error
-
-
-def from_arrays(scores: Mapping[str, Mapping[str, ArrayLike]], images: Sequence[object] | None = None) -> pd.DataFrame:
-    """Makes a score table of arrays.
-
-    Args:
-        scores (Mapping): By metric and method, one score per image, in the same order everywhere.
-        images (Sequence, optional): What the images are called; default 0, 1, ...
-
-    Raises:
-        ScoresError: The arrays are not all as long as the list of images.
-    """
-    parts = []
-    for metric, by_method in scores.items():
-        for method, values in by_method.items():
-            column = np.asarray(values, dtype=float)
-            images = range(column.size) if images is None else images
-            if column.shape != (len(images),):
-                raise ScoresError(
-                    f"{metric} of {method} has shape {column.shape}; expected ({len(images)},), a score per image"
-                )
-            parts.append(pd.DataFrame({"image": images, "method": method, "metric": metric, "score": column}))
-    return checked(pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=COLUMNS))
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
 
 
 def checked(scores: pd.DataFrame) -> pd.DataFrame:
-    """Gives the table back if every check can use it; infinite scores become NaN.
+    """Return a score table in the form that every check takes.
+
+    Args:
+        scores: The columns image, method, metric, score, and perhaps
+
+            - variant (text) and steps (integer): which of several settings of the metric this is;
+            - higher_is_better (bool): see ``directions``;
+            - control (text): "random", "edges" or "constant" for methods that know nothing of the model, else "";
+              without this column the methods named in ``CONTROLS`` are such;
+            - base and transform (text): of a manipulated map, the method whose map it was, and what was done to it.
+
+            Others are left alone.
+
+    Returns:
+        The table with all of these columns, missing text as "" and infinite scores as NaN, and with ``metric_label``.
 
     Raises:
-        ScoresError: A column is missing, a score is not a number, the table is empty, or an image has two scores by
+        InputError: A column is missing, a score is not a number, the table is empty, or an image has two scores by
             the same metric for the same method.
     """
+    _check_columns(scores)
+    # Names may be numbers; everything that looks them up takes them as text.
+    found = scores.assign(method=scores["method"].astype(str), metric=scores["metric"].astype(str))
+    if "control" not in found:
+        found["control"] = found["method"].map(CONTROLS)
+    for name in ("variant", "base", "transform", "control"):
+        found[name] = found[name].astype(object).where(found[name].notna(), "") if name in found else ""
+        found[name] = found[name].astype(str)
+    strange = sorted(set(found["control"]) - {"", *CONTROLS.values()})
+    if strange:
+        raise InputError(f"the column control has {strange[0]!r}; expected random, edges, constant or nothing")
+    found["steps"] = _whole(found.get("steps", pd.Series(pd.NA, index=found.index)))
+    found["score"] = found["score"].astype(float).replace([np.inf, -np.inf], np.nan)
+    twice = found.duplicated(KEY)
+    found[LABEL] = _labels(found)
+    if twice.any():
+        image, method, metric = found.loc[twice, ["image", "method", LABEL]].iloc[0]
+        raise InputError(
+            f"{twice.sum()} rows are double, first image {image!r}, method {method!r}, metric {metric!r}; "
+            "expected one score for each"
+        )
+    alike = found.drop_duplicates(KEY[2:]).duplicated(LABEL, keep=False)
+    if alike.any():
+        raise InputError(f"two metrics are shown as {found.loc[alike.index[alike], LABEL].iloc[0]!r}; rename one")
+    return found
+
+
+def _check_columns(scores: pd.DataFrame) -> None:
     if not isinstance(scores, pd.DataFrame):
-        raise ScoresError(f"the scores are a {type(scores).__name__}; expected a DataFrame, see from_arrays")
+        raise InputError(f"the scores are a {type(scores).__name__}; expected a DataFrame, see from_arrays")
     missing = [column for column in COLUMNS if column not in scores.columns]
     if missing:
-        raise ScoresError(
+        raise InputError(
             f"the scores lack the column {', '.join(missing)}; expected {', '.join(COLUMNS)}, "
             f"found {', '.join(map(str, scores.columns))}"
         )
     if not len(scores):
-        raise ScoresError("the scores are empty; expected a row per image, method and metric")
+        raise InputError("the scores are empty; expected a row per image, method and metric")
     if not pd.api.types.is_numeric_dtype(scores["score"]):
-        raise ScoresError(f"the scores are of type {scores['score'].dtype}; expected numbers")
-    twice = scores.duplicated(["image", "method", "metric"])
-    if twice.any():
-        image, method, metric = scores.loc[twice, ["image", "method", "metric"]].iloc[0]
-        raise ScoresError(
-            f"{twice.sum()} rows are double, first image {image!r}, method {method!r}, metric {metric!r}; "
-            "expected one score for each"
-        )
-    finite = scores["score"].astype(float).replace([np.inf, -np.inf], np.nan)
-    # Names may be numbers; everything that looks them up takes them as text.
-    return scores.assign(method=scores["method"].astype(str), metric=scores["metric"].astype(str), score=finite)
+        raise InputError(f"the scores are of type {scores['score'].dtype}; expected numbers")
 
 
-def sign(scores: pd.DataFrame, metric: str) -> int:
-    """Gives 1 for a metric where higher is better and -1 where lower is.
-
-    The column ``higher_is_better`` decides; without it, the name of the metric (see ``LOWER_IS_BETTER``).
-    """
-    if "higher_is_better" in scores.columns:
-        told = scores.loc[scores["metric"] == metric, "higher_is_better"].dropna()
-        if len(told):
-            return 1 if bool(told.iloc[0]) else -1
-    name = metric.lower()
-    return -1 if any(part in name for part in LOWER_IS_BETTER) else 1
+def _whole(steps: pd.Series) -> pd.Series:
+    try:
+        numbers = steps.astype("Float64")
+    except (TypeError, ValueError) as error:
+        raise InputError("the column steps has values that are no numbers; expected whole ones") from error
+    if not (numbers == numbers.round()).fillna(True).all():
+        raise InputError("the column steps has values that are no whole numbers")
+    return numbers.astype("Int64")
 
 
-def without(scores: pd.DataFrame, unwanted: Callable[[str], bool]) -> pd.DataFrame:
-    """Gives the rows whose method is not an unwanted one."""
-    return scores[~scores["method"].map(lambda name: unwanted(str(name)))]
+def _labels(scores: pd.DataFrame) -> pd.Series:
+    """Compose what tables show for a metric out of its name, its variant and its number of steps."""
+    known = scores[KEY[2:]].drop_duplicates()
+    labels = [
+        family_label(metric, variant) + ("" if steps is pd.NA else f" L={steps}")
+        for metric, variant, steps in known.itertuples(index=False)
+    ]
+    # Groups are numbered as they come, as the rows of known are.
+    group = scores.groupby(KEY[2:], dropna=False, sort=False).ngroup()
+    return pd.Series(np.array(labels, dtype=object)[group.to_numpy()], index=scores.index)
 
 
-def is_random(method: str) -> bool:
-    """Tells whether a method is a random ordering: ``Random``, or ``Random:7`` for the one of seed 7."""
-    return _RANDOM.match(method) is not None
+def family_label(metric: str, variant: str) -> str:
+    """Return how a metric is called whatever its number of steps: ``AOPC MoRF (mean)``."""
+    return f"{metric} ({variant})" if variant else metric
 
 
-def is_edges(method: str) -> bool:
-    """Tells whether a method is edge detection."""
-    return method.lower() in ("sobel", "edge", "edges")
+def is_random(scores: pd.DataFrame) -> pd.Series:
+    """Tell which rows of a checked table are of random orderings."""
+    return (scores["control"] == "random") & ~is_manipulated(scores)
 
 
-def is_trick(method: str) -> bool:
-    """Tells whether a method is another one's map made over (``GAG-85^sharp``)."""
-    return "^" in method
+def is_edges(scores: pd.DataFrame) -> pd.Series:
+    """Tell which rows of a checked table are of edge detection."""
+    return (scores["control"] == "edges") & ~is_manipulated(scores)
+
+
+def is_manipulated(scores: pd.DataFrame) -> pd.Series:
+    """Tell which rows of a checked table are of another method's map, manipulated."""
+    return scores["transform"] != ""
+
+
+def judged(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of a checked table whose agreement counts: no random orderings, no manipulated maps."""
+    return scores[~(is_random(scores) | is_manipulated(scores))]
 
 
 def metrics_of(scores: pd.DataFrame) -> list[str]:
-    """Lists the metrics in the order in which they come."""
-    return [str(metric) for metric in scores["metric"].unique()]
+    """List the labels of the metrics of a checked table, in the order in which they come."""
+    return [str(metric) for metric in scores[LABEL].unique()]
+
+
+def by_image(scores: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Return one metric's scores of a checked table as a matrix, images x methods, with its gaps."""
+    return scores[scores[LABEL] == metric].pivot(index="image", columns="method", values="score")
 
 
 def matrices(scores: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Gives each metric's scores as a matrix, images x methods.
+    """Yield each metric's scores as a matrix, images x methods.
 
     A method without any score is left out, and so is every image that lacks a score of one of the others: ranks
     among different sets of methods cannot be compared.
     """
     for metric in metrics_of(scores):
-        yield (
-            metric,
-            complete(scores[scores["metric"] == metric].pivot(index="image", columns="method", values="score")),
-        )
+        yield metric, complete(by_image(scores, metric))
 
 
 def complete(matrix: pd.DataFrame) -> pd.DataFrame:
-    """Drops columns without any number, then rows with a gap; both come sorted, so that their order changes nothing."""
+    """Drop columns without any number, then rows with a gap; both come sorted, so that their order changes nothing."""
     return matrix.dropna(axis=1, how="all").dropna(axis=0, how="any").sort_index().sort_index(axis=1)
 
 
-def ranks(matrix: pd.DataFrame, direction: int) -> NDArray[np.float64]:
-    """Ranks the methods of each image, 1 for the best, ties sharing their average rank; images x methods."""
-    ranked: NDArray[np.float64] = (-direction * matrix).rank(axis=1, method="average").to_numpy()
+def ranks(matrix: pd.DataFrame) -> NDArray[np.float64]:
+    """Rank the methods of each image, 1 for the highest score, ties sharing their average rank; images x methods."""
+    ranked: NDArray[np.float64] = (-matrix).rank(axis=1, method="average").to_numpy()
     return ranked
-
-
-def steps_of(metric: str) -> tuple[str, int] | None:
-    """Splits ``AOPC MoRF L=20`` into the metric and its number of steps; None for a metric without."""
-    found = _STEPS.match(metric)
-    return (found["metric"], int(found["steps"])) if found else None
-
-
-def variant_of(metric: str) -> tuple[str, str] | None:
-    """Splits ``AOPC MoRF (blur) L=20`` into ``AOPC MoRF L=20`` and ``blur``; None for a metric without variants."""
-    found = _VARIANT.match(metric)
-    return (found["metric"] + (found["steps"] or ""), found["variant"]) if found else None

@@ -11,39 +11,30 @@ from numpy.typing import NDArray
 
 from captum_gag.reliability.agreement import CONFIDENCE, N_BOOTSTRAP, PatternCounts
 from captum_gag.reliability.bootstrap import mean_interval
-from captum_gag.reliability.scores import (
-    checked,
-    is_edges,
-    is_random,
-    is_trick,
-    matrices,
-    metrics_of,
-    ranks,
-    sign,
-    without,
-)
+from captum_gag.reliability.directions import signs
+from captum_gag.reliability.scores import LABEL, by_image, checked, is_edges, is_manipulated, is_random, matrices, ranks
 
 
 def summary(
     scores: pd.DataFrame, n_bootstrap: int = N_BOOTSTRAP, confidence: float = CONFIDENCE, seed: int = 0
 ) -> pd.DataFrame:
-    """Gives the distribution over images that a mean score hides (Tomsett et al., 2019: global variance).
+    """Return the distribution over images that a mean score hides (Tomsett et al., 2019: global variance).
 
     Args:
-        scores (DataFrame): image, method, metric, score.
-        n_bootstrap (int): Resamples of the images, for the interval of the mean.
-        confidence (float): Of the interval.
-        seed (int): Of the resamples.
+        scores: A score table.
+        n_bootstrap: Resamples of the images, for the interval of the mean.
+        confidence: Of the interval.
+        seed: Of the resamples.
 
     Returns:
-        DataFrame: A row per metric and method: mean, low, high, std, min, q1, median, q3, max, images, undefined (the
+        A row per metric and method: mean, low, high, std, min, q1, median, q3, max, images, undefined (the
         number of images without a score).
 
     Raises:
-        ScoresError: The scores are not a score table.
+        InputError: The scores are not a score table.
     """
     rows = []
-    for (metric, method), group in checked(scores).groupby(["metric", "method"], sort=False):
+    for (metric, method), group in checked(scores).groupby([LABEL, "method"], sort=False):
         values = group["score"].dropna().to_numpy()
         row: dict[str, object] = {"metric": metric, "method": method}
         if len(values):
@@ -61,29 +52,35 @@ def summary(
 def against_baselines(
     scores: pd.DataFrame, n_bootstrap: int = N_BOOTSTRAP, confidence: float = 0.95, seed: int = 0
 ) -> pd.DataFrame:
-    """Flags the methods that do not beat random orderings and edge detection, which know nothing of the model.
+    """Flag the methods that do not beat random orderings and edge detection, which know nothing of the model.
 
-    Random orderings are the methods ``Random``, ``Random:1``, ``Random:2``, ...: their band holds the central share
-    ``confidence`` of their means (of a single one: the bootstrap interval of its mean). A method beats them if its mean
-    is better than the whole band. It beats edges (``Sobel``) if the bootstrap interval of the mean difference over the
-    images does not reach 0.
+    The band of the random orderings holds the central share ``confidence`` of their means (of a single one: the
+    bootstrap interval of its mean). A method beats them if its mean is better than the whole band. It beats edges if
+    the bootstrap interval of the mean difference over the images does not reach 0.
+
+    Args:
+        scores: A score table, whose column control says which methods are random orderings and which detect edges.
+        n_bootstrap: Resamples of the images.
+        confidence: Of the intervals and the band, in (0, 1).
+        seed: Of the resamples.
 
     Returns:
-        DataFrame: A row per metric and method: mean, random_low, random_high, beats_random, edges (their mean),
+        A row per metric and method: mean, random_low, random_high, beats_random, edges (their mean),
         beats_edges. NaN or None where the table has no such baseline.
 
     Raises:
-        ScoresError: The scores are not a score table.
+        InputError: The scores are not a score table, or a direction is not known.
     """
     scores = checked(scores)
+    random, edge = (set(scores.loc[each, "method"]) for each in (is_random(scores), is_edges(scores)))
+    others = random | edge | set(scores.loc[is_manipulated(scores), "method"])
     rows = []
-    for metric in metrics_of(scores):
-        direction = sign(scores, metric)
-        table = scores[scores["metric"] == metric].pivot(index="image", columns="method", values="score")
-        low, high = _random_band(table[[name for name in table if is_random(name)]], n_bootstrap, confidence, seed)
-        edges = next((table[name] for name in table if is_edges(name)), None)
+    for metric, direction in signs(scores).items():
+        table = by_image(scores, metric)
+        low, high = _random_band(table[[name for name in table if name in random]], n_bootstrap, confidence, seed)
+        edges = next((table[name] for name in table if name in edge), None)
         for method in table:
-            if is_random(method) or is_edges(method) or is_trick(method):
+            if method in others:
                 continue
             mean = table[method].mean()
             row = {"metric": metric, "method": method, "mean": mean, "random_low": low, "random_high": high}
@@ -101,26 +98,31 @@ def against_baselines(
 def tricks(
     scores: pd.DataFrame, n_bootstrap: int = N_BOOTSTRAP, confidence: float = 0.95, seed: int = 0
 ) -> pd.DataFrame:
-    """Tells which metric can be fooled: what a made-over map gets, beside the map that it was made of.
+    """Tell which metric can be fooled: what a manipulated map gets, beside the map that it was made of.
 
-    A made-over map is a method called after the original and what was done to it: ``GAG-85^sharp`` beside ``GAG-85``.
+    Args:
+        scores: A score table, whose columns base and transform say which methods are another's maps, manipulated.
+        n_bootstrap: Resamples of the images.
+        confidence: Of the interval, in (0, 1).
+        seed: Of the resamples.
 
     Returns:
-        DataFrame: A row per metric and made-over method: metric, method, original_mean, mean, gain (positive where the
-        trick scores better), low, high (bootstrap interval of the gain), fooled (the interval lies above 0).
+        A row per metric and manipulated method: metric, method, original_mean, mean, gain (positive where the
+        manipulated map scores better), low, high (bootstrap interval of the gain), fooled (the interval lies above 0).
 
     Raises:
-        ScoresError: The scores are not a score table.
+        InputError: The scores are not a score table, or a direction is not known.
     """
     scores = checked(scores)
+    originals = scores[is_manipulated(scores)].drop_duplicates("method").set_index("method")["base"]
     rows = []
-    for metric in metrics_of(scores):
-        table = scores[scores["metric"] == metric].pivot(index="image", columns="method", values="score")
-        for trick in filter(is_trick, table):
-            original = trick.rpartition("^")[0]
+    for metric, direction in signs(scores).items():
+        table = by_image(scores, metric)
+        for trick in filter(originals.__contains__, table):
+            original = originals[trick]
             if original not in table:
                 continue
-            gains = (sign(scores, metric) * (table[trick] - table[original])).dropna().to_numpy()
+            gains = (direction * (table[trick] - table[original])).dropna().to_numpy()
             low, high = mean_interval(gains, n_bootstrap, confidence, seed)
             row = {
                 "metric": metric,
@@ -137,33 +139,33 @@ def tricks(
 def stability(
     scores: pd.DataFrame, sizes: Sequence[int] | None = None, n_resamples: int = 1000, seed: int = 0
 ) -> pd.DataFrame:
-    """Tells how many images are needed before the ranking of the methods is stable.
+    """Tell how many images are needed before the ranking of the methods is stable.
 
     Draws so many images, without replacement, and compares what they say with what all images say.
 
     Args:
-        scores (DataFrame): image, method, metric, score.
-        sizes (Sequence of int, optional): Numbers of images; default 5, 10, 20, 50, ... up to half of them.
-        n_resamples (int): Draws for each size.
-        seed (int): Of the draws.
+        scores: A score table.
+        sizes: Numbers of images. None takes 5, 10, 20, 50, ... up to half of them.
+        n_resamples: Draws for each size.
+        seed: Of the draws.
 
     Returns:
-        DataFrame: A row per metric and size: metric, images, alpha (mean), alpha_low, alpha_high (their central 95 %),
+        A row per metric and size: metric, images, alpha (mean), alpha_low, alpha_high (their central 95 %),
         flips (the probability that a pair of methods comes in the other order than over all images), best_changes (that
         another method comes first).
 
     Raises:
-        ScoresError: The scores are not a score table.
+        InputError: The scores are not a score table, or a direction is not known.
     """
     scores = checked(scores)
+    directions = signs(scores)
     rows = []
     for metric, matrix in matrices(scores):
         if min(matrix.shape) < 2:
             continue
         generator = np.random.default_rng(seed)
-        direction = sign(scores, metric)
-        counts = PatternCounts(ranks(matrix, direction))
-        values = direction * matrix.to_numpy()
+        counts = PatternCounts(ranks(matrix))
+        values = directions[metric] * matrix.to_numpy()
         for size in _sizes(len(matrix)) if sizes is None else [n for n in sizes if n <= len(matrix)]:
             draws = [generator.permutation(len(matrix))[:size] for _ in range(n_resamples)]
             alphas = np.array([counts.alpha(drawn) for drawn in draws])
@@ -174,11 +176,6 @@ def stability(
             rows.append(row | {"alpha_low": low, "alpha_high": high, "flips": flips, "best_changes": best})
     columns = ["metric", "images", "alpha", "alpha_low", "alpha_high", "flips", "best_changes"]
     return pd.DataFrame(rows, columns=columns)
-
-
-def honest(scores: pd.DataFrame) -> pd.DataFrame:
-    """Gives the rows of the methods whose agreement counts: no random orderings, no tricks."""
-    return without(scores, lambda name: is_random(name) or is_trick(name))
 
 
 def _sizes(images: int) -> list[int]:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from captum_gag.metrics.recovery import recovery_levels, thresholds
-from captum_gag.report.style import HEAT, styled
+from captum_gag.report.style import AREAS, HEAT, INK, styled
 
 Photo: TypeAlias = NDArray[Any]
 Saliency: TypeAlias = NDArray[Any]
@@ -34,21 +34,21 @@ def map_grid(
     metric: str = "RCAP",
     overlay: bool = False,
 ) -> Figure:
-    """Draws photographs, a row each, and beside them the map of each method with its score (Huang & Liu, Figure 1).
+    """Draw photographs, a row each, and beside them the map of each method with its score (Huang & Liu, Figure 1).
 
     All maps share one colour scale, from black (no influence) to yellow (most), whose top is each map's 99.5th
     percentile: one bright pixel would otherwise leave the rest dark.
 
     Args:
-        photos (Mapping of str to array): By the title above it, (H, W, 3) in [0, 1].
-        maps (Mapping of str to Mapping): Per photograph and method, (H, W), at least 0. A method that has no map of a
+        photos: By the title above it, (H, W, 3) in [0, 1].
+        maps: Per photograph and method, (H, W), at least 0. A method that has no map of a
             photograph leaves its place empty.
-        scores (Mapping of str to Mapping, optional): Per photograph and method; a NaN is shown as such.
-        metric (str): What the scores are of.
-        overlay (bool): Draw the maps over the photograph in grey.
+        scores: Per photograph and method; a NaN is shown as such.
+        metric: What the scores are of.
+        overlay: Draw the maps over the photograph in grey.
 
     Returns:
-        Figure: 2.4 x 2.9 inches a panel at 100 dpi, not known to pyplot.
+        2.4 x 2.9 inches a panel at 100 dpi, not known to pyplot.
 
     Raises:
         ValueError: There are no photographs, or others in ``maps`` than in ``photos``.
@@ -75,19 +75,19 @@ def map_grid(
 
 @styled
 def areas(photo: Photo, saliency: Saliency, lower_bound: float = 50.0, interval: float = 10.0) -> Figure:
-    """Draws the areas that RCAP tells apart in a map: the part above each percentile, and the noise below the last.
+    """Draw the areas that RCAP tells apart in a map: the part above each percentile, and the noise below the last.
 
     Beside the photograph and the map stand the areas, and how much of the map's saliency lies in each: the more in the
     first, the less noise (Huang & Liu, Figures 3 and 4).
 
     Args:
-        photo (array): (H, W, 3) in [0, 1].
-        saliency (array): (H, W), at least 0.
-        lower_bound (float): RCAP's last percentile.
-        interval (float): Distance of RCAP's percentiles.
+        photo: (H, W, 3) in [0, 1].
+        saliency: (H, W), at least 0.
+        lower_bound: RCAP's last percentile.
+        interval: Distance of RCAP's percentiles.
 
     Returns:
-        Figure: Four panels, not known to pyplot.
+        Four panels, not known to pyplot.
 
     Raises:
         ValueError: The map is not (H, W), or has a NaN in it, or the percentiles have no meaning.
@@ -98,7 +98,7 @@ def areas(photo: Photo, saliency: Saliency, lower_bound: float = 50.0, interval:
     names += [f"{100 - high:g} to {100 - low:g} %" for high, low in itertools.pairwise(percentiles)]
     names += ["noise"]
     shares = np.bincount(area.ravel(), weights=saliency.ravel(), minlength=len(names)) / (saliency.sum() or 1.0)
-    colours = colormaps["cividis_r"].resampled(len(names))
+    colours = colormaps[AREAS].resampled(len(names))
     figure = Figure(figsize=(11, 2.9))
     first, second, third, last = figure.subplots(1, 4, width_ratios=(1, 1, 1, 1.3))
     _show(first, photo, "photograph")
@@ -106,7 +106,7 @@ def areas(photo: Photo, saliency: Saliency, lower_bound: float = 50.0, interval:
     third.imshow(area, cmap=colours, norm=BoundaryNorm(np.arange(len(names) + 1) - 0.5, len(names)))
     third.set_title("areas")
     third.set_axis_off()
-    bars = last.barh(names, shares, color=colours(range(len(names))), edgecolor="black", lw=0.5)
+    bars = last.barh(names, shares, color=colours(range(len(names))), edgecolor=INK, lw=0.5)
     last.bar_label(bars, [f"{share:.0%}" for share in shares], fontsize=8, padding=2)
     last.invert_yaxis()
     last.set(title="share of the saliency", xlim=(0, 1.15 * max(shares.max(), 1e-9)), xticks=[])
@@ -122,18 +122,18 @@ def recovery(
     lower_bound: float = 50.0,
     interval: float = 10.0,
 ) -> Figure:
-    """Draws what the model sees at each step of RCAP, with both factors and their product.
+    """Draw what the model sees at each step of RCAP, with both factors and their product.
 
     Args:
-        photo (array): (H, W, 3) in [0, 1].
-        saliency (array): (H, W), at least 0.
-        visual_noise (array): (j,), as ``RCAP().details`` has it.
-        localization (array): (j,), likewise.
-        lower_bound (float): RCAP's last percentile.
-        interval (float): Distance of RCAP's percentiles.
+        photo: (H, W, 3) in [0, 1].
+        saliency: (H, W), at least 0.
+        visual_noise: (j,), as ``RCAP().details`` has it.
+        localization: (j,), likewise.
+        lower_bound: RCAP's last percentile.
+        interval: Distance of RCAP's percentiles.
 
     Returns:
-        Figure: The map and j recovered photographs, on black, not known to pyplot.
+        The map and j recovered photographs, on black, not known to pyplot.
 
     Raises:
         ValueError: As ``areas``, or the factors are not one for each step.
@@ -151,11 +151,11 @@ def recovery(
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Writes a figure as PNG of 256 colours, a third of the size of matplotlib's own.
+    """Write a figure as PNG of 256 colours, a third of the size of matplotlib's own.
 
     Args:
-        figure (Figure): Any figure.
-        path (Path): The file to write.
+        figure: Any figure.
+        path: The file to write.
     """
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
@@ -164,13 +164,13 @@ def save_figure(figure: Figure, path: Path) -> None:
 
 
 def top_of(saliency: Saliency) -> float:
-    """Gives the value that is drawn brightest: the 99.5th percentile, or the highest where that is 0; 1 if none is."""
+    """Return the value that is drawn brightest: the 99.5th percentile, or the highest where that is 0; 1 if none is."""
     known = np.asarray(saliency)[np.isfinite(saliency)]
     return (float(np.percentile(known, 99.5)) or float(known.max()) or 1.0) if known.size else 1.0
 
 
 def _recovered(saliency: Saliency, lower_bound: float, interval: float) -> NDArray[np.bool_]:
-    """Give the pixels that RCAP recovers at each step, (j, H, W)."""
+    """Return the pixels that RCAP recovers at each step, (j, H, W)."""
     if np.ndim(saliency) != 2 or not np.isfinite(saliency).all():
         raise ValueError(f"The map has shape {np.shape(saliency)}, expected (H, W) without NaN and infinity.")
     order, levels = recovery_levels(torch.as_tensor(np.ascontiguousarray(saliency))[None], lower_bound, interval)

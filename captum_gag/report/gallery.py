@@ -16,10 +16,10 @@ from scipy.stats import spearmanr
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
-from captum_gag.data.datasets import Example
-from captum_gag.errors import InputError
-from captum_gag.models.loading import Classifier
-from captum_gag.reliability.summaries import honest
+from captum_gag.data.datasets import ImageData
+from captum_gag.errors import in_one_line
+from captum_gag.models import Preprocessing
+from captum_gag.reliability.scores import judged
 from captum_gag.report.figures import top_of
 from captum_gag.report.run_figures import curves_of
 from captum_gag.runs.store import Run
@@ -44,7 +44,7 @@ class Item(NamedTuple):
         pictures: Data URI of a sheet of squares: the photograph, or grey, then a map per method; "" without maps.
         methods: Of the maps, in the order of the sheet.
         curves: By metric: x, x_label, y_label and by method y.
-        agreement: Mean of Spearman's rho between the maps of two methods, without random and made-over ones; NaN with
+        agreement: Mean of Spearman's rho between the maps of two methods, without random and manipulated ones; NaN with
             fewer than two.
     """
 
@@ -62,64 +62,69 @@ class Source(NamedTuple):
     """Where the photographs of a run come from, if they are still there.
 
     Attributes:
-        examples: By the index in the data set.
-        classifier: Which prepares the photographs and names the classes.
+        data: The data set.
+        preprocessing: Which prepares the photographs and names the classes.
         missing: Why there are no photographs; "" if there are.
     """
 
-    examples: Mapping[int, Example]
-    classifier: Classifier | None
+    data: ImageData | None
+    preprocessing: Preprocessing | None
     missing: str
 
     @classmethod
     def of(cls, run: Run) -> Source:
         """Open the data set and the model's preprocessing; whatever is no longer there costs the photographs alone."""
+        preprocessing = None
         try:
-            return cls(dict(run.selected()), run.config.classifier("cpu"), "")
-        except (InputError, OSError) as error:
-            return cls({}, None, str(error))
+            preprocessing = run.config.preprocessing()
+            data = run.config.dataset()
+            # It is listed here, so that a directory that is gone is met here too.
+            _ = data.index
+            return cls(data, preprocessing, "")
+        # A data set of the user's own can fail in any way.
+        except Exception as error:
+            return cls(None, preprocessing, in_one_line(error))
 
-    def photo(self, index: int) -> Tensor | None:
-        """Give a photograph as the model saw it, (3, H, W) in [0, 1], or None if it cannot be read."""
-        if self.classifier is None or index not in self.examples:
+    def photo(self, image: str) -> Tensor | None:
+        """Return a photograph as the model saw it, (3, H, W) in [0, 1], or None if it cannot be read."""
+        if self.data is None or self.preprocessing is None:
             return None
         try:
-            x = self.classifier.preprocess(self.examples[index].photo())[None]
+            x = self.preprocessing.preprocess(self.data[self.data.index[image]].photo())[None]
         # A photograph that cannot be read costs its picture alone.
         except Exception:
             return None
-        return self.classifier.to_pixels(x)[0]
+        return self.preprocessing.to_pixels(x)[0]
 
     def label(self, target: float) -> str:
-        """Give the name of a class; "" if not known."""
-        return "" if self.classifier is None or np.isnan(target) else self.classifier.label(int(target))
+        """Return the name of a class; "" if not known."""
+        return "" if self.preprocessing is None or np.isnan(target) else self.preprocessing.label(int(target))
 
 
 def gallery(run: Run, scores: pd.DataFrame, source: Source, side: int) -> Iterator[Item]:
-    """Gives the images of a run one by one, in the order of the data set.
+    """Yield the images of a run one by one, in the order of the data set.
 
     Args:
-        run (Run): Its maps are shown if they were kept.
-        scores (DataFrame): Its scores.
-        source (Source): Of the photographs.
-        side (int): Of a picture, in pixels; see `picture_side`.
+        run: Its maps are shown if they were kept.
+        scores: Its records, as ``reliability.scores.checked`` returns them.
+        source: Of the photographs.
+        side: Of a picture, in pixels; see ``picture_side``.
 
     Yields:
-        Item: One per image that has scores.
+        One per image that has scores.
     """
     curves = dict(tuple(curves_of(scores).groupby("image", sort=False)))
     first = scores.drop_duplicates("image").set_index("image")
-    methods = set(honest(scores)["method"])
-    chosen = run.chosen()
-    chosen = chosen[chosen["image"].isin(first.index)]
-    for number, (index, image) in enumerate(chosen[["index", "image"]].itertuples(index=False)):
-        maps = run.maps(index)
+    targets = first["target"].astype("Float64").astype(float)
+    methods = set(judged(scores)["method"])
+    for number, image in enumerate(image for image in run.chosen()["image"] if image in first.index):
+        maps = run.maps(image)
         yield Item(
             number=number,
             image=image,
-            label=source.label(first["target"].astype(float)[image]),
+            label=source.label(targets[image]),
             probability=float(first["probability"][image]),
-            pictures=_sheet(source.photo(index), maps, side) if maps else "",
+            pictures=_sheet(source.photo(image), maps, side) if maps else "",
             methods=list(maps),
             curves=_curves(curves[image]) if image in curves else {},
             agreement=agreement({name: each for name, each in maps.items() if name in methods}),
@@ -127,13 +132,13 @@ def gallery(run: Run, scores: pd.DataFrame, source: Source, side: int) -> Iterat
 
 
 def picture_side(count: int) -> int:
-    """Gives the side at which so many pictures keep to the size of a page."""
+    """Return the side at which so many pictures keep to the size of a page."""
     fitting = [side for side in SIDES if count * side**2 * BYTES_PER_PIXEL <= MOST_BYTES]
     return fitting[0] if fitting else SIDES[-1]
 
 
 def agreement(maps: Mapping[str, Tensor]) -> float:
-    """Gives the mean of Spearman's rho between the maps of any two methods, each averaged to 28 x 28."""
+    """Return the mean of Spearman's rho between the maps of any two methods, each averaged to 28 x 28."""
     coarse = [adaptive_avg_pool2d(each[None], min(COARSE, *each.shape)).flatten() for each in maps.values()]
     kept = [each.numpy() for each in coarse if each.isfinite().all() and each.amax() > each.amin()]
     if len(kept) < 2:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shlex
-from dataclasses import asdict
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,17 +14,19 @@ import numpy as np
 import pandas as pd
 import tomli_w
 from matplotlib import colormaps
+from matplotlib.figure import Figure
 
 from captum_gag import reliability
+from captum_gag.errors import InputError
+from captum_gag.files import plain, replace_file
 from captum_gag.reliability import ReliabilityReport
-from captum_gag.reliability.report import SECTIONS as CHECKS
-from captum_gag.reliability.summaries import honest
+from captum_gag.reliability.directions import higher_is_better
+from captum_gag.reliability.scores import LABEL, by_image, checked, judged, metrics_of
+from captum_gag.report import reliability_report
 from captum_gag.report.gallery import COLUMNS, Item, Source, gallery, picture_side
-from captum_gag.report.run_figures import ablation, curves, curves_of, percentile_of
-from captum_gag.report.run_tables import SIGNIFICANT, comparison, printed_cells
-from captum_gag.report.style import COLOURS, HEAT, LINES, as_svg
-from captum_gag.runs.files import plain, replace_file
-from captum_gag.runs.running import failures
+from captum_gag.report.run_figures import ablation, curves, curves_of, percentiles_of
+from captum_gag.report.style import COLOURS, HEAT, LINES, as_svg, page_colours
+from captum_gag.report.tables import SIGNIFICANT, comparison, failures, printed_cells
 from captum_gag.runs.store import Run
 
 SECTIONS = {
@@ -43,7 +46,6 @@ CAPTIONS = {
     "consistency": "Spearman's rho between metrics over the images, mean over the methods: do they measure the same?",
     "curves": "Mean score minus the random orderings' over the number of pixels replaced.",
 }
-DASHES = dict(zip(LINES, ("", "6 3", "2 2", "6 3 2 3"), strict=True))
 MISSING = "\N{EN DASH}"
 WORST = 10
 """Images named where methods disagree."""
@@ -53,51 +55,53 @@ _TEMPLATES.policies["json.dumps_kwargs"] = {"sort_keys": False}
 
 
 def write_page(run: Run, path: Path, n_bootstrap: int = 1000, seed: int = 0) -> Path:
-    """Writes the page of a run.
+    """Write the page of a run.
 
     Args:
-        run (Run): With at least one image done. Its maps are shown if it kept them (``captum-gag run --save-maps``),
-            its photographs if the data set and the model are where they were.
-        path (Path): The HTML file; replaced if there.
-        n_bootstrap (int): Resamples of the images, for the intervals of the reliability checks.
-        seed (int): Of the resamples.
+        run: With at least one image done. Its maps are shown if it kept them (``captum-gag run --save-maps``), its
+            photographs if the data set is where it was; the model's weights are not needed.
+        path: The HTML file; replaced if there.
+        n_bootstrap: Resamples of the images, for the intervals of the reliability checks.
+        seed: Of the resamples.
 
     Returns:
-        Path: The file.
+        The file.
 
     Raises:
         InputError: The run has no scores yet.
     """
-    scores = run.scores()
+    scores = checked(run.scores())
+    config = run.config
     source = Source.of(run)
     side = picture_side(scores["image"].nunique() * (1 + scores["method"].nunique()))
     items = list(gallery(run, scores, source, side))
-    suite = run.config.made_suite()
+    suite = config.made_suite()
     rows = comparison(scores, suite.published)
     try:
         checks, unreliable = reliability.report(scores, n_bootstrap, seed=seed), ""
-    except reliability.ScoresError as error:
+    except InputError as error:
         checks, unreliable = None, f"Not checked: {error}."
     found = failures(scores)
     page = {
+        "colours": page_colours(),
         "title": suite.title or "A run of captum-gag",
-        "subtitle": f"{run.config.model} on {run.config.data}",
+        "subtitle": f"{_name(config.model)[0]} on {_name(config.data)[0]}",
         "sections": SECTIONS,
         "summary": _in_words(run, scores, rows, checks, found),
         "means": _means(rows),
         "numbers": _table(rows.drop(columns="best")),
         "failures": _table(found),
-        "figures": _figures(scores, rows, checks),
+        "figures": _figures(scores, rows, percentiles_of(suite.methods), checks),
         "gallery_note": _gallery_note(items, source),
         "disagreement": _disagreement(scores, items),
         "unreliable": unreliable,
         "verdicts": checks.verdicts if checks else {},
         "reliability": [
-            {"name": f"check-{name}", "caption": CHECKS[name], **_table(table)}
+            {"name": f"check-{name}", "caption": reliability_report.SECTIONS[name], **_table(table)}
             for name, table in (checks.tables.items() if checks else ())
         ],
         "command": _command(run),
-        "suite": tomli_w.dumps(run.config.suite),
+        "suite": tomli_w.dumps(config.suite),
         "facts": _facts(run, scores),
         "side": side,
         "data": _data(scores, items, source, side),
@@ -117,21 +121,24 @@ def _in_words(
     checks: ReliabilityReport | None,
     failed: pd.DataFrame,
 ) -> list[str]:
-    counts = scores[["image", "method", "metric"]].nunique()
+    counts = scores[["image", "method", LABEL]].nunique()
     chosen = len(run.chosen())
     done = f"{counts['image']} images" if counts["image"] == chosen else f"{counts['image']} of {chosen} images"
-    said = [f"{done} of {run.config.data}, {counts['method']} methods, {counts['metric']} metrics."]
-    better = scores.drop_duplicates("metric").set_index("metric")["higher_is_better"]
-    for metric, of_metric in rows.groupby("metric", sort=False):
-        if not of_metric["best"].any():
+    said = [f"{done} of {_name(run.config.data)[0]}, {counts['method']} methods, {counts[LABEL]} metrics."]
+    for metric, higher in higher_is_better(scores).items():
+        of_metric = rows[rows["metric"] == metric]
+        if not of_metric["images"].any():
             said.append(f"{metric}: no method has a score.")
+            continue
+        if higher is None:
+            said.append(f"{metric}: it is not known whether higher is better, so no method is best.")
             continue
         best = of_metric[of_metric["best"]].iloc[0]
         alike = list(of_metric.loc[~of_metric["best"] & ~(of_metric["p"] < SIGNIFICANT), "method"])
-        which = {True: " (higher is better)", False: " (lower is better)"}.get(better[metric], "")
+        which = "(higher is better)" if higher else "(lower is better)"
         close = f" It does not differ significantly from {', '.join(alike)}." if alike else ""
         interval = f"{best['mean']:.3f} [{best['low']:.3f}, {best['high']:.3f}]"
-        said.append(f"{metric}{which}: {best['method']} is best, {interval}.{close}")
+        said.append(f"{metric} {which}: {best['method']} is best, {interval}.{close}")
     if checks is not None:
         alpha = checks.tables["inter_rater"].set_index("metric")["alpha"]
         reliable = list(alpha.index[alpha >= reliability.RELIABLE_ALPHA])
@@ -171,14 +178,16 @@ def _cell(value: Any, text: str | None = None, best: bool = False) -> dict[str, 
     return {"text": text or (number if known else MISSING), "value": float(value) if known else None, "best": best}
 
 
-def _figures(scores: pd.DataFrame, rows: pd.DataFrame, checks: ReliabilityReport | None) -> list[dict[str, str]]:
-    drawn = {}
-    if rows["method"].map(percentile_of).nunique() > 1:
-        drawn["ablation"] = ablation(rows)
-    if len(curves_of(honest(scores))):
-        drawn["details"] = curves(honest(scores))
+def _figures(
+    scores: pd.DataFrame, rows: pd.DataFrame, percentiles: Mapping[str, float], checks: ReliabilityReport | None
+) -> list[dict[str, str]]:
+    drawn: dict[str, Figure] = {}
+    if len(set(percentiles.values())) > 1:
+        drawn["ablation"] = ablation(rows, percentiles)
+    if len(curves_of(judged(scores))):
+        drawn["details"] = curves(judged(scores))
     if checks is not None:
-        drawn |= checks.figures()
+        drawn |= reliability_report.figures(checks)
     return [{"caption": CAPTIONS[name], "svg": as_svg(figure)} for name, figure in drawn.items()]
 
 
@@ -193,8 +202,8 @@ def _disagreement(scores: pd.DataFrame, items: list[Item]) -> list[dict[str, Any
     by_maps = pd.Series({item.image: item.agreement for item in items}, dtype=float)
     words = "On these images the maps of the methods are least alike (mean Spearman's rho between two methods' maps)."
     tables = [("Maps that differ most", words, by_maps)]
-    for metric, of_metric in honest(scores).groupby("metric", sort=False):
-        table = of_metric.pivot(index="image", columns="method", values="score")
+    for metric in metrics_of(scores):
+        table = by_image(judged(scores), metric)
         if table.shape[1] > 2:
             words = f"On these images {metric} ranks the methods least as it does on average (Spearman's rho)."
             rho = table.T.corrwith(table.mean(), method="spearman")
@@ -215,25 +224,41 @@ def _disagreement(scores: pd.DataFrame, items: list[Item]) -> list[dict[str, Any
 
 
 def _command(run: Run) -> str:
+    """Return the command that, with the suite, repeats the run."""
     config = run.config
-    options = {name: value for name, value in asdict(config).items() if name not in ("suite", "save_maps")}
-    given = [part for name, value in options.items() if value is not None for part in (f"--{name}", str(value))]
-    kept = ["--save-maps"] if config.save_maps else []
-    return shlex.join(["captum-gag", "run", "suite.toml", *given, *kept, "--out", "RUN"])
+    words = ["captum-gag", "run", "suite.toml"]
+    for section, (name, options) in (("model", _name(config.model)), ("data", _name(config.data))):
+        words += [f"--{section}", name]
+        # A string of JSON is one of TOML.
+        for key, value in options.items():
+            words += ["--set", f"{section}.{key}={json.dumps(value, ensure_ascii=False)}"]
+    for key in ("limit", "confidence", "seed", "device", "dtype", "threads"):
+        value = getattr(config, key)
+        words += [] if value is None else [f"--{key}", str(value)]
+    return shlex.join([*words, *(["--save-maps"] if config.save_maps else []), "--out", "RUN"])
+
+
+def _name(spec: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return what the command line calls a model or a data set, and the options that are left to say."""
+    options = {key: value for key, value in spec.items() if key != "type"}
+    for key in ("name", "root"):
+        if key in options and ":" not in spec["type"]:
+            return f"{spec['type']}:{options.pop(key)}", options
+    return str(spec["type"]), options
 
 
 def _facts(run: Run, scores: pd.DataFrame) -> dict[str, str]:
-    used = " / ".join(scores["versions"].unique())
-    hours = scores["duration"].sum() / 3600
-    return {"Versions": used, "Computing": f"{hours:.2f} hours in all", "Directory": str(run.directory.absolute())}
+    identity = "; ".join(f"{name}: {value}" for name, value in run.identity.items())
+    hours = scores["seconds"].sum() / 3600
+    return {"Made with": identity, "Computing": f"{hours:.2f} hours in all", "Directory": str(run.directory.absolute())}
 
 
 def _data(scores: pd.DataFrame, items: list[Item], source: Source, side: int) -> dict[str, Any]:
-    methods, metrics = list(scores["method"].unique()), list(scores["metric"].unique())
+    methods, metrics = list(scores["method"].unique()), metrics_of(scores)
     images = [item.image for item in items]
-    table = scores.set_index(["image", "method", "metric"])["score"]
+    table = scores.set_index(["image", "method", LABEL])["score"]
     whole = table.reindex(pd.MultiIndex.from_product([images, methods, metrics])).to_numpy().round(6)
-    styles = zip(LINES * len(COLOURS), COLOURS * len(LINES), strict=True)
+    styles = zip(list(LINES.values()) * len(COLOURS), COLOURS * len(LINES), strict=True)
     return {
         "images": images,
         "labels": [item.label for item in items],
@@ -244,5 +269,5 @@ def _data(scores: pd.DataFrame, items: list[Item], source: Source, side: int) ->
         "side": side,
         "columns": COLUMNS,
         "colours": (colormaps[HEAT](np.linspace(0, 1, 128))[:, :3] * 255).round().astype(int).tolist(),
-        "lines": [{"dash": DASHES[line], "colour": colour} for line, colour in styles],
+        "lines": [{"dash": dash, "colour": colour} for dash, colour in styles],
     }

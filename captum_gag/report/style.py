@@ -1,4 +1,4 @@
-"""How every figure of the package looks: colour-blind safe, readable in grey, text that stays text."""
+"""How every figure and page of the package looks: colour-blind safe, readable in grey, text that stays text."""
 
 from __future__ import annotations
 
@@ -15,14 +15,39 @@ from matplotlib.figure import Figure
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito's, which colour-blind readers can tell apart."""
 
-LINES = ("-", "--", ":", "-.")
-"""What tells one line from another in grey, and when the colours come round again."""
+LINES = {"-": "", "--": "6 3", ":": "2 2", "-.": "6 3 2 3"}
+"""What tells one line from another in grey, and when the colours come round again: matplotlib's and SVG's dashes."""
 
 HEAT = "inferno"
 """The colours of a map, from none to most: as steady in grey as in colour."""
 
+AREAS = "cividis_r"
+"""The colours of the areas of a map, from the most salient to the noise."""
+
+CORRELATION = "PuOr"
+"""The colours of a correlation, from -1 to 1."""
+
+INK, PAPER, GUIDE, BAND = "black", "white", "0.5", "0.8"
+"""Of what is drawn beside the data: marks and edges, their filling, lines to compare with, and a band behind them."""
+
+PAGE = {
+    "ink": "#1a1a1a",
+    "paper": "#fff",
+    "quiet": "#555",
+    "fainter": "#767676",
+    "rule": "#ccc",
+    "row": "#f3f6fa",
+    "box": "#f5f5f5",
+    "link": "#0b57a4",
+    "focus": COLOURS[1],
+    "note": "#fff6e0",
+    "note-edge": COLOURS[4],
+    "empty": "#000",
+}
+"""The colours of a page, as CSS variables."""
+
 STYLE = {
-    "axes.prop_cycle": cycler(linestyle=LINES * len(COLOURS)) + cycler(color=COLOURS * len(LINES)),
+    "axes.prop_cycle": cycler(linestyle=list(LINES) * len(COLOURS)) + cycler(color=COLOURS * len(LINES)),
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.titlesize": 10,
@@ -44,7 +69,7 @@ R = TypeVar("R")
 
 
 def styled(draw: Callable[P, R]) -> Callable[P, R]:
-    """Makes a function draw in the style of the package, whatever the user's own is."""
+    """Make a function draw in the style of the package, whatever the user's own is."""
 
     @functools.wraps(draw)
     def in_style(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -56,16 +81,21 @@ def styled(draw: Callable[P, R]) -> Callable[P, R]:
 
 @styled
 def as_svg(figure: Figure) -> str:
-    """Gives a figure as an SVG element to put into a page; its text stays text.
+    """Return a figure as an SVG element to put into a page; its text stays text.
 
     Args:
-        figure (Figure): Any figure.
+        figure: Any figure.
 
     Returns:
-        str: ``<svg ...>...</svg>``, the same for the same figure.
+        ``<svg ...>...</svg>``, the same for the same figure.
     """
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None})
     text = buffer.getvalue()
     # Groups have ids like figure_1 that nothing refers to, and that would be there twice on a page of two figures.
     return re.sub(r'<g id="[^"]*">', "<g>", text[text.index("<svg") :])
+
+
+def page_colours() -> str:
+    """Return the colours of a page as a CSS rule."""
+    return ":root { color-scheme: light; " + " ".join(f"--{name}: {colour};" for name, colour in PAGE.items()) + " }"

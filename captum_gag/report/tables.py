@@ -1,32 +1,181 @@
-"""Tables of scores: one for the terminal, one for the disk."""
+"""Tables of scores and of methods: for the terminal, as Markdown, LaTeX and CSV, with what differs significantly."""
 
 from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
+import numpy as np
+import pandas as pd
+import scipy.stats
 from rich.box import SIMPLE
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-Row = Mapping[str, str | int | float]
+from captum_gag.reliability.bootstrap import mean_interval
+from captum_gag.reliability.directions import higher_is_better
+from captum_gag.reliability.scores import by_image, checked
+
+SIGNIFICANT = 0.05
+
+Row = Mapping[str, Any]
 """At least image, method, metric and score."""
 
 
+def comparison(scores: pd.DataFrame, published: Mapping[str, Any] | None = None) -> pd.DataFrame:
+    """Compare the methods of each metric with its best one.
+
+    Args:
+        scores: A score table; see ``reliability.read_scores``.
+        published: Per metric, published means by method.
+
+    Returns:
+        A row per metric and method: mean, low and high (95 % bootstrap interval), images, published, best, p (Wilcoxon
+        signed-rank test against the best over the images that both have a score for, Holm-corrected over the methods
+        of the metric; NaN for the best, and where there is nothing to test). A metric of which it is not known whether
+        higher is better has no best method.
+
+    Raises:
+        InputError: The scores are not a score table.
+    """
+    scores = checked(scores)
+    rows = []
+    for metric, higher in higher_is_better(scores).items():
+        table = by_image(scores, metric)
+        table = table[[name for name in scores["method"].unique() if name in table]]
+        means = table.mean() if higher else -table.mean()
+        best = means.idxmax() if means.notna().any() and higher is not None else None
+        p_values = holm(
+            {name: _wilcoxon(table[name], table[best]) for name in table if best is not None and name != best}
+        )
+        for method in table:
+            values = table[method].dropna().to_numpy()
+            low, high = mean_interval(values, 10_000, 0.95, 0)
+            rows.append(
+                {
+                    "metric": metric,
+                    "method": method,
+                    "mean": values.mean() if len(values) else np.nan,
+                    "low": low,
+                    "high": high,
+                    "images": len(values),
+                    "published": (published or {}).get(metric, {}).get(method, np.nan),
+                    "best": method == best,
+                    "p": p_values.get(method, np.nan),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def holm(p_values: Mapping[str, float]) -> dict[str, float]:
+    """Correct p values for being several (Holm, 1979); NaN stays and does not count."""
+    known = sorted((p, name) for name, p in p_values.items() if not np.isnan(p))
+    corrected = dict.fromkeys(p_values, np.nan)
+    highest = 0.0
+    for place, (p, name) in enumerate(known):
+        highest = max(highest, min(1.0, (len(known) - place) * p))
+        corrected[name] = highest
+    return corrected
+
+
+def _wilcoxon(values: pd.Series, best: pd.Series) -> float:
+    differences = (values - best).dropna()
+    if not (differences != 0).any():
+        return float("nan")
+    return float(scipy.stats.wilcoxon(differences).pvalue)
+
+
+def printed_cells(rows: pd.DataFrame, embolden: Callable[[str], str] = str) -> pd.DataFrame:
+    """Lay the comparison out as text: a row per method, a column per metric; the best of each metric emboldened."""
+    texts = [_text(row, embolden) for row in rows.to_dict("records")]
+    methods, metrics = list(rows["method"].unique()), list(rows["metric"].unique())
+    cells = rows.assign(text=texts).pivot(index="method", columns="metric", values="text")
+    return cells.reindex(index=methods, columns=metrics).fillna("").rename_axis(columns=None)
+
+
+def printable(rows: pd.DataFrame, columns: int = 3) -> Group:
+    """Lay the comparison out for the terminal: a line per method, a column per metric, so many columns at a time."""
+    cells = printed_cells(rows)
+    bold = set(rows.loc[rows["best"], ["method", "metric"]].itertuples(index=False, name=None))
+    tables = []
+    for first in range(0, cells.shape[1], columns):
+        table = Table("method", box=SIMPLE)
+        part = cells.iloc[:, first : first + columns]
+        for metric in part:
+            table.add_column(Text(str(metric)), justify="right")
+        for method, line in part.iterrows():
+            shown = [Text(text, "bold" if (method, metric) in bold else "") for metric, text in line.items()]
+            table.add_row(Text(str(method)), *shown)
+        tables.append(table)
+    return Group(*tables)
+
+
+def save_tables(rows: pd.DataFrame, scores: pd.DataFrame, directory: Path) -> list[Path]:
+    """Write table.md, table.tex, table.csv and scores.parquet."""
+    directory.mkdir(parents=True, exist_ok=True)
+    written = [directory / name for name in ("table.md", "table.tex", "table.csv", "scores.parquet")]
+    written[0].write_text(printed_cells(rows, "**{}**".format).to_markdown() + "\n", encoding="utf-8")
+    written[1].write_text(_latex(rows), encoding="utf-8")
+    rows.to_csv(written[2], index=False)
+    scores.to_parquet(written[3], index=False)
+    return written
+
+
+def _latex(rows: pd.DataFrame) -> str:
+    cells = printed_cells(rows, r"\textbf{{{}}}".format)
+    escaped = cells.rename(index=_escape, columns=_escape)
+    return str(escaped.to_latex(column_format="l" + "r" * len(cells.columns)))
+
+
+def _escape(text: str) -> str:
+    special = {"^": r"\textasciicircum{}", "_": r"\_", "%": r"\%", "&": r"\&", "#": r"\#", "$": r"\$"}
+    return "".join(special.get(letter, letter) for letter in text)
+
+
+def _text(row: Mapping[Any, Any], embolden: Callable[[str], str]) -> str:
+    if np.isnan(row["mean"]):
+        return "-"
+    mean = f"{row['mean']:.3f}"
+    star = "*" if row["p"] < SIGNIFICANT else ""
+    beside = "" if np.isnan(row["published"]) else f" (published {row['published']:.3f})"
+    return f"{embolden(mean) if row['best'] else mean}{star} [{row['low']:.3f}, {row['high']:.3f}]{beside}"
+
+
+def failures(scores: pd.DataFrame) -> pd.DataFrame:
+    """List what failed in a run.
+
+    Args:
+        scores: The records of a run.
+
+    Returns:
+        A row per method and error, with the number of cells and the first image; all methods of an image that could
+        not be read are one row.
+    """
+    failed = scores[scores["error"] != ""]
+    if not len(failed):
+        return pd.DataFrame(columns=["method", "error", "cells", "image"])
+    everything = failed.groupby(["image", "error"])["method"].transform("nunique") == scores["method"].nunique()
+    named = failed.assign(method=failed["method"].mask(everything, "all methods"))
+    grouped = named.groupby(["method", "error"], sort=False)
+    return grouped.agg(cells=("image", "size"), image=("image", "first")).reset_index()
+
+
 def score_table(rows: Sequence[Row]) -> Table:
-    """Lays out scores with a line per image and metric, and a column per method.
+    """Lay out scores with a line per image and metric, and a column per method.
 
     The best score of a line is bold, and with two images or more the last line of each metric is the mean
     over its images, without the scores that are NaN.
 
     Args:
-        rows (Sequence of Row): image, method, metric, score; label and probability are shown if present.
+        rows: image, method, metric, score; label and probability are shown if present.
 
     Returns:
-        rich.table.Table: Ready to print.
+        Ready to print.
     """
     methods = list(dict.fromkeys(str(row["method"]) for row in rows))
     table = Table("image", "class", "metric", box=SIMPLE)
@@ -51,7 +200,7 @@ def _predicted(row: Row) -> Text:
     return Text(f"{row.get('label', '')}{probability}")
 
 
-def _mean(scores: Iterable[str | int | float]) -> float:
+def _mean(scores: Iterable[Any]) -> float:
     known = [float(score) for score in scores if not math.isnan(float(score))]
     return fmean(known) if known else math.nan
 
@@ -63,13 +212,13 @@ def _cells(methods: Sequence[str], scores: Mapping[str, float]) -> list[Text]:
 
 
 def method_table(rows: Sequence[Mapping[str, str]]) -> Table:
-    """Lays out the catalogue of methods, a line each.
+    """Lay out the catalogue of methods, a line each.
 
     Args:
-        rows (Sequence of Mapping): name, summary, parts, source.
+        rows: name, summary, parts, source.
 
     Returns:
-        rich.table.Table: Ready to print.
+        Ready to print.
     """
     table = Table("method", "what it is", "parts", "source", box=SIMPLE)
     for row in rows:
@@ -78,11 +227,11 @@ def method_table(rows: Sequence[Mapping[str, str]]) -> Table:
 
 
 def write_scores(path: Path, rows: Sequence[Row]) -> None:
-    """Writes scores as CSV (UTF-8), with the keys of the first row as columns.
+    """Write scores as CSV (UTF-8), with the keys of the first row as columns.
 
     Args:
-        path (Path): The file to write.
-        rows (Sequence of Row): At least one, all with the same keys.
+        path: The file to write.
+        rows: At least one, all with the same keys.
     """
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]))

@@ -4,68 +4,125 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
+import os
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import replace
-from typing import Any
+from functools import partial
+from itertools import islice
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
-from captum_gag.data.datasets import Example
-from captum_gag.errors import InputError
+from captum_gag.data.datasets import ImageData
+from captum_gag.errors import InputError, in_one_line
+from captum_gag.runs.config import Config
+from captum_gag.runs.identity import differences
 from captum_gag.runs.scorer import Row, Scorer
-from captum_gag.runs.store import Config
 
-Work = tuple[int, Example]
-Done = tuple[int, list[Row], dict[str, Tensor]]
-Engine = Callable[[Config, Scorer, Iterable[Work]], Iterator[Done]]
-"""(config, scorer, work) -> what is done, in any order."""
+
+class Done(NamedTuple):
+    """What was done of one image: plain data, so that nothing of it stays where it was done.
+
+    Attributes:
+        image: Its name.
+        rows: Its records.
+        maps: (H, W) by method, if the run keeps them.
+    """
+
+    image: str
+    rows: list[Row]
+    maps: dict[str, NDArray[np.float32]]
+
+
+class Bench:
+    """Where work is done: the model, the suite and the data set, opened in this process."""
+
+    def __init__(self, config: Config, data: ImageData, scorer: Scorer) -> None:
+        """Take what is open."""
+        self.config, self.data, self.scorer = config, data, scorer
+
+    @classmethod
+    def open(cls, config: Config, device: str | None = None) -> Bench:
+        """Open all that a config names.
+
+        Raises:
+            InputError: The model, the data set or the suite cannot be used.
+        """
+        data = config.dataset()
+        return cls(config, data, config.scorer(data, device))
+
+    def identity(self) -> dict[str, str]:
+        """Return what the numbers depend on beside the config and the photographs, by content."""
+        return self.config.identity(self.data, self.scorer)
+
+    def do(self, image: str) -> Done:
+        """Score one image of the data set."""
+        with warnings.catch_warnings():
+            # What they would say of single images is in the records: NaN, and why.
+            warnings.simplefilter("ignore")
+            outcome = self.scorer.score(image, lambda: self.data[self.data.index[image]])
+        maps = {name: each.numpy() for name, each in outcome.maps().items()} if self.config.save_maps else {}
+        return Done(image, outcome.rows, maps)
+
+
+Executor = Callable[[Bench, Iterable[str]], Iterator[Done]]
+"""(bench of this process, names of images) -> what is done, in any order. What travels are the config and names."""
 
 MOST_RETRIES = 5
 """How often an image is tried anew whose actor died; one that kills every actor would go round for ever."""
 
-
-def in_this_process(config: Config, scorer: Scorer, work: Iterable[Work]) -> Iterator[Done]:
-    """Scores the images one after the other."""
-    for index, example in work:
-        yield (index, *_quietly(scorer, example))
+IN_FLIGHT = 2
+"""Images per worker that are handed out before the first comes back: more would only wait, and keep what is done."""
 
 
-def in_processes(workers: int) -> Engine:
-    """Gives an engine of several processes on this machine, each with the model and ``config.threads`` threads.
+def in_this_process(bench: Bench, images: Iterable[str]) -> Iterator[Done]:
+    """Score the images one after the other."""
+    yield from map(bench.do, images)
 
-    Several GPUs are shared out among them.
+
+def in_processes(workers: int) -> Executor:
+    """Return an executor of several processes on this machine, each with the model and ``config.threads`` threads.
+
+    Several GPUs are shared out among them. They end with this process, however it ends.
     """
 
-    def engine(config: Config, scorer: Scorer, work: Iterable[Work]) -> Iterator[Done]:
+    def executor(bench: Bench, images: Iterable[str]) -> Iterator[Done]:
         context = multiprocessing.get_context("spawn")
-        initargs = (config, sys.path, context.Value("i", 0))
-        with ProcessPoolExecutor(workers, context, _start_one_of_many, initargs) as pool:
-            futures = {pool.submit(_score_here, example): index for index, example in work}
-            try:
-                for future in as_completed(futures):
-                    yield (futures[future], *future.result())
-            except BrokenProcessPool as error:
-                raise InputError("a worker process died; what it had done is kept: captum-gag resume RUN") from error
-            finally:
-                pool.shutdown(wait=False, cancel_futures=True)
+        initargs = (bench.config, bench.identity(), sys.path, context.Value("i", 0))
+        pool = ProcessPoolExecutor(workers, context, _start_one_of_many, initargs)
+        waiting = iter(images)
+        try:
+            running: set[Future[Done]] = {
+                pool.submit(_do_here, image) for image in islice(waiting, IN_FLIGHT * workers)
+            }
+            while running:
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                running |= {pool.submit(_do_here, image) for image in islice(waiting, len(done))}
+                while done:
+                    yield done.pop().result()
+        except BrokenProcessPool as error:
+            raise InputError("a worker process died; what it had done is kept: captum-gag resume RUN") from error
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
 
-    return engine
+    return executor
 
 
-def on_ray(workers: int | None = None, address: str | None = None) -> Engine:
-    """Gives an engine of Ray actors, each of which holds the model: on one GPU, or on ``config.threads`` CPUs.
+def on_ray(workers: int | None = None, address: str | None = None) -> Executor:
+    """Return an executor of Ray actors, each of which holds the model: on one GPU, or on ``config.threads`` CPUs.
 
     Ray starts them, hands out the images as actors become free, starts an actor anew when it dies, and repeats what it
     was doing. The images are read where the actors are, so the data set must be there under the same path.
 
     Args:
-        workers (int, optional): How many actors; default as many as the cluster has room for.
-        address (str, optional): Of a cluster; default one on this machine.
+        workers: How many actors; None for as many as the cluster has room for.
+        address: Of a cluster; None for one on this machine.
 
     Raises:
         InputError: Ray is not installed.
@@ -76,7 +133,8 @@ def on_ray(workers: int | None = None, address: str | None = None) -> Engine:
     except ImportError as error:
         raise InputError('ray is not installed; install it with: pip install "captum-gag[ray]"') from error
 
-    def engine(config: Config, scorer: Scorer, work: Iterable[Work]) -> Iterator[Done]:
+    def executor(bench: Bench, images: Iterable[str]) -> Iterator[Done]:
+        config = bench.config
         started = not ray.is_initialized()
         if started:
             ray.init(address=address, include_dashboard=False, log_to_driver=False, logging_level=logging.WARNING)
@@ -91,57 +149,99 @@ def on_ray(workers: int | None = None, address: str | None = None) -> Engine:
                     f"{workers} workers need {(workers or 1) * each} {resource}s, the cluster has {room * each}; "
                     "ask for fewer --workers or --threads"
                 )
-            actor = ray.remote(max_restarts=-1, max_task_retries=MOST_RETRIES, **needs)(RayScorer)
-            pool = ActorPool([actor.remote(config, sys.path) for _ in range(workers or max(1, room))])
-            yield from pool.map_unordered(lambda scorer, item: scorer.score.remote(*item), list(work))
+            count = workers or max(1, room)
+            actor = ray.remote(max_restarts=-1, max_task_retries=MOST_RETRIES, **needs)(RayWorker)
+            pool = ActorPool([actor.remote(config, bench.identity(), sys.path) for _ in range(count)])
+            waiting = iter(images)
+            for image in islice(waiting, IN_FLIGHT * count):
+                pool.submit(_ask, image)
+            while pool.has_next():
+                yield _result(pool.get_next_unordered())
+                for image in islice(waiting, 1):
+                    pool.submit(_ask, image)
         except ray.exceptions.RayError as error:
             raise InputError(f"Ray gave up; what is done is kept: captum-gag resume RUN ({error})") from error
         finally:
             if started:
                 ray.shutdown()
 
-    return engine
+    return executor
 
 
-class RayScorer:
-    """What a Ray actor holds: the model, ready to score."""
+class RayWorker:
+    """What a Ray actor holds: the model and the data set, opened when the first image comes."""
 
-    def __init__(self, config: Config, path: list[str]) -> None:
-        """Load the model, where the actor is."""
-        _start(config, path)
+    def __init__(self, config: Config, identity: dict[str, str], path: list[str]) -> None:
+        """Say what is to be opened, where the actor is."""
+        _start(config, identity, path, None)
 
-    def score(self, index: int, example: Example) -> Done:
-        """Score one image."""
-        return (index, *_score_here(example))
+    def do(self, image: str) -> Done | InputError:
+        """Score one image, or say in one line why nothing can be scored here."""
+        try:
+            return _do_here(image)
+        except InputError as error:
+            return error
 
 
-_here: dict[str, Scorer] = {}
+def _ask(worker: Any, image: str) -> Any:
+    return worker.do.remote(image)
 
 
-def _start(config: Config, path: list[str]) -> None:
+def _result(found: Done | InputError) -> Done:
+    if isinstance(found, InputError):
+        raise found
+    return found
+
+
+_here: dict[str, Any] = {}
+
+
+def _start(config: Config, identity: dict[str, str], path: list[str], device: str | None) -> None:
     # A model given as package.module:callable is found where the user's own process finds it.
     sys.path[:] = list(dict.fromkeys([*sys.path, *path]))
-    _here["scorer"] = config.scorer()
+    _here["open"] = partial(_opened, config, identity, device)
 
 
-def _start_one_of_many(config: Config, path: list[str], started: Any) -> None:
+def _opened(config: Config, identity: dict[str, str], device: str | None) -> Bench:
+    """Open what the run needs, and refuse what is not what it is where the run began."""
+    bench = Bench.open(config, device)
+    other = differences(identity, bench.identity())
+    if other:
+        raise InputError(f"here it is not what it is where the run began: {', '.join(other)}")
+    return bench
+
+
+def _start_one_of_many(config: Config, identity: dict[str, str], path: list[str], started: Any) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     with started.get_lock():
         number, started.value = started.value, started.value + 1
-    _start(replace(config, device=device_of(config.device, number)), path)
+    _start(config, identity, path, device_of(config.device, number))
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        # Nobody waits for what this process does any more; its open files are whole by renaming.
+        os._exit(1)
 
 
 def device_of(device: str, number: int) -> str:
-    """Gives the device of the n-th process: where "cuda" is several GPUs, each has its turn."""
+    """Return the device of the n-th process: where "cuda" is several GPUs, each has its turn."""
     gpus = torch.cuda.device_count() if device == "cuda" else 0
     return f"cuda:{number % gpus}" if gpus > 1 else device
 
 
-def _score_here(example: Example) -> tuple[list[Row], dict[str, Tensor]]:
-    return _quietly(_here["scorer"], example)
+def _do_here(image: str) -> Done:
+    """Score one image with what this process has open; the first one opens it.
 
-
-def _quietly(scorer: Scorer, example: Example) -> tuple[list[Row], dict[str, Tensor]]:
-    with warnings.catch_warnings():
-        # What they would say of single images is in the table: NaN, and why.
-        warnings.simplefilter("ignore")
-        return scorer.score(example)
+    Raises:
+        InputError: It cannot be opened here; in one line, since it travels back to the process that asked.
+    """
+    if "bench" not in _here:
+        try:
+            _here["bench"] = _here["open"]()
+        except Exception as error:
+            raise InputError(f"a worker cannot open what the run needs: {in_one_line(error)}") from None
+    bench: Bench = _here["bench"]
+    return bench.do(image)

@@ -1,67 +1,69 @@
-"""The main job: one photograph in; the prediction, and each method's attribution, map and score, out."""
+"""One photograph explained: a run of one image in memory, with the same scorer and the same errors."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
-from captum_gag.attr import saliency_map
-from captum_gag.attr.catalogue import Method, method
+from captum_gag.data.datasets import Example
 from captum_gag.errors import InputError
-from captum_gag.metrics.recovery import rcap
-from captum_gag.models.loading import Classifier
+from captum_gag.models import Classifier
+from captum_gag.runs.scorer import Outcome, Row, Scorer
+from captum_gag.runs.spec import make_suite
 
 FloatArray = NDArray[np.float32]
 
 
-@dataclass(frozen=True)
 class Explanation:
     """What was found out about one photograph.
 
     Attributes:
-        name (str): Of the photograph.
-        target (int): The class explained.
-        label (str): Its name.
-        probability (float): What the model gives it, in [0, 1].
-        photo (array): (H, W, 3) in [0, 1]: what the model saw.
-        attributions (dict): Per method, (3, H, W), or (1, H, W) from methods with one value per pixel.
-        maps (dict): Per method, (H, W) in [0, 1].
-        scores (dict): Per method, RCAP; NaN where the map is constant.
+        name: Of the photograph.
+        target: The class explained.
+        label: Its name.
+        probability: What the model gives it, in [0, 1].
+        photo: (H, W, 3) in [0, 1]: what the model saw.
+        attributions: Per method, (3, H, W), or (1, H, W) from methods with one value per pixel.
+        maps: Per method, (H, W) in [0, 1].
+        rows: A record per method and metric: image, method, metric, score, target, label, probability, error.
     """
 
-    name: str
-    target: int
-    label: str
-    probability: float
-    photo: FloatArray
-    attributions: dict[str, FloatArray]
-    maps: dict[str, FloatArray]
-    scores: dict[str, float]
+    def __init__(self, name: str, outcome: Outcome, classifier: Classifier) -> None:
+        """Lay out what the scorer found.
 
-    def rows(self) -> list[dict[str, str | int | float]]:
-        """One row per method: image, method, metric, score, target, label, probability."""
-        about: dict[str, str | int | float] = {
-            "target": self.target,
-            "label": self.label,
-            "probability": self.probability,
-        }
-        return [
-            {"image": self.name, "method": method, "metric": "RCAP", "score": score, **about}
-            for method, score in self.scores.items()
+        Raises:
+            InputError: The photograph could not be read, or the model could not predict it.
+        """
+        if outcome.inputs is None:
+            raise InputError(outcome.rows[0]["error"])
+        first = outcome.rows[0]
+        self.name, self.target, self.probability = name, int(first["target"]), float(first["probability"])
+        self.label = classifier.label(self.target)
+        self.photo: FloatArray = classifier.to_pixels(outcome.inputs)[0].permute(1, 2, 0).float().cpu().numpy()
+        self.attributions = {each: found[0].float().cpu().numpy() for each, found in outcome.attributions.items()}
+        self.maps: dict[str, FloatArray] = {each: found.numpy() for each, found in outcome.maps().items()}
+        kept = ("image", "method", "metric", "score")
+        about = {"target": self.target, "label": self.label, "probability": self.probability}
+        self.rows: list[Row] = [
+            {**{key: row[key] for key in kept}, **about, "error": row["error"]} for row in outcome.rows
         ]
 
+    @property
+    def scores(self) -> dict[str, float]:
+        """Score of each method by the first metric; NaN where it has none."""
+        metric = self.rows[0]["metric"]
+        return {row["method"]: row["score"] for row in self.rows if row["metric"] == metric}
+
     def save_attributions(self, path: Path) -> None:
-        """Writes the attributions, one float32 array (3, H, W) per method, and ``target``.
+        """Write the attributions, one float32 array (3, H, W) per method, and ``target``.
 
         Args:
-            path (Path): Ends in ``.npz`` or ``.safetensors``, which decides the format.
+            path: Ends in ``.npz`` or ``.safetensors``, which decides the format.
         """
         arrays = {**self.attributions, "target": np.array(self.target)}
         if path.suffix == ".safetensors":
@@ -73,70 +75,50 @@ class Explanation:
             np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
 
 
-def compared_methods(percentile: float = 85.0) -> list[Method]:
-    """Gives the methods that the demo compares: GAG-p and Captum's Saliency, SmoothGrad and VarGrad.
+def compared_methods(percentile: float = 85.0) -> tuple[str, ...]:
+    """Return the names of the methods that the demo compares: GAG-p and Captum's Saliency, SmoothGrad and VarGrad."""
+    return (f"GAG-{percentile:g}", "Saliency", "SmoothGrad", "VarGrad (Captum)")
+
+
+def photo_scorer(
+    classifier: Classifier,
+    methods: Sequence[str] | Mapping[str, Mapping[str, Any]],
+    n_samples: int = 20,
+    seed: int = 0,
+) -> Scorer:
+    """Return what explains photographs with these methods and scores the maps by RCAP.
 
     Args:
-        percentile (float): GAG's p, in [0, 100].
+        classifier: The network and its preprocessing.
+        methods: Names of the catalogue, or by label type and options; as in a suite.
+        n_samples: Gradients per image, for methods that sample.
+        seed: Fixes the noise; the global random state is left alone.
 
-    Returns:
-        list of Method: From the catalogue.
+    Raises:
+        InputError: A method is unknown, or refuses its options.
     """
-    return [method(name) for name in (f"GAG-{percentile:g}", "Saliency", "SmoothGrad", "VarGrad (Captum)")]
+    listed = dict(methods) if isinstance(methods, Mapping) else list(methods)
+    suite: dict[str, Any] = {"methods": listed, "metrics": {"RCAP": {}}, "n_samples": n_samples}
+    return Scorer(classifier, make_suite(suite, classifier.normalization), seed)
 
 
 def explain_photo(
-    classifier: Classifier,
-    photo: Image.Image,
-    name: str,
-    *,
-    methods: Sequence[Method],
-    target: int | None = None,
-    samples: int = 20,
-    seed: int = 0,
+    scorer: Scorer, photo: Image.Image | Callable[[], Image.Image], name: str, target: int | None = None
 ) -> Explanation:
-    """Explains one photograph with every method, and scores each map with RCAP.
+    """Explain one photograph with every method, and score each map.
 
     Args:
-        classifier (Classifier): The network and its preprocessing.
-        photo (PIL.Image.Image): Mode RGB, of any size.
-        name (str): To call it by in the results.
-        methods (Sequence of Method): From the catalogue; see `compared_methods`.
-        target (int, optional): The class to explain, in [0, classes). Default: the predicted class.
-        samples (int): Noisy copies per method, at least 2.
-        seed (int): Fixes the noise; the global random state is left alone.
+        scorer: See ``photo_scorer``.
+        photo: Mode RGB, of any size; or what reads it.
+        name: To call it by in the results.
+        target: The class to explain, in [0, classes). None takes the predicted class.
 
     Returns:
-        Explanation: The same for the same arguments.
+        The same for the same arguments. A method that fails has no map and says why in its rows.
 
     Raises:
-        InputError: The target is not a class of the model, or the model does not return (N, classes).
+        InputError: The photograph cannot be read, the target is not a class of the model, or the model does not return
+            (N, classes).
     """
-    x = classifier.preprocess(photo)[None].to(classifier.device)
-    with torch.no_grad():
-        logits = classifier.model(x)
-    if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != 1:
-        found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise InputError(f"{classifier.name} returned {found} for one image; expected logits of shape (1, classes)")
-    target = int(logits.argmax()) if target is None else target
-    if not 0 <= target < logits.shape[1]:
-        raise InputError(f"target {target} is not a class of {classifier.name}; expected 0 to {logits.shape[1] - 1}")
-
-    attributions, maps, scores = {}, {}, {}
-    for each in methods:
-        attributed = each.attribute(classifier.model, x, target, samples, seed)
-        saliency = saliency_map(attributed)
-        score = rcap(classifier.model, x, saliency, target, normalization=classifier.normalization)
-        attributions[each.name] = attributed[0].float().cpu().numpy()
-        maps[each.name] = saliency[0].float().cpu().numpy()
-        scores[each.name] = score.item()
-    return Explanation(
-        name=name,
-        target=target,
-        label=classifier.label(target),
-        probability=logits.softmax(1)[0, target].item(),
-        photo=classifier.to_pixels(x)[0].permute(1, 2, 0).cpu().numpy(),
-        attributions=attributions,
-        maps=maps,
-        scores=scores,
-    )
+    load = photo if callable(photo) else lambda: photo
+    return Explanation(name, scorer.score(name, lambda: Example(name, load), target), scorer.classifier)

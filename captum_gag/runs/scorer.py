@@ -2,136 +2,179 @@
 
 from __future__ import annotations
 
-import json
 import time
-import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
-from quantus.helpers.enums import ScoreDirection
 from torch import Tensor
 
 from captum_gag.attr import saliency_map
-from captum_gag.attr.together import attribute_together
+from captum_gag.attr.catalogue import Method, shared_gradients
+from captum_gag.attr.map_transforms import Transform
 from captum_gag.batching import with_less_memory
-from captum_gag.data.datasets import Example
-from captum_gag.errors import InputError
-from captum_gag.metrics import evaluate_readings
-from captum_gag.metrics.base import TorchMetric
-from captum_gag.metrics.masking import Reading
-from captum_gag.metrics.perturbation import AOPCCurve
-from captum_gag.models.loading import Classifier
-from captum_gag.runs.spec import MethodSpec, MetricSpec, Suite, digest, is_curve, needs_segmentation
+from captum_gag.data.catalogue import dataset
+from captum_gag.data.datasets import Example, ImageData
+from captum_gag.errors import InputError, in_one_line
+from captum_gag.metrics.catalogue import MaskingMetric
+from captum_gag.metrics.evaluate import evaluate_readings
+from captum_gag.metrics.readings import Reading
+from captum_gag.models import Classifier
+from captum_gag.runs.identity import tensor_digest
+from captum_gag.runs.spec import MetricEntry, Suite
 
 Row = dict[str, Any]
-
-DETAILS = 21
-"""Points that are kept of a curve."""
 
 
 class Cell(NamedTuple):
     """One method by one metric, of one image.
 
     Attributes:
-        method: Which method.
-        metric: Which metric.
-        scores: By label; more than one for AOPC at several L.
+        method: The method's label.
+        entry: The metric.
+        reading: What the metric read; None where it failed.
         seconds: What it cost: the map, and its part of the metric.
-        error: Why it failed, if it did.
-        details: What the score was read off, if it is a curve: lists of numbers by name, as JSON.
+        error: Why it failed; "" if it did not.
     """
 
-    method: MethodSpec
-    metric: MetricSpec
-    scores: dict[str, float]
+    method: str
+    entry: MetricEntry
+    reading: Reading | None
     seconds: float
-    error: BaseException | None = None
-    details: str = ""
+    error: str = ""
+
+
+@dataclass
+class Outcome:
+    """What came out for one example.
+
+    Attributes:
+        rows: The records, one per method, metric, variant and number of steps.
+        attributions: By the method's label, as the methods gave them, (1, C, H, W); without those that failed.
+        inputs: What the model saw, (1, C, H, W); None for an image that could not be read.
+    """
+
+    rows: list[Row]
+    attributions: dict[str, Tensor] = field(default_factory=dict)
+    inputs: Tensor | None = None
+
+    def maps(self) -> dict[str, Tensor]:
+        """Return the maps, (H, W) in [0, 1] on the CPU, by the method's label."""
+        return {label: saliency_map(each)[0].float().cpu() for label, each in self.attributions.items()}
 
 
 class Scorer:
-    """A model and a suite, ready to score examples one by one."""
+    """A model and a suite, ready to score examples one by one.
 
-    def __init__(self, classifier: Classifier, suite: Suite, seed: int, dtype: torch.dtype = torch.float32) -> None:
-        """Build all metrics of the suite.
+    Attributes:
+        digests: Of the model's weights, and of the reference images that methods asked for.
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        suite: Suite,
+        seed: int = 0,
+        dtype: torch.dtype = torch.float32,
+        data: ImageData | None = None,
+    ) -> None:
+        """Bring the model to its precision, and the methods to their references.
 
         Args:
             classifier: The model with its preprocessing.
             suite: Methods and metrics.
             seed: Of all noise; the same for every image, so that no score depends on which images came before.
             dtype: In which the model computes.
-        """
-        self.classifier, self.suite, self.seed, self.dtype = classifier, suite, seed, dtype
-        self.model = classifier.model.to(dtype)
-        self.metrics = {spec: spec.build(classifier.normalization) for spec in suite.metrics}
+            data: The data set, whose training images methods may ask for as references.
 
-    def score(self, example: Example, target: int | None = None) -> tuple[list[Row], dict[str, Tensor]]:
+        Raises:
+            InputError: There are no references for a method that asks for them.
+        """
+        self.classifier, self.suite, self.seed, self.dtype, self.data = classifier, suite, seed, dtype, data
+        self.model = classifier.model.to(dtype)
+        self.digests = {"weights": tensor_digest(self.model.state_dict())}
+        for label, method in suite.methods.items():
+            try:
+                method.prepare(self.references)
+            except InputError as error:
+                raise InputError(f"method {label!r}: {error}") from error
+
+    def references(self, source: str, count: int) -> Tensor:
+        """Return preprocessed images of the training split, or of a folder.
+
+        Args:
+            source: "train", or the path of a folder of images.
+            count: How many, picked by the seed.
+
+        Raises:
+            InputError: There are none.
+        """
+        if source == "train" and self.data is None:
+            raise InputError("references = 'train' needs a data set with a training split; name a folder instead")
+        images = self.data.train() if source == "train" and self.data else dataset({"type": "folder", "root": source})
+        order = torch.randperm(len(images), generator=torch.Generator().manual_seed(self.seed))[:count]
+        found = torch.stack([self.classifier.preprocess(images[index].photo()) for index in order.tolist()])
+        self.digests[f"references {source} ({count})"] = tensor_digest({"": found})
+        return found.to(self.classifier.device, self.dtype)
+
+    def score(self, name: str, load: Callable[[], Example], target: int | None = None) -> Outcome:
         """Score one example.
 
         Args:
-            example: Its photograph is read here.
+            name: Of the example.
+            load: Reads it.
             target: The class explained; None takes the example's own, or the predicted one.
 
         Returns:
-            A row per method and metric (image, method, metric, score, higher_is_better, target, probability,
-            parameters, duration, error, details), and the maps (H, W) by method. A cell that fails has the score NaN
-            and says in ``error`` why; it costs no other cell.
+            The records, with the columns of ``store.RECORD`` up to the curve. A cell that fails has the score NaN and
+            says in ``error`` why; it costs no other cell.
         """
+        known: Row = {"image": name, "target": target, "probability": float("nan"), "seed": self.seed}
         try:
-            x = self.classifier.preprocess(example.photo())[None].to(self.classifier.device, self.dtype)
-            mask = self._mask(example)
-            target = example.target if target is None else target
-            target, probability = self._predict(example.name, x, target)
+            example = load()
+            known["target"] = target = example.target if target is None else target
+            inputs = self._inputs(example)
+            mask = None if example.mask is None else self.classifier.preprocess_mask(example.mask())[None]
+            known["target"], known["probability"] = self._predict(name, inputs, target)
         # A broken file, a class that the model does not have, a model that fails: whatever it is, it is this image's.
         except Exception as error:
-            known = {"image": example.name, "target": example.target, "probability": float("nan")}
-            cells = [
-                Cell(method, spec, _undefined(spec), 0.0, error)
-                for method in self.suite.methods
-                for spec in self.metrics
-            ]
-            return self._rows(cells, known), {}
-        maps: dict[MethodSpec, Tensor] = {}
-        cells, durations = [], dict.fromkeys(self.suite.methods, 0.0)
-        metrics = [spec for spec, metric in self.metrics.items() if mask is not None or not needs_segmentation(metric)]
-        failed: set[MethodSpec] = set()
-        for method in self.suite.methods:
-            if method in maps or method in failed:
-                continue
-            started = time.perf_counter()
-            together = [each for each in self._together(method) if each not in maps]
-            try:
-                found = self._attribute(together, maps, x, target)
-            except Exception as error:
-                found = {}
-                failed.update(together)
-                cells += [Cell(each, spec, _undefined(spec), 0.0, error) for each in together for spec in metrics]
-            maps |= found
-            durations |= dict.fromkeys(found, (time.perf_counter() - started) / max(1, len(found)))
+            failed = [Cell(label, entry, None, 0.0, in_one_line(error)) for label, entry in self._cells()]
+            return Outcome(self._rows(failed, known))
+        entries = [entry for entry in self.suite.metrics if mask is not None or not entry.metric.needs_segmentation]
+        attributions, seconds, errors = self._explain(inputs, known["target"])
+        cells = [Cell(label, entry, None, 0.0, error) for label, error in errors.items() for entry in entries]
         cells += [
-            cell._replace(seconds=cell.seconds + durations[cell.method])
-            for cell in self._evaluate(x, maps, target, mask, metrics)
+            cell._replace(seconds=cell.seconds + seconds[cell.method])
+            for cell in self._evaluate(inputs, attributions, known["target"], mask, entries)
         ]
-        rows = self._rows(cells, {"image": example.name, "target": target, "probability": probability})
-        return rows, {method.label: saliency_map(each)[0].float().cpu() for method, each in maps.items()}
+        ordered = {label: attributions[label] for label in self.suite.methods if label in attributions}
+        return Outcome(self._rows(cells, known), ordered, inputs)
 
-    def confidence(self, example: Example) -> float:
-        """Give the probability of an example's own class; 0 if it has none or cannot be read."""
-        if example.target is None:
-            return 0.0
+    def confidence(self, name: str, load: Callable[[], Example]) -> tuple[int | None, float]:
+        """Return an example's own class and its probability; 0 if it has none, or cannot be read or predicted."""
         try:
-            x = self.classifier.preprocess(example.photo())[None].to(self.classifier.device, self.dtype)
-        # A data set of the user's can fail in any way; its other images are none the worse.
+            example = load()
+            if example.target is None:
+                return None, 0.0
+            return self._predict(name, self._inputs(example), example.target)
+        # A data set of the user's, or its model, can fail in any way; the other images are none the worse.
         except Exception:
-            return 0.0
-        return self._predict(example.name, x, example.target)[1]
+            return None, 0.0
 
-    def _predict(self, name: str, x: Tensor, target: int | None) -> tuple[int, float]:
-        """Give a class, the predicted one if none is given, and its probability."""
+    def _inputs(self, example: Example) -> Tensor:
+        return self.classifier.preprocess(example.photo())[None].to(self.classifier.device, self.dtype)
+
+    def _predict(self, name: str, inputs: Tensor, target: int | None) -> tuple[int, float]:
+        """Return a class, the predicted one if none is given, and its probability."""
         with torch.no_grad():
-            probabilities = self.model(x).softmax(1)[0]
+            outputs = self.model(inputs)
+        if not isinstance(outputs, Tensor) or outputs.ndim != 2 or len(outputs) != 1:
+            found = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
+            raise InputError(
+                f"{self.classifier.name} returned {found} for one image; expected logits of shape (1, classes)"
+            )
+        probabilities = outputs.softmax(1)[0]
         target = int(probabilities.argmax()) if target is None else target
         if not 0 <= target < len(probabilities):
             raise InputError(
@@ -140,147 +183,118 @@ class Scorer:
             )
         return target, float(probabilities[target])
 
-    def _rows(self, cells: list[Cell], known: Row) -> list[Row]:
-        methods = {method: place for place, method in enumerate(self.suite.methods)}
-        metrics = {spec: place for place, spec in enumerate(self.suite.metrics)}
-        return [
-            {
-                **known,
-                "method": cell.method.label,
-                "metric": label,
-                "score": score,
-                "higher_is_better": _higher_is_better(self.metrics[cell.metric]),
-                "seed": self.seed,
-                "parameters": digest({**cell.method.parameters, **cell.metric.parameters}),
-                "duration": cell.seconds,
-                "error": "" if cell.error is None else _one_line(cell.error),
-                "details": cell.details,
-            }
-            for cell in sorted(cells, key=lambda cell: (methods[cell.method], metrics[cell.metric]))
-            for label, score in cell.scores.items()
-        ]
-
-    def _together(self, spec: MethodSpec) -> list[MethodSpec]:
-        """Give the methods that come out of the same gradients as one, itself among them."""
-        if spec.method.recipe is None:
-            return [spec]
-        family = (spec.method.recipe.family, spec.n_samples)
-        recipes = ((each, each.method.recipe) for each in self.suite.methods)
-        return [each for each, recipe in recipes if recipe is not None and (recipe.family, each.n_samples) == family]
+    def _explain(self, inputs: Tensor, target: int) -> tuple[dict[str, Tensor], dict[str, float], dict[str, str]]:
+        """Return attributions, seconds and errors by method; those that take the same gradients take them once."""
+        found: dict[str, Tensor] = {}
+        seconds: dict[str, float] = {}
+        errors: dict[str, str] = {}
+        for label, method in self.suite.methods.items():
+            if label in found or label in errors:
+                continue
+            group = {label: method}
+            if method.shared is not None:
+                group = {name: each for name, each in self.suite.methods.items() if each.shared == method.shared}
+            started = time.perf_counter()
+            try:
+                found |= self._attribute(group, found, inputs, target)
+            except Exception as error:
+                errors |= dict.fromkeys(group, in_one_line(error))
+            seconds |= dict.fromkeys(group, (time.perf_counter() - started) / len(group))
+        return found, seconds, errors
 
     def _attribute(
-        self, together: list[MethodSpec], maps: dict[MethodSpec, Tensor], x: Tensor, target: int
-    ) -> dict[MethodSpec, Tensor]:
-        """Give the maps of methods that come out of the same gradients."""
-        first, *others = together
-        original, n = first.method.original, first.n_samples
-        base = next(
-            (each for each in maps if original and (each.method.name, each.n_samples) == (original.name, n)), None
-        )
-        if base is not None and first.method.make_over is not None:
-            return {first: first.method.make_over(maps[base], self.seed)}
+        self, group: Mapping[str, Method], found: Mapping[str, Tensor], inputs: Tensor, target: int
+    ) -> dict[str, Tensor]:
+        [(label, method), *others] = group.items()
+        base = self.suite.bases.get(label, "")
+        if base in found and isinstance(method, Transform):
+            return {label: method.transformed(found[base], self.seed)}
         if not others:
-            return {first: with_less_memory(lambda: first.method.attribute(self.model, x, target, n, self.seed))}
-        methods = [each.method for each in together]
-        found = with_less_memory(lambda: attribute_together(methods, self.model, x, target, n, self.seed))
-        return dict(zip(together, found, strict=True))
+            return {label: with_less_memory(lambda: method.attribute(self.model, inputs, target, self.seed))}
+        methods = list(group.values())
+        shared = with_less_memory(lambda: shared_gradients(methods, self.model, inputs, target, self.seed))
+        return dict(zip(group, shared, strict=True))
 
     def _evaluate(
         self,
-        x: Tensor,
-        maps: dict[MethodSpec, Tensor],
+        inputs: Tensor,
+        attributions: Mapping[str, Tensor],
         target: int,
         mask: Tensor | None,
-        metrics: list[MetricSpec],
+        entries: list[MetricEntry],
     ) -> Iterator[Cell]:
-        """Give every cell; those of curves all in one pass if it succeeds."""
-        curves = {spec: self.metrics[spec] for spec in metrics if is_curve(self.metrics[spec])}
+        """Yield every cell; those of metrics that mask images all in one go if that succeeds."""
+        masking = [entry for entry in entries if isinstance(entry.metric, MaskingMetric)]
         try:
-            yield from self._curves(x, maps, target, curves)
+            yield from self._masked(inputs, attributions, target, masking)
         except Exception:
             # One by one, to find out whose fault it is.
-            for method, spec in ((method, spec) for method in maps for spec in curves):
+            for label, entry in ((label, entry) for label in attributions for entry in masking):
                 try:
-                    yield from self._curves(x, {method: maps[method]}, target, {spec: curves[spec]})
+                    yield from self._masked(inputs, {label: attributions[label]}, target, [entry])
                 except Exception as error:
-                    yield Cell(method, spec, _undefined(spec), 0.0, error)
-        for spec in (spec for spec in metrics if spec not in curves):
-            for method, attribution in maps.items():
-                started = time.perf_counter()
-                scores, failure = _undefined(spec), None
+                    yield Cell(label, entry, None, 0.0, in_one_line(error))
+        for entry in (entry for entry in entries if entry not in masking):
+            for label, attribution in attributions.items():
+                started, reading, failure = time.perf_counter(), None, ""
                 try:
-                    scores = {spec.label: self._call(self.metrics[spec], x, attribution, target, mask)}
+                    reading = self._evaluated(entry, inputs, attribution, target, mask)
                 except Exception as error:
-                    failure = error
-                yield Cell(method, spec, scores, time.perf_counter() - started, failure)
+                    failure = in_one_line(error)
+                yield Cell(label, entry, reading, time.perf_counter() - started, failure)
 
-    def _curves(
-        self, x: Tensor, maps: dict[MethodSpec, Tensor], target: int, curves: dict[MetricSpec, Any]
+    def _masked(
+        self, inputs: Tensor, attributions: Mapping[str, Tensor], target: int, masking: list[MetricEntry]
     ) -> list[Cell]:
-        if not maps or not curves:
+        if not attributions or not masking:
             return []
         started = time.perf_counter()
-        by_label = {spec.label: metric for spec, metric in curves.items()}
-        labelled = {method.label: each for method, each in maps.items()}
-        readings = with_less_memory(lambda: evaluate_readings(self.model, x, labelled, target, by_label))
-        seconds = (time.perf_counter() - started) / (len(maps) * len(curves))
+        metrics: dict[str, Any] = {str(place): entry.metric for place, entry in enumerate(masking)}
+        readings = with_less_memory(lambda: evaluate_readings(self.model, inputs, attributions, target, metrics))
+        seconds = (time.perf_counter() - started) / (len(attributions) * len(masking))
         return [
-            Cell(method, spec, _scores(spec, reading), seconds, details=_details(spec, reading))
-            for method in maps
-            for spec in curves
-            for reading in [readings[method.label][spec.label]]
+            Cell(label, entry, readings[label][str(place)], seconds)
+            for label in attributions
+            for place, entry in enumerate(masking)
         ]
 
-    def _call(self, metric: Any, x: Tensor, attribution: Tensor, target: int, mask: Tensor | None) -> float:
-        """Call a Quantus metric as Quantus's users do: its own take one value per pixel, as ``explain`` gives it."""
-        given = attribution if isinstance(metric, TorchMetric) else attribution.sum(1, keepdim=True)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            found = metric(
-                model=self.model,
-                x_batch=x.float().cpu().numpy(),
-                y_batch=np.array([target]),
-                a_batch=given.float().cpu().numpy(),
-                s_batch=None if mask is None else mask.numpy(),
-                channel_first=True,
-                softmax=True,
-                device=self.classifier.device,
-                batch_size=1,
-            )
-        return float(np.mean(found[0]))
+    def _evaluated(
+        self, entry: MetricEntry, inputs: Tensor, attribution: Tensor, target: int, mask: Tensor | None
+    ) -> Reading:
+        return with_less_memory(lambda: entry.metric.evaluate(self.model, inputs, attribution, target, mask))
 
-    def _mask(self, example: Example) -> Tensor | None:
-        if example.mask is None:
-            return None
-        return self.classifier.preprocess_mask(example.mask())[None]
+    def _cells(self) -> Iterator[tuple[str, MetricEntry]]:
+        yield from ((label, entry) for label in self.suite.methods for entry in self.suite.metrics)
 
-
-def _scores(spec: MetricSpec, reading: Reading) -> dict[str, float]:
-    if isinstance(reading, AOPCCurve) and spec.lengths:
-        at_lengths = (float(reading.aopc[0, length - 1]) for length in spec.lengths)
-        return dict(zip(spec.labels, at_lengths, strict=True))
-    return {spec.label: float(reading.score[0])}
-
-
-def _details(spec: MetricSpec, reading: Reading) -> str:
-    """Give what the reading of one image consists of, thinned out; the scores at several L are their own curve."""
-    if spec.lengths:
-        return ""
-    kept = {name: values[0].tolist() for name, values in reading._asdict().items()}
-    length = len(next(iter(kept.values())))
-    places = np.linspace(0, length - 1, min(length, DETAILS)).round().astype(int)
-    return json.dumps({name: [round(values[place], 6) for place in places] for name, values in kept.items()})
+    def _rows(self, cells: list[Cell], known: Row) -> list[Row]:
+        by_place = {(cell.method, id(cell.entry.metric)): cell for cell in cells}
+        rows = []
+        for label, entry in self._cells():
+            cell = by_place.get((label, id(entry.metric)))
+            if cell is not None:
+                method = self.suite.methods[label]
+                about = {
+                    "method": label,
+                    "base": self.suite.bases.get(label, ""),
+                    "transform": method.transform,
+                    "control": method.control,
+                    "metric": entry.label,
+                    "variant": entry.variant,
+                    "higher_is_better": entry.metric.higher_is_better,
+                    "error": cell.error,
+                    "seconds": cell.seconds,
+                }
+                rows += [{**known, **about, **each} for each in _scores(cell)]
+        return rows
 
 
-def _undefined(spec: MetricSpec) -> dict[str, float]:
-    return dict.fromkeys(spec.labels, float("nan"))
-
-
-def _higher_is_better(metric: Any) -> bool | None:
-    known = {ScoreDirection.HIGHER: True, ScoreDirection.LOWER: False}
-    return known.get(getattr(metric, "score_direction", None))  # type: ignore[arg-type]
-
-
-def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if isinstance(error, InputError | ValueError) else f"{type(error).__name__}: {text}"
+def _scores(cell: Cell) -> Iterator[Row]:
+    """Yield score and curve of a cell, once for each number of steps; these are a curve by themselves."""
+    for steps in cell.entry.steps:
+        score = float("nan") if cell.reading is None else float(cell.reading.at(steps)[0])
+        yield {"steps": steps, "score": score}
+    if not cell.entry.steps:
+        score = float("nan") if cell.reading is None else float(cell.reading.score[0])
+        curve = None if cell.reading is None else cell.reading.curve(0)
+        drawn = {} if curve is None else {f"curve_{name}": value for name, value in curve._asdict().items()}
+        yield {"steps": None, "score": score, **drawn}

@@ -2,211 +2,206 @@
 
 from __future__ import annotations
 
-import hashlib
-import inspect
-import json
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from quantus.helpers.enums import EvaluationCategory
-
-from captum_gag.attr.catalogue import Method, UnknownMethodError, method
+from captum_gag.attr.catalogue import Method, method, options_of_spec, parse
 from captum_gag.baselines import Normalization
 from captum_gag.errors import InputError
-from captum_gag.metrics.base import TorchMetric
-from captum_gag.metrics.register import METRICS
-from captum_gag.specs import imported
+from captum_gag.metrics.catalogue import Metric, metric
+from captum_gag.specs import declared, option
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
-    import tomli as tomllib  # Python 3.10
+    import tomli as tomllib
 
-KEYS = {"title", "methods", "metrics", "n_samples", "confidence", "random_orderings", "published"}
-OURS: dict[str, type[Any]] = {metric.__name__: metric for metric in METRICS}
+_FOLDER = files("captum_gag.runs").joinpath("suites")
 
 
-@dataclass(frozen=True, eq=False)
-class MethodSpec:
-    """A method of a suite.
+class MetricEntry(NamedTuple):
+    """A metric of a suite, ready to score.
 
     Attributes:
-        label (str): What its rows say.
-        method (Method): From the catalogue, or of the user's own.
-        n_samples (int): Gradients per image.
+        label: What its records say.
+        variant: Which of several settings of the same metric this is; "" for the only one.
+        metric: The metric itself.
+        steps: For AOPC: the numbers of steps that get a record each. Empty for one record.
     """
 
     label: str
-    method: Method
-    n_samples: int
-
-    @property
-    def parameters(self) -> dict[str, Any]:
-        """What decides its maps, besides model, image and seed."""
-        return {"method": self.method.name, "n_samples": self.n_samples}
+    variant: str
+    metric: Metric
+    steps: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, eq=False)
-class MetricSpec:
-    """A metric of a suite.
+class Suite(NamedTuple):
+    """Methods and metrics, built.
 
     Attributes:
-        label (str): What its rows say.
-        type (str): Its class: ``RCAP``, ``quantus:Sparseness``, or ``package.module:Class`` of the user's own.
-        options (dict): Arguments of its class.
-        lengths (tuple of int): For AOPC: a row for each number of steps L, called ``LABEL L=20``.
-    """
-
-    label: str
-    type: str
-    options: dict[str, Any]
-    lengths: tuple[int, ...] = ()
-
-    @property
-    def labels(self) -> list[str]:
-        """What its rows say: one label, or one for each length."""
-        return [f"{self.label} L={length}" for length in self.lengths] or [self.label]
-
-    @property
-    def parameters(self) -> dict[str, Any]:
-        """What decides its scores, besides the map and the model."""
-        return {"metric": self.type, **self.options}
-
-    def build(self, normalization: Normalization) -> Any:
-        """Makes the metric.
-
-        Raises:
-            InputError: There is no such class, or it refuses the options.
-        """
-        made = OURS.get(self.type) or imported(self.type, "metric")
-        try:
-            takes = "normalization" in inspect.signature(made).parameters
-            known = {"normalization": normalization} if takes else {}
-            longest = {"n_steps": max(self.lengths)} if self.lengths else {}
-            return made(disable_warnings=True, display_progressbar=False, **known, **longest, **self.options)
-        except Exception as error:
-            raise InputError(f"metric {self.label!r}: {' '.join(str(error).split())}") from error
-
-
-@dataclass(frozen=True)
-class Suite:
-    """What is run for every image.
-
-    Attributes:
-        title (str): In words.
-        methods (tuple of MethodSpec): In the order of the table.
-        metrics (tuple of MetricSpec): In the order of the table.
-        confidence (float): Images with less than that in their true class are left out.
-        published (dict): Per metric, published values by method; and ``source``.
-        data (dict): What the TOML file says.
+        title: What the suite is called.
+        methods: By label.
+        bases: By the label of a method that transforms another's maps: the label of the other.
+        metrics: In the order of the suite.
+        confidence: Images with a lower probability of their true class are left out.
+        published: Per metric, published values by method; and ``source``.
     """
 
     title: str
-    methods: tuple[MethodSpec, ...]
-    metrics: tuple[MetricSpec, ...]
-    confidence: float = 0.0
-    published: dict[str, Any] = field(default_factory=dict)
-    data: dict[str, Any] = field(default_factory=dict)
+    methods: dict[str, Method]
+    bases: dict[str, str]
+    metrics: tuple[MetricEntry, ...]
+    confidence: float
+    published: dict[str, Any]
+
+
+@declared
+class SuiteFile:
+    """What a suite's TOML file, or a dict like it, may say."""
+
+    methods: dict[str, Any] | tuple[Any, ...] = option(help="Names, or by label what each is: type and options.")
+    metrics: dict[str, Any] = option(help="By label: type (default: the label), options, steps and variants.")
+    title: str = option(default="own suite", help="What the suite is called.")
+    n_samples: int = option(default=20, help="Gradients per image, for the methods that sample and do not say.", ge=1)
+    confidence: float = option(default=0.0, help="Leave out images with less in their true class.", ge=0, le=1)
+    random_orderings: int = option(default=0, help="Add so many methods Random:0, Random:1, ...", ge=0)
+    published: dict[str, Any] = option(default={}, help="By metric and method the published means; and their source.")
 
 
 def suite_names() -> list[str]:
-    """Lists the suites that come with the package."""
-    folder = files("captum_gag.runs").joinpath("suites")
-    return sorted(file.name.removesuffix(".toml") for file in folder.iterdir() if file.name.endswith(".toml"))
+    """Return the names of the suites that come with the package."""
+    return sorted(file.name.removesuffix(".toml") for file in _FOLDER.iterdir() if file.name.endswith(".toml"))
 
 
-def load_suite(name: str) -> Suite:
-    """Reads a suite.
+def read_suite(name: str) -> dict[str, Any]:
+    """Read what a suite says.
 
     Args:
-        name (str): One of `suite_names`, or the path of a TOML file: ``title``; ``methods``, a list of names, or
-            tables with ``name``, ``n_samples`` and ``label``; ``[metrics.LABEL]``, each with ``type`` and its
-            arguments (AOPC also takes ``lengths``);
-            ``n_samples`` (20), ``confidence`` (0), ``random_orderings`` (0), ``published``.
-
-    A method's name is one of the catalogue's, or ``package.module:callable``, which is called with (model, inputs,
-    targets, n_samples, seed) and returns attributions. A metric's type is a class of this package, or
-    ``package.module:Class``: Quantus's own (``quantus:Sparseness``), or the user's, built and called as these are.
+        name: One of ``suite_names``, or the path of a TOML file.
 
     Raises:
-        InputError: There is no such suite, or it says something that has no meaning.
+        InputError: There is no such suite, or it is no TOML.
     """
     if name in suite_names():
-        text = files("captum_gag.runs").joinpath("suites").joinpath(f"{name}.toml").read_text(encoding="utf-8")
+        text = _FOLDER.joinpath(f"{name}.toml").read_text(encoding="utf-8")
     elif Path(name).is_file():
-        text = Path(name).read_text(encoding="utf-8")
+        text = Path(name).read_bytes().decode("utf-8", "replace")
     else:
         raise InputError(f"there is no suite {name!r}; expected {', '.join(suite_names())} or a TOML file")
     try:
-        return make_suite(tomllib.loads(text))
-    except (tomllib.TOMLDecodeError, InputError) as error:
+        return dict(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
         raise InputError(f"suite {name}: {error}") from error
 
 
-def make_suite(data: Mapping[str, Any]) -> Suite:
-    """Makes a suite of what a TOML file says.
+def make_suite(data: Mapping[str, Any], normalization: Normalization | None = None) -> Suite:
+    """Build the methods and metrics of a suite.
+
+    Args:
+        data: What the TOML file says; see ``SuiteFile``. A method is a name of the catalogue, or a table with ``type``
+            or ``of`` and ``transform`` and its options, under its label; a metric a table with ``type`` and its
+            options, ``steps`` (AOPC: a record for each number of steps) and ``variants``, tables of further options.
+        normalization: (mean, std) of the model's input, for the metrics.
 
     Raises:
         InputError: It says something that has no meaning.
     """
-    unknown = set(data) - KEYS
-    if unknown:
-        raise InputError(f"unknown key {sorted(unknown)[0]!r}; expected {', '.join(sorted(KEYS))}")
-    if not data.get("methods") or not data.get("metrics"):
+    said = SuiteFile(**data)
+    given = dict(_labelled(said))
+    if not given or not said.metrics:
         raise InputError("expected at least one entry under methods, and one table [metrics.LABEL]")
-    given = [each if isinstance(each, dict) else {"name": each} for each in data["methods"]]
-    given += [{"name": f"Random:{seed}"} for seed in range(data.get("random_orderings", 0))]
-    methods = [_method_spec(each, data.get("n_samples", 20)) for each in given]
-    labels = [each.label for each in methods]
-    twice = next((label for label in labels if labels.count(label) > 1), None)
-    if twice:
-        raise InputError(f"method {twice!r} comes twice; give one of them a label of its own")
-    metrics = [_metric_spec(label, dict(options)) for label, options in data["metrics"].items()]
-    return Suite(
-        data.get("title", "own suite"),
-        tuple(methods),
-        tuple(metrics),
-        float(data.get("confidence", 0.0)),
-        dict(data.get("published", {})),
-        dict(data),
-    )
+    specs = {label: _method_spec(label, each) for label, each in given.items()}
+    for label, spec in specs.items():
+        # A method that transforms one of the suite takes what that was given.
+        if spec.get("of") not in list(specs) and "n_samples" in options_of_spec(spec):
+            specs[label] = {"n_samples": said.n_samples, **spec}
+    methods: dict[str, Method] = {}
+    for label in specs:
+        _build(label, specs, methods, ())
+    bases = {label: spec["of"] for label, spec in specs.items() if isinstance(spec.get("of"), str)}
+    metrics = tuple(entry for label, each in said.metrics.items() for entry in _entries(label, each, normalization))
+    ordered = {label: methods[label] for label in specs}
+    return Suite(said.title, ordered, bases, metrics, said.confidence, dict(said.published))
 
 
-def digest(parameters: Mapping[str, Any]) -> str:
-    """Gives a short hash of parameters, the same on every machine."""
-    return hashlib.sha256(json.dumps(parameters, sort_keys=True, default=str).encode()).hexdigest()[:12]
+def _labelled(said: SuiteFile) -> Iterator[tuple[str, Any]]:
+    """Yield each method's label and what it says, whichever way the suite lists them."""
+    labels = set()
+    listed = said.methods.items() if isinstance(said.methods, dict) else map(_label, said.methods)
+    for label, each in [*listed, *((f"Random:{seed}", {}) for seed in range(said.random_orderings))]:
+        if label in labels:
+            raise InputError(f"method {label!r} comes twice; give one of them a label of its own")
+        labels.add(label)
+        yield label, each
 
 
-def is_curve(metric: object) -> bool:
-    """Tells whether a metric perturbs images, so that several are read in one pass."""
-    return isinstance(metric, TorchMetric) and type(metric).plan is not TorchMetric.plan
+def _label(each: Any) -> tuple[str, Any]:
+    if isinstance(each, str):
+        return each, {}
+    if not isinstance(each, Mapping) or not {"label", "type"} & set(each):
+        raise InputError(f"method {each!r} has no meaning; expected a name, or a table with type and options")
+    rest = {key: value for key, value in each.items() if key != "label"}
+    return str(each.get("label", each.get("type"))), rest
 
 
-def needs_segmentation(metric: object) -> bool:
-    """Tells whether a metric looks where the saliency is, so that it needs a segmentation."""
-    return getattr(metric, "evaluation_category", None) == EvaluationCategory.LOCALISATION
-
-
-def _method_spec(given: dict[str, Any], n_samples: int) -> MethodSpec:
-    name = given["name"]
-    try:
-        found = method(name)
-    except UnknownMethodError as error:
-        if ":" not in name:
-            raise InputError(str(error)) from error
-        found = Method(name, "of the user's own", name, "own", imported(name, "method"))
-    return MethodSpec(given.get("label", found.name), found, given.get("n_samples", n_samples))
-
-
-def _metric_spec(label: str, options: dict[str, Any]) -> MetricSpec:
-    kind = options.pop("type", label)
-    if kind not in OURS and ":" not in kind:
-        expected = f"{', '.join(OURS)}, quantus:Class or package.module:Class"
-        raise InputError(f"metric {label!r} has type {kind!r}; expected {expected}")
-    spec = MetricSpec(label, kind, options, tuple(options.pop("lengths", ())))
-    spec.build(((0.0,), (1.0,)))
+def _method_spec(label: str, each: Any) -> dict[str, Any]:
+    """Return type and options of a method; a name, as its label or as its type, is parsed here."""
+    if isinstance(each, str):
+        each = {"type": each}
+    if not isinstance(each, Mapping):
+        raise InputError(f"method {label!r} is {each!r}; expected a table of options, perhaps with type")
+    options = dict(each)
+    spec = options if "of" in options else {**parse(str(options.pop("type", label))), **options}
     return spec
+
+
+def _build(
+    label: str, specs: Mapping[str, dict[str, Any]], methods: dict[str, Method], above: tuple[str, ...]
+) -> Method:
+    """Build a method, and before it the one of the suite that it transforms."""
+    if label in above:
+        raise InputError(f"method {label!r} transforms itself: {' of '.join([*above, label])}")
+    if label not in methods:
+        spec = specs[label]
+        of = spec.get("of")
+        if isinstance(of, str) and of in specs:
+            spec = {**spec, "of": _build(of, specs, methods, (*above, label))}
+        try:
+            methods[label] = method(spec)
+        except InputError as error:
+            raise InputError(f"method {label!r}: {error}") from error
+    return methods[label]
+
+
+def _entries(label: str, each: Any, normalization: Normalization | None) -> Iterator[MetricEntry]:
+    """Yield a metric of a suite in each of its variants."""
+    if not isinstance(each, Mapping):
+        raise InputError(f"metric {label!r} is {each!r}; expected a table of options, perhaps with type")
+    options = dict(each)
+    kind, steps, variants = (options.pop(key, None) for key in ("type", "steps", "variants"))
+    if variants is not None and not (
+        isinstance(variants, Mapping) and all(isinstance(v, Mapping) for v in variants.values())
+    ):
+        raise InputError(f"metric {label!r} has variants {variants!r}; expected tables of options by name")
+    for variant, further in (variants or {"": {}}).items():
+        try:
+            made = metric(str(kind or label), {**options, **further}, normalization)
+        except InputError as error:
+            raise InputError(f"metric {label!r}: {error}") from error
+        if steps is not None and not made.has_steps:
+            raise InputError(f"metric {label!r} has steps {steps!r}, but no steps that could get a record each")
+        wanted = tuple(_checked_steps(label, steps or ()))
+        if wanted:
+            # No more steps are taken than get a record, unless the suite says so.
+            made = metric(str(kind or label), {"n_steps": max(wanted), **options, **further}, normalization)
+        yield MetricEntry(label, variant, made, wanted)
+
+
+def _checked_steps(label: str, steps: Any) -> Iterator[int]:
+    for each in steps if isinstance(steps, list | tuple) else (steps,):
+        if not isinstance(each, int) or isinstance(each, bool) or each < 1:
+            raise InputError(f"metric {label!r} has steps {steps!r}; expected a list of integers of at least 1")
+        yield each

@@ -1,81 +1,74 @@
-"""A run on disk: what was asked for, which images were chosen, and one Parquet file of scores for each image done."""
+"""A run on disk: what was asked for, which images were chosen, and one Parquet file of records for each image done."""
 
 from __future__ import annotations
 
+import hashlib
 import json
-import platform
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Mapping
+from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
-import safetensors.torch
+import pyarrow as pa
+import pyarrow.parquet as pq
+import safetensors.numpy
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
-from captum_gag.data.datasets import Example, load_dataset
-from captum_gag.errors import InputError
-from captum_gag.models.loading import Classifier, load_classifier
-from captum_gag.runs.files import replace_file
-from captum_gag.runs.scorer import Row, Scorer
-from captum_gag.runs.spec import Suite, make_suite
+from captum_gag.errors import InputError, first_line
+from captum_gag.files import replace_file
+from captum_gag.runs.config import Config
+from captum_gag.runs.identity import digest
 
-PACKAGES = ("captum-gag", "captum", "quantus", "torch", "torchvision", "numpy")
-DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16, "float16": torch.float16}
+SCHEMA_VERSION = 2
 
+RECORD = pa.schema(
+    [
+        ("image", pa.string()),
+        ("target", pa.int64()),
+        ("probability", pa.float64()),
+        ("method", pa.string()),
+        ("base", pa.string()),
+        ("transform", pa.string()),
+        ("control", pa.string()),
+        ("metric", pa.string()),
+        ("variant", pa.string()),
+        ("steps", pa.int64()),
+        ("higher_is_better", pa.bool_()),
+        ("score", pa.float64()),
+        ("error", pa.string()),
+        ("seconds", pa.float64()),
+        ("seed", pa.int64()),
+        ("curve_x", pa.list_(pa.float64())),
+        ("curve_y", pa.list_(pa.float64())),
+        ("curve_x_label", pa.string()),
+        ("curve_y_label", pa.string()),
+        ("photo", pa.string()),
+        ("run", pa.string()),
+    ]
+)
+"""The columns of every file of records, whether a column has values or not."""
 
-@dataclass(frozen=True)
-class Config:
-    """What decides every number of a run, and nothing else.
-
-    Attributes:
-        suite (dict): As its TOML file says.
-        model (str): See `load_classifier`.
-        data (str): See `load_dataset`.
-        weights (str, optional): Of the model.
-        limit (int, optional): How many images at most, counted after the choice by confidence.
-        confidence (float): Images with less than that in their true class are left out.
-        seed (int): Of all noise.
-        device (str): Where to compute.
-        dtype (str): One of ``DTYPES``.
-        threads (int): CPU threads of each worker: sums are rounded by how they are split.
-        save_maps (bool): Keep the maps too.
-    """
-
-    suite: dict[str, Any]
-    model: str
-    data: str
-    weights: str | None = None
-    limit: int | None = None
-    confidence: float = 0.0
-    seed: int = 0
-    device: str = "auto"
-    dtype: str = "float32"
-    threads: int = 1
-    save_maps: bool = False
-
-    def scorer(self) -> Scorer:
-        """Loads the model and builds the metrics, on this process's own."""
-        torch.set_num_threads(self.threads)
-        return Scorer(self.classifier(self.device), self.made_suite(), self.seed, DTYPES[self.dtype])
-
-    def classifier(self, device: str) -> Classifier:
-        """Loads the model."""
-        return load_classifier(self.model, None if self.weights is None else Path(self.weights), device)
-
-    def made_suite(self) -> Suite:
-        """Makes the suite."""
-        return make_suite(self.suite)
+SELECTION = pa.schema(
+    [
+        ("image", pa.string()),
+        ("target", pa.int64()),
+        ("probability", pa.float64()),
+        ("photo", pa.string()),
+        ("stamp", pa.string()),
+    ]
+)
+"""The images of a run: ``photo`` is the digest of its files, ``stamp`` tells cheaply that they may have changed."""
 
 
 class Run:
-    """A directory with ``run.json``, ``selection.parquet``, ``scores/NNNNNN.parquet`` and perhaps ``maps/``.
+    """A directory with ``run.json``, ``selection.parquet``, ``scores/*.parquet`` and perhaps ``maps/*.safetensors``.
 
-    An image is done when its file of scores is there. Files come by renaming, so that whatever ends a run leaves none
-    half written, and no image is ever scored twice into one table.
+    An image is done when its file of scores is there, whole, and of the photograph and the run that are asked for now.
+    Files come by renaming, so that whatever ends a run leaves none half written.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -83,15 +76,21 @@ class Run:
         self.directory = directory
 
     @classmethod
-    def create(cls, directory: Path, config: Config) -> Run:
+    def create(cls, directory: Path, config: Config, identity: Mapping[str, str]) -> Run:
         """Begin a run, or open the one that is there if it was begun with the same config.
+
+        Args:
+            directory: Made if missing.
+            config: What is asked for.
+            identity: What the numbers depend on beside it; see ``identity.identity``.
 
         Raises:
             InputError: The directory holds a run of another config, or other files.
         """
         run = cls(directory)
         if run._description.exists():
-            different = [name for name, value in asdict(run.config).items() if value != asdict(config)[name]]
+            before, now = (json.loads(json.dumps(asdict(each))) for each in (run.config, config))
+            different = [name for name, value in before.items() if value != now[name]]
             if different:
                 raise InputError(
                     f"{directory} holds a run with another {', '.join(different)}; give --out another directory, "
@@ -102,7 +101,7 @@ class Run:
         # Another shard may be beginning the same run: its files, half written or just renamed, are no others.
         if any(not each.name.startswith(".") and each != run._description for each in directory.iterdir()):
             raise InputError(f"{directory} is not empty and holds no run; give --out a new directory")
-        run._write_text(run._description, json.dumps({**asdict(config), "versions": versions()}, indent=1))
+        run.describe(config, identity)
         return run
 
     @classmethod
@@ -110,132 +109,161 @@ class Run:
         """Open a run that is there.
 
         Raises:
-            InputError: There is none.
+            InputError: There is none, or it cannot be read.
         """
         run = cls(directory)
         if not run._description.is_file():
             raise InputError(f"{directory}: holds no run; expected a directory that captum-gag run made, with run.json")
+        _ = run.config
         return run
+
+    def describe(self, config: Config, identity: Mapping[str, str]) -> None:
+        """Write ``run.json``: the config, and what the numbers depend on beside it."""
+        said = {"schema": SCHEMA_VERSION, "config": asdict(config), "identity": dict(identity)}
+        text = json.dumps(said, indent=1)
+        replace_file(self._description, lambda place: place.write_text(text, encoding="utf-8"))
+        for known in ("_stored", "digest"):
+            self.__dict__.pop(known, None)
+
+    @cached_property
+    def _stored(self) -> dict[str, Any]:
+        """What ``run.json`` says, read once."""
+        path = self._description
+        try:
+            stored = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise InputError(f"{path}: is damaged ({first_line(error)}); run it again with another --out") from error
+        found = stored.get("schema", 1) if isinstance(stored, dict) else None
+        if found != SCHEMA_VERSION:
+            raise InputError(
+                f"{path}: was written with schema {found}, this version of captum-gag reads {SCHEMA_VERSION}; "
+                "read it with the version that wrote it, or run it again with another --out"
+            )
+        if not isinstance(stored.get("config"), dict) or not isinstance(stored.get("identity"), dict):
+            raise InputError(f"{path}: is damaged (no config, no identity); run it again with another --out")
+        return dict(stored)
 
     @property
     def config(self) -> Config:
         """What was asked for."""
-        stored = json.loads(self._description.read_text(encoding="utf-8"))
-        stored.pop("versions")
-        return Config(**stored)
+        try:
+            return Config(**self._stored["config"])
+        except InputError as error:
+            raise InputError(f"{self._description}: {error}") from error
 
-    def selection(self, scorer: Scorer, say: Callable[[str], None]) -> list[tuple[int, Example]]:
-        """Choose the images by confidence and limit, or read what was chosen before; store it."""
-        path = self.directory / "selection.parquet"
-        if not path.exists():
-            say("choosing images")
-            examples = load_dataset(self.config.data)
-            chosen = choose(examples, scorer, self.config)
-            if not chosen:
-                raise InputError(f"no image of {self.config.data} has a confidence above {self.config.confidence:g}")
-            table = pd.DataFrame(
-                [{"index": index, "image": examples[index].name, "probability": found} for index, found in chosen]
-            )
-            replace_file(path, lambda place: table.to_parquet(place, index=False))
-        return self.selected()
+    @property
+    def identity(self) -> dict[str, str]:
+        """What the numbers depend on beside the config and the photographs."""
+        return dict(self._stored["identity"])
+
+    @cached_property
+    def digest(self) -> str:
+        """What marks the records of this run: they are of its config and of what that stood for."""
+        return digest([self._stored["config"], self._stored["identity"]])[:16]
+
+    def select(self, chosen: pd.DataFrame) -> None:
+        """Store which images were chosen; columns as in ``SELECTION``."""
+        table = pa.Table.from_pandas(chosen, SELECTION, preserve_index=False)
+        replace_file(self._selection, lambda place: pq.write_table(table, place))
 
     def chosen(self) -> pd.DataFrame:
-        """Read which images were chosen: index in the data set, image, probability of the true class.
+        """Read which images were chosen: image, target, probability of the target, photo, stamp.
 
         Raises:
-            InputError: None were chosen yet.
+            InputError: None were chosen yet, or the file is damaged.
         """
-        path = self.directory / "selection.parquet"
-        if not path.exists():
+        if not self._selection.exists():
             raise InputError(
                 f"{self.directory}: no image is chosen yet; go on with: captum-gag resume {self.directory}"
             )
-        return pd.read_parquet(path)
+        try:
+            return pq.read_table(self._selection, schema=SELECTION).to_pandas()
+        # pyarrow meets broken bytes with many exceptions.
+        except Exception as error:
+            raise DamagedError(f"{self._selection}: is damaged ({first_line(error)})") from error
 
-    def selected(self) -> list[tuple[int, Example]]:
-        """Give the images that were chosen, by their index in the data set.
+    def has_selection(self) -> bool:
+        """Tell whether images were chosen."""
+        return self._selection.exists()
+
+    def forget_selection(self) -> None:
+        """Let the images be chosen again; what is done of those that are chosen again stays."""
+        self._selection.unlink(missing_ok=True)
+
+    def is_done(self, image: str, photo: str) -> bool:
+        """Tell whether an image has its records, whole, of this photograph and of this run.
 
         Raises:
-            InputError: None were chosen yet, or the data set cannot be read or is another one than it was.
+            DamagedError: Its file cannot be read.
         """
-        stored, examples = self.chosen(), load_dataset(self.config.data)
-        here = {index: example.name for index, example in enumerate(examples)}
-        gone = [name for index, name in zip(stored["index"], stored["image"], strict=True) if here.get(index) != name]
-        if gone:
-            raise InputError(f"{self.config.data}: has changed since the run began; {gone[0]} is not where it was")
-        return [(int(index), examples[index]) for index in stored["index"]]
+        path = self._scores_of(image)
+        if not path.exists():
+            return False
+        try:
+            found = pq.read_metadata(path).metadata or {}
+        except Exception as error:
+            raise DamagedError(f"{path}: is damaged ({first_line(error)})") from error
+        return (found.get(b"run"), found.get(b"photo")) == (self.digest.encode(), photo.encode())
 
-    def is_done(self, index: int) -> bool:
-        """Tell whether the image of this index has its scores."""
-        return self._scores_of(index).exists()
-
-    def keep(self, index: int, rows: list[Row], maps: dict[str, Tensor]) -> None:
-        """Store the scores of an image, and its maps if so configured."""
-        if self.config.save_maps and maps:
+    def keep(self, image: str, photo: str, rows: list[dict[str, Any]], maps: Mapping[str, NDArray[Any]]) -> None:
+        """Store the records of an image, and its maps (H, W) if there are any."""
+        if maps:
             (self.directory / "maps").mkdir(exist_ok=True)
-            whole = {name: each.contiguous() for name, each in maps.items()}
-            replace_file(self._maps_of(index), lambda place: safetensors.torch.save_file(whole, place))
-        used = ", ".join(f"{name} {number}" for name, number in versions().items())
-        table = pd.DataFrame(rows).assign(versions=used)
+            whole = {name: np.ascontiguousarray(each) for name, each in maps.items()}
+            replace_file(self._maps_of(image), lambda place: safetensors.numpy.save_file(whole, place))
+        marks = {"photo": photo, "run": self.digest}
+        table = pa.Table.from_pylist([{**row, **marks} for row in rows], RECORD.with_metadata(marks))
         (self.directory / "scores").mkdir(exist_ok=True)
-        replace_file(self._scores_of(index), lambda place: table.to_parquet(place, index=False))
+        replace_file(self._scores_of(image), lambda place: pq.write_table(table, place))
 
-    def maps(self, index: int) -> dict[str, Tensor]:
-        """Read the maps (H, W) of an image by method; none if none were kept."""
-        path = self._maps_of(index)
-        return safetensors.torch.load_file(path) if path.exists() else {}
+    def maps(self, image: str) -> dict[str, torch.Tensor]:
+        """Read the maps (H, W) of an image by method; none if none were kept, or they are damaged."""
+        path = self._maps_of(image)
+        try:
+            found = safetensors.numpy.load_file(path) if path.exists() else {}
+        except Exception:
+            return {}
+        return {name: torch.from_numpy(each) for name, each in found.items()}
 
     def scores(self) -> pd.DataFrame:
-        """Read the scores of all images done, in the order of the data set.
+        """Read the records of all images done, in the order of the selection; columns as in ``RECORD``.
 
         Raises:
             InputError: There are none.
         """
-        files = sorted((self.directory / "scores").glob("*.parquet"))
-        if not files:
+        chosen = self.chosen()
+        tables = []
+        for image, photo in zip(chosen["image"], chosen["photo"], strict=True):
+            try:
+                if self.is_done(image, photo):
+                    tables.append(pq.read_table(self._scores_of(image), schema=RECORD))
+            # It is computed again by resume; until then it is not there.
+            except (DamagedError, pa.ArrowException, OSError):
+                continue
+        if not tables:
             raise InputError(f"{self.directory}: no image is done yet; go on with: captum-gag resume {self.directory}")
-        return pd.concat([pd.read_parquet(file) for file in files], ignore_index=True)
+        found = pa.concat_tables(tables).to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
+        return found.astype({"target": "Int64", "steps": "Int64"})
 
     @property
     def _description(self) -> Path:
         return self.directory / "run.json"
 
-    def _scores_of(self, index: int) -> Path:
-        return self.directory / "scores" / f"{index:06d}.parquet"
+    @property
+    def _selection(self) -> Path:
+        return self.directory / "selection.parquet"
 
-    def _maps_of(self, index: int) -> Path:
-        return self.directory / "maps" / f"{index:06d}.safetensors"
+    def _scores_of(self, image: str) -> Path:
+        return self.directory / "scores" / f"{_file_name(image)}.parquet"
 
-    def _write_text(self, path: Path, text: str) -> None:
-        replace_file(path, lambda place: place.write_text(text, encoding="utf-8"))
-
-
-def choose(examples: Sequence[Example], scorer: Scorer, config: Config) -> list[tuple[int, float]]:
-    """Gives (index, probability of the true class) of the images that are confident enough, ``limit`` at most.
-
-    Without a threshold every image is taken, unread, and its probability is NaN. A file that cannot be read, or has no
-    known class, is not confident.
-    """
-    limit = len(examples) if config.limit is None else config.limit
-    if config.confidence <= 0:
-        return [(index, float("nan")) for index in range(min(limit, len(examples)))]
-    chosen: list[tuple[int, float]] = []
-    for index, example in enumerate(examples):
-        if len(chosen) >= limit:
-            break
-        probability = scorer.confidence(example)
-        if probability > config.confidence:
-            chosen.append((index, probability))
-    return chosen
+    def _maps_of(self, image: str) -> Path:
+        return self.directory / "maps" / f"{_file_name(image)}.safetensors"
 
 
-@cache
-def versions() -> dict[str, str]:
-    """Tells the versions of all packages that decide the numbers."""
-    found = {"python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "unknown"
-    return found
+class DamagedError(InputError):
+    """A file of a run is there but cannot be read."""
+
+
+def _file_name(image: str) -> str:
+    """Return a file name for an image: names may hold slashes, or be longer than a file system takes."""
+    return hashlib.sha256(image.encode()).hexdigest()[:20]

@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from captum_gag import AOPC, RCAP, Deletion, Faithfulness, Insertion, LogCoshDice
+from captum_gag.errors import InputError
+from captum_gag.metrics import METRICS as WITHOUT_QUANTUS
 from captum_gag.metrics import aopc, deletion, evaluate_curves, faithfulness, insertion, rcap
 
 METRICS = {
@@ -38,6 +40,22 @@ def test_scores_are_those_of_the_functions(additive, images: torch.Tensor, maps:
             torch.testing.assert_close(scores[method][name], score)
 
 
+def test_metrics_with_and_without_quantus_are_the_same(
+    additive, images: torch.Tensor, maps: dict[str, torch.Tensor]
+) -> None:
+    plain = {
+        "RCAP": WITHOUT_QUANTUS["RCAP"](lower_bound=60, perturb_baseline=0.0),
+        "Deletion": WITHOUT_QUANTUS["Deletion"](n_steps=5),
+        "Insertion": WITHOUT_QUANTUS["Insertion"](n_steps=5, perturb_baseline="black"),
+        "MoRF": WITHOUT_QUANTUS["AOPC"](n_steps=4, perturb_baseline="black"),
+        "Faithfulness": WITHOUT_QUANTUS["Faithfulness"](n_pixels=6),
+    }
+    scores, expected = (evaluate_curves(additive, images, maps, 0, metrics) for metrics in (plain, METRICS))
+    for method in maps:
+        for name in METRICS:
+            assert torch.equal(scores[method][name], expected[method][name])
+
+
 def test_no_image_is_predicted_twice(additive, images: torch.Tensor, maps: dict[str, torch.Tensor]) -> None:
     seen: list[torch.Tensor] = []
 
@@ -68,12 +86,12 @@ def test_maps_without_ranking_do_not_touch_others(
 
 
 def test_metrics_without_a_model_are_refused(additive, images: torch.Tensor, maps: dict[str, torch.Tensor]) -> None:
-    with pytest.raises(TypeError, match="LogCoshDice does not perturb images"):
+    with pytest.raises(InputError, match="LogCoshDice does not mask images"):
         evaluate_curves(additive, images, maps, 0, {"dice": LogCoshDice()})
 
 
 def test_nothing_to_evaluate_is_refused(additive, images: torch.Tensor, maps: dict[str, torch.Tensor]) -> None:
-    with pytest.raises(ValueError, match="0 methods' maps and 5 metrics"):
+    with pytest.raises(InputError, match="0 methods' maps and 5 metrics"):
         evaluate_curves(additive, images, {}, 0, METRICS)
-    with pytest.raises(ValueError, match="2 methods' maps and 0 metrics"):
+    with pytest.raises(InputError, match="2 methods' maps and 0 metrics"):
         evaluate_curves(additive, images, maps, 0, {})

@@ -11,6 +11,7 @@ from torch import nn
 
 from captum_gag import baselines
 from captum_gag.attr import saliency_map
+from captum_gag.errors import InputError
 from captum_gag.metrics import deletion, insertion
 
 
@@ -124,5 +125,5 @@ def test_maps_without_ranking_are_named(score, additive, images: torch.Tensor) -
     ],
 )
 def test_fractions_without_meaning(additive, images: torch.Tensor, arguments: dict[str, object], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(InputError, match=message):
         deletion(additive, images, torch.rand(4, 6, 5), 0, **arguments)

@@ -8,6 +8,7 @@ import quantus
 import torch
 from torch import nn
 
+from captum_gag.errors import InputError
 from captum_gag.metrics import aopc, aopc_curve
 
 BLACK = {"perturb_baseline": 0.0, "softmax": False}
@@ -98,12 +99,12 @@ def test_maps_without_ranking_are_named(additive, images: torch.Tensor) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"order": "best"}, "order is 'best', expected one of"),
+        ({"order": "best"}, "order is 'best', expected 'morf', 'lerf' or 'random'"),
         ({"n_steps": 0}, "n_steps is 0"),
         ({"n_steps": 31}, "there are only 30 regions"),
         ({"region_size": 3}, "there are only 4 regions"),
     ],
 )
 def test_errors(additive, images: torch.Tensor, arguments: dict[str, object], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(InputError, match=message):
         aopc(additive, images, torch.randn(4, 6, 5), 0, **{"n_steps": 10, **arguments})

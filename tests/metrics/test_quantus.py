@@ -26,8 +26,9 @@ from captum_gag import (
     explain,
     register_with_quantus,
 )
+from captum_gag.errors import InputError
 from captum_gag.metrics import aopc, deletion, faithfulness, insertion, log_cosh_dice, rcap, segmentation_mae
-from captum_gag.metrics.register import METRICS
+from captum_gag.metrics.quantus import QUANTUS_METRICS
 
 N, CLASSES = 5, 4
 
@@ -174,7 +175,7 @@ def test_registering_lists_the_metrics_and_may_be_repeated() -> None:
     register_with_quantus()
     assert quantus.AVAILABLE_METRICS["Faithfulness"]["ReCover And Predict"] is RCAP
     listed = [metric for metrics in quantus.AVAILABLE_METRICS.values() for metric in metrics.values()]
-    for metric in METRICS:
+    for metric in QUANTUS_METRICS:
         assert listed.count(metric) == 1
 
 
@@ -247,7 +248,7 @@ class TestEveryMetric:
         assert AOPC.score_direction is ScoreDirection.HIGHER
 
     def test_segmentation_metrics_need_a_segmentation(self, model: nn.Module, batch: dict[str, np.ndarray]) -> None:
-        with pytest.raises(ValueError, match="pass s_batch"):
+        with pytest.raises(InputError, match="pass s_batch"):
             LogCoshDice()(model, **batch)
 
 
@@ -270,12 +271,58 @@ def test_metrics_that_re_explain_run_with_explain(model: nn.Module, batch: dict[
 
 
 def test_unknown_argument_is_refused_by_name() -> None:
-    with pytest.raises(ValueError, match="lower_bond"):
+    with pytest.raises(InputError, match="unknown option 'lower_bond'; did you mean lower_bound"):
         RCAP(lower_bond=40)
 
 
 def test_parameters_are_checked_when_the_metric_is_made() -> None:
-    with pytest.raises(ValueError, match="divides 100 - lower_bound"):
+    with pytest.raises(InputError, match="divides 100 - lower_bound"):
         RCAP(interval=7)
-    with pytest.raises(ValueError, match="perturb_baseline is 'blakc'"):
+    with pytest.raises(InputError, match="perturb_baseline is 'blakc'"):
         RCAP(perturb_baseline="blakc")
+
+
+class TestExplain:
+    def test_number_of_samples_is_for_methods_that_sample(self, model: nn.Module, batch: dict[str, np.ndarray]) -> None:
+        arguments = (model, batch["x_batch"], batch["y_batch"])
+        for name in ("VG", "Sobel", "Grad-CAM", "VG^R"):
+            np.testing.assert_array_equal(
+                explain(*arguments, method=name, n_samples=3, seed=0), explain(*arguments, method=name, seed=0)
+            )
+        for name in ("SG", "IG", "GAG-85^R"):
+            assert not np.array_equal(
+                explain(*arguments, method=name, n_samples=3, seed=0),
+                explain(*arguments, method=name, n_samples=4, seed=0),
+            )
+
+    def test_method_may_be_type_and_options(self, model: nn.Module, batch: dict[str, np.ndarray]) -> None:
+        arguments = (model, batch["x_batch"], batch["y_batch"])
+        maps = GuidedAbsoluteGrad(model).attribute(
+            torch.from_numpy(batch["x_batch"]),
+            target=torch.from_numpy(batch["y_batch"]),
+            nt_samples=4,
+            percentile=70.0,
+            noise_level=0.3,
+            seed=1,
+        )
+        expected = maps.sum(1, keepdim=True).numpy()
+        spec = {"type": "GAG", "percentile": 70, "noise_level": 0.3}
+        np.testing.assert_allclose(explain(*arguments, method=spec, n_samples=4, seed=1), expected, rtol=1e-6)
+        np.testing.assert_allclose(
+            explain(*arguments, method="GAG-70", noise_level=0.3, n_samples=4, seed=1), expected, rtol=1e-6
+        )
+
+    def test_without_a_seed_torchs_generator_decides(self, model: nn.Module, batch: dict[str, np.ndarray]) -> None:
+        maps = []
+        for seed in (1, 1, 2):
+            torch.manual_seed(seed)
+            maps.append(explain(model, batch["x_batch"], batch["y_batch"], method="SG", n_samples=2))
+        np.testing.assert_array_equal(maps[0], maps[1])
+        assert not np.array_equal(maps[0], maps[2])
+
+    @pytest.mark.parametrize("options", [{"percentil": 70}, {"method": "GAG85x"}])
+    def test_what_there_is_not_is_refused(
+        self, model: nn.Module, batch: dict[str, np.ndarray], options: dict[str, object]
+    ) -> None:
+        with pytest.raises(InputError, match="unknown"):
+            explain(model, batch["x_batch"], batch["y_batch"], **options)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from captum_gag.attr import reverse_saliency
+from captum_gag.errors import InputError
 from captum_gag.metrics import deletion, insertion, rcap, rcap_factors
 
 
@@ -254,7 +255,7 @@ class TestInput:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            ({"lower_bound": 100}, "lower_bound is 100 and interval 10.0"),
+            ({"lower_bound": 100}, "lower_bound is 100 and interval 10,"),
             ({"lower_bound": -10}, "0 <= lower_bound < 100"),
             ({"interval": 0}, "an interval > 0"),
             ({"interval": 30}, "divides 100 - lower_bound"),
@@ -271,13 +272,13 @@ class TestInput:
     )
     def test_errors(self, arguments: dict[str, object], message: str) -> None:
         defaults = {"inputs": self.images, "maps": torch.rand(2, 32, 32), "target": 0, "softmax": False}
-        with pytest.raises(ValueError, match=message):
+        with pytest.raises(InputError, match=message):
             rcap(self.model, **{**defaults, **arguments})
 
     def test_arrays_are_refused(self) -> None:
-        with pytest.raises(TypeError, match="maps are a ndarray, expected a torch tensor"):
+        with pytest.raises(InputError, match="maps are a ndarray, expected a torch tensor"):
             rcap(self.model, self.images, np.zeros((2, 32, 32)), 0)
 
     def test_model_in_training_mode(self) -> None:
-        with pytest.raises(ValueError, match=r"training mode.*model.eval\(\)"):
+        with pytest.raises(InputError, match=r"training mode.*model.eval\(\)"):
             rcap(nn.Flatten().train(), self.images, torch.rand(2, 32, 32), 0)

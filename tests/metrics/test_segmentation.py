@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from captum_gag.errors import InputError
 from captum_gag.metrics import log_cosh_dice, segmentation_mae
 
 
@@ -59,5 +60,5 @@ def test_maps_without_ranking_are_named() -> None:
     ],
 )
 def test_masks_that_are_none(mask: torch.Tensor | None, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(InputError, match=message):
         segmentation_mae(torch.rand(2, 4, 4), mask)

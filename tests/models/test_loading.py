@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 from urllib.error import URLError
 
-import numpy as np
 import pytest
 import torch
 import torchvision
@@ -17,11 +16,12 @@ from safetensors.torch import save_file
 from torch import nn
 
 from captum_gag.errors import InputError
-from captum_gag.models.loading import Classifier, load_classifier
+from captum_gag.models import load_classifier
+from captum_gag.models.catalogue import MODELS, model, parse
 
 MODULE = """
 from torch import nn
-from captum_gag.models.loading import Classifier
+from captum_gag.models import Classifier
 
 number = 3
 
@@ -33,6 +33,19 @@ def ready():
 
 def wrong():
     return "no model"
+
+def of(classes, side=16):
+    return Classifier("of", nn.Linear(3, classes), crop=side)
+
+def broken():
+    raise OSError("no license")
+
+class Inverted(Classifier):
+    def preprocess(self, image):
+        return -super().preprocess(image)
+
+def own():
+    return Inverted("own", net())
 """
 
 
@@ -43,56 +56,9 @@ def _module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "users_models", raising=False)
 
 
-def noise(width: int, height: int) -> Image.Image:
-    return Image.fromarray(np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8))
-
-
 def state_file(path: Path, model: nn.Module) -> Path:
     save_file({key: value.contiguous() for key, value in model.state_dict().items()}, path)
     return path
-
-
-@pytest.mark.parametrize("size", [(300, 240), (100, 400), (1, 1), (250, 10)])
-@pytest.mark.parametrize("name", ["squeezenet1_1", "efficientnet_b0"])
-def test_preprocessing_is_torchvisions_own(tmp_path: Path, name: str, size: tuple[int, int]) -> None:
-    weights = state_file(tmp_path / "w.safetensors", torchvision.models.get_model(name, weights=None))
-    classifier = load_classifier(name, weights, "cpu")
-    published = torchvision.models.get_model_weights(name).DEFAULT
-    expected = published.transforms()(noise(*size))
-    torch.testing.assert_close(classifier.preprocess(noise(*size)), expected, rtol=0, atol=1e-6)
-    assert classifier.labels == published.meta["categories"]
-    assert classifier.normalization == (tuple(published.transforms().mean), tuple(published.transforms().std))
-
-
-@pytest.mark.parametrize("size", [(1, 50_000), (50_000, 1)])
-def test_a_strip_is_cut_before_it_is_resized(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
-    resized: list[tuple[int, int]] = []
-    plain = Image.Image.resize
-
-    def recording(self: Image.Image, target: tuple[int, int], *args: Any, **kwargs: Any) -> Image.Image:
-        resized.append(target)
-        return plain(self, target, *args, **kwargs)
-
-    monkeypatch.setattr(Image.Image, "resize", recording)
-    x = Classifier("any", nn.Identity()).preprocess(Image.new("RGB", size, "white"))
-    assert x.shape == (3, 224, 224)
-    assert x.std((1, 2)).max() == 0
-    assert max(map(max, resized)) <= 16 * 256
-
-
-def test_pixels_come_back_from_the_input() -> None:
-    classifier = Classifier("any", nn.Identity(), resize=32, crop=20)
-    x = classifier.preprocess(noise(32, 32))
-    expected = np.asarray(noise(32, 32))[6:26, 6:26].transpose(2, 0, 1) / 255
-    np.testing.assert_allclose(classifier.to_pixels(x).numpy(), expected, atol=1e-6)
-    assert classifier.to_pixels(x[None] * 100).amin() == 0
-    assert classifier.to_pixels(x[None] * 100).amax() == 1
-
-
-def test_labels_fall_back_to_numbers() -> None:
-    named = Classifier("any", nn.Identity(), labels=["cat"])
-    assert [named.label(0), named.label(1)] == ["cat", "class 1"]
-    assert Classifier("any", nn.Identity()).label(7) == "class 7"
 
 
 def test_demo_is_imagenet_without_download() -> None:
@@ -160,9 +126,9 @@ def test_weights_that_do_not_fit_or_read_say_so_in_one_line(tmp_path: Path) -> N
         "missing.pth": "No such file",
     }
     for name, reason in reasons.items():
-        for model in ("demo", "squeezenet1_1", "users_models:net"):
+        for each in ("demo", "squeezenet1_1", "users_models:net"):
             with pytest.raises(InputError, match=reason) as caught:
-                load_classifier(model, tmp_path / name, "cpu")
+                load_classifier(each, tmp_path / name, "cpu")
             assert len(str(caught.value).splitlines()) == 1
 
 
@@ -204,6 +170,7 @@ def test_a_callable_takes_weights(tmp_path: Path) -> None:
         ("users_models:missing", "missing"),
         ("users_models:number", "callable"),
         ("users_models:wrong", "returned a str"),
+        ("users_models:broken", "users_models:broken cannot be called: OSError: no license"),
         (":net", "cannot be imported"),
     ],
 )
@@ -216,3 +183,71 @@ def test_a_callable_that_is_none_says_so(name: str, reason: str) -> None:
 def test_a_device_that_is_not_there_is_named(device: str) -> None:
     with pytest.raises(InputError, match=device):
         load_classifier("users_models:net", device=device)
+
+
+def test_a_callable_takes_the_options_of_the_spec() -> None:
+    spec = model({"type": "users_models:of", "classes": 5, "side": 20})
+    assert spec.load("cpu").model.out_features == 5
+    assert spec.preprocessing().crop == 20
+    assert model(spec.spec()).spec() == {"type": "users_models:of", "classes": 5, "side": 20}
+    with pytest.raises(InputError, match=r"users_models:of cannot be called: .*'classes'"):
+        model("users_models:of").load("cpu")
+
+
+def test_a_classifier_of_ones_own_class_keeps_its_ways() -> None:
+    photo = Image.new("RGB", (300, 300), "red")
+    x = load_classifier("users_models:own", device="cpu").preprocess(photo)
+    assert torch.equal(x, -load_classifier("users_models:net", device="cpu").preprocess(photo))
+    assert torch.equal(x, model("users_models:own").preprocessing().preprocess(photo))
+
+
+def test_what_names_stand_for() -> None:
+    expected = {
+        "demo": {"type": "demo"},
+        "cifar10": {"type": "cifar10"},
+        "resnet18": {"type": "torchvision", "name": "resnet18"},
+        "torchvision:alexnet": {"type": "torchvision", "name": "alexnet"},
+        "timm:vit_tiny.a": {"type": "timm", "name": "vit_tiny.a"},
+        "a:b": {"type": "a:b"},
+    }
+    assert {name: parse(name) for name in expected} == expected
+
+
+def test_weights_are_found_from_any_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for spec in ({"type": "torchvision", "name": "resnet18"}, {"type": "users_models:of", "classes": 5}):
+        found = model({**spec, "weights": "w.pth"})
+        assert found.absolute().spec() == {**spec, "weights": str(tmp_path / "w.pth")}
+        assert model(spec).absolute().spec() == spec
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ({"type": "torchvison", "name": "resnet18"}, "unknown model 'torchvison'; did you mean torchvision"),
+        ({"type": "torchvision"}, "Torchvision needs name: As torchvision lists it"),
+        ({"type": "demo", "weight": "w.pth"}, "unknown option 'weight'; did you mean weights"),
+    ],
+)
+def test_a_spec_without_meaning_is_one_line(spec: dict[str, Any], message: str) -> None:
+    assert list(MODELS) == ["demo", "cifar10", "torchvision", "timm"]
+    with pytest.raises(InputError, match=message) as caught:
+        model(spec)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_timm_lists_how_its_models_are_fed() -> None:
+    timm = pytest.importorskip("timm")
+    for name in ("resnet18", "vit_tiny_patch16_224", "inception_v3"):
+        found = model(f"timm:{name}").preprocessing()
+        data = timm.data.resolve_model_data_config(timm.create_model(name, pretrained=False))
+        assert (found.mean, found.std, found.crop) == (data["mean"], data["std"], data["input_size"][-1])
+        assert found.resize == round(found.crop / data["crop_pct"])
+        assert found.interpolation.value == data["interpolation"]
+
+
+def test_without_timm_its_models_say_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "timm", None)
+    for use in (load_classifier, lambda name: model(name).preprocessing()):
+        with pytest.raises(InputError, match="timm is not installed; install it with: pip install timm"):
+            use("timm:resnet18")

@@ -7,8 +7,7 @@ from tiny import image
 
 from captum_gag.data.cifar10 import CLASSES
 from captum_gag.errors import InputError
-from captum_gag.models import training
-from captum_gag.models.loading import load_classifier
+from captum_gag.models import load_classifier, training
 from captum_gag.models.training import Recipe, shifted_and_mirrored, train_cifar10
 
 RECIPE = Recipe(epochs=3, batch_size=16, validation=10)

@@ -10,64 +10,56 @@ from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
 from captum_gag import reliability
-from captum_gag.reliability.agreement import PatternCounts, Spearman
-from captum_gag.reliability.bootstrap import interval, mean_interval
+from captum_gag.reliability.agreement import Spearman
 
 QUICK = {"n_bootstrap": 200}
+
+
+def arrays(scores, **options):
+    return reliability.from_arrays(scores, levels="metric", **options)
 
 
 def table(rng, images=40, noise=1.0, metrics=("A", "B"), methods=("m1", "m2", "m3", "m4")):
     """Scores whose methods are one apart, plus noise."""
     quality = {method: place for place, method in enumerate(methods)}
-    return reliability.from_arrays(
-        {
-            metric: {method: quality[method] + noise * rng.normal(size=images) for method in methods}
-            for metric in metrics
-        }
-    )
+    scores = {
+        metric: {method: quality[method] + noise * rng.normal(size=images) for method in methods} for metric in metrics
+    }
+    return arrays(scores, higher_is_better=dict.fromkeys(metrics, True))
 
 
-def test_alpha_of_krippendorffs_worked_example():
-    # Krippendorff (2011), "Computing Krippendorff's Alpha-Reliability", example C: 4 observers, 12 units, gaps.
-    nan = np.nan
-    ratings = np.array(
-        [
-            [1, 2, 3, 3, 2, 1, 4, 1, 2, nan, nan, nan],
-            [1, 2, 3, 3, 2, 2, 4, 1, 2, 5, nan, 3],
-            [nan, 3, 3, 3, 2, 3, 4, 2, 2, 5, 1, nan],
-            [1, 2, 3, 3, 2, 4, 4, 1, 2, 5, 1, nan],
-        ]
-    )
-    counts = PatternCounts(ratings)
-    counts.domain = np.unique(ratings[~np.isnan(ratings)])
-    counts.ratings = np.stack([(row[:, None] == counts.domain).ravel() for row in ratings]).astype(float)
-    counts.pattern_of = np.arange(4)
-    assert counts.alpha(np.arange(4)) == pytest.approx(0.815, abs=5e-4)  # as published, ordinal
+def by_image(matrix):
+    """A score table of scores, images x methods."""
+    return arrays({"A": {f"m{place}": column for place, column in enumerate(np.asarray(matrix, dtype=float).T)}})
 
 
-def test_alpha_of_complete_rankings_is_the_packages_own():
-    rng = np.random.default_rng(0)
-    ranked = np.stack([rng.permutation(5) + 1.0 for _ in range(30)])
-    drawn = rng.integers(30, size=30)
-    expected = krippendorff.alpha(reliability_data=ranked[drawn], level_of_measurement="ordinal")
-    assert PatternCounts(ranked).alpha(drawn) == pytest.approx(expected, abs=1e-12)
+def test_alpha_of_a_worked_example():
+    # Siegel (1956), "Nonparametric Statistics", Table 9.6: three executives rank six applicants, Kendall's W = .16.
+    executives = [[1, 6, 3, 2, 5, 4], [1, 5, 6, 4, 2, 3], [6, 3, 2, 5, 4, 1]]
+    w = 25.5 / 157.5
+    mean_rho = (3 * w - 1) / 2
+    # Krippendorff's alpha of m complete rankings of n is 1 - (1 - mean rho) (mn - 1) / mn.
+    found = reliability.inter_rater(by_image(executives), **QUICK)
+    assert found.loc["A", "alpha"] == pytest.approx(1 - (1 - mean_rho) * 17 / 18, abs=1e-12)
+    # Turned round, they agree as much: no direction is needed.
+    turned = reliability.inter_rater(by_image(-np.array(executives)), **QUICK)
+    assert turned.loc["A", "alpha"] == pytest.approx(found.loc["A", "alpha"], abs=1e-12)
 
 
 @given(st.integers(2, 6), st.integers(2, 12), st.integers(0, 10**6))
 @settings(max_examples=50, deadline=None)
 def test_alpha_with_ties_is_the_packages_own(methods, images, seed):
-    matrix = pd.DataFrame(np.random.default_rng(seed).integers(0, 3, (images, methods)).astype(float))
-    ranked = matrix.rank(axis=1).to_numpy()
+    scores = np.random.default_rng(seed).integers(0, 3, (images, methods))
+    ranked = scipy.stats.rankdata(scores, axis=1)
     if len(np.unique(ranked)) < 2:
         return
     expected = krippendorff.alpha(reliability_data=ranked, level_of_measurement="ordinal")
-    assert PatternCounts(ranked).alpha(np.arange(images)) == pytest.approx(expected, abs=1e-12)
+    found = reliability.inter_rater(by_image(scores), n_bootstrap=2)
+    assert found.loc["A", "alpha"] == pytest.approx(expected, abs=1e-12)
 
 
 def test_identical_rankings_have_alpha_1_and_rankings_that_tie_all_have_none():
-    same = reliability.from_arrays(
-        {"A": {"x": [3, 30, 9], "y": [2, 20, 8], "z": [1, 10, 7]}, "B": {"x": [1, 2, 3], "y": [1, 2, 3]}} | {}
-    )
+    same = arrays({"A": {"x": [3, 30, 9], "y": [2, 20, 8], "z": [1, 10, 7]}, "B": {"x": [1, 2, 3], "y": [1, 2, 3]}})
     found = reliability.inter_rater(same, **QUICK)
     assert found.loc["A", ["alpha", "low", "high"]].tolist() == [1, 1, 1]
     assert found.loc["B"].isna()[["alpha", "low", "high"]].all()
@@ -75,11 +67,12 @@ def test_identical_rankings_have_alpha_1_and_rankings_that_tie_all_have_none():
 
 
 def test_opposite_rankings_of_two_images_are_the_least_agreement():
-    found = reliability.inter_rater(reliability.from_arrays({"A": {"x": [1, 2], "y": [2, 1]}}), **QUICK)
+    found = reliability.inter_rater(arrays({"A": {"x": [1, 2], "y": [2, 1]}}), **QUICK)
     # Two raters, two units, always opposite: by hand, observed disagreement 4 of 4 pairs, expected 8 of 12.
     assert found.loc["A", "alpha"] == pytest.approx(1 - 1 / (2 / 3))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("distance", [0.0, 0.5])
 def test_the_interval_covers_alpha_at_its_nominal_rate(distance):
     rng = np.random.default_rng(1)
@@ -87,13 +80,12 @@ def test_the_interval_covers_alpha_at_its_nominal_rate(distance):
     def rankings(images):
         return scipy.stats.rankdata(distance * np.arange(4) + rng.normal(size=(images, 4)), axis=1)
 
-    everybody = PatternCounts(rankings(100_000)).alpha(np.arange(100_000))
-    assert everybody == pytest.approx(0, abs=0.001) if distance == 0 else everybody > 0.2
+    everybody = reliability.inter_rater(by_image(rankings(20_000)), n_bootstrap=2).loc["A", "alpha"]
+    assert everybody == pytest.approx(0, abs=0.002) if distance == 0 else everybody > 0.2
     covered = 0
     for _ in range(200):
-        counts = PatternCounts(rankings(100))
-        [low], [high] = interval(counts.alphas, 100, 200, 0.95, seed=0)
-        covered += low <= everybody <= high
+        found = reliability.inter_rater(by_image(rankings(100)), n_bootstrap=200, confidence=0.95).loc["A"]
+        covered += found["low"] <= everybody <= found["high"]
     # Of 200 at 95 %, less than 181 or more than 198 come up once in a hundred times.
     assert 181 <= covered <= 198
 
@@ -124,14 +116,14 @@ def test_spearman_is_scipys(seed, tied):
 
 def test_inter_method_of_a_planted_table():
     image = np.arange(10.0)
-    found = reliability.inter_method(reliability.from_arrays({"A": {"x": image, "y": image**3, "z": -image}}), **QUICK)
+    found = reliability.inter_method(arrays({"A": {"x": image, "y": image**3, "z": -image}}), **QUICK)
     assert found.loc["A", "rho"] == pytest.approx((1 - 1 - 1) / 3)
     assert found.loc["A", ["images", "methods"]].tolist() == [10, 3]
 
 
 def test_internal_consistency_of_a_planted_table_knows_where_lower_is_better():
     score = np.random.default_rng(3).normal(size=12)
-    scores = reliability.from_arrays({"RCAP": {"x": score}, "Deletion": {"x": -score}, "AOPC LeRF": {"x": score}})
+    scores = arrays({"RCAP": {"x": score}, "Deletion": {"x": -score}, "AOPC LeRF": {"x": score}})
     found = reliability.internal_consistency(scores, **QUICK).set_index(["metric", "other"])["rho"]
     assert found["Deletion", "RCAP"] == pytest.approx(1)
     assert found["AOPC LeRF", "RCAP"] == pytest.approx(-1)
@@ -149,10 +141,18 @@ def test_consistency_matrix_is_symmetric_with_ones():
     assert matrix.loc["C", "A"] == pytest.approx(expected)
 
 
-def test_implementation_sensitivity_compares_variants_of_one_metric_only():
+def test_implementation_sensitivity_compares_variants_of_one_metric_of_one_length():
     rng = np.random.default_rng(5)
-    names = ("AOPC (mean) L=20", "AOPC (blur) L=20", "AOPC (blur) L=40", "RCAP (black)", "Faithfulness")
-    found = reliability.implementation_sensitivity(table(rng, metrics=names), **QUICK)
+    columns = ["metric", "variant", "steps"]
+    kinds = [
+        ("AOPC", "mean", 20),
+        ("AOPC", "blur", 20),
+        ("AOPC", "blur", 40),
+        ("RCAP", "black", None),
+        ("F (x)", "", 20),
+    ]
+    parts = [table(rng, metrics=("A",)).assign(**dict(zip(columns, kind, strict=True))) for kind in kinds]
+    found = reliability.implementation_sensitivity(pd.concat(parts), **QUICK)
     assert set(zip(found["metric"], found["other"], strict=True)) == {("AOPC (blur) L=20", "AOPC (mean) L=20")}
     assert len(reliability.implementation_sensitivity(table(rng), **QUICK)) == 0
 
@@ -175,12 +175,22 @@ def test_an_image_with_a_gap_is_left_out_and_a_method_without_scores_too():
     assert found.loc["A", ["images", "methods"]].tolist() == [39, 4]
 
 
-def test_intervals_are_scipys_and_the_same_for_the_same_seed():
-    values = np.random.default_rng(8).normal(size=50)
-    rng = np.random.default_rng(0)
-    expected = scipy.stats.bootstrap((values,), np.mean, n_resamples=500, method="percentile", rng=rng)
-    assert mean_interval(values, 500, 0.95, 0) == pytest.approx(tuple(expected.confidence_interval))
-    by_index = interval(lambda drawn: np.array([values[drawn].mean(), -values[drawn].mean()]), 50, 500, 0.95, 0)
-    low, high = mean_interval(values, 500, 0.95, 0)
-    np.testing.assert_allclose(by_index, [[low, -high], [high, -low]])
-    assert np.isnan(mean_interval(values[:1], 500, 0.95, 0)).all()
+@pytest.mark.slow
+def test_the_interval_of_a_correlation_covers_it_at_its_nominal_rate():
+    rng = np.random.default_rng(8)
+    rho = 6 / np.pi * np.arcsin(0.6 / 2)  # Spearman's of a normal distribution with Pearson's 0.6
+    covered = 0
+    for _ in range(200):
+        x, y = rng.multivariate_normal([0, 0], [[1, 0.6], [0.6, 1]], 200).T
+        found = reliability.inter_method(by_image(np.stack([x, y], 1)), n_bootstrap=200, confidence=0.9).loc["A"]
+        covered += found["low"] <= rho <= found["high"]
+    # Of 200 at 90 %, less than 168 or more than 190 come up once in a hundred times.
+    assert 168 <= covered <= 191
+
+
+def test_the_same_seed_gives_the_same_interval_and_another_one_another():
+    scores = table(np.random.default_rng(9))
+    first, again, other = (reliability.inter_rater(scores, 200, 0.95, seed) for seed in (0, 0, 1))
+    assert_frame_equal(first, again)
+    assert not first["low"].equals(other["low"])
+    assert first["alpha"].equals(other["alpha"])

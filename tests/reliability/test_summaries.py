@@ -1,5 +1,4 @@
 import numpy as np
-import pandas as pd
 import pytest
 
 from captum_gag import reliability
@@ -7,8 +6,12 @@ from captum_gag import reliability
 QUICK = {"n_bootstrap": 300}
 
 
+def arrays(scores, **options):
+    return reliability.from_arrays(scores, levels="metric", **options)
+
+
 def test_summary_of_known_scores():
-    scores = reliability.from_arrays({"A": {"x": [1, 2, 3, 4, 5], "y": [0, 0, 0, 0, np.nan]}})
+    scores = arrays({"A": {"x": [1, 2, 3, 4, 5], "y": [0, 0, 0, 0, np.nan]}})
     found = reliability.summary(scores, **QUICK).set_index("method")
     assert found.loc["x", ["mean", "min", "q1", "median", "q3", "max"]].tolist() == [3, 1, 2, 3, 4, 5]
     assert found.loc["x", "std"] == pytest.approx(np.sqrt(2.5))
@@ -22,8 +25,9 @@ def test_a_method_beats_the_baselines_by_its_metrics_direction(direction):
     methods = {f"Random:{seed}": rng.normal(size=50) for seed in range(100)}
     methods |= {"good": rng.normal(3, 1, 50), "poor": rng.normal(0, 0.01, 50), "Sobel": rng.normal(1, 1, 50)}
     signed = {name: direction * values for name, values in methods.items()}
-    metric = "A" if direction > 0 else "Deletion"
-    found = reliability.against_baselines(reliability.from_arrays({metric: signed}), **QUICK).set_index("method")
+    controls = {name: "random" for name in methods if name.startswith("Random")}
+    table = arrays({"A": signed}, higher_is_better={"A": direction > 0}, controls=controls)
+    found = reliability.against_baselines(table, **QUICK).set_index("method")
     assert found["beats_random"].to_dict() == {"good": True, "poor": False}
     assert found["beats_edges"].to_dict() == {"good": True, "poor": False}
     means = [signed[f"Random:{seed}"].mean() for seed in range(100)]
@@ -32,29 +36,47 @@ def test_a_method_beats_the_baselines_by_its_metrics_direction(direction):
     )
 
 
+@pytest.mark.slow
+def test_the_interval_of_a_mean_covers_it_at_its_nominal_rate():
+    rng = np.random.default_rng(0)
+    covered = 0
+    for _ in range(400):
+        found = reliability.summary(arrays({"A": {"x": rng.exponential(size=100)}}), 300, 0.9).iloc[0]
+        covered += found["low"] <= 1 <= found["high"]
+    # Of 400 at 90 %, less than 344 or more than 375 come up once in a hundred times.
+    assert 344 <= covered <= 375
+
+
+def test_one_image_has_no_interval():
+    found = reliability.summary(arrays({"A": {"x": [2.0]}}), **QUICK).iloc[0]
+    assert found[["mean", "images"]].tolist() == [2, 1]
+    assert found[["low", "high", "std"]].isna().all()
+
+
 def test_without_baselines_nothing_is_claimed():
-    found = reliability.against_baselines(reliability.from_arrays({"A": {"x": [1, 2, 3]}}), **QUICK)
+    found = reliability.against_baselines(arrays({"RCAP": {"x": [1, 2, 3]}}), **QUICK)
     assert found.loc[0, ["beats_random", "beats_edges"]].tolist() == [None, None]
 
 
-def test_a_trick_that_gains_on_every_image_fools_and_one_that_loses_does_not():
-    rng = np.random.default_rng(1)
-    base = rng.random(30)
-    scores = {"GAG-85": base, "GAG-85^sharp": base + 0.1, "GAG-85^R": base - 0.1, "orphan^R": base}
-    found = reliability.tricks(reliability.from_arrays({"RCAP": scores, "Deletion": scores}), **QUICK)
-    found = found.set_index(["metric", "method"])
+def test_a_manipulated_map_that_gains_on_every_image_fools_and_one_that_loses_does_not():
+    base = np.random.default_rng(1).random(30)
+    scores = {"GAG-85": base, "brighter": base + 0.1, "GAG-85^R": base - 0.1, "orphan": base, "X^sharp": base}
+    transforms = {"brighter": ("GAG-85", "sharpen"), "GAG-85^R": ("GAG-85", "reverse"), "orphan": ("SG", "reverse")}
+    table = arrays({"RCAP": scores, "Deletion": scores}, transforms=transforms)
+    found = reliability.tricks(table, **QUICK).set_index(["metric", "method"])
     assert found["fooled"].to_dict() == {
-        ("RCAP", "GAG-85^sharp"): True,
+        ("RCAP", "brighter"): True,
         ("RCAP", "GAG-85^R"): False,
-        ("Deletion", "GAG-85^sharp"): False,
+        ("Deletion", "brighter"): False,
         ("Deletion", "GAG-85^R"): True,
     }
-    assert found.loc[("RCAP", "GAG-85^sharp"), ["gain", "low", "high"]].tolist() == pytest.approx([0.1] * 3)
+    assert found.loc[("RCAP", "brighter"), ["gain", "low", "high"]].tolist() == pytest.approx([0.1] * 3)
+    assert set(reliability.against_baselines(table, **QUICK)["method"]) == {"GAG-85", "X^sharp"}, "no name is read"
 
 
 def test_more_images_are_more_stable():
     rng = np.random.default_rng(2)
-    scores = reliability.from_arrays({"A": {f"m{k}": rng.normal(k, 3, 400) for k in range(4)}})
+    scores = arrays({"A": {f"m{k}": rng.normal(k, 3, 400) for k in range(4)}}, higher_is_better={"A": True})
     found = reliability.stability(scores, sizes=[5, 20, 100, 400, 999], n_resamples=200)
     assert found["images"].tolist() == [5, 20, 100, 400]
     assert found["flips"].is_monotonic_decreasing
@@ -70,7 +92,7 @@ def test_more_images_are_more_stable():
 
 def test_flips_of_two_methods_are_the_share_of_draws_in_the_other_order():
     # One image in four says otherwise, by enough to turn a single image but never two.
-    scores = pd.concat([reliability.from_arrays({"A": {"x": [1, 1, 1, 0], "y": [0, 0, 0, 1]}})] * 1)
+    scores = arrays({"A": {"x": [1, 1, 1, 0], "y": [0, 0, 0, 1]}}, higher_is_better={"A": True})
     found = reliability.stability(scores, sizes=[1], n_resamples=4000)
     assert found.loc[0, "flips"] == pytest.approx(0.25, abs=0.03)
     assert found.loc[0, "best_changes"] == pytest.approx(0.25, abs=0.03)

@@ -1,12 +1,12 @@
-import json
 import shutil
 import sys
 from pathlib import Path
 
 import pytest
 
-from captum_gag.runs.running import execute
-from captum_gag.runs.store import Config, Run
+from captum_gag.runs.config import Config
+from captum_gag.runs.execution import begin, execute
+from captum_gag.runs.store import Run
 
 # So that tiny:model is a package.module:callable.
 sys.path.append(str(Path(__file__).parents[1]))
@@ -42,9 +42,10 @@ def photographs(tmp_path_factory):
 @pytest.fixture(scope="session")
 def run(tmp_path_factory, photographs):
     """A run with maps, of which one image failed."""
-    config = Config(suite=SUITE, model="tiny:model", data=str(photographs), device="cpu", threads=1, save_maps=True)
-    made = Run.create(tmp_path_factory.mktemp("run") / "run", config)
-    execute(made, say=lambda text: None)
+    data = {"type": "folder", "root": str(photographs)}
+    config = Config(suite=SUITE, model={"type": "tiny:model"}, data=data, device="cpu", save_maps=True)
+    made, bench = begin(tmp_path_factory.mktemp("run") / "run", config)
+    execute(made, bench=bench, say=lambda text: None)
     return made
 
 
@@ -56,11 +57,13 @@ def copied(run, tmp_path):
 
 @pytest.fixture
 def reconfigured(copied):
-    """Gives the run with another config."""
+    """The run as if its config had been another from the start."""
 
     def change(**options):
-        path = copied.directory / "run.json"
-        path.write_text(json.dumps({**json.loads(path.read_text()), **options}))
+        # Its records stay those of this run.
+        _ = copied.digest
+        stored = copied._stored
+        copied.__dict__["_stored"] = {**stored, "config": {**stored["config"], **options}}
         return copied
 
     return change

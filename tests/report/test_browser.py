@@ -11,7 +11,10 @@ from captum_gag.report.page import MISSING, write_page
 from .conftest import HOSTILE
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium (Debian: apt-get install chromium)")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="needs chromium (Debian: apt-get install chromium)"),
+]
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 

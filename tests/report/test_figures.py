@@ -93,7 +93,7 @@ def test_recovery_shows_what_rcap_shows_the_model() -> None:
     photo, saliency = torch.rand(1, 3, 8, 8), torch.rand(1, 8, 8).clamp(0.3) - 0.3
     factors = rcap_factors(model, photo, saliency, 0)
     pixels = photo[0].permute(1, 2, 0).numpy()
-    figure = recovery(pixels, saliency[0].numpy(), *(factor[0].numpy() for factor in factors))
+    figure = recovery(pixels, saliency[0].numpy(), factors.visual_noise[0].numpy(), factors.localization[0].numpy())
     drawn = [axes.images[0].get_array() for axes in figure.axes[1:]]
     assert len(drawn) == len(seen) == 5
     for shown, expected in zip(drawn, seen, strict=True):

@@ -9,14 +9,17 @@ import pytest
 import torch
 from PIL import Image
 
+from captum_gag.reliability.scores import checked
 from captum_gag.report.gallery import COLUMNS, MOST_BYTES, SIDES, Source, agreement, gallery, picture_side
+
+from .conftest import HOSTILE
 
 SIDE = 64
 
 
 @pytest.fixture(scope="module")
 def items(run):
-    return list(gallery(run, run.scores(), Source.of(run), SIDE))
+    return list(gallery(run, checked(run.scores()), Source.of(run), SIDE))
 
 
 def _sheet(item):
@@ -28,11 +31,10 @@ def _sheet(item):
 def test_each_image_has_its_photograph_and_a_map_per_method(run, items):
     side = SIDE
     assert [item.number for item in items] == list(range(7))
-    assert items[0].methods == list(run.maps(0))
+    assert items[0].methods == list(run.maps(HOSTILE))
     assert set(items[0].methods) == set(run.config.suite["methods"])
     assert _sheet(items[0]).size == (7 * side, side)
-    index = int(run.chosen()["index"][0])
-    x = Source.of(run).photo(index)
+    x = Source.of(run).photo(HOSTILE)
     shown = np.asarray(_sheet(items[0]).crop((0, 0, side, side)).resize((12, 12))) / 255
     assert np.corrcoef(shown.ravel(), x.permute(1, 2, 0).numpy().ravel())[0, 1] > 0.9
 
@@ -44,9 +46,12 @@ def test_an_image_that_failed_has_neither_maps_nor_curves(items):
     assert math.isnan(last.agreement)
 
 
-def test_curves_are_those_of_the_details(items):
+def test_curves_are_those_of_the_records(run, items):
     deletion = items[1].curves["DAUC"]
     assert deletion["x"] == [0, 0.25, 0.5, 0.75, 1]
+    records = run.scores().query("image == 'b.png' and metric == 'DAUC'").set_index("method")
+    assert deletion["y"]["VG"] == pytest.approx(records.loc["VG", "curve_y"].tolist(), abs=5e-4)
+    assert (deletion["x_label"], deletion["y_label"]) == tuple(records.loc["VG", ["curve_x_label", "curve_y_label"]])
     assert set(deletion["y"]) == {"GAG-85", "GAG-0", "SG", "VG", "SG^sharp", "Random"}
     assert deletion["y"]["SG"] == deletion["y"]["SG^sharp"]
 
@@ -60,10 +65,10 @@ def test_agreement_is_the_mean_of_rho_over_pairs():
     assert math.isnan(agreement({"a": rows, "constant": torch.ones(4, 4), "nan": rows * torch.nan}))
 
 
-def test_random_and_made_over_maps_do_not_count_as_disagreement(run, items):
-    maps = run.maps(int(run.chosen()["index"][1]))
-    honest = {name: maps[name] for name in ("GAG-85", "GAG-0", "SG", "VG")}
-    assert items[1].agreement == pytest.approx(agreement(honest))
+def test_random_and_manipulated_maps_do_not_count_as_disagreement(run, items):
+    maps = run.maps("b.png")
+    kept = {name: maps[name] for name in ("GAG-85", "GAG-0", "SG", "VG")}
+    assert items[1].agreement == pytest.approx(agreement(kept))
 
 
 def test_more_pictures_are_smaller_pictures():
@@ -75,9 +80,16 @@ def test_more_pictures_are_smaller_pictures():
 
 
 def test_photographs_that_are_gone_cost_themselves_alone(reconfigured):
-    run = reconfigured(data="/nowhere")
+    run = reconfigured(data={"type": "folder", "root": "/nowhere"})
     source = Source.of(run)
     assert "/nowhere" in source.missing
-    [first, *_] = gallery(run, run.scores(), source, SIDE)
-    assert (first.label, len(first.methods)) == ("", 6)
+    [first, *_] = gallery(run, checked(run.scores()), source, SIDE)
+    assert (first.label[:6], len(first.methods)) == ("class ", 6), "how the model is fed is still known"
     assert _sheet(first).getpixel((5, 5)) == pytest.approx((128,) * 3, abs=3)
+
+
+def test_weights_that_are_gone_cost_nothing(reconfigured, items):
+    run = reconfigured(model={"type": "tiny:model", "weights": "/nowhere.safetensors"})
+    source = Source.of(run)
+    assert source.missing == ""
+    assert [item.pictures for item in gallery(run, checked(run.scores()), source, SIDE)] == [i.pictures for i in items]

@@ -2,58 +2,64 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pandas as pd
 import pytest
 
-from captum_gag.report.run_figures import ablation, curves, curves_of, percentile_of
+from captum_gag.attr.catalogue import method
+from captum_gag.reliability.scores import checked
+from captum_gag.report.run_figures import ablation, curves, curves_of, percentiles_of
 
 
-def _row(image: str, method: str, metric: str, **details: list[float]) -> dict[str, object]:
-    return {"image": image, "method": method, "metric": metric, "details": json.dumps(details) if details else ""}
+def _row(image: str, method: str, metric: str, x=None, y=None, labels=("share", "probability"), **columns):
+    found = {"image": image, "method": method, "metric": metric, "score": 0.0, "variant": "", "steps": None} | columns
+    arrays = {"curve_x": None, "curve_y": None}
+    if y is not None:
+        arrays = {"curve_x": np.array(x, dtype=float), "curve_y": np.array(y, dtype=float)}
+    return found | arrays | dict(zip(("curve_x_label", "curve_y_label"), labels if y else (None, None), strict=True))
 
 
-SCORES = pd.DataFrame(
-    [
-        _row("a", "GAG-85", "RCAP", visual_noise=[0.5, 0.8], localization=[0.4, 1.0]),
-        _row("b", "GAG-85", "RCAP", visual_noise=[0.7, 1.0], localization=[0.2, 0.6]),
-        _row("a", "GAG-85", "DAUC", fractions=[0.0, 0.5, 1.0], probability=[0.9, 0.3, 0.1]),
-        _row("a", "SG", "DAUC", fractions=[0.0, 0.5, 1.0], probability=[float("nan")] * 3),
-        _row("a", "GAG-85", "AOPC", aopc=[0.1, 0.2, 0.3]),
-        _row("a", "GAG-85", "F", relevance=[1.0, 2.0], loss=[1.0, 2.0]),
-        _row("a", "GAG-85", "Sparseness"),
-    ]
+SCORES = checked(
+    pd.DataFrame(
+        [
+            _row("a", "GAG-85", "RCAP", [1, 2], [0.2, 0.8], ("step k", "product")),
+            _row("b", "GAG-85", "RCAP", [1, 2], [0.14, 0.6], ("step k", "product")),
+            _row("a", "GAG-85", "DAUC", [0, 0.5, 1], [0.9, 0.3, 0.1], variant="black"),
+            _row("a", "SG", "DAUC", [0, 0.5, 1], [float("nan")] * 3, variant="black"),
+            _row("a", "GAG-85", "AOPC", [0, 0.5, 1], [0.1, 0.2, 0.3], ("share of the steps", "AOPC")),
+            _row("a", "GAG-85", "Sparseness"),
+        ]
+    )
 )
 
 
 def test_curves_are_means_with_their_interval() -> None:
     rcap, dauc, aopc = curves(SCORES).axes
-    assert [axes.get_title() for axes in (rcap, dauc, aopc)] == ["RCAP", "DAUC", "AOPC"]
+    assert [axes.get_title() for axes in (rcap, dauc, aopc)] == ["RCAP", "DAUC (black)", "AOPC"]
     np.testing.assert_allclose(rcap.lines[0].get_ydata(), [(0.2 + 0.14) / 2, (0.8 + 0.6) / 2])
     band = rcap.collections[0].get_paths()[0].vertices[:, 1]
     # Two images: the standard error of their mean is half their difference.
     assert (band.min(), band.max()) == pytest.approx((0.17 - 1.96 * 0.03, 0.7 + 1.96 * 0.1))
     assert [line.get_label() for line in dauc.lines] == ["GAG-85"]
     assert dauc.lines[0].get_xdata().tolist() == [0.0, 0.5, 1.0]
-    assert aopc.get_ylabel() == "AOPC"
+    assert (aopc.get_xlabel(), aopc.get_ylabel()) == ("share of the steps", "AOPC")
+    assert all(float(tick).is_integer() for tick in rcap.get_xticks())
 
 
-def test_a_run_without_details_has_no_curves() -> None:
-    assert len(curves_of(SCORES.drop(columns="details"))) == 0
-    assert len(curves_of(SCORES.assign(details=np.nan))) == 0
-    assert len(curves(SCORES.assign(details="")).axes[0].lines) == 0
+def test_a_run_without_curves_has_none() -> None:
+    assert len(curves_of(SCORES.drop(columns="curve_y"))) == 0
+    assert len(curves_of(SCORES.assign(curve_y=None))) == 0
+    assert len(curves(SCORES.assign(curve_y=None)).axes[0].lines) == 0
 
 
 def test_the_ablation_runs_over_p_in_order_with_published_values_beside() -> None:
     rows = pd.DataFrame(
         [
             {"metric": "RCAP", "method": name, "mean": mean, "low": mean - 0.1, "high": mean + 0.2, "published": known}
-            for name, mean, known in [("GAG-85", 0.4, 0.438), ("GAG-0", 0.3, 0.309), ("SG", 0.1, np.nan)]
+            for name, mean, known in [("ours", 0.4, 0.438), ("GAG-0", 0.3, 0.309), ("SG", 0.1, np.nan)]
         ]
     )
-    [axes] = ablation(rows).axes
+    [axes] = ablation(rows, {"ours": 85.0, "GAG-0": 0.0}).axes
     drawn = {line.get_label(): line for line in axes.lines}
     [[gag, *_]] = axes.containers
     assert gag.get_xdata().tolist() == [0.0, 85.0]
@@ -62,6 +68,15 @@ def test_the_ablation_runs_over_p_in_order_with_published_values_beside() -> Non
     assert list(drawn["SG"].get_ydata()) == [0.1, 0.1]
 
 
-def test_only_gag_has_a_percentile() -> None:
-    assert [percentile_of(name) for name in ("GAG-0", "GAG-2.5")] == [0.0, 2.5]
-    assert np.isnan([percentile_of(name) for name in ("GAG-85^R", "SG", "IG-GA70")]).all()
+def test_percentiles_are_those_of_gag_that_differ_in_nothing_else() -> None:
+    methods = {
+        "ours": method({"type": "GAG", "percentile": 85.0}),
+        "GAG-0": method("GAG-0"),
+        "GAG-2.5": method("GAG-2.5"),
+        "relative": method({"type": "GAG", "percentile": 70.0, "guide": "relative"}),
+        "GAG-85^R": method("GAG-85^R"),
+        "IG-GA70": method("IG-GA70"),
+        "SG": method("SG"),
+    }
+    assert percentiles_of(methods) == {"ours": 85.0, "GAG-0": 0.0, "GAG-2.5": 2.5}
+    assert percentiles_of({"SG": methods["SG"]}) == {}

@@ -1,4 +1,4 @@
-"""Tables show every score, mark the best, and read back from disk as they were."""
+"""Tables show every score, mark the best and what differs from it, and read back from disk as they were."""
 
 from __future__ import annotations
 
@@ -6,9 +6,25 @@ import csv
 from io import StringIO
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.stats
 from rich.console import Console
 
-from captum_gag.report.tables import Row, score_table, write_scores
+from captum_gag import reliability
+from captum_gag.errors import InputError
+from captum_gag.report.tables import (
+    Row,
+    comparison,
+    failures,
+    holm,
+    method_table,
+    printable,
+    save_tables,
+    score_table,
+    write_scores,
+)
 
 
 def rows() -> list[Row]:
@@ -64,3 +80,102 @@ def test_csv_reads_back(tmp_path: Path) -> None:
     with (tmp_path / "scores.csv").open(newline="", encoding="utf-8") as file:
         found = list(csv.DictReader(file))
     assert found == [{key: str(value) for key, value in row.items()} for row in written]
+
+
+def test_the_listing_of_methods_has_a_line_each() -> None:
+    rest = {"summary": "noise", "parts": "-", "source": "control"}
+    rows = [{"name": name, **rest} for name in ("Random", "[red]R[/red]")]
+    header, _, *lines = printed(method_table(rows))
+    assert header == ["method", "what", "it", "is", "parts", "source"]
+    assert lines == [["Random", "noise", "-", "control"], ["[red]R[/red]", "noise", "-", "control"]]
+
+
+@pytest.fixture
+def scores() -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    base = rng.random(30)
+    return reliability.from_arrays(
+        {
+            "RCAP": {
+                "GAG_85": base + 0.3,
+                "SG^R": base + 0.01 * rng.normal(size=30),
+                "SG": base,
+                "none": base * np.nan,
+            },
+            "DAUC": {"GAG_85": base, "SG^R": base + 0.3, "SG": base + 0.2, "none": base * np.nan},
+        }
+    )
+
+
+def test_holm_of_a_worked_example() -> None:
+    # Holm (1979): the smallest times 3, the next times 2, and never less than the one before.
+    assert holm({"a": 0.01, "b": 0.04, "c": 0.03, "d": np.nan}) == pytest.approx(
+        {"a": 0.03, "b": 0.06, "c": 0.06, "d": np.nan}, nan_ok=True
+    )
+    assert holm({"a": 0.6, "b": 0.7}) == {"a": 1.0, "b": 1.0}
+
+
+def test_comparison_knows_the_best_and_what_differs_from_it(scores: pd.DataFrame) -> None:
+    rows = comparison(scores, {"RCAP": {"SG": 0.107}}).set_index(["metric", "method"])
+    assert rows.index[rows["best"]].tolist() == [("RCAP", "GAG_85"), ("DAUC", "GAG_85")]
+    table = scores[scores["metric"] == "RCAP"].pivot(index="image", columns="method", values="score")
+    raw = {name: scipy.stats.wilcoxon(table[name] - table["GAG_85"]).pvalue for name in ("SG", "SG^R")}
+    assert rows.loc["RCAP", "p"].dropna().to_dict() == pytest.approx(holm(raw))
+    assert np.isnan(rows.loc[("RCAP", "GAG_85"), "p"])
+    assert rows.loc[("RCAP", "SG"), "published"] == 0.107
+    assert rows.loc[("RCAP", "none"), "images"] == 0
+    assert list(rows.loc["DAUC"].index) == ["GAG_85", "SG^R", "SG", "none"], "methods come as in the scores"
+    low, mean, high = rows.loc[("RCAP", "SG"), ["low", "mean", "high"]]
+    assert low < mean < high
+
+
+def test_tables_are_written_in_every_form(scores: pd.DataFrame, tmp_path: Path) -> None:
+    rows = comparison(scores)
+    written = save_tables(rows, scores, tmp_path)
+    assert [path.name for path in written] == ["table.md", "table.tex", "table.csv", "scores.parquet"]
+    markdown = written[0].read_text()
+    assert markdown.count("**") == 4
+    assert "| none" in markdown
+    latex = written[1].read_text()
+    assert r"\textbf{" in latex
+    assert r"GAG\_85" in latex
+    assert r"SG\textasciicircum{}R" in latex
+    pd.testing.assert_frame_equal(reliability.read_scores(written[3]), scores, check_dtype=False)
+    assert len(pd.read_csv(written[2])) == 8
+
+
+def test_the_terminal_shows_every_metric_whole(scores: pd.DataFrame) -> None:
+    wide = pd.concat([scores.assign(metric=scores["metric"] + suffix) for suffix in ("", " 2", " 3", " 4")])
+    console = Console(width=100, record=True)
+    console.print(printable(comparison(wide)))
+    text = console.export_text()
+    assert all(f"{metric}{suffix}" in text for metric in ("RCAP", "DAUC") for suffix in (" 2", " 3", " 4"))
+    assert "…" not in text
+
+
+def test_variants_and_lengths_are_metrics_of_their_own(scores: pd.DataFrame) -> None:
+    kinds = [("mean", 20), ("mean", 40), ("blur", 20)]
+    stepped = [scores[scores["metric"] == "RCAP"].assign(variant=each, steps=steps) for each, steps in kinds]
+    rows = comparison(pd.concat(stepped), {"RCAP (mean) L=40": {"SG": 0.5}})
+    assert list(rows["metric"].unique()) == ["RCAP (mean) L=20", "RCAP (mean) L=40", "RCAP (blur) L=20"]
+    assert rows.set_index(["metric", "method"])["published"].dropna().to_dict() == {("RCAP (mean) L=40", "SG"): 0.5}
+
+
+def test_without_a_direction_no_method_is_best(scores: pd.DataFrame) -> None:
+    rows = comparison(scores.assign(metric="mine-" + scores["metric"]))
+    assert not rows["best"].any()
+    assert rows["p"].isna().all()
+    assert rows["mean"].notna().sum() == 6
+    with pytest.raises(InputError, match="empty"):
+        comparison(scores.iloc[:0])
+
+
+def test_failures_are_counted_by_method_and_error_and_lost_images_named_once() -> None:
+    errors = {("a", "x"): "", ("a", "y"): "no layer", ("b", "x"): "", ("b", "y"): "no layer"}
+    errors |= {("c", "x"): "broken file", ("c", "y"): "broken file"}
+    rows = [(image, method, error) for (image, method), error in errors.items()]
+    found = failures(pd.DataFrame(rows, columns=["image", "method", "error"]))
+    assert found.set_index("method").to_dict("index") == {
+        "y": {"error": "no layer", "cells": 2, "image": "a"},
+        "all methods": {"error": "broken file", "cells": 2, "image": "c"},
+    }

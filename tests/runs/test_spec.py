@@ -1,81 +1,106 @@
+"""Suites: those that come along, a user's own, and what is refused before anything is computed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from captum_gag.errors import InputError
-from captum_gag.runs.spec import digest, load_suite, make_suite, suite_names
+from captum_gag.runs.spec import make_suite, read_suite, suite_names
 
-RCAP = {"metrics": {"RCAP": {}}}
+RCAP: dict[str, Any] = {"metrics": {"RCAP": {}}}
 
 
 @pytest.mark.parametrize("name", suite_names())
-def test_every_suite_that_comes_along_can_be_built(name):
-    suite = load_suite(name)
+def test_every_suite_that_comes_along_can_be_built(name: str) -> None:
+    suite = make_suite(read_suite(name), ((0.5,) * 3, (0.5,) * 3))
     assert suite.title
-    for metric in suite.metrics:
-        metric.build(((0.5,) * 3, (0.5,) * 3))
     published = {key for key in suite.published if key != "source"}
-    assert published <= {metric.label for metric in suite.metrics}
+    assert published <= {entry.label for entry in suite.metrics}
     for metric in published:
-        assert set(suite.published[metric]) <= {method.label for method in suite.methods}
+        assert set(suite.published[metric]) <= set(suite.methods)
 
 
-def test_the_papers_tables_are_there():
-    assert {
-        "gag-ablation",
-        "gag-comparison",
-        "gag-processing",
-        "gag-propositions",
-        "metric-reliability",
-        "quick",
-    } <= set(suite_names())
-    reliability = load_suite("metric-reliability")
-    assert sum(method.label.startswith("Random:") for method in reliability.methods) == 100
-    assert [label for metric in reliability.metrics[:1] for label in metric.labels] == [
-        f"AOPC MoRF (mean) L={length}" for length in (20, 40, 60, 80, 100)
+def test_the_papers_tables_are_there() -> None:
+    papers = {"gag-ablation", "gag-comparison", "gag-processing", "gag-propositions", "metric-reliability"}
+    assert papers <= set(suite_names())
+    suite = make_suite(read_suite("metric-reliability"))
+    assert sum(method.control == "random" for method in suite.methods.values()) == 100
+    assert [(each.label, each.variant) for each in suite.metrics[:2]] == [
+        ("AOPC MoRF", "mean"),
+        ("AOPC MoRF", "uniform_rgb"),
     ]
+    assert suite.metrics[0].steps == (20, 40, 60, 80, 100)
 
 
-def test_ones_own_toml_file(tmp_path):
+def test_ones_own_toml_file(tmp_path: Path) -> None:
     path = tmp_path / "own.toml"
     path.write_text(
-        'methods = ["gag", {name = "SG", n_samples = 50, label = "SG of 50"}]\nn_samples = 10\n'
-        '[metrics.Sparse]\ntype = "quantus:Sparseness"\n[metrics.RCAP]\nlower_bound = 80\n'
+        """
+        n_samples = 10
+        [methods]
+        "gag" = {}
+        "SG of 50" = { type = "SG", n_samples = 50 }
+        "GAG, relative" = { type = "GAG-70", guide = "relative", noise_level = 0.1 }
+        "Occlusion" = { type = "captum:Occlusion", sliding_window_shapes = [3, 4, 4] }
+        "reversed" = { of = "GAG, relative", transform = "reverse", swap = 0.2 }
+        [metrics.Sparse]
+        type = "quantus:Sparseness"
+        [metrics.RCAP]
+        lower_bound = 80
+        """
     )
-    suite = load_suite(str(path))
-    assert [(each.label, each.n_samples) for each in suite.methods] == [("GAG-85", 10), ("SG of 50", 50)]
-    assert suite.metrics[1].build(((0.5,), (0.5,))).lower_bound == 80
+    suite = make_suite(read_suite(str(path)))
+    methods: dict[str, Any] = suite.methods
+    assert [methods["gag"].percentile, methods["gag"].n_samples, methods["SG of 50"].n_samples] == [85, 10, 50]
+    relative = methods["GAG, relative"]
+    assert (relative.percentile, relative.guide, relative.noise_level) == (70, "relative", 0.1)
+    assert suite.bases == {"reversed": "GAG, relative"}
+    assert methods["reversed"].of is relative
+    metric: Any = suite.metrics[1].metric
+    assert metric.lower_bound == 80
 
 
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ({}, "at least one entry under methods"),
-        ({"methods": ["SG"], **RCAP, "metod": 1}, "unknown key 'metod'; expected confidence"),
-        ({"methods": ["GAG-101"], **RCAP}, "There is no method 'GAG-101'"),
-        ({"methods": ["SG", "sg"], **RCAP}, "method 'SG' comes twice; give one of them a label"),
-        ({"methods": ["SG"], "metrics": {"X": {}}}, "metric 'X' has type 'X'; expected RCAP"),
+        ({}, "SuiteFile needs methods"),
+        ({"methods": [], **RCAP}, "at least one entry under methods"),
+        ({"methods": ["SG"], **RCAP, "metod": 1}, "unknown option 'metod'; did you mean methods"),
+        ({"methods": ["SG"], **RCAP, "random_orderings": "3"}, "random_orderings is '3', expected a valid integer"),
+        ({"methods": ["GAG-101"], **RCAP}, "GAG-101"),
+        ({"methods": [{"nam": "SG"}], **RCAP}, "has no meaning; expected a name, or a table with type"),
         (
-            {"methods": ["SG"], "metrics": {"RCAP": {"interval": 7}}},
-            "metric 'RCAP': lower_bound is 50.0 and interval 7",
+            {"methods": {"SG": {"n_sample": 50}}, **RCAP},
+            "method 'SG': .*unknown option 'n_sample'; did you mean n_samples",
         ),
+        ({"methods": ["SG", "SG"], **RCAP}, "method 'SG' comes twice; give one of them a label"),
         (
-            {"methods": ["SG"], "metrics": {"X": {"type": "quantus:Nothing"}}},
-            "metric 'quantus:Nothing' cannot be imported.*no attribute 'Nothing'",
+            {"methods": {"a": {"of": "b", "transform": "reverse"}, "b": {"of": "a", "transform": "reverse"}}, **RCAP},
+            "itself",
         ),
+        ({"methods": {"a": {"of": "SG", "transform": "turn"}}, **RCAP}, "turn"),
+        ({"methods": {"SG": 3}, **RCAP}, "method 'SG' is 3; expected a table of options"),
+        ({"methods": ["SG"], "metrics": {"X": {}}}, "metric 'X': .*unknown metric 'X'"),
+        ({"methods": ["SG"], "metrics": {"RCAP": {"interval": 7}}}, "metric 'RCAP': lower_bound is 50 and interval 7"),
+        ({"methods": ["SG"], "metrics": {"RCAP": {"lower_bond": 7}}}, "metric 'RCAP': .*did you mean lower_bound"),
+        ({"methods": ["SG"], "metrics": {"RCAP": {"steps": [3]}}}, "no steps that could get a record"),
+        ({"methods": ["SG"], "metrics": {"AOPC": {"steps": [0]}}}, "expected a list of integers of at least 1"),
+        ({"methods": ["SG"], "metrics": {"AOPC": {"variants": [1]}}}, "expected tables of options by name"),
+        ({"methods": ["SG"], "metrics": {"X": {"type": "quantus:Nothing"}}}, "quantus:Nothing"),
     ],
 )
-def test_what_has_no_meaning_is_refused(data, message):
-    with pytest.raises(InputError, match=message):
+def test_what_has_no_meaning_is_refused_in_one_line(data: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
         make_suite(data)
+    assert "\n" not in str(caught.value)
 
 
-def test_an_unknown_suite_and_a_broken_file_are_named(tmp_path):
+def test_an_unknown_suite_and_a_broken_file_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="there is no suite 'fast'; expected gag-ablation"):
-        load_suite("fast")
+        read_suite("fast")
     (tmp_path / "broken.toml").write_text("methods = [")
     with pytest.raises(InputError, match=r"suite .*broken\.toml: "):
-        load_suite(str(tmp_path / "broken.toml"))
-
-
-def test_digest_knows_parameters_and_not_their_order():
-    assert digest({"a": 1, "b": [2]}) == digest({"b": [2], "a": 1})
-    assert digest({"a": 1}) != digest({"a": 2})
+        read_suite(str(tmp_path / "broken.toml"))

@@ -189,15 +189,14 @@ function chart(name, curve, methods) {
   const y = (value) => 8 + ((high - value) / (high - low)) * (height - bottom - 8);
   const drawn = svg("svg", { viewBox: `0 0 ${width} ${height + 16 * Math.ceil(lines.length / 3)}`, role: "img" });
   drawn.setAttribute("aria-label", `${name}: ${curve.y_label} over ${curve.x_label}, for ${lines.join(", ")}`);
-  drawn.append(svg("path", { d: `M${left} 8V${height - bottom}H${width - 8}`, fill: "none", stroke: "#555" }));
-  const text = { "font-size": 11, fill: "#333" };
+  drawn.append(svg("path", { d: `M${left} 8V${height - bottom}H${width - 8}`, class: "axis" }));
   for (const value of [low, high]) {
-    drawn.append(svg("text", { ...text, x: left - 4, y: y(value) + 4, "text-anchor": "end" }, value.toFixed(2)));
+    drawn.append(svg("text", { x: left - 4, y: y(value) + 4, "text-anchor": "end" }, value.toFixed(2)));
   }
   for (const [value, anchor] of [[start, "start"], [end, "end"]]) {
-    drawn.append(svg("text", { ...text, x: x(value), y: height - bottom + 14, "text-anchor": anchor }, value));
+    drawn.append(svg("text", { x: x(value), y: height - bottom + 14, "text-anchor": anchor }, value));
   }
-  drawn.append(svg("text", { ...text, x: width / 2, y: height - 8, "text-anchor": "middle" }, curve.x_label));
+  drawn.append(svg("text", { x: width / 2, y: height - 8, "text-anchor": "middle" }, curve.x_label));
   lines.forEach((method, i) => {
     const style = data.lines[data.methods.indexOf(method) % data.lines.length];
     const stroke = { stroke: style.colour, "stroke-dasharray": style.dash, "stroke-width": 2, fill: "none" };
@@ -205,7 +204,7 @@ function chart(name, curve, methods) {
     const [column, row] = [12 + (i % 3) * 116, height + 8 + 16 * Math.floor(i / 3)];
     drawn.append(svg("polyline", { ...stroke, points }));
     drawn.append(svg("path", { ...stroke, d: `M${column} ${row}h20` }));
-    drawn.append(svg("text", { ...text, x: column + 24, y: row + 4 }, method));
+    drawn.append(svg("text", { x: column + 24, y: row + 4 }, method));
   });
   const figure = make("figure");
   figure.append(drawn, make("figcaption", `${name}: ${curve.y_label}`));

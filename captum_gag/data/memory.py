@@ -1,0 +1,93 @@
+"""Data sets that are no files of their own: the demo's photographs, and any torch ``Dataset``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property, partial
+from typing import Any, ClassVar
+
+from PIL import Image
+from torchvision.transforms.functional import to_pil_image
+
+from captum_gag.data.datasets import Example, ImageData
+from captum_gag.data.images import DEMO, demo_image
+from captum_gag.errors import InputError, in_one_line
+from captum_gag.specs import declared, imported, option
+
+
+@declared
+class Demo(ImageData):
+    """Five photographs that come with the dependencies."""
+
+    type: ClassVar[str] = "demo"
+
+    def list_names(self) -> Sequence[str]:
+        """List the photographs' names."""
+        return DEMO
+
+    def __getitem__(self, index: int) -> Example:
+        """Return a photograph without a class."""
+        return Example(DEMO[index], partial(demo_image, DEMO[index]))
+
+
+@declared
+class TorchData(ImageData):
+    """What a callable of the user's returns: a torch ``Dataset``.
+
+    Its items are (image, class) or (image, class, mask), images and masks as PIL images or tensors (C, H, W) in [0, 1].
+    Only its length is asked for until an item is wanted, and an item is read once for all that is in it.
+    """
+
+    callable: str = option(help="package.module:callable.")
+    arguments: dict[str, Any] = option(help="Keyword arguments of the callable.")
+
+    type: ClassVar[str] = "package.module:callable"
+
+    @cached_property
+    def source(self) -> Any:
+        """What the callable returns.
+
+        Raises:
+            InputError: It cannot be imported, or the call fails.
+        """
+        build = imported(self.callable, "data set")
+        try:
+            return build(**self.arguments)
+        # Code of the user's can fail in any way.
+        except Exception as error:
+            raise InputError(f"{self} cannot be read as a data set: {in_one_line(error)}") from error
+
+    def list_names(self) -> Sequence[str]:
+        """Return the numbers of the items, in six digits."""
+        source = self.source
+        try:
+            length = len(source)
+        except Exception as error:
+            raise InputError(f"{self} cannot be read as a data set: {in_one_line(error)}") from error
+        return [f"{index:06d}" for index in range(length)]
+
+    def __getitem__(self, index: int) -> Example:
+        """Read an item; whatever that raises comes out."""
+        name = self.names[index]
+        item = self.source[int(name)]
+        if not isinstance(item, tuple | list) or len(item) < 2:
+            raise InputError(
+                f"{self}: item {name} is a {type(item).__name__}; expected (image, class) or (image, class, mask)"
+            )
+        image, target, *mask = item
+        segmentation = partial(_converted, mask[0], "L") if mask and mask[0] is not None else None
+        return Example(name, partial(_converted, image, "RGB"), int(target), segmentation)
+
+    def spec(self) -> dict[str, Any]:
+        """Return the callable as the type, with its arguments."""
+        return {"type": self.callable} | self.arguments
+
+    def __str__(self) -> str:
+        """Return the callable's name."""
+        return self.callable
+
+
+def _converted(item: Any, mode: str) -> Image.Image:
+    image = item if isinstance(item, Image.Image) else to_pil_image(item.float())
+    converted: Image.Image = image.convert(mode)
+    return converted

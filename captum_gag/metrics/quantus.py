@@ -1,0 +1,299 @@
+"""The only door to Quantus: this package's metrics as Quantus's, and its methods as the ``explain_func``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import KW_ONLY
+from typing import Any, ClassVar
+
+import numpy as np
+import quantus
+import torch
+from numpy.typing import NDArray
+from quantus.helpers.enums import DataType, EvaluationCategory, ModelType, ScoreDirection
+from quantus.metrics.base import Metric as QuantusBase
+
+from captum_gag.attr import catalogue
+from captum_gag.errors import InputError
+from captum_gag.metrics.base import Metric, defined
+from captum_gag.metrics.correlation import FaithfulnessMetric
+from captum_gag.metrics.insertion_deletion import DeletionMetric, InsertionMetric
+from captum_gag.metrics.masking import require_evaluation_mode
+from captum_gag.metrics.perturbation import AOPCMetric
+from captum_gag.metrics.recovery import RCAPMetric
+from captum_gag.metrics.segmentation import LogCoshDiceMetric, SegmentationMAEMetric
+from captum_gag.specs import declared, option, options_of
+
+
+class _Direction:
+    """Quantus's ``score_direction`` of a metric, or of a class with its default options; None if it is not known."""
+
+    def __get__(self, metric: Metric | None, owner: type[Metric]) -> ScoreDirection | None:
+        try:
+            higher = (owner() if metric is None else metric).higher_is_better
+        except (TypeError, InputError):  # abstract, or without default for some option
+            return None
+        return {True: ScoreDirection.HIGHER, False: ScoreDirection.LOWER, None: None}[higher]
+
+
+class _Category:
+    """Quantus's ``evaluation_category`` of a metric."""
+
+    def __get__(self, metric: Metric | None, owner: type[Metric]) -> EvaluationCategory:
+        return EvaluationCategory.LOCALISATION if owner.needs_segmentation else EvaluationCategory.FAITHFULNESS
+
+
+@declared
+class QuantusMetric(Metric, QuantusBase[list[float]]):
+    """What makes one of our metrics one of Quantus's: ``class RCAP(QuantusMetric, RCAPMetric)``.
+
+    Attributes:
+        details: For each image of the last call a dict of arrays with what its score is made of.
+    """
+
+    name: ClassVar[str]
+    data_applicability: ClassVar[set[DataType]] = {DataType.IMAGE}
+    model_applicability: ClassVar[set[ModelType]] = {ModelType.TORCH}
+    score_direction = _Direction()  # type: ignore[assignment]
+    evaluation_category = _Category()
+
+    _: KW_ONLY
+    abs: bool = option(default=False, help="Take magnitudes of ``a_batch`` before the metric's own processing.")
+    normalise: bool = option(default=False, help="Normalise ``a_batch`` before the metric's own processing.")
+    normalise_func: Callable[..., NDArray[Any]] | None = option(
+        default=None, help="Used with ``normalise``; default ``quantus.normalise_by_max``."
+    )
+    normalise_func_kwargs: dict[str, Any] | None = option(  # type: ignore[assignment]
+        default=None, help="Arguments of ``normalise_func``."
+    )
+    return_aggregate: bool = option(default=False, help="Return one aggregated score instead of one per image.")
+    aggregate_func: Callable[..., Any] | None = option(  # type: ignore[assignment]
+        default=None, help="Used with ``return_aggregate``; default ``numpy.mean``."
+    )
+    default_plot_func: Callable[..., Any] | None = option(
+        default=None, help="What ``plot`` calls; default ``plot_details``."
+    )
+    # Quantus has properties of these two names; theirs depend on where its tests run.
+    disable_warnings: bool = option(default=False, help="Silence the warning about images whose score is undefined.")
+    display_progressbar: bool = option(default=False, help="Show a progress bar over the batches.")
+
+    def __post_init__(self) -> None:
+        """Set up Quantus's side."""
+        super().__post_init__()
+        self.details: list[dict[str, NDArray[Any]]] = []
+        QuantusBase.__init__(
+            self,
+            abs=self.abs,
+            normalise=self.normalise,
+            normalise_func=self.normalise_func,
+            normalise_func_kwargs=self.normalise_func_kwargs,
+            return_aggregate=self.return_aggregate,
+            aggregate_func=self.aggregate_func or np.mean,
+            default_plot_func=self.default_plot_func or self.plot_details,
+            disable_warnings=self.disable_warnings,
+            display_progressbar=self.display_progressbar,
+        )
+
+    def __call__(
+        self,
+        model: torch.nn.Module,
+        x_batch: NDArray[Any],
+        y_batch: NDArray[Any],
+        a_batch: NDArray[Any] | None = None,
+        s_batch: NDArray[Any] | None = None,
+        channel_first: bool | None = None,
+        explain_func: Callable[..., NDArray[Any]] | None = None,
+        explain_func_kwargs: dict[str, Any] | None = None,
+        model_predict_kwargs: dict[str, Any] | None = None,
+        softmax: bool | None = True,
+        device: str | None = None,
+        batch_size: int = 64,
+        **kwargs: Any,
+    ) -> list[float]:
+        """Score attributions, as every Quantus metric does.
+
+        Args:
+            model: Torch classifier in evaluation mode.
+            x_batch: Images (N, C, H, W), or (N, H, W, C) with ``channel_first=False``.
+            y_batch: Class index of each image, (N,).
+            a_batch: Attributions (N, C, H, W), (N, 1, H, W) or (N, H, W). None calls ``explain_func``.
+            s_batch: Segmentations (N, 1, H, W), for metrics that need them.
+            channel_first: Layout of ``x_batch``; inferred when None.
+            explain_func: Returns attributions when ``a_batch`` is None.
+            explain_func_kwargs: Arguments of ``explain_func``.
+            model_predict_kwargs: Further arguments of the model's forward.
+            softmax: Append a softmax unless the model ends in ``nn.Softmax``. False takes outputs as they are.
+            device: Where to compute; None for the model's own device.
+            batch_size: Images at a time.
+            kwargs: Refused by Quantus with a message that names them.
+
+        Returns:
+            One score per image, or a list of one with ``return_aggregate``.
+        """
+        self.details = []
+        scores: list[float] = super().__call__(
+            model=model,
+            x_batch=x_batch,
+            y_batch=y_batch,
+            a_batch=a_batch,
+            s_batch=s_batch,
+            custom_batch=None,
+            channel_first=channel_first,
+            explain_func=explain_func,
+            explain_func_kwargs=explain_func_kwargs,
+            model_predict_kwargs=model_predict_kwargs,
+            softmax=softmax,
+            device=device,
+            batch_size=batch_size,
+            **kwargs,
+        )
+        return scores
+
+    def custom_postprocess(self, **kwargs: Any) -> None:
+        """Name the images whose score is undefined; called by Quantus before it aggregates."""
+        if not self.disable_warnings:
+            defined(type(self).__name__, torch.tensor(self.evaluation_scores))
+
+    def evaluate_batch(
+        self,
+        model: Any,
+        x_batch: NDArray[Any],
+        y_batch: NDArray[Any],
+        a_batch: NDArray[Any],
+        s_batch: NDArray[Any] | None = None,
+        **kwargs: Any,
+    ) -> list[float]:
+        """Turn one batch into tensors where the model is and score them; called by Quantus."""
+        require_evaluation_mode(model.get_model())
+        module = model.get_softmax_arg_model()
+        parameter = next(module.parameters(), torch.empty(0))
+        device = model.device or parameter.device
+        reading = self.evaluate(
+            lambda images: module(images, **model.model_predict_kwargs),
+            torch.as_tensor(x_batch, dtype=parameter.dtype, device=device),
+            torch.as_tensor(np.ascontiguousarray(a_batch), device=device),
+            torch.as_tensor(y_batch, device=device),
+            None if s_batch is None else torch.as_tensor(s_batch, device=device),
+            softmax=False,
+        )
+        columns = {name: values.cpu().numpy() for name, values in reading.tensors().items()}
+        self.details += [{name: values[row] for name, values in columns.items()} for row in range(len(x_batch))]
+        scores: list[float] = reading.score.tolist()
+        return scores
+
+    def plot_details(self) -> None:
+        """Draw what the last call's scores are made of: mean over the images, and the band between their quartiles."""
+        import matplotlib.pyplot as plt
+
+        columns = {key: np.stack([each[key] for each in self.details]) for key in self.details[0]}
+        steps = columns.pop("fractions", None)
+        for key, values in columns.items():
+            curves = values.reshape(len(values), -1)
+            x = np.arange(1, curves.shape[1] + 1) if steps is None else steps[0]
+            [line] = plt.plot(x, np.nanmean(curves, 0), marker=".", label=key.replace("_", " "))
+            plt.fill_between(x, *np.nanquantile(curves, [0.25, 0.75], axis=0), alpha=0.2, color=line.get_color())
+        plt.xlabel("step" if steps is None else "share of the pixels")
+        plt.title(f"{self.name}, {len(self.details)} images")
+        plt.legend()
+
+
+@declared
+class RCAP(QuantusMetric, RCAPMetric):
+    """RCAP as a Quantus metric; see ``rcap``. ``details`` hold what ``RCAPFactors`` does, arrays (j,)."""
+
+    name = "ReCover And Predict"
+
+
+@declared
+class Deletion(QuantusMetric, DeletionMetric):
+    """Area under the deletion curve (DAUC) as a Quantus metric; see ``deletion``. ``details`` hold the curve."""
+
+    name = "Deletion"
+
+
+@declared
+class Insertion(QuantusMetric, InsertionMetric):
+    """Area under the insertion curve (IAUC) as a Quantus metric; see ``insertion``. ``details`` as for ``Deletion``."""
+
+    name = "Insertion"
+
+
+@declared
+class AOPC(QuantusMetric, AOPCMetric):
+    """AOPC as a Quantus metric; see ``aopc_curve``. ``details`` hold "aopc" for every L, an array (n_steps,)."""
+
+    name = "Area Over the Perturbation Curve"
+
+
+@declared
+class Faithfulness(QuantusMetric, FaithfulnessMetric):
+    """Faithfulness as a Quantus metric; see ``faithfulness``. ``details`` hold what ``Losses`` does."""
+
+    name = "Faithfulness"
+
+
+@declared
+class LogCoshDice(QuantusMetric, LogCoshDiceMetric):
+    """The Log-Cosh Dice loss as a Quantus metric; see ``log_cosh_dice``. ``details`` hold the "loss"."""
+
+    name = "Log-Cosh Dice"
+
+
+@declared
+class SegmentationMAE(QuantusMetric, SegmentationMAEMetric):
+    """The mean absolute error of a map as a Quantus metric; see ``segmentation_mae``. ``details`` hold the "loss"."""
+
+    name = "Segmentation MAE"
+
+
+QUANTUS_METRICS = (RCAP, Deletion, Insertion, AOPC, Faithfulness, LogCoshDice, SegmentationMAE)
+
+
+def register_with_quantus() -> None:
+    """List the metrics in ``quantus.AVAILABLE_METRICS``, each under its category and name; may be repeated."""
+    for metric in QUANTUS_METRICS:
+        available: Any = quantus.AVAILABLE_METRICS
+        available[metric.evaluation_category.value][metric.name] = metric
+
+
+def explain(
+    model: torch.nn.Module,
+    inputs: NDArray[Any],
+    targets: NDArray[Any],
+    *,
+    method: str | Mapping[str, Any] = "GAG-85",
+    seed: int | None = None,
+    device: str | None = None,
+    **options: Any,
+) -> NDArray[Any]:
+    """Explain a batch in the form that Quantus wants, as its ``explain_func``.
+
+    Args:
+        model: Torch classifier.
+        inputs: Images (N, C, H, W).
+        targets: Class index of each image, (N,).
+        method: Name in the catalogue, or type and options. ``quantus.evaluate`` passes the key under which it was given
+            this function, so that ``{"GAG-85": explain, "IG": explain}`` compares the two.
+        seed: Fixes noise and random maps; None draws from torch's global generator.
+        device: Where to compute; None for the model's own device.
+        options: Of the method, such as ``n_samples=20``. That one is left out for methods without it, because
+            ``quantus.evaluate`` passes the same options to all.
+
+    Returns:
+        Attributions summed over channels, shape (N, 1, H, W).
+
+    Raises:
+        InputError: If there is no such method, or it does not have such an option.
+    """
+    parameter = next(model.parameters(), torch.empty(0))
+    images = torch.as_tensor(np.asarray(inputs), dtype=parameter.dtype, device=device or parameter.device)
+    samples = {"n_samples": options.pop("n_samples")} if "n_samples" in options else {}
+    explaining = catalogue.method(method, **options)
+    original = explaining
+    while original.of is not None:
+        original = original.of
+    if samples and any(each.name == "n_samples" for each in options_of(type(original))):
+        explaining = catalogue.method(method, **options, **samples)
+    attributions = explaining.attribute(model, images, torch.as_tensor(np.asarray(targets)), seed)
+    result: NDArray[Any] = attributions.sum(1, keepdim=True).cpu().numpy()
+    return result

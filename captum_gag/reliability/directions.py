@@ -1,0 +1,90 @@
+"""Whether higher or lower is better: by the column of the table, else looked up by a metric's exact name."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import pandas as pd
+
+from captum_gag.errors import InputError
+from captum_gag.reliability.scores import LABEL
+
+KNOWN = {
+    "RCAP": True,
+    "Deletion": False,
+    "DAUC": False,
+    "Insertion": True,
+    "IAUC": True,
+    "AOPC MoRF": True,
+    "AOPC LeRF": False,
+    "Faithfulness": True,
+    "LogCoshDice": False,
+    "Log-Cosh Dice": False,
+    "SegmentationMAE": False,
+    "MAE": False,
+}
+"""Whether higher is better, by the names that this package and its suites give their metrics."""
+
+
+def known_direction(metric: str) -> bool | None:
+    """Look up whether higher is better by a metric of this package or of Quantus; None if it is neither's."""
+    return KNOWN[metric] if metric in KNOWN else _of_quantus().get(metric)
+
+
+def higher_is_better(scores: pd.DataFrame) -> dict[str, bool | None]:
+    """Return whether higher is better, by the label of each metric of a checked table; None where it is not known.
+
+    Raises:
+        InputError: The column ``higher_is_better`` holds something else than true and false, or both for one metric.
+    """
+    found: dict[str, bool | None] = {}
+    for label, of_metric in scores.groupby(LABEL, sort=False):
+        said = {_as_bool(each) for each in _column(of_metric)}
+        if len(said) > 1:
+            raise InputError(f"higher_is_better is both true and false for {label}; expected one of them")
+        found[str(label)] = said.pop() if said else known_direction(of_metric["metric"].iloc[0])
+    return found
+
+
+def signs(scores: pd.DataFrame) -> dict[str, int]:
+    """Return 1 where higher is better and -1 where lower is, by the label of each metric of a checked table.
+
+    Raises:
+        InputError: It is not known for all of them.
+    """
+    found = higher_is_better(scores)
+    unknown = [label for label, higher in found.items() if higher is None]
+    if unknown:
+        raise InputError(
+            f"it is not known whether higher is better by {', '.join(unknown)}; say so in a column higher_is_better "
+            f"of the table, or by from_arrays(..., higher_is_better={{{unknown[0]!r}: True}})"
+        )
+    return {label: 1 if higher else -1 for label, higher in found.items()}
+
+
+def _column(scores: pd.DataFrame) -> list[Any]:
+    return list(scores["higher_is_better"].dropna().unique()) if "higher_is_better" in scores else []
+
+
+def _as_bool(value: Any) -> bool:
+    # A CSV that someone edited may hold text.
+    text = str(value).strip().lower()
+    if text not in ("true", "false", "1", "0", "1.0", "0.0"):
+        raise InputError(f"the column higher_is_better has {value!r}; expected true or false")
+    return text in ("true", "1", "1.0")
+
+
+@cache
+def _of_quantus() -> dict[str, bool]:
+    """Return whether higher is better by the class names and the names of Quantus's metrics."""
+    import quantus
+
+    words = {"higher": True, "lower": False}
+    found: dict[str, set[bool | None]] = {}
+    for by_name in quantus.AVAILABLE_METRICS.values():
+        for name, metric in by_name.items():
+            higher = words.get(str(getattr(metric.score_direction, "value", "")))
+            for each in {name.strip(), metric.__name__, str(getattr(metric, "name", name))}:
+                found.setdefault(each, set()).add(higher)
+    return {name: one for name, (one, *others) in found.items() if not others and one is not None}

@@ -1,0 +1,121 @@
+"""All checks of a score table in one object: tables, and a verdict in words for each metric."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from captum_gag.errors import InputError
+from captum_gag.reliability.agreement import (
+    CONFIDENCE,
+    N_BOOTSTRAP,
+    implementation_sensitivity,
+    inter_method,
+    inter_rater,
+    internal_consistency,
+)
+from captum_gag.reliability.directions import signs
+from captum_gag.reliability.scores import checked, is_edges, is_random, judged
+from captum_gag.reliability.summaries import against_baselines, stability, summary, tricks
+
+RELIABLE_ALPHA = 0.65
+"""Below this alpha, Tomsett et al. (2019) call the rankings unreliable."""
+
+
+@dataclass(frozen=True)
+class ReliabilityReport:
+    """What the checks found; ``captum_gag.report.reliability_report`` draws it and writes it down.
+
+    Attributes:
+        scores: The score table.
+        tables: inter_rater, inter_rater_without_edges, inter_method, internal_consistency, implementation, baselines,
+            tricks, stability, summary; those without a row are left out, but for the first.
+        verdicts: By metric, in words.
+    """
+
+    scores: pd.DataFrame
+    tables: dict[str, pd.DataFrame]
+    verdicts: dict[str, str]
+
+
+def report(
+    scores: pd.DataFrame, n_bootstrap: int = N_BOOTSTRAP, confidence: float = CONFIDENCE, seed: int = 0
+) -> ReliabilityReport:
+    """Run every check on a score table.
+
+    Random orderings and manipulated maps count as baselines and tricks only, not as methods.
+
+    Args:
+        scores: A score table, see ``read_scores`` and ``from_arrays``.
+        n_bootstrap: Resamples of the images.
+        confidence: Of the intervals of the agreement statistics.
+        seed: Of the resamples.
+
+    Returns:
+        Tables and verdicts.
+
+    Raises:
+        InputError: The scores are not a score table, hold no method besides random orderings, or a direction is not
+            known.
+    """
+    scores = checked(scores)
+    directions = signs(scores)
+    options = (n_bootstrap, confidence, seed)
+    methods = judged(scores)
+    if not len(methods):
+        named = ", ".join(map(str, scores["method"].unique()[:5]))
+        raise InputError(f"there is no method to judge: found {named} alone; expected others besides the random ones")
+    edgeless = methods[~is_edges(methods)]
+    alpha_without_edges = inter_rater(edgeless, *options) if 0 < len(edgeless) < len(methods) else edgeless.iloc[:0]
+    found = {
+        "inter_rater": inter_rater(methods, *options).reset_index(),
+        "inter_rater_without_edges": alpha_without_edges.reset_index(),
+        "inter_method": inter_method(methods, *options).reset_index(),
+        "internal_consistency": internal_consistency(methods, *options),
+        "implementation": implementation_sensitivity(methods, *options),
+        "baselines": against_baselines(scores, n_bootstrap, seed=seed),
+        "tricks": tricks(scores, n_bootstrap, seed=seed),
+        "stability": stability(methods, seed=seed),
+        "summary": summary(scores[~is_random(scores)], *options),
+    }
+    tables = {name: table for name, table in found.items() if len(table) or name == "inter_rater"}
+    return ReliabilityReport(scores, tables, {metric: _verdict(metric, up, found) for metric, up in directions.items()})
+
+
+def _verdict(metric: str, direction: int, found: dict[str, pd.DataFrame]) -> str:
+    rows = {name: table[table["metric"] == metric] for name, table in found.items()}
+    better = "higher" if direction > 0 else "lower"
+    said = [f"{better} is better."]
+    said += [_alpha_in_words(row) for row in rows["inter_rater"].to_dict("records")]
+    beaten = rows["baselines"]
+    for key, what in (("beats_random", "random orderings"), ("beats_edges", "the edge detector")):
+        losers = list(beaten.loc[beaten[key].eq(False), "method"])
+        if losers:
+            said.append(f"By it these do not beat {what}: {', '.join(losers)}.")
+    fooled = rows["tricks"]
+    if fooled["fooled"].any():
+        said.append(f"It is fooled by: {', '.join(fooled.loc[fooled['fooled'], 'method'])}.")
+    steady = rows["stability"]
+    enough = steady[steady["flips"] < 0.05]
+    if len(enough):
+        said.append(f"From {enough['images'].iloc[0]} images on, fewer than 5 % of the pairs of methods change order.")
+    elif len(steady):
+        last = steady.iloc[-1]
+        said.append(f"Still at {last['images']} images, {last['flips']:.0%} of the pairs of methods change order.")
+    return " ".join(said)
+
+
+def _alpha_in_words(row: dict[str, float]) -> str:
+    alpha, low, high = row["alpha"], row["low"], row["high"]
+    if np.isnan(alpha):
+        return f"Agreement over images is undefined ({row['images']:.0f} images, {row['methods']:.0f} methods)."
+    if alpha >= RELIABLE_ALPHA:
+        judged = "reliable: the images agree on the ranking of the methods"
+        unsure = low < RELIABLE_ALPHA
+    else:
+        judged = "unreliable: a method that ranks first on average need not do so on your image"
+        unsure = high >= RELIABLE_ALPHA
+    doubt = ", though too few images to be sure" if unsure else ""
+    return f"Alpha {alpha:.2f} [{low:.2f}, {high:.2f}], {judged}{doubt}."

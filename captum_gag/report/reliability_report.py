@@ -1,0 +1,92 @@
+"""What the reliability checks found: as figures, as Markdown, as one HTML page, and as files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import jinja2
+import pandas as pd
+from matplotlib.figure import Figure
+
+from captum_gag.reliability import RELIABLE_ALPHA, ReliabilityReport
+from captum_gag.reliability.scores import judged
+from captum_gag.report import reliability_figures
+from captum_gag.report.style import as_svg, page_colours
+
+SECTIONS = {
+    "inter_rater": "Do the images agree on the ranking of the methods? (Krippendorff's alpha)",
+    "inter_rater_without_edges": "The same without the edge detector",
+    "inter_method": "Is an image that is easy for one method easy for the others? (mean pairwise Spearman's rho)",
+    "internal_consistency": "Do the metrics agree with each other? (Spearman's rho over images, per method)",
+    "implementation": "Does a metric agree with itself when its implementation changes?",
+    "baselines": "Which methods beat random orderings and edges?",
+    "tricks": "Can a metric be fooled?",
+    "stability": "How many images are enough?",
+    "summary": "Distribution of the scores over the images",
+}
+"""What each table of a report answers."""
+
+_TEMPLATES = jinja2.Environment(
+    loader=jinja2.PackageLoader("captum_gag.report"),
+    autoescape=jinja2.select_autoescape(["html"]),
+    keep_trailing_newline=True,
+)
+
+
+def figures(found: ReliabilityReport) -> dict[str, Figure]:
+    """Draw distributions, alpha, the agreement of the metrics, and curves over the steps where there are any.
+
+    Returns:
+        Figures not known to pyplot, by distributions, alpha, consistency, curves.
+    """
+    drawn = {"distributions": reliability_figures.distributions(judged(found.scores))}
+    drawn["alpha"] = reliability_figures.alphas(found.tables["inter_rater"], RELIABLE_ALPHA)
+    if "internal_consistency" in found.tables:
+        drawn["consistency"] = reliability_figures.consistency(found.tables["internal_consistency"])
+    if found.scores["steps"].notna().any():
+        drawn["curves"] = reliability_figures.curves(found.scores)
+    return drawn
+
+
+def to_markdown(found: ReliabilityReport) -> str:
+    """Return verdicts and tables as Markdown."""
+    tables = _laid_out(found, lambda table: table.to_markdown(index=False, floatfmt=".3f"))
+    return _TEMPLATES.get_template("reliability.md").render(verdicts=found.verdicts, tables=tables)
+
+
+def to_html(found: ReliabilityReport) -> str:
+    """Return verdicts, tables and figures as one HTML page that needs nothing else."""
+    tables = _laid_out(found, lambda table: table.to_html(index=False, float_format="{:.3f}".format, border=0))
+    drawn = [as_svg(figure) for figure in figures(found).values()]
+    template = _TEMPLATES.get_template("reliability.html")
+    return template.render(verdicts=found.verdicts, tables=tables, figures=drawn, colours=page_colours())
+
+
+def save(found: ReliabilityReport, directory: str | Path) -> list[Path]:
+    """Write report.md, report.html, scores.parquet, a CSV per table and a PNG per figure.
+
+    Args:
+        found: What ``reliability.report`` returned.
+        directory: Made if missing; files of these names are replaced.
+
+    Returns:
+        What was written.
+    """
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    written = [directory / "report.md", directory / "report.html", directory / "scores.parquet"]
+    written[0].write_text(to_markdown(found), encoding="utf-8")
+    written[1].write_text(to_html(found), encoding="utf-8")
+    found.scores.to_parquet(written[2], index=False)
+    for name, table in found.tables.items():
+        written.append(directory / f"{name}.csv")
+        table.to_csv(written[-1], index=False)
+    for name, figure in figures(found).items():
+        written.append(directory / f"{name}.png")
+        figure.savefig(written[-1], dpi=120)
+    return written
+
+
+def _laid_out(found: ReliabilityReport, layout: Callable[[pd.DataFrame], str]) -> list[tuple[str, str]]:
+    return [(SECTIONS[name], layout(table)) for name, table in found.tables.items()]

@@ -1,0 +1,70 @@
+"""What decides every number of a run, as data, and the objects that it stands for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from captum_gag.data.catalogue import dataset
+from captum_gag.data.datasets import ImageData
+from captum_gag.models.catalogue import model
+from captum_gag.models.preprocessing import Preprocessing
+from captum_gag.runs.identity import identity
+from captum_gag.runs.scorer import Scorer
+from captum_gag.runs.spec import Suite, make_suite
+from captum_gag.specs import declared, option
+
+DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@declared
+class Config:
+    """What decides every number of a run, and nothing else."""
+
+    suite: dict[str, Any] = option(help="What the suite's TOML file says; see make_suite.")
+    model: dict[str, Any] = option(help="Type and options of the model.")
+    data: dict[str, Any] = option(help="Type and options of the data set.")
+    limit: int | None = option(
+        default=None, help="How many images at most, counted after the choice by confidence.", ge=1
+    )
+    confidence: float = option(default=0.0, help="Images with less in their true class are left out.", ge=0, le=1)
+    seed: int = option(default=0, help="Of all noise.", ge=0, lt=2**63)
+    device: str = option(default="auto", help="Where to compute, as torch names it, or auto.")
+    dtype: str = option(
+        default="float32", help="In which the model computes.", pattern="^(float32|float64|bfloat16|float16)$"
+    )
+    threads: int = option(default=1, help="CPU threads of each worker: sums are rounded by how they are split.", ge=1)
+    save_maps: bool = option(default=False, help="Keep the maps too.")
+
+    def made_suite(self) -> Suite:
+        """Build the suite, its metrics for the model's input."""
+        return make_suite(self.suite, self.preprocessing().normalization)
+
+    def preprocessing(self) -> Preprocessing:
+        """Return how photographs become the model's input; needs no weights."""
+        return model(self.model).preprocessing()
+
+    def dataset(self) -> ImageData:
+        """List the data set."""
+        return dataset(self.data)
+
+    def scorer(self, data: ImageData, device: str | None = None) -> Scorer:
+        """Load the model and build the suite, in this process.
+
+        Args:
+            data: The data set, whose training images may be references.
+            device: Instead of the config's.
+        """
+        torch.set_num_threads(self.threads)
+        classifier = model(self.model).load(device or self.device)
+        suite = make_suite(self.suite, classifier.normalization)
+        return Scorer(classifier, suite, self.seed, DTYPES[self.dtype], data)
+
+    def identity(self, data: ImageData, scorer: Scorer) -> dict[str, str]:
+        """Return what the numbers depend on beside this and the photographs, by content."""
+        names = (self.model.get("type", ""), self.data.get("type", ""))
+        return {
+            **identity(data.listings(), self.suite, *names),
+            **scorer.digests,
+        }

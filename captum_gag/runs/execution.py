@@ -1,0 +1,181 @@
+"""Run a suite over a data set: take up where it was interrupted, and lose nothing that has been computed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from captum_gag.data.datasets import ImageData
+from captum_gag.errors import InputError
+from captum_gag.runs.config import Config
+from captum_gag.runs.executors import Bench, Executor, in_this_process
+from captum_gag.runs.identity import differences, digest, file_digest, stamp
+from captum_gag.runs.store import DamagedError, Run
+
+Shard = tuple[int, int]
+Say = Callable[[str], None]
+Track = Callable[[int, int], AbstractContextManager[Callable[[], None]]]
+"""(total, already done) -> a context that gives what to call after each image."""
+
+
+def begin(directory: Path, config: Config) -> tuple[Run, Bench]:
+    """Begin a run, or open the one that is there; nothing is written before all that it needs could be opened.
+
+    Raises:
+        InputError: The model, the data set or the suite cannot be used, or the directory holds something else.
+    """
+    bench = Bench.open(config)
+    return Run.create(directory, config, bench.identity()), bench
+
+
+def execute(
+    run: Run,
+    executor: Executor = in_this_process,
+    *,
+    bench: Bench | None = None,
+    shard: Shard = (1, 1),
+    recompute: bool = False,
+    track: Track | None = None,
+    say: Say = print,
+) -> int:
+    """Score the images of a run that are not yet done.
+
+    Args:
+        run: Where to read what to do, and to keep what is done.
+        executor: Who does it.
+        bench: What the run needs, if it is open already.
+        shard: (I, N): do only every N-th image, from the I-th on, I = 1..N. Several machines can share a run's
+            directory that way.
+        recompute: Score again what no longer is what it was: all images where weights, classes, code or versions have
+            changed, those whose photographs have. Without it this is refused.
+        track: Shows progress.
+        say: Gets a line of text now and then.
+
+    Returns:
+        How many images were scored now.
+
+    Raises:
+        InputError: The model, the data or the shard cannot be used, or something has changed.
+    """
+    number, count = shard
+    if not 1 <= number <= count:
+        raise InputError(f"shard {number}/{count} does not exist; expected I/N with 1 <= I <= N")
+    bench = bench or Bench.open(run.config)
+    _check_identity(run, bench, recompute, say)
+    chosen = _selection(run, bench, recompute, say)
+    mine = list(zip(chosen["image"], chosen["photo"], strict=True))[number - 1 :: count]
+    todo = {image: photo for image, photo in mine if not _is_done(run, image, photo, say)}
+    if len(todo) < len(mine):
+        say(f"{len(mine) - len(todo)} of {len(mine)} images are done already")
+    with track(len(mine), len(mine) - len(todo)) if track else nullcontext(_nothing) as advance:
+        for done in executor(bench, todo) if todo else ():
+            run.keep(done.image, todo[done.image], done.rows, done.maps)
+            advance()
+    return len(todo)
+
+
+def _check_identity(run: Run, bench: Bench, recompute: bool, say: Say) -> None:
+    now = bench.identity()
+    changed = differences(run.identity, now)
+    if not changed:
+        return
+    if not recompute:
+        raise InputError(
+            f"{run.directory}: since the run began, this has changed: {', '.join(changed)}. Mixed scores would mean "
+            "nothing: give --out another directory, or score all images again with captum-gag resume RUN --recompute"
+        )
+    say(f"scoring all images again, since this has changed: {', '.join(changed)}")
+    run.describe(run.config, now)
+    run.forget_selection()
+
+
+def _selection(run: Run, bench: Bench, recompute: bool, say: Say) -> pd.DataFrame:
+    """Return the images that were chosen; choose and store them if none were."""
+    if run.has_selection():
+        try:
+            chosen = run.chosen()
+        except DamagedError as error:
+            say(f"{error}; choosing the images again")
+        else:
+            changed = _changed(chosen, bench.data)
+            if not changed:
+                return chosen
+            if not recompute:
+                raise InputError(
+                    f"{run.directory}: {len(changed)} photographs have changed since the run began, or are gone, first "
+                    f"{changed[0]}; score them again with captum-gag resume RUN --recompute"
+                )
+            say(f"choosing the images again, since {len(changed)} photographs have changed, first {changed[0]}")
+    say("choosing images")
+    chosen = choose(bench)
+    if not len(chosen):
+        raise InputError(f"no image of the data set has a confidence above {run.config.confidence:g}")
+    run.select(chosen)
+    return run.chosen()
+
+
+def _changed(chosen: pd.DataFrame, data: ImageData) -> list[str]:
+    """Return the images whose files, or whose class, are not what they were, or that are gone."""
+    changed = []
+    for image, photo, before in chosen[["image", "photo", "stamp"]].itertuples(index=False):
+        index = data.index.get(image)
+        # Of another stamp, only the content tells.
+        if index is None or (_stamp(data, index) != before and _photo(data, index) != photo):
+            changed.append(image)
+    return changed
+
+
+def _stamp(data: ImageData, index: int) -> str:
+    """Return what tells cheaply that an example may have changed: the stamp of its files, and its class."""
+    try:
+        return f"{stamp(data.files(index))} {data.listed_target(index)}"
+    except InputError as error:
+        return f"{error} {data.listed_target(index)}"
+
+
+def _photo(data: ImageData, index: int) -> str:
+    """Return the digest of what an example is: the content of its files, and its class."""
+    try:
+        return digest([file_digest(data.files(index)), data.listed_target(index)])
+    # What cannot be read is so until it can; its records say why.
+    except InputError:
+        return digest(["unreadable", data.listed_target(index)])
+
+
+def choose(bench: Bench) -> pd.DataFrame:
+    """Return the images that are confident enough, ``limit`` at most, with the columns of ``store.SELECTION``.
+
+    Without a threshold every image is taken, unread, and the probability is not known. A file that cannot be
+    read, or has no known class, is not confident.
+    """
+    config, data = bench.config, bench.data
+    limit = len(data) if config.limit is None else config.limit
+    rows: list[dict[str, Any]] = []
+    for index, name in enumerate(data.names):
+        if len(rows) >= limit:
+            break
+        target, probability = data.listed_target(index), float("nan")
+        if config.confidence > 0:
+            target, probability = bench.scorer.confidence(name, lambda index=index: data[index])  # type: ignore[misc]
+            if probability <= config.confidence:
+                continue
+        content = {"photo": _photo(data, index), "stamp": _stamp(data, index)}
+        rows.append({"image": name, "target": target, "probability": probability, **content})
+    found = pd.DataFrame(rows, columns=["image", "target", "probability", "photo", "stamp"])
+    return found.astype({"target": "Int64"})
+
+
+def _is_done(run: Run, image: str, photo: str, say: Say) -> bool:
+    try:
+        return run.is_done(image, photo)
+    except DamagedError as error:
+        say(f"{error}; computing it again")
+        return False
+
+
+def _nothing() -> None:
+    pass

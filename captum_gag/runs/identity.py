@@ -1,0 +1,120 @@
+"""What a run's numbers depend on, by content: weights, photographs, class files, code and versions."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import sys
+from collections.abc import Iterable, Mapping
+from functools import cache, lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from captum_gag.errors import InputError
+
+PACKAGES = ("captum-gag", "captum", "quantus", "torch", "torchvision", "numpy", "pillow", "scikit-image")
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Return the versions of all packages that decide the numbers."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "unknown"
+    return found
+
+
+def file_digest(paths: Iterable[Path]) -> str:
+    """Return the SHA-256 of the content of some files, 64 letters; "" for none.
+
+    Raises:
+        InputError: One cannot be read.
+    """
+    given = tuple(paths)
+    return _file_digest(given, stamp(given))
+
+
+@lru_cache
+def _file_digest(paths: tuple[Path, ...], _: str) -> str:
+    """Return the digest of files of a certain stamp: an archive of ten thousand images is read once."""
+    whole, path = hashlib.sha256(), None
+    for path in paths:
+        try:
+            with path.open("rb") as file:
+                while part := file.read(1 << 20):
+                    whole.update(part)
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    return "" if path is None else whole.hexdigest()
+
+
+def stamp(paths: Iterable[Path]) -> str:
+    """Return what tells cheaply that files may have changed: size, times and inode; "" for none.
+
+    A file that was replaced has another stamp. Another stamp says little: its content has to be looked at then.
+    """
+    try:
+        stats = [path.stat() for path in paths]
+    except OSError as error:
+        raise InputError(f"{error.filename}: cannot be read: {error.strerror}") from error
+    return " ".join(f"{each.st_size}.{each.st_mtime_ns}.{each.st_ctime_ns}.{each.st_ino}" for each in stats)
+
+
+def tensor_digest(tensors: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 of tensors and their names, such as all weights of a model."""
+    whole = hashlib.sha256()
+    for name, each in sorted(tensors.items()):
+        whole.update(f"{name} {tuple(each.shape)} {each.dtype}".encode())
+        whole.update(each.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return whole.hexdigest()
+
+
+def digest(value: Any) -> str:
+    """Return the SHA-256 of what JSON says of a value, the same on every machine."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def identity(listings: Iterable[Path], suite: Mapping[str, Any], *names: str) -> dict[str, str]:
+    """Return what a run depends on beside config, photographs and model: a digest, or a version, of each.
+
+    Args:
+        listings: Files that say which class is which.
+        suite: What the suite says; modules of the user's own in it are known by their code.
+        names: Further names that may be ``package.module:attribute``: of the model, of the data set.
+    """
+    found = {f"classes {path}": file_digest([path]) for path in listings}
+    for module in sorted({name.partition(":")[0] for name in [*_texts(suite), *names] if ":" in name}):
+        file = getattr(sys.modules.get(module), "__file__", None)
+        # Packages have versions; what has none is the user's own.
+        if file and module.partition(".")[0] not in PACKAGES:
+            found[f"code of {module}"] = file_digest([Path(file)])
+    return found | {f"version of {name}": number for name, number in versions().items()}
+
+
+def differences(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """Return what is not as it was, in words."""
+    said = []
+    for name in [*before, *(name for name in now if name not in before)]:
+        if before.get(name) != now.get(name):
+            numbers = (
+                f" ({before.get(name, 'none')}, now {now.get(name, 'none')})" if name.startswith("version") else ""
+            )
+            said.append(name + numbers)
+    return said
+
+
+def _texts(value: Any) -> Iterable[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        yield from (text for pair in value.items() for each in pair for text in _texts(each))
+    elif isinstance(value, list | tuple):
+        yield from (text for each in value for text in _texts(each))

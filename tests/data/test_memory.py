@@ -1,0 +1,122 @@
+"""Of a torch Dataset nothing is read before it is asked for, and nothing of it is pickled."""
+
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny
+
+from captum_gag.data.catalogue import dataset
+from captum_gag.data.memory import TorchData
+from captum_gag.errors import InputError
+
+
+def test_demo_photographs():
+    data = dataset("demo")
+    assert data.names == ("chelsea", "coffee", "rocket", "china", "flower")
+    assert all(example.photo().mode == "RGB" and example.target is None for example in data)
+    assert data.files(0) == data.listings() == ()
+    with pytest.raises(InputError, match="demo: has no training images"):
+        data.train()
+
+
+@pytest.fixture
+def read(monkeypatch):
+    found = []
+    item = tiny.Photos.__getitem__
+    monkeypatch.setattr(tiny.Photos, "__getitem__", lambda self, index: (found.append(index), item(self, index))[1])
+    return found
+
+
+def test_an_item_is_read_once_when_it_is_asked_for(read):
+    data = dataset("tiny:photos")
+    assert data.names == tuple(f"{number:06d}" for number in range(6))
+    assert data.index["000004"] == 4
+    assert read == []
+    example = data[4]
+    assert (example.name, example.target, example.photo().size) == ("000004", 1, (14, 14))
+    assert np.asarray(example.mask()).mean() == 127.5
+    assert read == [4]
+    assert [example.target for example in data] == [0, 1, 2] * 2
+    assert (data.files(0), data.listings()) == ((), ())
+
+
+def test_an_item_that_raises_costs_itself():
+    data = dataset("tiny:bad_items")
+    assert len(data) == 6
+    with pytest.raises(RuntimeError, match="item 2 is broken"):
+        data[2]
+    assert data[3].target == 0
+
+
+def test_the_callable_takes_the_options_of_the_spec():
+    data = dataset({"type": "tiny:photos", "length": 3})
+    assert len(data) == 3
+    assert dataset(data.spec()).names == data.names
+    with pytest.raises(InputError, match=r"tiny:photos cannot be read as a data set: .*'lenght'"):
+        dataset({"type": "tiny:photos", "lenght": 3})
+
+
+def test_a_data_set_of_ones_own_class_is_taken_as_it_is():
+    data = dataset("tiny:photos_with_training")
+    assert data.spec() == {"type": "tiny:Squares", "first": 0}
+    assert dataset(data.spec()).names == data.names
+    assert set(data.train().names).isdisjoint(data.names)
+    assert dataset({"type": "tiny:Squares", "first": 5}).names[0] == "5"
+
+
+def test_pickled_it_is_its_spec():
+    data = dataset("tiny:large_photos")
+    assert data.source.pixels.nbytes > 12e6
+    found = pickle.dumps(data)
+    assert len(found) < 1000
+    again = pickle.loads(found)
+    assert np.array_equal(again[1].photo(), data[1].photo())
+
+
+def test_what_cannot_be_opened_on_the_other_side_is_one_line(tmp_path, monkeypatch):
+    """A process that has neither the module nor what the callable needs says so."""
+    unpickle = (
+        "import pickle, sys\n"
+        "data = pickle.loads(bytes.fromhex(sys.argv[1]))\n"
+        "try:\n    len(data)\nexcept ValueError as error:\n    print(type(error).__name__, error)"
+    )
+    monkeypatch.delenv("TINY_ONLY_IN", raising=False)
+    messages = []
+    for callable, path in (("tiny:only_in_one_process", Path(tiny.__file__).parent), ("tiny:photos", tmp_path)):
+        arguments = [sys.executable, "-c", unpickle, pickle.dumps(TorchData(callable, {})).hex()]
+        environment = {"PYTHONPATH": str(path), "PATH": ""}
+        done = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=True)
+        messages.append(done.stdout.strip())
+    assert messages == [
+        "InputError tiny:only_in_one_process cannot be read as a data set: KeyError: 'TINY_ONLY_IN'",
+        "InputError data set 'tiny:photos' cannot be imported: No module named 'tiny'",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("lambda: 3", "cannot be read as a data set: TypeError: object of type 'int' has no len()"),
+        ("3", "cannot be read as a data set: TypeError: 'int' object is not callable"),
+        ("lambda: []", "holds no examples"),
+    ],
+)
+def test_what_is_no_data_set_is_one_line(tmp_path, monkeypatch, source, message):
+    (tmp_path / "users_data.py").write_text(f"found = {source}")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "users_data", raising=False)
+    with pytest.raises(InputError) as caught:
+        dataset("users_data:found")
+    assert str(caught.value) == f"users_data:found: {message}".replace(": cannot", " cannot")
+
+
+def test_an_item_of_another_form_is_named(tmp_path, monkeypatch):
+    (tmp_path / "users_data.py").write_text("import torch\nfound = lambda: [torch.zeros(3, 4, 4)]")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "users_data", raising=False)
+    with pytest.raises(InputError, match=r"item 000000 is a Tensor; expected \(image, class\)"):
+        dataset("users_data:found")[0]

@@ -1,0 +1,169 @@
+"""From type and options to a metric: ours, Quantus's, and a user's own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import types
+
+import numpy as np
+import pytest
+import quantus
+import torch
+from torch import nn
+
+from captum_gag.errors import InputError
+from captum_gag.metrics import METRICS, MapBatch, MaskingMetric, Plan, metric, rcap
+from captum_gag.metrics.catalogue import rows
+from captum_gag.specs import declared
+
+NORMALIZATION = ((0.4, 0.5, 0.6), (0.2, 0.3, 0.25))
+
+
+@pytest.fixture
+def case() -> tuple[nn.Module, torch.Tensor, torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 3)).eval()
+    images, maps = (torch.randn(2, 3, 8, 8, generator=generator) for _ in range(2))
+    return model, images, maps, torch.tensor([0, 2])
+
+
+def test_options_and_the_models_normalization_reach_the_metric(case) -> None:
+    expected = rcap(*case, lower_bound=60, normalization=NORMALIZATION)
+    assert torch.equal(metric("RCAP", {"lower_bound": 60}, NORMALIZATION).evaluate(*case).score, expected)
+    given = metric("RCAP", {"normalization": NORMALIZATION}, ((0.0,), (1.0,)))
+    assert torch.equal(given.evaluate(*case).score, rcap(*case, normalization=NORMALIZATION))
+    assert metric("LogCoshDice", {}, NORMALIZATION).needs_segmentation
+
+
+@pytest.mark.parametrize(
+    ("type", "options", "message"),
+    [
+        ("RCPA", {}, "unknown metric 'RCPA'; did you mean RCAP"),
+        ("RCAP", {"lower_bond": 3}, "RCAPMetric: unknown option 'lower_bond'"),
+        ("RCAP", {"lower_bound": "50"}, "lower_bound is '50', expected a valid number"),
+        ("AOPC", {"order": "best"}, "order is 'best'"),
+        ("quantus:Sparsity", {}, "metric 'quantus:Sparsity' cannot be imported"),
+        ("quantus:Sparseness", {"sparse": 1}, "quantus:Sparseness: .*sparse"),
+        ("no_such_module:Metric", {}, "'no_such_module:Metric' cannot be imported"),
+    ],
+)
+def test_what_cannot_be_built_is_one_line(type: str, options: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        metric(type, options)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_metric_of_ones_own_is_used_as_it_is(monkeypatch: pytest.MonkeyPatch, case) -> None:
+    @declared
+    class Whole(MaskingMetric):
+        """What the model says of the image."""
+
+        def plan(self, batch: MapBatch) -> Plan:
+            return METRICS["Insertion"](n_steps=1).plan(batch)
+
+    module = types.ModuleType("of_a_users_own")
+    module.Whole = Whole
+    monkeypatch.setitem(sys.modules, "of_a_users_own", module)
+    made = metric("of_a_users_own:Whole", {}, NORMALIZATION)
+    assert type(made) is Whole
+    assert made.higher_is_better is None
+    assert made.evaluate(*case).score.shape == (2,)
+
+
+class TestQuantusOwn:
+    def test_scores_are_those_of_a_call_with_one_value_per_pixel(self, case) -> None:
+        model, images, maps, target = case
+        for name, options in (("Sparseness", {}), ("FaithfulnessCorrelation", {"subset_size": 16})):
+            np.random.seed(0)
+            scores = metric(f"quantus:{name}", {"abs": True, **options}).evaluate(model, images, maps, target).score
+            np.random.seed(0)
+            expected = getattr(quantus, name)(abs=True, return_aggregate=False, disable_warnings=True, **options)(
+                model,
+                images.numpy(),
+                target.numpy(),
+                maps.sum(1, keepdim=True).numpy(),
+                softmax=True,
+                batch_size=1,
+                device="cpu",
+            )
+            np.testing.assert_allclose(scores.numpy(), expected, rtol=1e-6)
+
+    def test_direction_and_segmentation_are_what_quantus_says(self) -> None:
+        higher = {"SensitivityN": True, "PixelFlipping": False, "PointingGame": True, "MaxSensitivity": False}
+        for name, expected in higher.items():
+            assert metric(f"quantus:{name}", {}).higher_is_better is expected
+        assert metric("quantus:PointingGame", {}).needs_segmentation
+        assert not metric("quantus:PixelFlipping", {}).needs_segmentation
+
+    def test_one_score_for_several_images_is_refused(self, case) -> None:
+        with pytest.raises(InputError, match="quantus:Sparseness returned 1 scores for 2 images"):
+            metric("quantus:Sparseness", {"return_aggregate": True}).evaluate(*case)
+
+    def test_masks_reach_it(self, case) -> None:
+        model, images, maps, target = case
+        mask = torch.zeros(2, 1, 8, 8)
+        relevance = maps.sum(1).flatten(1)
+        mask[0].view(-1)[relevance[0].argmax()] = 1
+        mask[1].view(-1)[relevance[1].argmin()] = 1
+        scores = metric("quantus:PointingGame", {"abs": False}).evaluate(model, images, maps, target, mask).score
+        assert scores.tolist() == [1, 0]
+
+    def test_what_numpy_no_longer_has_is_one_line_that_says_what_to_install(
+        self, case, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delattr(np, "trapz", raising=False)
+        flipping = metric("quantus:PixelFlipping", {"return_auc_per_sample": True, "features_in_step": 16})
+        with pytest.raises(InputError, match=r"quantus:PixelFlipping calls numpy.trapz.*pip install 'numpy<2.4'"):
+            flipping.evaluate(*case)
+
+    def test_a_class_that_is_called_like_one_gets_the_normalization_it_takes(
+        self, case, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        class Called:
+            def __init__(self, normalization: object) -> None:
+                self.normalization = normalization
+
+            def __call__(self, y_batch: np.ndarray, a_batch: np.ndarray, **arguments: object) -> list[float]:
+                assert self.normalization == NORMALIZATION
+                assert a_batch.shape == (2, 1, 8, 8)
+                return y_batch.astype(float).tolist()
+
+        module = types.ModuleType("of_a_users_own")
+        module.Called = Called
+        monkeypatch.setitem(sys.modules, "of_a_users_own", module)
+        made = metric("of_a_users_own:Called", {}, NORMALIZATION)
+        assert made.higher_is_better is None
+        assert made.evaluate(*case).score.tolist() == [0, 2]
+
+
+def test_rows_say_what_a_user_can_set() -> None:
+    listed = {each["type"]: each for each in rows()}
+    assert {name: each["better"] for name, each in listed.items()} == {
+        **dict.fromkeys(("RCAP", "Insertion", "AOPC", "Faithfulness"), "higher"),
+        **dict.fromkeys(("Deletion", "LogCoshDice", "SegmentationMAE"), "lower"),
+    }
+    options = {each["name"]: each for each in listed["AOPC"]["options"]}
+    assert options["n_steps"]["default"] == 100
+    assert options["n_steps"]["range"] == ">= 1"
+    assert all(each["help"] and each["type"] for each in options.values())
+    assert listed["RCAP"]["summary"].endswith("alone.")
+
+
+def test_torch_users_need_no_quantus() -> None:
+    code = (
+        "import sys; sys.modules['quantus'] = None\n"
+        "import torch\n"
+        "import captum_gag.metrics.recovery as recovery\n"
+        "from captum_gag.metrics import METRICS, evaluate_curves, metric, rcap\n"
+        "assert recovery.rcap is rcap\n"
+        "x, m = torch.rand(1, 3, 4, 4), torch.rand(1, 4, 4)\n"
+        "made = {name: metric(name, {}) for name in ('RCAP', 'Deletion', 'Insertion')}\n"
+        "scores = evaluate_curves(torch.nn.Flatten().eval(), x, {'m': m}, 0, made)['m']\n"
+        "assert torch.equal(scores['RCAP'], rcap(torch.nn.Flatten().eval(), x, m, 0))\n"
+        "try: from captum_gag.metrics import RCAP\n"
+        "except ImportError as error: print(error)\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "quantus" in result.stdout

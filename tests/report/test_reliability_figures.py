@@ -1,0 +1,60 @@
+"""Figures of the reliability checks show their numbers."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from captum_gag import reliability
+from captum_gag.reliability.scores import checked
+from captum_gag.report import reliability_figures as figures
+
+
+@pytest.fixture
+def stepped():
+    rng = np.random.default_rng(0)
+    methods = {"good": 2.0, "first": 0.5, "second": 0.7}
+    parts = [
+        reliability.from_arrays(
+            {"AOPC MoRF": {name: value * steps + 0.1 * rng.random(9) for name, value in methods.items()}},
+            controls={"first": "random", "second": "random"},
+        ).assign(variant="mean", steps=steps)
+        for steps in (20, 40)
+    ]
+    return checked(pd.concat([*parts, parts[0].assign(metric="RCAP", variant="", steps=None)], ignore_index=True))
+
+
+def test_curves_are_means_relative_to_the_random_orderings(stepped):
+    [axes] = figures.curves(stepped).axes
+    line = next(line for line in axes.lines if line.get_label() == "good")
+    assert line.get_xdata().tolist() == [20, 40]
+    means = stepped.groupby(["steps", "method"])["score"].mean().unstack()
+    expected = means["good"] - means[["first", "second"]].mean(axis=1)
+    np.testing.assert_allclose(line.get_ydata(), expected)
+    assert (axes.get_title(), axes.get_xlabel()) == ("AOPC MoRF (mean)", "pixels replaced, L")
+    assert {line.get_label() for line in axes.lines if line.get_label()[0] != "_"} == {"good"}
+
+
+def test_distributions_show_mean_median_and_quartiles_of_each_method(stepped):
+    first, second, last = figures.distributions(stepped).axes
+    titles = ["AOPC MoRF (mean) L=20", "AOPC MoRF (mean) L=40", "RCAP"]
+    assert [axes.get_title() for axes in (first, second, last)] == titles
+    good = stepped.query("steps == 20 and method == 'good'")["score"]
+    drawn = {line.get_label(): line.get_ydata() for line in first.lines}
+    assert drawn["median"][0] == pytest.approx(good.median())
+    assert drawn["mean"][0] == pytest.approx(good.mean())
+
+
+def test_alphas_have_their_intervals_and_the_threshold(stepped):
+    table = reliability.inter_rater(stepped, n_bootstrap=50).reset_index()
+    [axes] = figures.alphas(table, 0.65).axes
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == table["metric"].tolist()
+    assert any(line.get_xdata()[0] == 0.65 for line in axes.lines if len(line.get_xdata()) == 2)
+
+
+def test_the_consistency_matrix_has_its_numbers_written_in_it(stepped):
+    consistency = reliability.internal_consistency(stepped, n_bootstrap=50)
+    axes = figures.consistency(consistency).axes[0]
+    written = [text.get_text() for text in axes.texts]
+    assert [written[place] for place in (0, 4, 8)] == ["1.00"] * 3
+    between = consistency.query("metric == 'AOPC MoRF (mean) L=20' and other == 'AOPC MoRF (mean) L=40'")
+    assert written[1] == written[3] == f"{between['rho'].mean():.2f}"

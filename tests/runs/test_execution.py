@@ -1,0 +1,446 @@
+"""A run loses nothing, repeats nothing, mixes nothing, and gives the same numbers whoever works."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import pickle
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import psutil
+import pytest
+import safetensors.torch
+import torch
+from pandas.testing import assert_frame_equal
+from tiny import image, net
+
+from captum_gag.errors import InputError
+from captum_gag.report.tables import failures
+from captum_gag.runs.config import Config
+from captum_gag.runs.execution import begin, execute
+from captum_gag.runs.executors import Bench, device_of, in_processes, on_ray
+from captum_gag.runs.identity import versions
+from captum_gag.runs.store import Run
+
+SUITE = {
+    "methods": [
+        "GAG-85",
+        "SG",
+        {"type": "SG", "n_samples": 4, "label": "SG of 4"},
+        {"of": "SG", "transform": "sharpen", "label": "SG sharp"},
+        {"type": "Random", "seed": 3, "label": "random"},
+    ],
+    "metrics": {
+        "RCAP": {"lower_bound": 50, "interval": 25},
+        "AOPC": {"steps": [2, 5], "n_steps": 5},
+        "MAE": {"type": "SegmentationMAE"},
+        "Sparseness": {"type": "quantus:Sparseness"},
+    },
+    "n_samples": 6,
+}
+SOBEL = {"methods": ["Sobel"], "metrics": {"RCAP": {}}}
+
+
+def config(**options: Any) -> Config:
+    given = {"suite": SUITE, "model": {"type": "tiny:model"}, "data": {"type": "tiny:photos"}, "device": "cpu"}
+    return Config(**{**given, **options})
+
+
+def folder_of(place: Path) -> dict[str, Any]:
+    return {"type": "folder", "root": str(place)}
+
+
+def quiet(text: str) -> None:
+    pass
+
+
+def done(directory: Path, asked: Config, **options: Any) -> Run:
+    run, bench = begin(directory, asked)
+    execute(run, bench=bench, say=quiet, **options)
+    return run
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return done(tmp_path_factory.mktemp("whole") / "run", config())
+
+
+def numbers(run: Run) -> pd.DataFrame:
+    return run.scores().drop(columns=["seconds", "run"])
+
+
+def test_maps_are_kept_when_asked_for(tmp_path: Path, whole: Run) -> None:
+    run = done(tmp_path / "run", config(save_maps=True, limit=2))
+    assert set(run.maps("000001")) == set(whole.scores()["method"])
+    assert run.maps("000001")["SG"].shape == (12, 12)
+    assert run.maps("000002") == {}
+    assert len(list((run.directory / "maps").iterdir())) == 2
+
+
+def test_shards_and_resuming_make_the_whole(tmp_path: Path, whole: Run) -> None:
+    run, _ = begin(tmp_path / "run", config())
+    assert execute(run, shard=(2, 2), say=quiet) == 3
+    assert run.scores()["image"].unique().tolist() == ["000001", "000003", "000005"]
+    said: list[str] = []
+    assert execute(Run.load(run.directory), say=said.append) == 3
+    assert said == ["3 of 6 images are done already"]
+    assert execute(run, say=quiet) == 0
+    assert_frame_equal(numbers(run), numbers(whole))
+
+
+def test_another_config_never_mixes_into_a_run(whole: Run, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="holds a run with another seed; give --out another directory"):
+        begin(whole.directory, config(seed=1))
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="not empty and holds no run"):
+        begin(tmp_path, config())
+    with pytest.raises(InputError, match="holds no run; expected a directory that captum-gag run made"):
+        Run.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"data": folder_of(Path("nowhere"))}, {"model": {"type": "torchvision", "name": "resnet19"}}]
+)
+def test_what_cannot_be_opened_leaves_no_directory(tmp_path: Path, wrong: dict[str, Any]) -> None:
+    with pytest.raises(InputError):
+        begin(tmp_path / "run", config(**wrong))
+    assert not (tmp_path / "run").exists()
+    done(tmp_path / "run", config(limit=1))
+
+
+def test_confidence_decides_which_images_and_is_stored(tmp_path: Path, whole: Run) -> None:
+    probabilities = whole.scores().groupby("image")["probability"].first()
+    threshold = probabilities.sort_values().iloc[2]
+    run = done(tmp_path / "run", config(confidence=float(threshold)))
+    expected = probabilities.index[probabilities > threshold].tolist()
+    assert run.scores()["image"].unique().tolist() == expected
+    assert pd.read_parquet(run.directory / "selection.parquet")["image"].tolist() == expected
+    with pytest.raises(InputError, match="no image of the data set has a confidence above 1"):
+        done(tmp_path / "none", config(confidence=1.0))
+
+
+def photographs(place: Path, names: str = "abc") -> dict[str, Any]:
+    """Make a folder of one photograph per class, and return its spec."""
+    for name in names:
+        (place / name).mkdir(parents=True, exist_ok=True)
+        image(ord(name)).save(place / name / "1.png")
+    return folder_of(place)
+
+
+def test_a_broken_image_and_a_failing_method_cost_their_own_cells_only(tmp_path: Path) -> None:
+    data = photographs(tmp_path / "data")
+    (tmp_path / "data" / "b" / "1.png").write_bytes(b"no image")
+    suite = {
+        "methods": ["SG", "Grad-CAM:nowhere", "Random"],
+        "metrics": {"RCAP": {}, "MAE": {"type": "SegmentationMAE"}, "Complexity": {"type": "quantus:Complexity"}},
+    }
+    scores = done(tmp_path / "run", config(suite=suite, data=data)).scores()
+    # Without segmentations there is nothing that MAE could say; the broken image does not know whether it has one.
+    assert len(scores) == 2 * 3 * 2 + 3 * 3
+    failed = failures(scores)
+    assert failed["method"].tolist() == ["Grad-CAM:nowhere", "all methods"]
+    assert failed["cells"].tolist() == [4, 9]
+    assert "no layer 'nowhere'" in failed["error"][0]
+    assert failed["error"][1].endswith("b/1.png: not an image that Pillow can read")
+    fine = scores[(scores["image"] != "b/1.png") & (scores["method"] != "Grad-CAM:nowhere")]
+    assert fine["score"].notna().all()
+
+
+@pytest.mark.parametrize("confidence", [0.0, 0.01])
+def test_one_bad_item_costs_its_own_cells(tmp_path: Path, confidence: float) -> None:
+    """Of six items one raises when it is read, and on another the model fails."""
+    asked = config(
+        suite=SOBEL, data={"type": "tiny:bad_items"}, model={"type": "tiny:fails_on_dark"}, confidence=confidence
+    )
+    scores = done(tmp_path / "run", asked).scores().set_index("image")
+    fine = scores[scores["error"] == ""]
+    assert list(fine.index) == ["000000", "000001", "000003", "000005"]
+    assert fine["score"].notna().all()
+    if confidence == 0:
+        assert "item 2 is broken" in scores.loc["000002", "error"]
+        assert "too dark" in scores.loc["000004", "error"]
+
+
+def test_a_class_that_the_model_does_not_have_is_said_of_its_image(tmp_path: Path) -> None:
+    scores = done(tmp_path / "run", config(suite=SOBEL, data=photographs(tmp_path / "data", "abcd"))).scores()
+    assert scores["score"].notna().tolist() == [True, True, True, False]
+    assert "d/1.png is of class 3, tiny has 0 to 2; put a classes.csv" in scores["error"].iloc[-1]
+
+
+def test_the_file_names_need_not_be_unicode(tmp_path: Path) -> None:
+    image(1).save(tmp_path / "good.png")
+    os.replace(tmp_path / "good.png", os.fsencode(tmp_path) + b"/bad\xff.png")
+    image(2).save(tmp_path / "good.png")
+    scores = done(tmp_path.parent / "run", config(suite=SOBEL, data=folder_of(tmp_path))).scores()
+    assert scores["image"].tolist() == [r"bad\xff.png", "good.png"]
+    assert scores["score"].notna().all()
+
+
+class TestIdentity:
+    """A run is known by the content of what it is made of, not by paths and names."""
+
+    @pytest.fixture
+    def asked(self, tmp_path: Path) -> Config:
+        torch.save(net().state_dict(), tmp_path / "weights.pth")
+        model = {"type": "tiny:model", "weights": str(tmp_path / "weights.pth")}
+        return config(suite=SOBEL, model=model, data=photographs(tmp_path / "data"))
+
+    def refused(self, run: Run, what: str) -> None:
+        with pytest.raises(InputError, match=what):
+            execute(Run.load(run.directory), say=quiet)
+        before = numbers(run)
+        assert execute(Run.load(run.directory), recompute=True, say=quiet) > 0
+        after = numbers(Run.load(run.directory))
+        assert after["image"].is_unique
+        assert not before.equals(after)
+        assert execute(Run.load(run.directory), say=quiet) == 0
+
+    def test_weights_replaced_under_the_same_path(self, asked: Config, tmp_path: Path) -> None:
+        run = done(tmp_path / "run", asked)
+        other = {name: value + 0.1 for name, value in net().state_dict().items()}
+        torch.save(other, tmp_path / "weights.pth")
+        self.refused(run, "this has changed: weights. Mixed .*--recompute")
+
+    def test_a_photograph_replaced_under_its_name_is_computed_again_alone(self, asked: Config, tmp_path: Path) -> None:
+        run = done(tmp_path / "run", asked)
+        before = numbers(run).set_index("image")
+        image(99).save(tmp_path / "data" / "b" / "1.png")
+        with pytest.raises(InputError, match=r"1 photographs have changed .* first b/1.png"):
+            execute(Run.load(run.directory), say=quiet)
+        assert execute(Run.load(run.directory), recompute=True, say=quiet) == 1
+        after = numbers(Run.load(run.directory)).set_index("image")
+        assert (after["score"] != before["score"]).tolist() == [False, True, False]
+
+    def test_a_photograph_touched_or_copied_is_the_same(self, asked: Config, tmp_path: Path) -> None:
+        run = done(tmp_path / "run", asked)
+        place = tmp_path / "data" / "b" / "1.png"
+        content = place.read_bytes()
+        place.unlink()
+        place.write_bytes(content)
+        assert execute(Run.load(run.directory), say=quiet) == 0
+
+    def test_a_class_file_added(self, asked: Config, tmp_path: Path) -> None:
+        run = done(tmp_path / "run", asked)
+        listing = "class_index,name\n2,a\n1,b\n0,c\n"
+        (tmp_path / "data" / "classes.csv").write_text(listing)
+        self.refused(run, "this has changed: classes .*classes.csv")
+
+    def test_package_versions(self, asked: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        now = versions()
+        with monkeypatch.context() as patch:
+            patch.setattr("captum_gag.runs.identity.versions", lambda: {**now, "torch": "1.0"})
+            run = done(tmp_path / "run", asked)
+        with pytest.raises(InputError, match=r"version of torch \(1.0, now "):
+            execute(Run.load(run.directory), say=quiet)
+        assert execute(Run.load(run.directory), recompute=True, say=quiet) == 3
+
+    def test_a_folder_added_that_moves_the_classes(self, asked: Config, tmp_path: Path) -> None:
+        run = done(tmp_path / "run", asked)
+        assert numbers(run)["target"].tolist() == [0, 1, 2]
+        photographs(tmp_path / "data", "B")
+        with pytest.raises(InputError, match="3 photographs have changed"):
+            execute(Run.load(run.directory), say=quiet)
+        assert execute(Run.load(run.directory), recompute=True, say=quiet) == 4
+        assert numbers(Run.load(run.directory))["target"].tolist() == [0, 1, 2, 3]
+
+    def test_a_photograph_that_is_gone(self, asked: Config, tmp_path: Path) -> None:
+        run = done(tmp_path / "run", asked)
+        (tmp_path / "data" / "c" / "1.png").unlink()
+        image(5).save(tmp_path / "data" / "c" / "2.png")
+        with pytest.raises(InputError, match=r"have changed since the run began, or are gone, first c/1.png"):
+            execute(run, say=quiet)
+
+    def test_a_deleted_selection_counts_no_image_twice(self, asked: Config, tmp_path: Path) -> None:
+        run = done(tmp_path / "run", asked)
+        before = numbers(run)
+        image(7).save(tmp_path / "data" / "a" / "0.png")
+        (run.directory / "selection.parquet").unlink()
+        assert execute(Run.load(run.directory), say=quiet) == 1
+        after = numbers(Run.load(run.directory))
+        assert after["image"].tolist() == ["a/0.png", "a/1.png", "b/1.png", "c/1.png"]
+        assert_frame_equal(after.iloc[1:].reset_index(drop=True), before)
+
+
+def test_nothing_is_read_before_it_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import tiny
+
+    read: list[int] = []
+    item = tiny.Photos.__getitem__
+    monkeypatch.setattr(tiny.Photos, "__getitem__", lambda self, index: read.append(index) or item(self, index))
+    parsed: list[str] = []
+    loads = json.loads
+    monkeypatch.setattr(json, "loads", lambda text, **options: parsed.append(text) or loads(text, **options))
+    run, bench = begin(tmp_path / "run", config(suite=SOBEL))
+    assert read == []
+    execute(run, bench=bench, say=quiet)
+    assert read == [0, 1, 2, 3, 4, 5]
+    assert sum('"schema"' in str(text) for text in parsed) <= 1
+
+
+def test_what_travels_to_a_worker_is_small(tmp_path: Path) -> None:
+    """The data set of 12 MB travels as its name."""
+    bench = Bench.open(config(suite=SOBEL, data={"type": "tiny:large_photos"}))
+    assert len(pickle.dumps((bench.config, bench.data.names[0]))) < 2000
+
+
+def test_when_memory_runs_out_smaller_batches_give_the_same_numbers(tmp_path: Path, whole: Run) -> None:
+    scores, expected = done(tmp_path / "run", config(model={"type": "tiny:small_memory"})).scores(), whole.scores()
+    assert (scores["error"] == "").all()
+    assert scores["score"].to_numpy() == pytest.approx(expected["score"].to_numpy(), rel=1e-4, abs=1e-5)
+
+
+@pytest.mark.slow
+def test_several_processes_give_the_same_numbers_bit_for_bit(tmp_path: Path, whole: Run) -> None:
+    assert_frame_equal(numbers(done(tmp_path / "run", config(), executor=in_processes(2))), numbers(whole))
+
+
+@pytest.mark.slow
+def test_a_worker_that_cannot_open_the_data_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TINY_ONLY_IN", str(os.getpid()))
+    with pytest.raises(InputError, match=r"^a worker cannot open what the run needs: .*only there\W*$"):
+        done(tmp_path / "run", config(suite=SOBEL, data={"type": "tiny:only_in_one_process"}), executor=in_processes(2))
+
+
+@pytest.mark.slow
+def test_a_worker_with_another_model_is_refused(tmp_path: Path) -> None:
+    """A model whose weights are drawn anew in each process would mix what cannot be mixed."""
+    with pytest.raises(InputError, match="not what it is where the run began: weights"):
+        done(tmp_path / "run", config(suite=SOBEL, model={"type": "tiny:random_model"}), executor=in_processes(2))
+
+
+@pytest.mark.slow
+def test_workers_end_with_their_parent(tmp_path: Path) -> None:
+    begin(tmp_path / "run", config(data={"type": "tiny:many_photos"}, model={"type": "tiny:slow_model"}))
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    command = [sys.executable, "-m", "captum_gag.cli", "resume", str(tmp_path / "run"), "--workers", "2"]
+    parent = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    workers: list[psutil.Process] = []
+    deadline = time.monotonic() + 90
+    while not list((tmp_path / "run").glob("scores/*.parquet")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    workers = psutil.Process(parent.pid).children(recursive=True)
+    assert len(workers) >= 2
+    parent.kill()
+    parent.wait()
+    _, alive = psutil.wait_procs(workers, timeout=10)
+    assert alive == []
+
+
+@pytest.mark.slow
+def test_descriptors_and_shared_memory_stay_flat(tmp_path: Path) -> None:
+    """Of 60 images with 5 maps each, none leaves a descriptor or a segment behind, kept or not."""
+    run, bench = begin(tmp_path / "run", config(data={"type": "tiny:sixty_photos"}, save_maps=True))
+    open_files: list[int] = []
+    keep = run.keep
+
+    def counted(*arguments: Any) -> None:
+        keep(*arguments)
+        open_files.append(psutil.Process().num_fds() + len(list(Path("/dev/shm").glob("torch_*"))))
+
+    run.keep = counted  # type: ignore[method-assign]
+    execute(run, in_processes(2), bench=bench, say=quiet)
+    assert len(open_files) == 60
+    assert max(open_files[30:]) <= max(open_files[5:20]) + 2
+
+
+def resume(directory: str) -> None:
+    torch.set_num_threads(1)
+    execute(Run.load(Path(directory)), say=quiet)
+
+
+@pytest.mark.slow
+def test_killed_at_ten_random_moments_the_table_is_the_uninterrupted_one(tmp_path: Path) -> None:
+    asked = config(suite={**SUITE, "n_samples": 10}, data={"type": "tiny:many_photos"})
+    expected = numbers(done(tmp_path / "whole", asked))
+    run, _ = begin(tmp_path / "run", asked)
+    # What imports torch once is the server; the children that are killed are forks of it.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["captum_gag.runs.execution", "quantus"])
+    moments = random.Random(0)
+    finished: list[Path] = []
+    for _ in range(10):
+        before = len(finished)
+        process = context.Process(target=resume, args=(str(run.directory),))
+        process.start()
+        # What matters are moments at which it works.
+        while len(finished) == before and process.is_alive():
+            time.sleep(0.002)
+            finished = list((run.directory / "scores").glob("[0-9a-f]*.parquet"))
+        time.sleep(moments.uniform(0, 0.2))
+        process.kill()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL, "it was done before it could be killed"
+        finished = list((run.directory / "scores").glob("[0-9a-f]*.parquet"))
+    resume(str(run.directory))
+    assert_frame_equal(numbers(Run.load(run.directory)), expected)
+    assert expected["image"].nunique() == 200
+
+
+@pytest.fixture
+def ray() -> Any:
+    ray = pytest.importorskip("ray")
+    os.environ["PYTHONPATH"] = str(Path(__file__).parents[1])
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    yield ray
+    ray.shutdown()
+    del os.environ["PYTHONPATH"]
+
+
+@pytest.mark.slow
+def test_ray_gives_the_same_numbers_bit_for_bit_even_when_a_worker_is_killed(
+    tmp_path: Path, whole: Run, ray: Any
+) -> None:
+    killed: list[psutil.Process] = []
+
+    def kill_one(*arguments: Any) -> None:
+        keep(*arguments)
+        if not killed:
+            workers = (process for process in psutil.process_iter(["cmdline"]) if process.info["cmdline"])
+            killed.append(next(each for each in workers if "ray::RayWorker" in each.info["cmdline"][0]))
+            killed[0].kill()
+
+    run, bench = begin(tmp_path / "run", config())
+    keep, run.keep = run.keep, kill_one  # type: ignore[method-assign]
+    execute(run, on_ray(2), bench=bench, say=quiet)
+    assert killed
+    assert_frame_equal(numbers(run), numbers(whole))
+    with pytest.raises(InputError, match="5 workers need 5 CPUs, the cluster has 2"):
+        done(tmp_path / "many", config(), executor=on_ray(5))
+
+
+def test_shards_that_do_not_exist_are_refused(whole: Run) -> None:
+    with pytest.raises(InputError, match="shard 3/2 does not exist"):
+        execute(whole, shard=(3, 2), say=quiet)
+
+
+def test_processes_take_turns_at_the_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert [device_of("cuda", number) for number in range(3)] == ["cuda:0", "cuda:1", "cuda:0"]
+    assert [device_of(device, 1) for device in ("cuda:0", "cpu", "mps")] == ["cuda:0", "cpu", "mps"]
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert device_of("cuda", 1) == "cuda"
+
+
+def test_two_shards_can_begin_a_run_together(tmp_path: Path) -> None:
+    (tmp_path / ".run.json.7").write_text("{")
+    (first, _), (second, _) = begin(tmp_path, config()), begin(tmp_path, config())
+    execute(first, shard=(1, 2), say=quiet)
+    execute(second, shard=(2, 2), say=quiet)
+    assert first.scores()["image"].nunique() == 6
+    (tmp_path / "run.json").unlink()
+    with pytest.raises(InputError, match="is not empty and holds no run"):
+        begin(tmp_path, config())
+
+
+def test_safetensors_of_maps_are_read_by_its_own_library(tmp_path: Path) -> None:
+    run = done(tmp_path / "run", config(save_maps=True, limit=1))
+    [path] = (run.directory / "maps").iterdir()
+    assert safetensors.torch.load_file(path)["SG"].max() == 1

@@ -1,0 +1,165 @@
+"""One image's records against the functions that a user would call, and what a failing part costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+import quantus
+import torch
+
+from captum_gag import GuidedAbsoluteGrad
+from captum_gag.attr import saliency_map
+from captum_gag.attr.catalogue import method
+from captum_gag.data.catalogue import dataset
+from captum_gag.errors import InputError
+from captum_gag.metrics import aopc, rcap
+from captum_gag.models import load_classifier
+from captum_gag.runs.scorer import Row, Scorer
+from captum_gag.runs.spec import make_suite
+
+
+def scorer_of(suite: Mapping[str, Any], **options: Any) -> Scorer:
+    classifier = load_classifier("tiny:model", device="cpu")
+    return Scorer(classifier, make_suite(suite, classifier.normalization), **options)
+
+
+def rows_of(scorer: Scorer, index: int = 2) -> list[Row]:
+    data = dataset("tiny:photos")
+    return scorer.score(data.names[index], lambda: data[index]).rows
+
+
+def test_rows_hold_what_the_functions_give() -> None:
+    scorer = scorer_of(
+        {
+            "methods": {
+                "SG of 4": {"type": "SG", "n_samples": 4},
+                "GAG, relative": {"type": "GAG", "guide": "relative"},
+            },
+            "metrics": {
+                "RCAP": {"interval": 25},
+                "AOPC": {
+                    "variants": {"mean": {}, "black": {"perturb_baseline": "black"}},
+                    "steps": [2, 5],
+                    "n_steps": 5,
+                },
+                "MAE": {"type": "SegmentationMAE"},
+            },
+        }
+    )
+    rows = rows_of(scorer)
+    found = {(row["method"], row["metric"], row["variant"], row["steps"]): row for row in rows}
+    assert len(found) == len(rows) == 2 * (1 + 4 + 1)
+    classifier, example = scorer.classifier, dataset("tiny:photos")[2]
+    x = classifier.preprocess(example.photo())[None]
+    attribution = method("SG", n_samples=4).attribute(classifier.model, x, 2)
+    options: dict[str, Any] = {"normalization": classifier.normalization}
+    expected = rcap(classifier.model, x, attribution, 2, interval=25, **options)
+    assert found["SG of 4", "RCAP", "", None]["score"] == pytest.approx(expected.item(), abs=1e-6)
+    for variant in ("mean", "black"):
+        for steps in (2, 5):
+            given = aopc(classifier.model, x, attribution, 2, n_steps=steps, perturb_baseline=variant, **options)
+            assert found["SG of 4", "AOPC", variant, steps]["score"] == pytest.approx(given.item(), abs=1e-6)
+    mask = torch.zeros(12, 12)
+    mask[:, :6] = 1
+    expected = (saliency_map(attribution)[0] - mask).abs().mean()
+    assert found["SG of 4", "MAE", "", None]["score"] == pytest.approx(expected.item(), abs=1e-6)
+    gag = GuidedAbsoluteGrad(classifier.model).attribute(x, 2, guide="relative", seed=0)
+    expected = rcap(classifier.model, x, gag, 2, interval=25, **options)
+    assert found["GAG, relative", "RCAP", "", None]["score"] == pytest.approx(expected.item(), abs=1e-6)
+
+
+def test_columns_say_what_a_name_would_hide() -> None:
+    suite = {
+        "methods": {
+            "mine": {"type": "GAG", "percentile": 70},
+            "mine, reversed": {"of": "mine", "transform": "reverse", "retain": 0.1},
+            "noise": {"type": "Random", "seed": 4},
+            "Sobel": {},
+        },
+        "metrics": {"RCAP": {}, "MAE": {"type": "SegmentationMAE"}, "Lerf": {"type": "AOPC", "order": "lerf"}},
+    }
+    rows = rows_of(scorer_of(suite, seed=3))
+    about = {row["method"]: (row["base"], row["transform"], row["control"]) for row in rows}
+    assert about["mine"] == ("", "", "")
+    assert about["mine, reversed"] == ("mine", "reverse", "")
+    assert about["noise"] == ("", "", "random")
+    assert about["Sobel"] == ("", "", "edges")
+    directions = {row["metric"]: row["higher_is_better"] for row in rows}
+    assert directions == {"RCAP": True, "MAE": False, "Lerf": False}
+    assert {row["seed"] for row in rows} == {3}
+
+
+def test_metrics_of_quantus_are_given_one_value_per_pixel() -> None:
+    suite = {"methods": ["SG"], "metrics": {"Rank": {"type": "quantus:RelevanceRankAccuracy"}}, "n_samples": 3}
+    scorer, example = scorer_of(suite), dataset("tiny:photos")[0]
+    x = scorer.classifier.preprocess(example.photo())[None]
+    attributions = method("SG", n_samples=3).attribute(scorer.model, x, example.target, 0).sum(1, keepdim=True)
+    assert example.mask is not None
+    expected = quantus.RelevanceRankAccuracy(disable_warnings=True)(
+        model=scorer.model,
+        x_batch=x.numpy(),
+        y_batch=np.array([example.target]),
+        a_batch=attributions.numpy(),
+        s_batch=scorer.classifier.preprocess_mask(example.mask())[None].numpy(),
+    )
+    [row] = rows_of(scorer, 0)
+    assert row["score"] == pytest.approx(expected[0], abs=1e-6)
+    assert row["error"] == ""
+
+
+def test_gradients_that_fail_are_tried_once_for_all_methods_that_share_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[int] = []
+
+    def failing(methods: list[Any], *_: Any) -> None:
+        tried.append(len(methods))
+        raise RuntimeError("no gradients")
+
+    monkeypatch.setattr("captum_gag.runs.scorer.shared_gradients", failing)
+    rows = rows_of(scorer_of({"methods": ["GAG-85", "Random", "SG", "GAG-0"], "metrics": {"RCAP": {}}}))
+    assert tried == [3]
+    assert [row["error"] for row in rows] == ["RuntimeError: no gradients", "", *["RuntimeError: no gradients"] * 2]
+
+
+def test_methods_and_metrics_of_ones_own_run_beside_the_others() -> None:
+    suite = {
+        "methods": ["SG", "tiny:own_method", {"type": "tiny:own_method", "n_samples": 4, "label": "own of 4"}],
+        "metrics": {
+            "own": {"type": "tiny:OwnCurve"},
+            "IAUC": {"type": "Insertion", "perturb_baseline": "mean", "n_steps": 4},
+        },
+        "n_samples": 2,
+    }
+    rows = rows_of(scorer_of(suite))
+    assert list(dict.fromkeys(row["method"] for row in rows)) == ["SG", "tiny:own_method", "own of 4"]
+    assert {row["error"] for row in rows} == {""}
+    own, same = ([row["score"] for row in rows if row["metric"] == name] for name in ("own", "IAUC"))
+    assert own == same
+
+
+def test_references_are_the_training_split_and_differ_from_random_colours() -> None:
+    data = dataset("tiny:photos_with_training")
+    suite = {
+        "methods": {
+            "train": {"type": "DeepSHAP", "references": "train", "n_references": 4},
+            "random": {"type": "DeepSHAP", "n_references": 4},
+        },
+        "metrics": {"RCAP": {}},
+    }
+    classifier = load_classifier("tiny:model", device="cpu")
+    scorer = Scorer(classifier, make_suite(suite, classifier.normalization), data=data)
+    outcome = scorer.score("0", lambda: data[0])
+    assert {row["error"] for row in outcome.rows} == {""}
+    assert not torch.allclose(outcome.attributions["train"], outcome.attributions["random"])
+    references = scorer.references("train", 4)
+    train = data.train()
+    given = [classifier.preprocess(train[index].photo()) for index in range(len(train))]
+    assert all(any(torch.equal(each, one) for one in given) for each in references)
+
+
+def test_references_without_a_training_split_are_refused_before_anything_is_computed() -> None:
+    suite = {"methods": {"train": {"type": "DeepSHAP", "references": "train"}, "SG": {}}, "metrics": {"RCAP": {}}}
+    with pytest.raises(InputError, match="method 'train': tiny:photos: has no training images"):
+        scorer_of(suite, data=dataset("tiny:photos"))

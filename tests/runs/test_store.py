@@ -1,0 +1,119 @@
+"""What a run keeps: typed columns whatever is in them, and damaged files that are named, not read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from captum_gag.errors import InputError
+from captum_gag.runs.config import Config
+from captum_gag.runs.execution import begin, execute
+from captum_gag.runs.store import RECORD, Run
+
+SUITE = {"methods": ["Sobel", "Random"], "metrics": {"RCAP": {}, "AOPC": {"steps": [2]}}}
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    asked = Config(suite=SUITE, model={"type": "tiny:model"}, data={"type": "tiny:photos"}, device="cpu", limit=3)
+    run, bench = begin(tmp_path / "run", asked)
+    execute(run, bench=bench, say=lambda text: None)
+    return run
+
+
+def test_every_file_has_every_column_of_its_type(run: Run) -> None:
+    files = sorted((run.directory / "scores").iterdir())
+    assert len(files) == 3
+    for file in files:
+        assert pq.read_schema(file).remove_metadata() == RECORD
+    together = pd.read_parquet(run.directory / "scores")
+    assert len(together) == 3 * 2 * 2
+    assert set(together.columns) == set(RECORD.names)
+
+
+def test_files_of_columns_without_values_can_be_read_together(run: Run) -> None:
+    """An image that failed has no curve, no class and no direction of its own."""
+    known = run.scores().iloc[0]
+    nothing = dict.fromkeys(RECORD.names) | {"image": "broken", "error": "no image", "score": np.nan}
+    run.keep("broken", "", [nothing], {})
+    together = pd.read_parquet(run.directory / "scores")
+    assert together.loc[together["image"] == "broken", "error"].tolist() == ["no image"]
+    kept = together.loc[(together["image"] == known["image"]) & together["curve_y"].notna(), "curve_y"]
+    assert len(kept) == 2
+    assert kept.iloc[0].dtype == np.float64
+
+
+def test_curves_are_lists_and_steps_are_numbers(run: Run) -> None:
+    scores = run.scores()
+    assert scores.loc[scores["metric"] == "AOPC", "steps"].unique().tolist() == [2]
+    rcap = scores[scores["metric"] == "RCAP"].iloc[0]
+    assert rcap["curve_x"].tolist() == [1, 2, 3, 4, 5]
+    # RCAP is the mean of what its curve shows.
+    assert np.mean(rcap["curve_y"]) == pytest.approx(rcap["score"], abs=1e-6)
+    assert scores.groupby("method")["control"].first().to_dict() == {"Random": "random", "Sobel": "edges"}
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1", b"garbage that is no parquet", None])
+def test_a_damaged_file_of_scores_is_named_and_computed_again(run: Run, content: bytes | None) -> None:
+    expected = run.scores().drop(columns="seconds")
+    file = sorted((run.directory / "scores").iterdir())[1]
+    file.write_bytes(file.read_bytes()[:-20] if content is None else content)
+    assert run.scores()["image"].nunique() == 2
+    said: list[str] = []
+    assert execute(Run.load(run.directory), say=said.append) == 1
+    assert file.name in said[0]
+    assert "is damaged" in said[0]
+    pd.testing.assert_frame_equal(Run.load(run.directory).scores().drop(columns="seconds"), expected)
+
+
+def test_a_damaged_selection_is_named_and_made_again(run: Run) -> None:
+    (run.directory / "selection.parquet").write_bytes(b"PAR1")
+    with pytest.raises(InputError, match="is damaged"):
+        run.chosen()
+    said: list[str] = []
+    assert execute(Run.load(run.directory), say=said.append) == 0
+    assert "selection.parquet: is damaged" in said[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda text: "", "run.json: is damaged"),
+        (lambda text: text[: len(text) // 2], "run.json: is damaged"),
+        (lambda text: "[1]", "run.json: was written with schema None"),
+        (lambda text: json.dumps({"suite": {}, "versions": {}}), "was written with schema 1, this version .* reads 2"),
+        (lambda text: json.dumps({**json.loads(text), "schema": 3}), "was written with schema 3"),
+        (lambda text: json.dumps({"schema": 2, "config": 1, "identity": {}}), "is damaged"),
+    ],
+)
+def test_a_run_that_cannot_be_read_is_one_line(run: Run, change: Any, message: str) -> None:
+    path = run.directory / "run.json"
+    path.write_text(change(path.read_text()))
+    with pytest.raises(InputError, match=message) as caught:
+        Run.load(run.directory)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_field_is_one_line(run: Run) -> None:
+    path = run.directory / "run.json"
+    stored = json.loads(path.read_text())
+    stored["config"]["colour"] = "red"
+    path.write_text(json.dumps(stored))
+    with pytest.raises(InputError, match=r"run.json: Config: unknown option 'colour'"):
+        Run.load(run.directory)
+
+
+def test_records_say_which_run_they_are_of(run: Run) -> None:
+    scores = run.scores()
+    assert scores["run"].unique().tolist() == [run.digest]
+    file = next((run.directory / "scores").iterdir())
+    other = pq.read_table(file).replace_schema_metadata({"run": "another", "photo": ""})
+    pq.write_table(pa.table(other), file)
+    assert run.scores()["image"].nunique() == 2

@@ -1,0 +1,167 @@
+"""The commands of runs and reliability, as a user calls them."""
+
+import json
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from tiny import image
+from typer.testing import CliRunner
+
+from captum_gag import reliability
+from captum_gag.cli import app
+from captum_gag.cli.common import print_json
+
+SUITE = """
+title = "small"
+n_samples = 4
+methods = ["GAG-85", "SG", "Sobel"]
+[metrics.RCAP]
+[metrics.DAUC]
+type = "Deletion"
+n_steps = 3
+"""
+
+
+def call(*arguments):
+    return CliRunner().invoke(app, [str(each) for each in arguments])
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    place = tmp_path_factory.mktemp("cli")
+    (place / "suite.toml").write_text(SUITE)
+    result = call("run", place / "suite.toml", "--model", "tiny:model", "--data", "tiny:photos", "--out", place / "run")
+    assert result.exit_code == 0, result.output
+    assert "GAG-85" in result.output
+    return place / "run"
+
+
+def test_run_keeps_scores_with_the_promised_columns(run):
+    scores = pd.read_parquet(run / "scores")
+    assert {"image", "method", "metric", "score", "base", "transform", "steps", "curve_y"} <= set(scores.columns)
+    assert len(scores) == 6 * 3 * 2
+
+
+def test_resume_has_nothing_left_to_do(run):
+    result = call("resume", run)
+    assert result.exit_code == 0
+    assert "6 of 6 images are done already" in result.stderr
+
+
+def test_a_wrong_command_leaves_nothing_that_refuses_the_right_one(tmp_path):
+    (tmp_path / "suite.toml").write_text(SUITE)
+    for wrong in (["--data", tmp_path / "nothing"], ["--model", "resnet19"], ["--model", "tiny:nothing"]):
+        given = ["--model", "tiny:model", "--data", "tiny:photos", *wrong]
+        assert call("run", tmp_path / "suite.toml", *given, "--out", tmp_path / "run").exit_code == 2
+        assert not (tmp_path / "run").exists()
+
+
+def test_ones_own_methods_and_metrics_are_found_beside_the_working_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", [each for each in sys.path if each not in ("", str(tmp_path))])
+    (tmp_path / "mine_only_here.py").write_text(
+        "from captum_gag.metrics.recovery import RCAPMetric as Mine\n"
+        "def map_of(model, inputs, targets, n_samples, seed):\n    return inputs.abs()\n"
+    )
+    (tmp_path / "suite.toml").write_text(
+        'methods = ["mine_only_here:map_of"]\n[metrics.Mine]\ntype = "mine_only_here:Mine"\n'
+    )
+    result = call("run", "suite.toml", "--model", "tiny:model", "--data", "tiny:photos", "--out", "run")
+    assert result.exit_code == 0, result.output
+    monkeypatch.delitem(sys.modules, "mine_only_here")
+    assert call("table", "run").exit_code == 0
+
+
+def test_table_for_people_and_for_machines(run):
+    result = call("table", run)
+    assert result.exit_code == 0
+    assert (run / "tables" / "table.md").read_text().startswith("|")
+    rows = json.loads(call("table", run, "--json").output)
+    assert [(row["metric"], row["method"]) for row in rows][:2] == [("RCAP", "GAG-85"), ("RCAP", "SG")]
+
+
+def test_reliability_of_a_run_and_of_ones_own_numbers(run, tmp_path):
+    result = call("reliability", run, "--out", tmp_path / "a", "--n-bootstrap", 50)
+    assert result.exit_code == 0, result.output
+    assert "RCAP: higher is better. Alpha" in result.output
+    assert (tmp_path / "a" / "report.html").exists()
+    rng = np.random.default_rng(0)
+    own = reliability.from_arrays(
+        {"mine": {"x": rng.random(20), "y": rng.random(20) + 5}}, levels="metric", higher_is_better={"mine": True}
+    )
+    own.to_csv(tmp_path / "own.csv", index=False)
+    result = call("reliability", tmp_path / "own.csv", "--out", tmp_path / "b", "--n-bootstrap", 50)
+    assert "Alpha 1.00 [1.00, 1.00], reliable" in result.output
+
+
+def test_a_failing_cell_is_listed_and_the_exit_status_tells(tmp_path):
+    (tmp_path / "suite.toml").write_text('methods = ["SG", "Grad-CAM:nowhere"]\n[metrics.RCAP]\n')
+    result = call(
+        "run", tmp_path / "suite.toml", "--model", "tiny:model", "--data", "tiny:photos", "--out", tmp_path / "run"
+    )
+    assert result.exit_code == 1
+    assert "failed: Grad-CAM:nowhere, 6 cells, first 000000: " in result.stderr
+
+
+def test_reliability_of_a_run_whose_first_image_is_broken_and_has_no_class(tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "0.png").write_bytes(b"no image")
+    for number in (1, 2, 3):
+        image(number).save(tmp_path / "data" / f"{number}.png")
+    (tmp_path / "suite.toml").write_text(SUITE)
+    made = call(
+        "run", tmp_path / "suite.toml", "--model", "tiny:model", "--data", tmp_path / "data", "--out", tmp_path / "r"
+    )
+    assert made.exit_code == 1
+    result = call("reliability", tmp_path / "r", "--out", tmp_path / "report", "--n-bootstrap", 20)
+    assert result.exit_code == 0, result.output
+    found = pd.read_csv(tmp_path / "report" / "inter_rater.csv")
+    assert found["images"].tolist() == [3, 3]
+
+
+@pytest.mark.parametrize("command", ["suites", "metrics", "methods"])
+def test_lists_for_people_and_for_machines(command):
+    assert call(command).exit_code == 0
+    listed = json.loads(call(command, "--json").output)
+    assert len(listed["methods"] if command == "methods" else listed) >= 7
+
+
+def test_every_option_is_listed_with_type_default_range_and_help():
+    listed = json.loads(call("methods", "--json").output)["types"] + json.loads(call("metrics", "--json").output)
+    options = {(each["type"], option["name"]): option for each in listed for option in each["options"]}
+    assert options["GAG", "percentile"]["default"] == 85
+    assert options["GAG", "percentile"]["range"] == ">= 0, <= 100"
+    assert options["captum:Occlusion", "sliding_window_shapes"]["required"]
+    assert options["RCAP", "lower_bound"]["type"] == "float"
+    assert all(option["help"] for option in options.values())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "fast", "--out", "{0}"], "there is no suite 'fast'"),
+        (["run", "quick", "--out", "{0}/new", "--data", "{0}/nothing"], "no such folder"),
+        (["run", "quick", "--out", "{0}/new", "--dtype", "int8"], "dtype is 'int8'"),
+        (["run", "quick", "--out", "{0}/new", "--engine", "cloud"], "--engine 'cloud' is unknown"),
+        (["run", "quick", "--out", "{0}/new", "--shard", "2"], "--shard '2' has no meaning"),
+        (["run", "quick", "--out", "{0}/new", "--set", "colour=red"], "expected data.KEY=VALUE or model.KEY=VALUE"),
+        (["run", "quick", "--out", "{0}/new", "--set", "data.colour=red"], "unknown option 'colour'"),
+        (["resume", "{0}"], "holds no run"),
+        (["table", "{0}"], "holds no run"),
+        (["reliability", "{0}/none.csv"], "cannot be read as scores"),
+        (["train-cifar10", "{0}"], "no CIFAR-10 train images found"),
+    ],
+)
+def test_errors_are_one_line_and_an_exit_status(arguments, message, tmp_path):
+    result = call(*(each.format(tmp_path) for each in arguments))
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_json_for_machines_is_json(capsys: pytest.CaptureFixture[str]) -> None:
+    print_json([{"score": float("nan"), "bound": float("inf"), "methods": ("SG", 0.5)}])
+    strict = json.loads(capsys.readouterr().out, parse_constant=lambda text: pytest.fail(f"{text} is no JSON"))
+    assert strict == [{"score": None, "bound": None, "methods": ["SG", 0.5]}]
