@@ -76,7 +76,7 @@ def peak_memory(name: str, method: str, samples: int) -> None:
 
 
 def peak() -> int:
-    """Give the peak resident memory of this process in MiB (Linux; getrusage would inherit the parent's)."""
+    """Return the peak resident memory of this process in MiB (Linux; getrusage would inherit the parent's)."""
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) // 1024
 

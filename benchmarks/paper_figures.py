@@ -49,7 +49,7 @@ STEPS = 20
 
 
 def confident_images(classifier: Classifier, data: Path, classes: set[int] | None) -> list[tuple[torch.Tensor, int]]:
-    """Give (image tensor, class) of each photograph with more than 0.9 in its true class."""
+    """Return (image tensor, class) of each photograph with more than 0.9 in its true class."""
     rows = [row for row in csv.DictReader((data / "classes.csv").open()) if row["file"]]
     rows = [row for row in rows if classes is None or int(row["class_index"]) in classes]
     chosen = []

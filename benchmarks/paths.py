@@ -2,7 +2,8 @@
 
     python benchmarks/paths.py [--rounds 3] [--steps 10] [--images 8]
 
-The bare passes take the same number of images through forward and backward, in batches of as many images.
+The bare passes take the same number of images through forward and backward, in batches of as many images. PAIR's
+library needs NumPy below 2.4.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ TARGET = 5
 
 
 def pair_function(model: torch.nn.Module) -> Callable[..., dict[str, np.ndarray]]:
-    """Give a model in the form that PAIR's library calls."""
+    """Return a model in the form that PAIR's library calls."""
 
     def call(x: np.ndarray, call_model_args: Any = None, expected_keys: Any = None) -> dict[str, np.ndarray]:
         points = torch.from_numpy(np.asarray(x, dtype=np.float32)).permute(0, 3, 1, 2).contiguous().requires_grad_()

@@ -38,6 +38,7 @@ def test_is_committed_clean(path: Path) -> None:
     assert not re.search(r"/(tmp|home|root|work|Users)/|[A-Z]:\\", texts)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", TUTORIALS, ids=lambda path: path.stem)
 def test_runs(path: Path) -> None:
     notebook = nbformat.read(path, as_version=4)

@@ -35,7 +35,7 @@ def seeded(device: torch.device, seed: int | None) -> Iterator[None]:
     state = np.random.get_state()
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         try:
-            torch.random.default_generator.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)
             if device.type == "cuda":
                 with torch.cuda.device(device):
                     torch.cuda.manual_seed(seed)
@@ -106,7 +106,13 @@ def as_maps(attributions: Any, images: Tensor, what: str) -> Tensor:
 
 
 def square_regions(side: int, images: Tensor) -> Tensor:
-    """Return a feature mask (1, C, H, W) of square regions, over all channels, numbered from 0 in reading order."""
+    """Return a feature mask (1, C, H, W) of square regions, over all channels, numbered from 0 in reading order.
+
+    Raises:
+        InputError: The side is no length.
+    """
+    if side < 1:
+        raise InputError(f"feature_mask is {side!r}, expected the side of square regions in pixels, at least 1")
     height, width = images.shape[-2:]
     rows = torch.arange(height, device=images.device) // side
     columns = torch.arange(width, device=images.device) // side

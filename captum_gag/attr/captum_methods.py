@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -142,7 +142,7 @@ class CaptumMethod(Method):
         return arguments
 
 
-@lru_cache(maxsize=None)
+@cache
 def captum_type(name: str, wrapped: str = "") -> type[CaptumMethod]:
     """Return the type of method that a class of Captum is, declared with the class's own options.
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable
-from itertools import zip_longest
 from typing import Any, NamedTuple, TypeVar, get_args
 
 import captum.attr
@@ -50,7 +49,7 @@ def class_names() -> list[str]:
     return [name for name in sorted(dir(captum.attr)) if _explains_images(name)]
 
 
-def captum_class(name: str) -> type:
+def captum_class(name: str) -> Any:
     """Return a class of ``captum.attr``.
 
     Raises:
@@ -58,8 +57,7 @@ def captum_class(name: str) -> type:
     """
     if not _explains_images(name):
         raise unknown("class of captum.attr", name, class_names())
-    found: type = getattr(captum.attr, name)
-    return found
+    return getattr(captum.attr, name)
 
 
 def own_parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:

@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 from captum_gag.attr import captum_methods, control_maps, grad_cam  # noqa: F401
 from captum_gag.attr.captum_methods import captum_type
 from captum_gag.attr.captum_options import class_names
+from captum_gag.attr.gradient_methods import shared_gradients
 from captum_gag.attr.map_transforms import TRANSFORMS, Transform
-from captum_gag.attr.methods import METHODS, Method, shared_gradients
+from captum_gag.attr.methods import METHODS, Method
 from captum_gag.attr.own_methods import own_type
 from captum_gag.errors import InputError
 from captum_gag.specs import options_of, unknown
@@ -214,13 +215,13 @@ def method_type(name: str, options: Mapping[str, Any] | None = None) -> type[Met
 def _transform(said: Mapping[str, Any]) -> Transform:
     options = dict(said)
     of, name = options.pop("of"), options.pop("transform", None)
-    if name not in TRANSFORMS:
+    if not isinstance(name, str) or name not in TRANSFORMS:
         raise unknown("transform", name, TRANSFORMS)
     kind = TRANSFORMS[name]
     if isinstance(of, str | Mapping):
         own = {each.name for each in options_of(kind)}
         spec = parse(of) if isinstance(of, str) else of
-        passed = {key: options.pop(key) for key in options_of_spec(spec) & set(options) - own}
+        passed = {key: options.pop(key) for key in options_of_spec({**spec, **options}) & set(options) - own}
         of = method(spec, **passed)
     return kind(of=of, **options)
 
@@ -229,9 +230,10 @@ def options_of_spec(spec: Mapping[str, Any]) -> set[str]:
     """Return the names of the options that have an effect on the method of a spec."""
     said = dict(spec)
     if "of" in said:
-        of = said["of"]
+        of, rest = said["of"], {key: value for key, value in said.items() if key not in ("of", "transform")}
         inner = parse(of) if isinstance(of, str) else of
-        return options_of_spec(inner) if isinstance(inner, Mapping) else set()
+        own = {each.name for each in options_of(TRANSFORMS.get(str(said.get("transform")), Transform))} - {"of"}
+        return own | (options_of_spec({**inner, **rest}) if isinstance(inner, Mapping) else set())
     parsed = parse(str(said.get("type")))
     if "of" in parsed:
         return options_of_spec(parsed)

@@ -39,12 +39,12 @@ class Modification(Protocol):
     def samples(self, inputs: tuple[Tensor, ...], chunk: int) -> Iterator[Samples]:
         """Yield all sample points, at most ``chunk`` per example at a time.
 
-        The gradients at the points given are weighed before the next points are asked for, so that a path may
+        The gradients at the points yielded are weighed before the next points are asked for, so that a path may
         depend on the gradients that it met.
 
         Args:
             inputs: Tensors of shape (N, ...), floating point, without gradient history.
-            chunk: How many points per example may be given at once.
+            chunk: How many points per example may be yielded at once.
         """
         ...
 

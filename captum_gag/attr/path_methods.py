@@ -88,7 +88,7 @@ class GuidedIG(PathAttribution):
             fraction: Share of the features, in (0, 1], that is moved at a time.
             max_dist: How far a feature may be from the straight line, in [0, 1] of its whole way. 0 is the straight
                 line itself.
-            internal_batch_size: Examples in one forward pass at most. None takes the batch as it is.
+            internal_batch_size: Examples in one forward pass at most. None picks a number.
             return_convergence_delta: Also return sum(attributions) - (f(inputs) - f(baselines)), shape (N,).
 
         Returns:

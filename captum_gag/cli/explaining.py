@@ -122,7 +122,7 @@ def methods(json: Json = False) -> None:
     GAG, and G and GA variants, take any percentile: GAG-70, SG-GA50. Grad-CAM takes a layer: Grad-CAM:layer4.1.
     A name followed by ^R gives its reversed map (Proposition 1); ^sharp, ^binary and ^pixel manipulate it to fool a
     metric. Random:7 is the random ordering of seed 7. captum:CLASS is any class of captum.attr. With --json also every
-    type of method with its options: name, type, default, range, help.
+    type of method and every transform with its options: name, type, default, range, help.
     """
     from rich.console import Console
 
@@ -130,7 +130,7 @@ def methods(json: Json = False) -> None:
     from captum_gag.report.tables import method_table
 
     if json:
-        print_json({"methods": catalogue.rows(), "types": catalogue.types()})
+        print_json({"methods": catalogue.rows(), "types": catalogue.types(), "transforms": catalogue.transforms()})
     else:
         Console().print(method_table(catalogue.rows()))
 
@@ -159,7 +159,7 @@ def _with_options(specs: Mapping[str, dict[str, Any]], given: Mapping[str, Any])
     from captum_gag.attr.catalogue import options_of_spec
     from captum_gag.errors import InputError
 
-    known = {name: sorted(options_of_spec(spec)) for name, spec in specs.items()}
+    known = {name: sorted(options_of_spec({**spec, **given})) for name, spec in specs.items()}
     for key in given:
         if not any(key in names for names in known.values()):
             has = "; ".join(f"{name} has {', '.join(names) or 'none'}" for name, names in known.items())

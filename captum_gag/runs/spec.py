@@ -115,8 +115,9 @@ def make_suite(data: Mapping[str, Any], normalization: Normalization | None = No
         raise InputError("expected at least one entry under methods, and one table [metrics.LABEL]")
     specs = {label: _method_spec(label, each) for label, each in given.items()}
     for label, spec in specs.items():
-        # A method that transforms one of the suite takes what that was given.
-        if spec.get("of") not in list(specs) and "n_samples" in options_of_spec(spec):
+        # A method that transforms one of the suite takes what that was given, a class of Captum what Captum does.
+        own = str(spec.get("type", "")).startswith("captum:")
+        if not own and spec.get("of") not in list(specs) and "n_samples" in options_of_spec(spec):
             specs[label] = {"n_samples": said.n_samples, **spec}
     methods: dict[str, Method] = {}
     for label in specs:

@@ -275,7 +275,7 @@ def test_what_does_not_fit_the_image_is_one_clear_line(model: nn.Module, images:
         method("captum:LayerGradCam", layer="layer4").attribute(model, images, TARGET)
     with pytest.raises(InputError, match=r"LayerActivation gives attributions \(2, 80\), expected \(N, channels"):
         method("captum:LayerActivation", layer="4").attribute(model, images, TARGET)
-    with pytest.raises(InputError, match="captum:LRP: Module of type .*Flatten"):
+    with pytest.raises(InputError, match=r"captum:LRP: Module of type .*Flatten"):
         method("captum:LRP").attribute(model, images, TARGET)
 
 

@@ -1,7 +1,8 @@
-"""Every name of the catalogue runs; rows equal the hosts' own methods on the same noise; bad names are answered."""
+"""Names become specs in one place, specs become methods; every name runs; what is misspelt is answered."""
 
 from __future__ import annotations
 
+import json
 import warnings
 from typing import Any
 
@@ -12,20 +13,23 @@ from captum.attr import GuidedBackprop, IntegratedGradients, LayerAttribution, L
 from scipy import ndimage
 from torch import nn
 
-from captum_gag.attr import (
-    BlurIG,
-    GuidedAbsoluteGrad,
-    GuidedIG,
-    Mean,
-    SampledGradients,
-    Samples,
-    Variance,
-    saliency_map,
-    signed,
+from captum_gag.attr import BlurIG, GuidedAbsoluteGrad, GuidedIG, Mean, SampledGradients, Samples, Variance, signed
+from captum_gag.attr.catalogue import (
+    ENTRIES,
+    FAMILIES,
+    METHODS,
+    method,
+    method_type,
+    options_of_spec,
+    parse,
+    rows,
+    shared_gradients,
+    transforms,
+    types,
 )
-from captum_gag.attr.catalogue import ENTRIES, FAMILIES, method, rows
 from captum_gag.attr.grad_cam import last_feature_map
-from captum_gag.attr.together import attribute_together
+from captum_gag.errors import InputError
+from captum_gag.specs import options_of
 
 TARGET = [0, 1, 2]
 
@@ -42,25 +46,156 @@ def images() -> torch.Tensor:
     return torch.rand(3, 3, 12, 12, generator=torch.Generator().manual_seed(1))
 
 
+def sampled(name: str, n: int) -> Any:
+    """Build a method of the catalogue with so many samples or references, where it takes any."""
+    taken = options_of_spec(parse(name)) & {"n_samples", "n_references"}
+    return method(name, **dict.fromkeys(taken, n))
+
+
 @pytest.mark.parametrize("name", list(ENTRIES))
 def test_every_entry_runs_and_is_the_same_one_by_one(model: nn.Module, images: torch.Tensor, name: str) -> None:
-    entry = method(name)
-    assert entry is ENTRIES[name]
-    result = entry.attribute(model, images, TARGET, n_samples=4, seed=0)
+    entry = sampled(name, 4)
+    state = torch.get_rng_state()
+    result = entry.attribute(model, images, TARGET, seed=0)
     assert result.shape in (images.shape, (3, 1, 12, 12))
     assert bool(result.isfinite().all())
     assert not result.requires_grad
-    alone = entry.attribute(model, images[1:2], 1, n_samples=4, seed=0)
+    alone = entry.attribute(model, images[1:2], 1, seed=0)
     torch.testing.assert_close(result[1:2], alone, rtol=1e-3, atol=1e-7)
-    state = torch.get_rng_state()
-    assert torch.equal(result, entry.attribute(model, images, TARGET, n_samples=4, seed=0))
+    assert torch.equal(result, sampled(name, 4).attribute(model, images, TARGET, seed=0))
     assert torch.equal(state, torch.get_rng_state())
+    assert not any(module._forward_hooks or module._backward_hooks for module in model.modules())
 
 
 @pytest.mark.parametrize("each", rows(), ids=lambda each: each["name"])
 def test_every_entry_says_in_one_line_what_it_is(each: dict[str, Any]) -> None:
     assert all(each.values())
     assert len(each["summary"]) < 80
+
+
+def test_the_parts_of_a_row() -> None:
+    parts = {each["name"]: each["parts"] for each in rows()}
+    assert parts["GAG-45"] == "GaussianNoise x absolute x GuidedMean(percentile=45.0, guide='paper')"
+    assert parts["GB+"] == "GaussianNoise x positive x Mean() x guided_backpropagation"
+    assert parts["VG"] == "captum.attr.Saliency"
+    assert parts["Sobel"] == "-"
+
+
+class TestNames:
+    @pytest.mark.parametrize(
+        ("name", "spec"),
+        [
+            ("GAG-85", {"type": "GAG", "percentile": 85.0}),
+            ("gag-70.5", {"type": "GAG", "percentile": 70.5}),
+            ("SG-GA70", {"type": "SG", "interpretation": "absolute", "aggregation": "guided", "percentile": 70.0}),
+            ("SG-G25", {"type": "SG", "aggregation": "guided", "percentile": 25.0}),
+            ("IG+", {"type": "IG", "interpretation": "positive"}),
+            ("blur ig-", {"type": "Blur IG", "interpretation": "negative"}),
+            ("Grad-CAM:layer4.1", {"type": "Grad-CAM", "layer": "layer4.1"}),
+            ("gradcam:layer4", {"type": "Grad-CAM", "layer": "layer4"}),
+            ("Random:07", {"type": "Random", "seed": 7}),
+            ("SG^R", {"of": "SG", "transform": "reverse"}),
+            ("sg-R", {"of": "SG", "transform": "reverse"}),
+            ("Guided IG+^r", {"of": "Guided IG+", "transform": "reverse"}),
+            ("gag-85^SHARP", {"of": "GAG-85", "transform": "sharpen"}),
+            ("SG^binary", {"of": "SG", "transform": "binarise"}),
+            ("SG^R^pixel", {"of": "SG^R", "transform": "one_pixel"}),
+            ("GAG", {"type": "GAG"}),
+            ("captum:Occlusion", {"type": "captum:Occlusion"}),
+            ("package.module:callable", {"type": "package.module:callable"}),
+        ],
+    )
+    def test_a_name_is_a_spec(self, name: str, spec: dict[str, Any]) -> None:
+        assert parse(name) == spec
+
+    @pytest.mark.parametrize(
+        ("given", "name"),
+        [
+            ("gag-85", "GAG-85"),
+            ("GuidedIG", "Guided IG"),
+            ("blurig-ga", "Blur IG-GA"),
+            ("Blur IG-GA85", "Blur IG-GA"),
+            ("vanilla gradient", "VG"),
+            ("edge", "Sobel"),
+            ("gradient X input", "Gradient x Input"),
+        ],
+    )
+    def test_they_are_forgiving(self, given: str, name: str) -> None:
+        assert parse(given) | {"percentile": 0} == parse(name) | {"percentile": 0}
+
+    def test_a_type_is_its_own_name(self) -> None:
+        for name in METHODS:
+            assert parse(parse(name)["type"])["type"] == parse(name)["type"]
+
+    @pytest.mark.parametrize("name", ["SGG", "GAG-101", "IG:layer", "SG-A50", "", "Grad-CAMM", "SGG^R", "GAG-85^shrp"])
+    def test_unknown_ones_are_answered_with_close_ones(self, name: str) -> None:
+        with pytest.raises(InputError, match=r"unknown method '.*'; .*Expected [\w-]+") as caught:
+            method(name)
+        assert "\n" not in str(caught.value)
+        if name == "SGG":
+            assert "did you mean SG" in str(caught.value)
+
+
+class TestSpecs:
+    def test_name_dict_and_options_are_the_same(self, model: nn.Module, images: torch.Tensor) -> None:
+        expected = method("GAG-70", n_samples=4).attribute(model, images, TARGET)
+        for made in (
+            method({"type": "GAG", "percentile": 70, "n_samples": 4}),
+            method({"type": "GAG-70", "n_samples": 4}),
+            method({"type": "GAG", "percentile": 30}, percentile=70.0, n_samples=np.int64(4)),
+            method("SG", interpretation="absolute", aggregation="guided", percentile=70, n_samples=4),
+        ):
+            assert torch.equal(made.attribute(model, images, TARGET), expected)
+
+    @pytest.mark.parametrize(
+        ("spec", "message"),
+        [
+            ({"type": "SG", "n_sample": 50}, "SG: unknown option 'n_sample'; did you mean n_samples"),
+            ({"type": "Guided IG", "fraction": 0}, "Guided IG: fraction is 0, expected greater than 0"),
+            ({"type": "GAG", "percentile": 101}, "GAG: percentile is 101, expected less than or equal to 100"),
+            ({"type": "GAG", "guide": "papers"}, "GAG: guide is 'papers', expected 'paper' or 'relative'"),
+            ({"type": "GAG", "aggregation": "mean"}, "GAG: unknown option 'aggregation'"),
+            ({"nam": "SG"}, "has no type; expected a name"),
+            ({"type": 3}, "has no type; expected a name"),
+            ({"of": "SG", "transform": "revers"}, "unknown transform 'revers'; did you mean reverse"),
+            ({"of": "SG"}, "unknown transform None; Expected reverse"),
+            ({"of": 3, "transform": "reverse"}, "of is 3, expected an instance of Method"),
+            ({"of": "SGG", "transform": "reverse"}, "unknown method 'SGG'"),
+            ({"of": "SG", "transform": "sharpen", "retain": 0.1}, "Sharpen: unknown option 'retain'"),
+            ({"of": "SG", "transform": "reverse", "retain": 0.5, "swap": 0.3}, "do not overlap"),
+            ({"type": "SG", "percentile": 85.0}, 'SG: percentile has no effect with aggregation "mean"; leave it out'),
+            ({"type": "VarGrad", "guide": "paper"}, 'guide has no effect with aggregation "variance"'),
+            ({"type": "GAG", "stdevs": 0.1, "noise_level": 0.15}, "noise_level has no effect where stdevs is given"),
+            ({"type": "VarGrad", "n_samples": 1}, 'aggregation "variance" needs n_samples of at least 2'),
+        ],
+    )
+    def test_what_has_no_meaning_is_one_line(self, spec: dict[str, Any], message: str) -> None:
+        with pytest.raises(InputError, match=message) as caught:
+            method(spec)
+        assert "\n" not in str(caught.value)
+
+    def test_one_sample_is_enough_without_a_variance(self, model: nn.Module, images: torch.Tensor) -> None:
+        assert method("GAG-0", n_samples=1).attribute(model, images, TARGET).shape == images.shape
+
+    def test_options_of_the_original_go_through_a_transform(self) -> None:
+        made: Any = method("SG^R", n_samples=7, retain=0.2)
+        assert (made.of.n_samples, made.retain) == (7, 0.2)
+        assert options_of_spec(parse("SG^R")) >= {"n_samples", "retain", "swap"}
+        guided: Any = method("SG^R", aggregation="guided", percentile=70, retain=0.2)
+        assert (guided.of.percentile, guided.retain) == (70, 0.2)
+        deep: Any = method("SG^R^sharp", n_samples=7, swap=0.2, power=2)
+        assert (deep.of.of.n_samples, deep.of.swap, deep.power) == (7, 0.2, 2)
+
+    def test_listed_types_can_be_built_and_written_down(self) -> None:
+        listed = {each["type"]: each["options"] for each in types()}
+        assert [each["name"] for each in listed["GAG"]] == ["n_samples", "percentile", "guide", "noise_level", "stdevs"]
+        for name in METHODS:
+            made = method_type(name)()
+            assert {option["name"]: option["default"] for option in listed[name]} == {
+                each.name: getattr(made, each.name) for each in options_of(type(made))
+            }
+        json.dumps([types(), transforms(), rows()])
+        assert [each["transform"] for each in transforms()] == ["reverse", "sharpen", "binarise", "one_pixel"]
 
 
 def captums_noise_tunnel(model: nn.Module, image: torch.Tensor, nt_type: str, samples: int) -> torch.Tensor:
@@ -84,11 +219,10 @@ def test_noise_rows_are_captums_noise_tunnel_on_the_same_noise(
         def samples(self, inputs: tuple[torch.Tensor, ...], chunk: int) -> Any:
             yield Samples((inputs[0] + drawn.unsqueeze(1),))
 
-    part = ENTRIES[name]
     aggregation = Mean() if name == "SG" else Variance()
     ours = SampledGradients(model, SameNoise(), signed, aggregation).attribute(images[:1].double(), target=0)
     model.float()
-    assert type(aggregation).__name__ in part.parts
+    assert type(aggregation).__name__ in method(name).parts
     factor = 6 / 5 if nt_type == "vargrad" else 1.0  # Captum divides by n, the unbiased variance by n - 1
     torch.testing.assert_close(ours, host * factor, rtol=1e-6, atol=1e-12)
 
@@ -102,7 +236,7 @@ def test_variance_stays_right_where_captums_goes_negative() -> None:
     torch.manual_seed(0)
     host = NoiseTunnel(Saliency(steep)).attribute(x, nt_type="vargrad", nt_samples=50, stdevs=0.1, target=0, abs=False)
     assert bool((host < 0).any())
-    ours = method("VarGrad").attribute(steep, x, 0, n_samples=4000)  # type: ignore[arg-type]
+    ours = method("VarGrad", n_samples=4000).attribute(steep, x, 0)  # type: ignore[arg-type]
     noise = 0.15 * float(x.max() - x.min())
     np.testing.assert_allclose(ours.mean().item(), (0.1 * noise) ** 2, rtol=0.05)
     assert bool((ours >= 0).all())
@@ -110,12 +244,12 @@ def test_variance_stays_right_where_captums_goes_negative() -> None:
 
 def test_rows_are_the_classes(model: nn.Module, images: torch.Tensor) -> None:
     def same(name: str, expected: torch.Tensor) -> None:
-        torch.testing.assert_close(method(name).attribute(model, images, TARGET, n_samples=6, seed=3), expected)
+        torch.testing.assert_close(sampled(name, 6).attribute(model, images, TARGET, seed=3), expected)
 
     gag = GuidedAbsoluteGrad(model)
     same("GAG-45", gag.attribute(images, target=TARGET, nt_samples=6, percentile=45, seed=3))
     same("SG-GA", gag.attribute(images, target=TARGET, nt_samples=6, percentile=85, seed=3))
-    same("GAG-0", method("SG-A").attribute(model, images, TARGET, n_samples=6, seed=3))
+    same("GAG-0", method("SG-A", n_samples=6).attribute(model, images, TARGET, seed=3))
     same("Guided IG", GuidedIG(model).attribute(images, target=TARGET, n_steps=6))
     same("Blur IG", BlurIG(model).attribute(images, target=TARGET, n_steps=6))
     # Captum 0.7 gives double precision for single.
@@ -123,21 +257,82 @@ def test_rows_are_the_classes(model: nn.Module, images: torch.Tensor) -> None:
     leaf = images.clone().requires_grad_()
     same("Saliency", Saliency(model).attribute(leaf, target=TARGET))
     same("VG", Saliency(model).attribute(leaf, target=TARGET, abs=False))
+    same("Gradient x Input", (images * Saliency(model).attribute(leaf, target=TARGET, abs=False)).detach())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         same("GB", GuidedBackprop(model).attribute(leaf, target=TARGET).detach())
-    cam = LayerGradCam(model, model[3]).attribute(images, target=TARGET, relu_attributions=True)
+    cam = LayerGradCam(model, model[3]).attribute(images, target=TARGET, relu_attributions=True)  # type: ignore[index]
     same("Grad-CAM:3", LayerAttribution.interpolate(cam, (12, 12), "bilinear").detach())
     same("Grad-CAM", LayerAttribution.interpolate(cam, (12, 12), "bilinear").detach())
 
 
-def test_captums_own_smooth_grad_scales_noise_by_each_image(model: nn.Module, images: torch.Tensor) -> None:
-    torch.manual_seed(5)
-    expected = NoiseTunnel(Saliency(model)).attribute(
-        images[2:], nt_samples=4, stdevs=0.15 * float(images[2].max() - images[2].min()), target=2, abs=False
-    )
-    result = method("SmoothGrad").attribute(model, images, TARGET, n_samples=4, seed=5)
-    torch.testing.assert_close(result[2:], expected)
+class TestOptionsHaveAnEffect:
+    """Each option against the class of parts that has it, or Captum's."""
+
+    def test_guide_noise_level_and_stdevs(self, model: nn.Module, images: torch.Tensor) -> None:
+        gag = GuidedAbsoluteGrad(model)
+        for options in (
+            {"guide": "relative", "percentile": 60},
+            {"noise_level": 0.4},
+            {"stdevs": 0.03, "percentile": 20},
+        ):
+            expected = gag.attribute(images, target=TARGET, nt_samples=5, seed=0, **options)  # type: ignore[arg-type]
+            found = method("GAG", n_samples=5, **options).attribute(model, images, TARGET)
+            torch.testing.assert_close(found, expected)
+            assert not torch.equal(found, method("GAG", n_samples=5).attribute(model, images, TARGET))
+
+    def test_guided_ig(self, model: nn.Module, images: torch.Tensor) -> None:
+        for options in ({"baselines": 0.5}, {"fraction": 0.9}, {"max_dist": 0.5}):
+            expected = GuidedIG(model).attribute(images, target=TARGET, n_steps=5, **options)  # type: ignore[arg-type]
+            found = method("Guided IG", n_samples=5, **options).attribute(model, images, TARGET)
+            torch.testing.assert_close(found, expected)
+            assert not torch.equal(found, method("Guided IG", n_samples=5).attribute(model, images, TARGET))
+
+    def test_blur_ig(self, model: nn.Module, images: torch.Tensor) -> None:
+        for options in ({"max_sigma": 3.0}, {"grad_step": 0.1}, {"sqrt": True}):
+            expected = BlurIG(model).attribute(images, target=TARGET, n_steps=5, **options)  # type: ignore[arg-type]
+            found = method("Blur IG", n_samples=5, **options).attribute(model, images, TARGET)
+            torch.testing.assert_close(found, expected)
+            assert not torch.equal(found, method("Blur IG", n_samples=5).attribute(model, images, TARGET))
+
+    def test_ig(self, model: nn.Module, images: torch.Tensor) -> None:
+        for options in ({"baselines": 0.5}, {"method": "riemann_left"}):
+            host = IntegratedGradients(model)
+            expected = host.attribute(images, target=TARGET, n_steps=5, **options).float()  # type: ignore[arg-type]
+            found = method("IG", n_samples=5, **options).attribute(model, images, TARGET)
+            torch.testing.assert_close(found, expected)
+            assert not torch.equal(found, method("IG", n_samples=5).attribute(model, images, TARGET))
+
+    def test_squared_is_captums_smoothgrad_sq(self, model: nn.Module, images: torch.Tensor) -> None:
+        mean, variance, square = (
+            method("SG", n_samples=8, **options).attribute(model, images, TARGET)
+            for options in ({}, {"aggregation": "variance"}, {"interpretation": "squared"})
+        )
+        torch.testing.assert_close(square, variance * 7 / 8 + mean**2)
+
+    def test_guided_backpropagation_of_noisy_images(self, model: nn.Module, images: torch.Tensor) -> None:
+        noiseless = method("SG", backpropagation="guided", stdevs=0.0, n_samples=3).attribute(model, images, TARGET)
+        torch.testing.assert_close(noiseless, method("GB").attribute(model, images, TARGET))
+
+    def test_a_random_maps_own_seed(self, model: nn.Module, images: torch.Tensor) -> None:
+        a, b = (method("Random", seed=seed).attribute(model, images, 0) for seed in (1, 2))
+        assert not torch.equal(a, b)
+        assert torch.equal(a, method("Random").attribute(model, images, 0, seed=1))
+        assert torch.equal(a, method("random:01").attribute(model, images, 0, seed=99))
+
+    def test_without_a_seed_noise_is_drawn_from_the_global_state(self, model: nn.Module, images: torch.Tensor) -> None:
+        for name in ("SG", "Random", "SmoothGrad", "DeepSHAP", "captum:GradientShap"):
+            options = {"baselines": "random"} if name == "captum:GradientShap" else {}
+            first, second = (method(name, **options).attribute(model, images, TARGET, seed=None) for _ in range(2))
+            assert not torch.equal(first, second), name
+
+
+def test_controls_say_what_they_are(model: nn.Module) -> None:
+    assert {name: made().control for name, made in METHODS.items() if made.control} == {
+        "Random": "random",
+        "Sobel": "edges",
+        "Constant": "constant",
+    }
 
 
 def test_sobel_is_scipys(model: nn.Module, images: torch.Tensor) -> None:
@@ -145,38 +340,6 @@ def test_sobel_is_scipys(model: nn.Module, images: torch.Tensor) -> None:
     edges = np.hypot(ndimage.sobel(grey, 0, mode="reflect"), ndimage.sobel(grey, 1, mode="reflect"))
     result = method("Sobel").attribute(model, images, 0)[0, 0].numpy()
     np.testing.assert_allclose(result / result.max(), edges / edges.max(), atol=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("given", "name"),
-    [
-        ("gag-85", "GAG-85"),
-        ("GAG", "GAG-85"),
-        ("gag-70.5", "GAG-70.5"),
-        ("GuidedIG", "Guided IG"),
-        ("blurig-ga", "Blur IG-GA"),
-        ("Blur IG-GA70", "Blur IG-GA70"),
-        ("SG-G25", "SG-G25"),
-        ("vanilla gradient", "VG"),
-        ("sg-R", "SG^R"),
-        ("Guided IG+^R", "Guided IG+^R"),
-    ],
-)
-def test_names_are_forgiving(given: str, name: str) -> None:
-    assert method(given).name == name
-
-
-@pytest.mark.parametrize("name", ["SGG", "GAG-101", "IG:layer", "SG-A50", "", "Grad-CAMM"])
-def test_unknown_names_are_answered_with_close_ones(name: str) -> None:
-    with pytest.raises(ValueError, match=r"There is no method '.*'; expected a name such as \w+"):
-        method(name)
-
-
-def test_reversed_maps_keep_their_values(model: nn.Module, images: torch.Tensor) -> None:
-    straight = saliency_map(method("SG").attribute(model, images, TARGET))
-    turned = method("SG^R").attribute(model, images, TARGET)[:, 0]
-    assert not torch.equal(straight, turned)
-    torch.testing.assert_close(straight.flatten(1).sort().values, turned.flatten(1).sort().values)
 
 
 class TestGradCamLayer:
@@ -189,27 +352,41 @@ class TestGradCamLayer:
             assert not any(module._forward_hooks for module in network.modules())
 
     def test_models_without_a_feature_map(self) -> None:
-        with pytest.raises(ValueError, match="name a layer: 'Grad-CAM:LAYER'"):
+        with pytest.raises(InputError, match="name a layer: 'Grad-CAM:LAYER'"):
             last_feature_map(nn.Sequential(nn.Flatten(), nn.Linear(12, 3)), torch.rand(1, 3, 2, 2))
 
     def test_a_layer_that_is_not_there(self, model: nn.Module, images: torch.Tensor) -> None:
-        with pytest.raises(ValueError, match=r"no layer 'layer4'; its outermost ones are 0, 1, 2"):
+        with pytest.raises(InputError, match=r"no layer 'layer4'; its outermost ones are 0, 1, 2"):
             method("Grad-CAM:layer4").attribute(model, images, TARGET)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_methods_of_a_family_together_are_each_by_itself_bit_for_bit(
-    family: str, model: nn.Module, images: torch.Tensor
-) -> None:
-    chosen = [each for each in ENTRIES.values() if each.recipe and each.recipe.family == family]
-    assert len(chosen) >= 5
-    together = attribute_together(chosen, model, images, 1, n_samples=5, seed=3)
-    for each, found in zip(chosen, together, strict=True):
-        assert torch.equal(found, each.attribute(model, images, 1, n_samples=5, seed=3)), each.name
+class TestSharedGradients:
+    @pytest.mark.parametrize("family", FAMILIES)
+    def test_methods_of_a_family_are_each_by_itself_bit_for_bit(
+        self, family: str, model: nn.Module, images: torch.Tensor
+    ) -> None:
+        key = method(FAMILIES[family].spec, n_samples=5).shared
+        chosen = [each for each in (sampled(name, 5) for name in ENTRIES) if each.shared == key]
+        assert len(chosen) >= 5
+        for each, found in zip(chosen, shared_gradients(chosen, model, images, 1, seed=3), strict=True):
+            assert torch.equal(found, each.attribute(model, images, 1, seed=3)), each
 
+    def test_what_changes_the_gradients_is_not_shared(self) -> None:
+        assert method("GAG-85").shared == method("SG").shared == method("VarGrad").shared
+        others = [
+            method("SG", n_samples=21),
+            method("SG", noise_level=0.1),
+            method("SG", stdevs=0.1),
+            method("SG", backpropagation="guided"),
+            method("IG"),
+            method("IG", baselines=0.5),
+            method("Guided IG"),
+            method("Guided IG", fraction=0.5),
+        ]
+        assert len({each.shared for each in [method("SG"), *others]}) == len(others) + 1
+        assert method("Sobel").shared is method("SG^R").shared is method("VG").shared is None
 
-def test_methods_of_unlike_families_have_no_gradients_in_common(model: nn.Module, images: torch.Tensor) -> None:
-    with pytest.raises(ValueError, match="SG, IG are not of one family"):
-        attribute_together([method("SG"), method("IG")], model, images, 0)
-    with pytest.raises(ValueError, match="SG, Sobel are not of one family"):
-        attribute_together([method("SG"), method("Sobel")], model, images, 0)
+    def test_others_are_refused(self, model: nn.Module, images: torch.Tensor) -> None:
+        for names in (["SG", "IG"], ["SG", "Sobel"], []):
+            with pytest.raises(InputError, match="not the same gradients; expected such as GAG-85"):
+                shared_gradients([method(name) for name in names], model, images, 0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -77,23 +76,29 @@ def test_quadratures_integrate_constants_exactly(method: str) -> None:
 @pytest.mark.parametrize(("fraction", "max_dist"), [(0.25, 0.02), (0.1, 0.1), (0.25, 1.0), (1.0, 0.05), (0.03, 0.2)])
 @pytest.mark.parametrize("n_steps", [1, 10, 40])
 def test_guided_ig_is_pairs(
-    model: nn.Module, images: torch.Tensor, fraction: float, max_dist: float, n_steps: int
+    model: nn.Module,
+    images: torch.Tensor,
+    fraction: float,
+    max_dist: float,
+    n_steps: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     baselines = 0.1 * torch.ones(3, SIDE, SIDE).double()
     ours = GuidedIG(model).attribute(
         images, baselines, target=[0, 1, 2], n_steps=n_steps, fraction=fraction, max_dist=max_dist
     )
+    quantile = np.quantile
+    # PAIR's library uses the name of an argument that NumPy 2.4 has no more.
+    monkeypatch.setattr(np, "quantile", lambda a, q, interpolation: quantile(a, q, method=interpolation))
     for index, image in enumerate(images):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # np.quantile(interpolation=)
-            theirs = PairGuidedIG().GetMask(
-                image.permute(1, 2, 0).numpy(),
-                pair_function(model, index),
-                x_baseline=baselines.permute(1, 2, 0).numpy(),
-                x_steps=n_steps,
-                fraction=fraction,
-                max_dist=max_dist,
-            )
+        theirs = PairGuidedIG().GetMask(
+            image.permute(1, 2, 0).numpy(),
+            pair_function(model, index),
+            x_baseline=baselines.permute(1, 2, 0).numpy(),
+            x_steps=n_steps,
+            fraction=fraction,
+            max_dist=max_dist,
+        )
         np.testing.assert_allclose(ours[index].permute(1, 2, 0).numpy(), theirs, rtol=1e-7, atol=1e-10)
 
 

@@ -1,0 +1,242 @@
+"""Methods put together from parts: where gradients are taken, how each is read, how they are aggregated."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+import torch
+from pydantic import model_validator
+from pydantic_core import ArgsKwargs
+from torch import Tensor, nn
+
+from captum_gag.attr.aggregations import Aggregation, GuidedMean, Mean, Variance
+from captum_gag.attr.gradient_sources import guided_backpropagation
+from captum_gag.attr.interpretations import Interpretation, absolute, negative, positive, signed, squared
+from captum_gag.attr.methods import Method, named
+from captum_gag.attr.modifications import GaussianNoise, Modification
+from captum_gag.attr.paths import BlurPath, GuidedPath, StraightPath
+from captum_gag.attr.sampled_gradients import GradientSource, SampledGradients
+from captum_gag.errors import InputError
+from captum_gag.specs import declared, option
+from captum_gag.tensors import Target, class_targets
+
+
+class Reading(NamedTuple):
+    """How the gradients of a method become its attribution."""
+
+    interpretation: Interpretation
+    aggregation: Aggregation
+
+
+INTERPRETATIONS: dict[str, Interpretation] = {
+    "signed": signed,
+    "positive": positive,
+    "negative": negative,
+    "absolute": absolute,
+    "squared": squared,
+}
+
+
+@declared
+class SampledMethod(Method):
+    """A gradient method of parts; a subclass says where gradients are taken."""
+
+    n_samples: int = option(20, "Gradients per image: noisy versions, or steps of a path.", ge=1)
+    interpretation: Literal["signed", "positive", "negative", "absolute", "squared"] = option(
+        "signed", "What of each gradient counts."
+    )
+    aggregation: Literal["mean", "variance", "guided"] = option(
+        "mean", "How gradients become one attribution; guided is the mean times the guide of equation 4."
+    )
+    percentile: float = option(85.0, "Of the guide: the percentile p of the variance.", ge=0, le=100)
+    guide: Literal["paper", "relative"] = option(
+        "paper", "Below the percentile: multiply by the variance, or by the variance relative to its percentile."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_what_has_no_effect(cls, given: ArgsKwargs) -> ArgsKwargs:
+        for name, reason in cls.without_effect(given.kwargs or {}).items():
+            if name in (given.kwargs or {}):
+                raise InputError(f"{cls.__name__}: {name} has no effect {reason}; leave it out")
+        return given
+
+    def __post_init__(self) -> None:
+        """Refuse a variance of one sample."""
+        varies = self.aggregation == "variance" or (self.aggregation == "guided" and self.percentile > 0)
+        if varies and self.n_samples < 2:
+            raise InputError(f'{type(self).__name__}: aggregation "{self.aggregation}" needs n_samples of at least 2')
+
+    @classmethod
+    def without_effect(cls, given: Mapping[str, Any]) -> dict[str, str]:
+        """Return the options that the given ones make void, each with the reason."""
+        aggregation = given.get("aggregation", cls.__pydantic_fields__["aggregation"].default)  # type: ignore[attr-defined]
+        void = "" if aggregation == "guided" else f'with aggregation "{aggregation}"'
+        return {"percentile": void, "guide": void} if void else {}
+
+    def modification(self, seed: int | None) -> Modification:
+        """Return where gradients are taken."""
+        raise NotImplementedError
+
+    @property
+    def gradient_source(self) -> GradientSource | None:
+        """What gives gradients; None for plain backpropagation."""
+        return None
+
+    @property
+    def reading(self) -> Reading:
+        """How gradients are read and aggregated."""
+        aggregations: dict[str, Aggregation] = {
+            "mean": Mean(),
+            "variance": Variance(),
+            "guided": GuidedMean(self.percentile, self.guide),
+        }
+        return Reading(INTERPRETATIONS[self.interpretation], aggregations[self.aggregation])
+
+    def explain(self, model: nn.Module, inputs: Tensor, targets: Tensor, seed: int | None) -> Tensor:
+        """Sample, read and aggregate gradients."""
+        sampler = SampledGradients(model, self.modification(seed), *self.reading, self.gradient_source)
+        attributions: Tensor = sampler.attribute(inputs, target=targets)
+        return attributions
+
+    @property
+    def parts(self) -> str:
+        """Modification x interpretation x aggregation, and the source of the gradients if it is another."""
+        parts = [type(self.modification(0)).__name__, self.interpretation, repr(self.reading.aggregation)]
+        return " x ".join([*parts, *([self.gradient_source.__name__] if self.gradient_source else [])])
+
+    @property
+    def shared(self) -> Hashable:
+        """Where gradients are taken, and by what."""
+        return self.modification(0), self.gradient_source
+
+
+@named("SG")
+@declared
+class NoisyGradients(SampledMethod):
+    """Gradients at noisy versions of the image: SmoothGrad, VarGrad and their variants."""
+
+    noise_level: float = option(0.15, "Standard deviation of the noise, as a share of the image's range.", ge=0)
+    stdevs: float | None = option(None, "Standard deviation in units of the input, in place of noise_level.", ge=0)
+    backpropagation: Literal["plain", "guided"] = option("plain", "Guided: only positive gradients pass a ReLU.")
+
+    @classmethod
+    def without_effect(cls, given: Mapping[str, Any]) -> dict[str, str]:
+        """Return the options that the given ones make void, each with the reason."""
+        void = {} if given.get("stdevs") is None else {"noise_level": "where stdevs is given"}
+        return super().without_effect(given) | void
+
+    def modification(self, seed: int | None) -> Modification:
+        """Return noise around the image."""
+        return GaussianNoise(self.n_samples, self.stdevs, self.noise_level, seed)
+
+    @property
+    def gradient_source(self) -> GradientSource | None:
+        """What gives gradients; None for plain backpropagation."""
+        return guided_backpropagation if self.backpropagation == "guided" else None
+
+
+@named("GAG")
+@declared
+class GuidedAbsoluteGradients(NoisyGradients):
+    """Guided AbsoluteGrad: mean magnitude of noisy gradients, guided by their variance."""
+
+    interpretation: Literal["absolute"] = option("absolute", init=False)
+    aggregation: Literal["guided"] = option("guided", init=False)
+    backpropagation: Literal["plain"] = option("plain", init=False)
+
+
+@named("GB")
+@declared
+class GuidedBackpropagation(Method):
+    """Guided backpropagation of the image itself (its noisy variants are SG with backpropagation = "guided")."""
+
+    built_from = "captum.attr.GuidedBackprop"
+
+    def explain(self, model: nn.Module, inputs: Tensor, targets: Tensor, seed: int | None) -> Tensor:
+        """Take one gradient, at the image."""
+        itself = GaussianNoise(1, stdevs=0.0, seed=0)
+        sampler = SampledGradients(model, itself, gradient_source=guided_backpropagation)
+        gradients: Tensor = sampler.attribute(inputs, target=targets)
+        return gradients
+
+
+@named("IG")
+@declared
+class LineGradients(SampledMethod):
+    """Integrated Gradients and its variants: gradients on the line from a baseline to the image."""
+
+    baselines: float = option(0.0, "Where the line starts: an image of this value, in model space.")
+    method: Literal["gausslegendre", "riemann_left", "riemann_middle", "riemann_right", "riemann_trapezoid"] = option(
+        "gausslegendre", "Quadrature rule, under Captum's names."
+    )
+
+    def modification(self, seed: int | None) -> Modification:
+        """Return the straight path."""
+        return StraightPath(self.n_samples, self.baselines, self.method)
+
+
+@named("Guided IG")
+@declared
+class GuidedPathGradients(SampledMethod):
+    """Guided Integrated Gradients and its variants: a path that moves first what the model reacts least to."""
+
+    baselines: float = option(0.0, "Where the path starts: an image of this value, in model space.")
+    fraction: float = option(0.25, "Share of the features that is moved at a time.", gt=0, le=1)
+    max_dist: float = option(0.02, "How far a feature may be from the line, as a share of its whole way.", ge=0, le=1)
+
+    def modification(self, seed: int | None) -> Modification:
+        """Return the guided path."""
+        return GuidedPath(self.n_samples, self.baselines, self.fraction, self.max_dist)
+
+
+@named("Blur IG")
+@declared
+class BlurPathGradients(SampledMethod):
+    """Blur Integrated Gradients and its variants: from the blurred image to the image."""
+
+    max_sigma: float = option(50.0, "The strongest blur, in pixels.", gt=0)
+    grad_step: float = option(0.01, "Difference of sigma by which the image's change is taken, in pixels.", gt=0)
+    sqrt: bool = option(False, "Space the blurs by the square root, denser towards the strongest.")
+
+    def modification(self, seed: int | None) -> Modification:
+        """Return the path of blurs."""
+        return BlurPath(self.n_samples, self.max_sigma, self.grad_step, self.sqrt)
+
+
+def shared_gradients(
+    methods: Sequence[Method], model: nn.Module, inputs: Tensor, target: Target, seed: int | None = 0
+) -> list[Tensor]:
+    """Explain a batch of images with several methods that take the same gradients.
+
+    Args:
+        methods: Of equal ``shared``, such as GAG-85, SG and VarGrad with the same noise.
+        model: Classifier, images (N, C, H, W) to scores (N, classes).
+        inputs: Images (N, C, H, W).
+        target: Class of all images, or of each.
+        seed: Fixes noise. With it the attributions are those that each method gives by itself, bit for bit.
+
+    Returns:
+        Attributions (N, C, H, W), one for each method.
+
+    Raises:
+        InputError: The methods do not take the same gradients.
+    """
+    sampled = [method for method in methods if isinstance(method, SampledMethod)]
+    if len(sampled) != len(methods) or len({method.shared for method in sampled}) != 1:
+        kinds = ", ".join(type(method).__name__ for method in methods)
+        raise InputError(f"{kinds or 'no methods'}: not the same gradients; expected such as GAG-85, SG and VarGrad")
+    first = sampled[0]
+    readings = [method.reading for method in sampled]
+    interpretations = list(dict.fromkeys(reading.interpretation for reading in readings))
+
+    def all_of_them(gradients: Tensor) -> Tensor:
+        return torch.stack([interpret(gradients) for interpret in interpretations], 1)
+
+    sampler = SampledGradients(model, first.modification(seed), all_of_them, gradient_source=first.gradient_source)
+    [moments] = sampler.moments(inputs, target=class_targets(target, inputs))
+    return [
+        reading.aggregation(moments.reading(interpretations.index(reading.interpretation))).to(inputs.dtype)
+        for reading in readings
+    ]
