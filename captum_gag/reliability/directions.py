@@ -84,6 +84,9 @@ def _of_quantus() -> dict[str, bool]:
     found: dict[str, set[bool | None]] = {}
     for by_name in quantus.AVAILABLE_METRICS.values():
         for name, metric in by_name.items():
+            # Those that were entered by others, such as ours, may have options that turn them round.
+            if not metric.__module__.startswith("quantus."):
+                continue
             higher = words.get(str(getattr(metric.score_direction, "value", "")))
             for each in {name.strip(), metric.__name__, str(getattr(metric, "name", name))}:
                 found.setdefault(each, set()).add(higher)
