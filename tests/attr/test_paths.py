@@ -130,6 +130,7 @@ def test_blur_of_signals_and_volumes() -> None:
 class TestCompleteness:
     """The attributions sum to f(x) - f(start), ever closer with more steps."""
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("method", [GuidedIG, BlurIG])
     def test_delta_is_the_gap_and_vanishes(self, model: nn.Module, images: torch.Tensor, method: type) -> None:
         arguments = {"max_sigma": 3.0} if method is BlurIG else {}

@@ -77,6 +77,7 @@ def test_pickled_it_is_its_spec():
     assert np.array_equal(again[1].photo(), data[1].photo())
 
 
+@pytest.mark.slow
 def test_what_cannot_be_opened_on_the_other_side_is_one_line(tmp_path, monkeypatch):
     """A process that has neither the module nor what the callable needs says so."""
     unpickle = (

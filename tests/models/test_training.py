@@ -30,6 +30,7 @@ def quiet(text):
     pass
 
 
+@pytest.mark.slow
 def test_training_repeats_and_goes_on_after_an_interruption_to_the_same_weights(data, tmp_path):
     accuracy = train_cifar10(data, tmp_path / "a.safetensors", RECIPE, say=quiet)
     said = []
@@ -50,6 +51,7 @@ def test_training_repeats_and_goes_on_after_an_interruption_to_the_same_weights(
         train_cifar10(data, tmp_path / "a.safetensors", replace(RECIPE, epochs=4), say=quiet)
 
 
+@pytest.mark.slow
 def test_it_learns_and_stops_early_with_the_best_weights(data, tmp_path, monkeypatch):
     losses = iter([1.0, 0.5, 0.6, 0.7, 0.8, 0.9])
     accuracies = []
