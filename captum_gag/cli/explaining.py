@@ -124,15 +124,20 @@ def methods(json: Json = False) -> None:
     metric. Random:7 is the random ordering of seed 7. captum:CLASS is any class of captum.attr. With --json also every
     type of method and every transform with its options: name, type, default, range, help.
     """
+    from rich.box import SIMPLE
     from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
 
     from captum_gag.attr import catalogue
-    from captum_gag.report.tables import method_table
 
     if json:
         print_json({"methods": catalogue.rows(), "types": catalogue.types(), "transforms": catalogue.transforms()})
     else:
-        Console().print(method_table(catalogue.rows()))
+        table = Table("method", "what it is", "parts", "source", box=SIMPLE)
+        for row in catalogue.rows():
+            table.add_row(*map(Text, row.values()))
+        Console().print(table)
 
 
 def _methods(names: Sequence[str] | None, options: Sequence[str] | None, percentile: float | None) -> Any:

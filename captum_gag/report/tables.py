@@ -211,21 +211,6 @@ def _cells(methods: Sequence[str], scores: Mapping[str, float]) -> list[Text]:
     return [Text(f"{score:.4f}", "bold" if score == best else "") for score in shown]
 
 
-def method_table(rows: Sequence[Mapping[str, str]]) -> Table:
-    """Lay out the catalogue of methods, a line each.
-
-    Args:
-        rows: name, summary, parts, source.
-
-    Returns:
-        Ready to print.
-    """
-    table = Table("method", "what it is", "parts", "source", box=SIMPLE)
-    for row in rows:
-        table.add_row(*(Text(row[key]) for key in ("name", "summary", "parts", "source")))
-    return table
-
-
 def write_scores(path: Path, rows: Sequence[Row]) -> None:
     """Write scores as CSV (UTF-8), with the keys of the first row as columns.
 

@@ -19,7 +19,6 @@ from captum_gag.report.tables import (
     comparison,
     failures,
     holm,
-    method_table,
     printable,
     save_tables,
     score_table,
@@ -80,14 +79,6 @@ def test_csv_reads_back(tmp_path: Path) -> None:
     with (tmp_path / "scores.csv").open(newline="", encoding="utf-8") as file:
         found = list(csv.DictReader(file))
     assert found == [{key: str(value) for key, value in row.items()} for row in written]
-
-
-def test_the_listing_of_methods_has_a_line_each() -> None:
-    rest = {"summary": "noise", "parts": "-", "source": "control"}
-    rows = [{"name": name, **rest} for name in ("Random", "[red]R[/red]")]
-    header, _, *lines = printed(method_table(rows))
-    assert header == ["method", "what", "it", "is", "parts", "source"]
-    assert lines == [["Random", "noise", "-", "control"], ["[red]R[/red]", "noise", "-", "control"]]
 
 
 @pytest.fixture
