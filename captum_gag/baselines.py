@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import BeforeValidator
 from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
@@ -17,10 +18,24 @@ from captum_gag.errors import InputError
 Baseline = Callable[[Tensor], Tensor]
 """A function from images (N, C, H, W) in model space to replacement images like them."""
 
-Normalization = tuple[Sequence[float], Sequence[float]]
+
+def numbers(value: Any) -> Any:
+    """Return arrays and tensors as tuples of their numbers, also inside lists and tuples; all else as it is."""
+    if isinstance(value, np.ndarray | Tensor):
+        value = value.tolist()
+    return tuple(map(numbers, value)) if isinstance(value, list | tuple) else value
+
+
+Numbers = Annotated[Sequence[float], BeforeValidator(numbers)]
+"""Several numbers: a list, a tuple, an array or a tensor (N,)."""
+
+Normalization = Annotated[tuple[Sequence[float], Sequence[float]], BeforeValidator(numbers)]
 """Mean and standard deviation per channel by which pixels in [0, 1] became the model's input."""
 
-BaselineLike = str | float | Tensor | Baseline
+BaselineLike = Annotated[
+    str | float | Tensor | Baseline,
+    BeforeValidator(lambda value: torch.as_tensor(value) if isinstance(value, np.ndarray) else value),
+]
 """What metrics take as ``perturb_baseline``; see ``resolve``."""
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from captum_gag.baselines import BaselineLike, Normalization, resolve
+from captum_gag.baselines import BaselineLike, Normalization, Numbers, resolve
 from captum_gag.errors import InputError
 from captum_gag.metrics.base import MaskingMetric, baseline_option, defined, function_of, normalization_option
 from captum_gag.metrics.map_batch import MapBatch, without_ranking
@@ -48,7 +47,7 @@ class ProbabilityCurveMetric(MaskingMetric):
     n_steps: int = option(default=10, help="Equal steps from no to all pixels; n_steps + 1 images are predicted.", ge=1)
     perturb_baseline: BaselineLike = baseline_option("black")
     normalization: Normalization | None = normalization_option()
-    fractions: Sequence[float] | None = option(
+    fractions: Numbers | None = option(
         default=None,
         help="Shares of the pixels instead of equal steps: rising, in [0, 1]. The published code of Huang & Liu takes "
         "0, 0.1, ..., 0.9 and does not divide by the width of 0.9.",

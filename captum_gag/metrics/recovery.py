@@ -48,8 +48,8 @@ class RCAPMetric(MaskingMetric):
     See ``rcap``.
     """
 
-    lower_bound: float = option(default=50.0, help="Percentile in [0, 100) down to which is recovered.")
-    interval: float = option(default=10.0, help="Distance of the percentiles; divides 100 - lower_bound.")
+    lower_bound: float = option(default=50.0, help="Percentile down to which is recovered.", ge=0, lt=100)
+    interval: float = option(default=10.0, help="Distance of the percentiles; divides 100 - lower_bound.", gt=0)
     perturb_baseline: BaselineLike = baseline_option("black")
     normalization: Normalization | None = normalization_option()
 

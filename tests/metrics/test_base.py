@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import inspect
 
+import numpy as np
 import pytest
 import quantus
 import torch
+from torch import nn
 
 import captum_gag.metrics as metrics
 from captum_gag.errors import InputError
-from captum_gag.metrics import MapBatch, MaskingMetric, Plan, QuantusMetric, aopc, function_of, rcap
+from captum_gag.metrics import MapBatch, MaskingMetric, Plan, QuantusMetric, aopc, deletion, function_of, rcap
 from captum_gag.metrics.masking import MaskedInputs
 from captum_gag.metrics.readings import Scores
 from captum_gag.specs import declared, option
@@ -141,3 +143,16 @@ def test_a_metric_of_ones_own_is_a_declaration_and_a_plan() -> None:
     assert Margin(rows=1)(module.eval(), images.numpy(), [0, 0], maps.numpy(), softmax=False) == [-0.5, -0.5]
     assert Margin.score_direction.value == "higher"
     assert QuantusMetric.score_direction is None
+
+
+def test_arrays_and_tensors_are_taken_where_numbers_are(additive: nn.Module, images: torch.Tensor) -> None:
+    """As users of Quantus have them: the statistics of a data set as arrays, a colour as an array."""
+    maps = torch.rand(4, 6, 5, generator=torch.Generator().manual_seed(2)).double()
+    colour = np.full((3, 1, 1), 0.3)
+    for mean, std in ((np.full(3, 0.5), np.full(3, 0.2)), (torch.full((3,), 0.5), [0.2] * 3)):
+        found = rcap(additive, images, maps, 0, normalization=(mean, std))
+        torch.testing.assert_close(found, rcap(additive, images, maps, 0, normalization=((0.5,) * 3, (0.2,) * 3)))
+    found = rcap(additive, images, maps, 0, perturb_baseline=colour)
+    torch.testing.assert_close(found, rcap(additive, images, maps, 0, perturb_baseline=0.3))
+    found = deletion(additive, images, maps, 0, fractions=np.linspace(0, 1, 5))
+    torch.testing.assert_close(found, deletion(additive, images, maps, 0, n_steps=4))

@@ -255,9 +255,9 @@ class TestInput:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            ({"lower_bound": 100}, "lower_bound is 100 and interval 10,"),
-            ({"lower_bound": -10}, "0 <= lower_bound < 100"),
-            ({"interval": 0}, "an interval > 0"),
+            ({"lower_bound": 100}, "lower_bound is 100, expected less than 100"),
+            ({"lower_bound": -10}, "lower_bound is -10, expected greater than or equal to 0"),
+            ({"interval": 0}, "interval is 0, expected greater than 0"),
             ({"interval": 30}, "divides 100 - lower_bound"),
             ({"interval": 60}, "divides 100 - lower_bound"),
             ({"perturb_baseline": "grey"}, "perturb_baseline is 'grey'"),
