@@ -156,8 +156,10 @@ def unknown(what: str, name: object, known: Iterable[str]) -> InputError:
     close = difflib.get_close_matches(str(name), names, n=4, cutoff=0.5)
     rest = [each for each in names if each not in close][: max(0, 12 - len(close))]
     more = ", ..." if len(close) + len(rest) < len(names) else ""
-    guess = f"did you mean {close[0]}? " if close else ""
-    return InputError(f"unknown {what} {name!r}; {guess}Expected {', '.join([*close, *rest])}{more}.")
+    listed = f"{', '.join([*close, *rest])}{more}"
+    if close:
+        return InputError(f"unknown {what} {name!r}; did you mean {close[0]}? Expected {listed}.")
+    return InputError(f"unknown {what} {name!r}; expected {listed}.")
 
 
 def assignments(texts: Iterable[str]) -> dict[str, Any]:

@@ -146,8 +146,9 @@ class Run:
     @property
     def config(self) -> Config:
         """What was asked for."""
+        stored = self._stored["config"]
         try:
-            return Config(**self._stored["config"])
+            return Config(**stored)
         except InputError as error:
             raise InputError(f"{self._description}: {error}") from error
 

@@ -56,7 +56,7 @@ def test_a_data_set_is_found_from_any_directory(tmp_path, monkeypatch):
     ("spec", "message"),
     [
         ({"type": "foldr", "root": "."}, "unknown data set 'foldr'; did you mean folder"),
-        ({"root": "."}, "unknown data set ''; .*Expected demo, folder"),
+        ({"root": "."}, "unknown data set ''; expected demo, folder"),
         ({"type": "folder"}, "ImageFolder needs root"),
         ({"type": "folder", "root": ".", "mask": "."}, "unknown option 'mask'; did you mean masks"),
         ({"type": "folder", "root": 3}, "ImageFolder: root is 3"),
