@@ -72,6 +72,11 @@ def test_ones_own_methods_and_metrics_are_found_beside_the_working_directory(tmp
     assert result.exit_code == 0, result.output
     monkeypatch.delitem(sys.modules, "mine_only_here")
     assert call("table", "run").exit_code == 0
+    # To look at a run, nothing of one's own is needed.
+    (tmp_path / "mine_only_here.py").unlink()
+    sys.modules.pop("mine_only_here", None)
+    assert call("table", "run").exit_code == 0
+    assert call("report", "run", "--n-bootstrap", 20).exit_code == 0
 
 
 def test_table_for_people_and_for_machines(run):

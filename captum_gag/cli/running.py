@@ -202,7 +202,7 @@ def _execute(run: Run, executor: Executor, shard: str, *, bench: Bench | None = 
         say=lambda text: typer.echo(text, err=True),
     )
     scores = run.scores()
-    Console().print(printable(comparison(scores, run.config.made_suite().published)))
+    Console().print(printable(comparison(scores, run.config.suite_file().published)))
     typer.echo(str(run.directory))
     failed = failures(scores)
     for row in failed.to_dict("records"):

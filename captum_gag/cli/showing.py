@@ -27,7 +27,7 @@ def table(
 
         opened = Run.load(run)
         scores = opened.scores()
-        rows = comparison(scores, opened.config.made_suite().published)
+        rows = comparison(scores, opened.config.suite_file().published)
         written = save_tables(rows, scores, out or run / "tables")
         if json:
             typer.echo(rows.to_json(orient="records", indent=1))

@@ -27,6 +27,7 @@ from captum_gag.report.gallery import COLUMNS, Item, Source, gallery, picture_si
 from captum_gag.report.run_figures import ablation, curves, curves_of, percentiles_of
 from captum_gag.report.style import COLOURS, HEAT, LINES, as_svg, page_colours
 from captum_gag.report.tables import SIGNIFICANT, comparison, failures, printed_cells
+from captum_gag.runs.config import Config
 from captum_gag.runs.store import Run
 
 SECTIONS = {
@@ -75,7 +76,7 @@ def write_page(run: Run, path: Path, n_bootstrap: int = 1000, seed: int = 0) -> 
     source = Source.of(run)
     side = picture_side(scores["image"].nunique() * (1 + scores["method"].nunique()))
     items = list(gallery(run, scores, source, side))
-    suite = config.made_suite()
+    suite = config.suite_file()
     rows = comparison(scores, suite.published)
     try:
         checks, unreliable = reliability.report(scores, n_bootstrap, seed=seed), ""
@@ -91,7 +92,7 @@ def write_page(run: Run, path: Path, n_bootstrap: int = 1000, seed: int = 0) -> 
         "means": _means(rows),
         "numbers": _table(rows.drop(columns="best")),
         "failures": _table(found),
-        "figures": _figures(scores, rows, percentiles_of(suite.methods), checks),
+        "figures": _figures(scores, rows, _percentiles(config), checks),
         "gallery_note": _gallery_note(items, source),
         "disagreement": _disagreement(scores, items),
         "unreliable": unreliable,
@@ -112,6 +113,14 @@ def write_page(run: Run, path: Path, n_bootstrap: int = 1000, seed: int = 0) -> 
     stream = _TEMPLATES.get_template("report.html").stream(page)
     replace_file(path, lambda place: stream.dump(str(place), encoding="utf-8"))
     return path
+
+
+def _percentiles(config: Config) -> dict[str, float]:
+    """Return GAG's percentiles by label; none where a method of the user's own is no longer there."""
+    try:
+        return percentiles_of(config.made_suite().methods)
+    except InputError:
+        return {}
 
 
 def _in_words(

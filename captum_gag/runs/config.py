@@ -12,7 +12,7 @@ from captum_gag.models.catalogue import model
 from captum_gag.models.preprocessing import Preprocessing
 from captum_gag.runs.identity import identity
 from captum_gag.runs.scorer import Scorer
-from captum_gag.runs.spec import Suite, make_suite
+from captum_gag.runs.spec import Suite, SuiteFile, make_suite
 from captum_gag.specs import declared, option
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -37,9 +37,13 @@ class Config:
     threads: int = option(default=1, help="CPU threads of each worker: sums are rounded by how they are split.", ge=1)
     save_maps: bool = option(default=False, help="Keep the maps too.")
 
+    def suite_file(self) -> SuiteFile:
+        """Return what the suite says, without building anything of it: title, published values."""
+        return SuiteFile(**self.suite)
+
     def made_suite(self) -> Suite:
-        """Build the suite, its metrics for the model's input."""
-        return make_suite(self.suite, self.preprocessing().normalization)
+        """Build the suite for looking at it; a scorer builds its own, for the model's input."""
+        return make_suite(self.suite)
 
     def preprocessing(self) -> Preprocessing:
         """Return how photographs become the model's input; needs no weights."""
