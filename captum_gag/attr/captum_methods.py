@@ -193,9 +193,13 @@ class CaptumSmoothGrad(Method):
 
     built_from = "captum.attr.NoiseTunnel"
 
-    n_samples: int = option(20, "Noisy versions of each image.", ge=1)
-    noise_level: float = option(0.15, "Standard deviation of the noise, as a share of the image's range.", ge=0)
-    nt_type: Literal["smoothgrad", "smoothgrad_sq", "vargrad"] = option("smoothgrad", "What becomes of the gradients.")
+    n_samples: int = option(default=20, help="Noisy versions of each image.", ge=1)
+    noise_level: float = option(
+        default=0.15, help="Standard deviation of the noise, as a share of the image's range.", ge=0
+    )
+    nt_type: Literal["smoothgrad", "smoothgrad_sq", "vargrad"] = option(
+        default="smoothgrad", help="What becomes of the gradients."
+    )
 
     def explain(self, model: nn.Module, inputs: Tensor, targets: Tensor, seed: int | None) -> Tensor:
         """Explain an image at a time, because Captum's noise is the whole batch's."""
@@ -223,8 +227,10 @@ class DeepSHAP(Method):
 
     built_from = "captum.attr.DeepLiftShap"
 
-    references: float | str | Tensor = option("random", 'A number, "random" (colours), "train", or a folder of images.')
-    n_references: int = option(20, "How many, where they are random or images.", ge=1)
+    references: float | str | Tensor = option(
+        default="random", help='A number, "random" (colours), "train", or a folder of images.'
+    )
+    n_references: int = option(default=20, help="How many, where they are random or images.", ge=1)
 
     def prepare(self, images: Images) -> None:
         """Fetch the references, where they are images of a data set."""

@@ -22,7 +22,9 @@ class GradCam(Method):
 
     built_from = "captum.attr.LayerGradCam"
 
-    layer: str | None = option(None, "Name of a module, as in model.get_submodule; None: the last feature map.")
+    layer: str | None = option(
+        default=None, help="Name of a module, as in model.get_submodule; None: the last feature map."
+    )
 
     def explain(self, model: nn.Module, inputs: Tensor, targets: Tensor, seed: int | None) -> Tensor:
         """Return maps (N, 1, H, W)."""

@@ -42,16 +42,17 @@ INTERPRETATIONS: dict[str, Interpretation] = {
 class SampledMethod(Method):
     """A gradient method of parts; a subclass says where gradients are taken."""
 
-    n_samples: int = option(20, "Gradients per image: noisy versions, or steps of a path.", ge=1)
+    n_samples: int = option(default=20, help="Gradients per image: noisy versions, or steps of a path.", ge=1)
     interpretation: Literal["signed", "positive", "negative", "absolute", "squared"] = option(
-        "signed", "What of each gradient counts."
+        default="signed", help="What of each gradient counts."
     )
     aggregation: Literal["mean", "variance", "guided"] = option(
-        "mean", "How gradients become one attribution; guided is the mean times the guide of equation 4."
+        default="mean", help="How gradients become one attribution; guided is the mean times the guide of equation 4."
     )
-    percentile: float = option(85.0, "Of the guide: the percentile p of the variance.", ge=0, le=100)
+    percentile: float = option(default=85.0, help="Of the guide: the percentile p of the variance.", ge=0, le=100)
     guide: Literal["paper", "relative"] = option(
-        "paper", "Below the percentile: multiply by the variance, or by the variance relative to its percentile."
+        default="paper",
+        help="Below the percentile: multiply by the variance, or by the variance relative to its percentile.",
     )
 
     @model_validator(mode="before")
@@ -117,9 +118,15 @@ class SampledMethod(Method):
 class NoisyGradients(SampledMethod):
     """Gradients at noisy versions of the image: SmoothGrad, VarGrad and their variants."""
 
-    noise_level: float = option(0.15, "Standard deviation of the noise, as a share of the image's range.", ge=0)
-    stdevs: float | None = option(None, "Standard deviation in units of the input, in place of noise_level.", ge=0)
-    backpropagation: Literal["plain", "guided"] = option("plain", "Guided: only positive gradients pass a ReLU.")
+    noise_level: float = option(
+        default=0.15, help="Standard deviation of the noise, as a share of the image's range.", ge=0
+    )
+    stdevs: float | None = option(
+        default=None, help="Standard deviation in units of the input, in place of noise_level.", ge=0
+    )
+    backpropagation: Literal["plain", "guided"] = option(
+        default="plain", help="Guided: only positive gradients pass a ReLU."
+    )
 
     @classmethod
     def without_effect(cls, given: Mapping[str, Any]) -> dict[str, str]:
@@ -167,9 +174,9 @@ class GuidedBackpropagation(Method):
 class LineGradients(SampledMethod):
     """Integrated Gradients and its variants: gradients on the line from a baseline to the image."""
 
-    baselines: float = option(0.0, "Where the line starts: an image of this value, in model space.")
+    baselines: float = option(default=0.0, help="Where the line starts: an image of this value, in model space.")
     method: Literal["gausslegendre", "riemann_left", "riemann_middle", "riemann_right", "riemann_trapezoid"] = option(
-        "gausslegendre", "Quadrature rule, under Captum's names."
+        default="gausslegendre", help="Quadrature rule, under Captum's names."
     )
 
     def modification(self, seed: int | None) -> Modification:
@@ -182,9 +189,11 @@ class LineGradients(SampledMethod):
 class GuidedPathGradients(SampledMethod):
     """Guided Integrated Gradients and its variants: a path that moves first what the model reacts least to."""
 
-    baselines: float = option(0.0, "Where the path starts: an image of this value, in model space.")
-    fraction: float = option(0.25, "Share of the features that is moved at a time.", gt=0, le=1)
-    max_dist: float = option(0.02, "How far a feature may be from the line, as a share of its whole way.", ge=0, le=1)
+    baselines: float = option(default=0.0, help="Where the path starts: an image of this value, in model space.")
+    fraction: float = option(default=0.25, help="Share of the features that is moved at a time.", gt=0, le=1)
+    max_dist: float = option(
+        default=0.02, help="How far a feature may be from the line, as a share of its whole way.", ge=0, le=1
+    )
 
     def modification(self, seed: int | None) -> Modification:
         """Return the guided path."""
@@ -196,9 +205,11 @@ class GuidedPathGradients(SampledMethod):
 class BlurPathGradients(SampledMethod):
     """Blur Integrated Gradients and its variants: from the blurred image to the image."""
 
-    max_sigma: float = option(50.0, "The strongest blur, in pixels.", gt=0)
-    grad_step: float = option(0.01, "Difference of sigma by which the image's change is taken, in pixels.", gt=0)
-    sqrt: bool = option(False, "Space the blurs by the square root, denser towards the strongest.")
+    max_sigma: float = option(default=50.0, help="The strongest blur, in pixels.", gt=0)
+    grad_step: float = option(
+        default=0.01, help="Difference of sigma by which the image's change is taken, in pixels.", gt=0
+    )
+    sqrt: bool = option(default=False, help="Space the blurs by the square root, denser towards the strongest.")
 
     def modification(self, seed: int | None) -> Modification:
         """Return the path of blurs."""

@@ -51,8 +51,10 @@ class Reverse(Transform):
     """Reversed map (Proposition 1): the least salient pixels change places with the next most salient ones."""
 
     transform = "reverse"
-    retain: float = option(0.05, "Share of most salient pixels that stays.", ge=0, le=1)
-    swap: float = option(0.10, "Share of pixels on either side of the exchange; retain + 2 swap <= 1.", ge=0, le=0.5)
+    retain: float = option(default=0.05, help="Share of most salient pixels that stays.", ge=0, le=1)
+    swap: float = option(
+        default=0.10, help="Share of pixels on either side of the exchange; retain + 2 swap <= 1.", ge=0, le=0.5
+    )
 
     def __post_init__(self) -> None:
         """Refuse sides of the exchange that overlap."""
@@ -68,7 +70,7 @@ class Sharpen(Transform):
     """Sharpened map: a power in double precision, so nearly all saliency in a few pixels, in the same ranking."""
 
     transform = "sharpen"
-    power: float = option(8.0, "What the map is raised to.", gt=0)
+    power: float = option(default=8.0, help="What the map is raised to.", gt=0)
 
     def manipulated(self, maps: Tensor, seed: int | None) -> Tensor:
         """Return the maps to the power."""
@@ -80,7 +82,7 @@ class Binarise(Transform):
     """Binary map: 1 for the share of most salient pixels, 0 elsewhere."""
 
     transform = "binarise"
-    share: float = option(0.1, "Share of pixels that are 1, at least one pixel.", gt=0, le=1)
+    share: float = option(default=0.1, help="Share of pixels that are 1, at least one pixel.", gt=0, le=1)
 
     def manipulated(self, maps: Tensor, seed: int | None) -> Tensor:
         """Return the binary maps."""
