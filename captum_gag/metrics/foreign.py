@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from captum_gag.baselines import Normalization
 from captum_gag.errors import InputError, in_one_line
@@ -74,8 +74,22 @@ class ForeignMetric(Metric):
         *,
         softmax: bool = True,
         internal_batch_size: int | None = None,
+        explain: Callable[[nn.Module, Tensor, Tensor], Tensor] | None = None,
     ) -> Scores:
-        """Judge one map of each image, summed over its channels as Quantus's own are; see ``Metric``."""
+        """Judge one map of each image, summed over its channels as Quantus's own are; see ``Metric``.
+
+        ``explain``, from (model, images, targets) to attributions, is for those that explain again: of a changed image
+        (``MaxSensitivity``) or a changed model (``RandomLogit``).
+        """
+
+        def explain_func(model: nn.Module, inputs: Any, targets: Any, **_: Any) -> Any:
+            if explain is None:
+                raise InputError(f"{self.name} explains again, which a map alone does not allow; give it explain.")
+            images = torch.as_tensor(np.asarray(inputs)).to(given)
+            found = explain(model, images, torch.as_tensor(np.asarray(targets), device=given.device))
+            return found.sum(1, keepdim=True).detach().float().cpu().numpy()
+
+        given = inputs
         reduced = maps.sum(1, keepdim=True) if maps.ndim == 4 else maps.unsqueeze(1)
         try:
             with warnings.catch_warnings():
@@ -87,6 +101,7 @@ class ForeignMetric(Metric):
                     a_batch=reduced.detach().float().cpu().numpy(),
                     s_batch=None if segmentation is None else segmentation.cpu().numpy(),
                     channel_first=True,
+                    explain_func=explain_func,
                     softmax=softmax,
                     device=str(inputs.device),
                     batch_size=internal_batch_size or 1,

@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 
 from captum_gag.data.datasets import ImageData
 from captum_gag.errors import InputError, in_one_line
+from captum_gag.runs.cells import Row
 from captum_gag.runs.config import Config
 from captum_gag.runs.identity import differences
-from captum_gag.runs.scorer import Row, Scorer
+from captum_gag.runs.scorer import Scorer
 
 
 class Done(NamedTuple):

@@ -13,7 +13,8 @@ from PIL import Image
 from captum_gag.data.datasets import Example
 from captum_gag.errors import InputError
 from captum_gag.models import Classifier
-from captum_gag.runs.scorer import Outcome, Row, Scorer
+from captum_gag.runs.cells import Outcome, Row
+from captum_gag.runs.scorer import Scorer
 from captum_gag.runs.spec import make_suite
 
 FloatArray = NDArray[np.float32]

@@ -4,64 +4,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from captum_gag.attr import saliency_map
+from captum_gag.attr.captum_calls import seeded
 from captum_gag.attr.catalogue import Method, shared_gradients
 from captum_gag.attr.map_transforms import Transform
 from captum_gag.batching import with_less_memory
 from captum_gag.data.catalogue import dataset
 from captum_gag.data.datasets import Example, ImageData
 from captum_gag.errors import InputError, in_one_line
-from captum_gag.metrics.catalogue import MaskingMetric
+from captum_gag.metrics.catalogue import MaskingMetric, Metric
 from captum_gag.metrics.evaluate import evaluate_readings
+from captum_gag.metrics.foreign import ForeignMetric
 from captum_gag.metrics.readings import Reading
 from captum_gag.models import Classifier
+from captum_gag.runs.cells import Cell, Outcome, Row, scores_of
 from captum_gag.runs.identity import tensor_digest
 from captum_gag.runs.spec import MetricEntry, Suite
-
-Row = dict[str, Any]
-
-
-class Cell(NamedTuple):
-    """One method by one metric, of one image.
-
-    Attributes:
-        method: The method's label.
-        entry: The metric.
-        reading: What the metric read; None where it failed.
-        seconds: What it cost: the map, and its part of the metric.
-        error: Why it failed; "" if it did not.
-    """
-
-    method: str
-    entry: MetricEntry
-    reading: Reading | None
-    seconds: float
-    error: str = ""
-
-
-@dataclass
-class Outcome:
-    """What came out for one example.
-
-    Attributes:
-        rows: The records, one per method, metric, variant and number of steps.
-        attributions: By the method's label, as the methods gave them, (1, C, H, W); without those that failed.
-        inputs: What the model saw, (1, C, H, W); None for an image that could not be read.
-    """
-
-    rows: list[Row]
-    attributions: dict[str, Tensor] = field(default_factory=dict)
-    inputs: Tensor | None = None
-
-    def maps(self) -> dict[str, Tensor]:
-        """Return the maps, (H, W) in [0, 1] on the CPU, by the method's label."""
-        return {label: saliency_map(each)[0].float().cpu() for label, each in self.attributions.items()}
 
 
 class Scorer:
@@ -238,7 +200,7 @@ class Scorer:
             for label, attribution in attributions.items():
                 started, reading, failure = time.perf_counter(), None, ""
                 try:
-                    reading = self._evaluated(entry, inputs, attribution, target, mask)
+                    reading = self._evaluated(label, entry.metric, inputs, attribution, target, mask)
                 except Exception as error:
                     failure = in_one_line(error)
                 yield Cell(label, entry, reading, time.perf_counter() - started, failure)
@@ -259,9 +221,19 @@ class Scorer:
         ]
 
     def _evaluated(
-        self, entry: MetricEntry, inputs: Tensor, attribution: Tensor, target: int, mask: Tensor | None
+        self, label: str, metric: Metric, inputs: Tensor, attribution: Tensor, target: int, mask: Tensor | None
     ) -> Reading:
-        return with_less_memory(lambda: entry.metric.evaluate(self.model, inputs, attribution, target, mask))
+        """Return what a metric reads that does not mask images by our engine; Quantus's own draw random numbers."""
+        options: dict[str, Any] = {}
+        if isinstance(metric, ForeignMetric):
+            method = self.suite.methods[label]
+            options["explain"] = lambda model, images, targets: method.attribute(model, images, targets, self.seed)
+
+        def evaluate() -> Reading:
+            with seeded(inputs.device, self.seed):
+                return metric.evaluate(self.model, inputs, attribution, target, mask, **options)
+
+        return with_less_memory(evaluate)
 
     def _cells(self) -> Iterator[tuple[str, MetricEntry]]:
         yield from ((label, entry) for label in self.suite.methods for entry in self.suite.metrics)
@@ -284,17 +256,5 @@ class Scorer:
                     "error": cell.error,
                     "seconds": cell.seconds,
                 }
-                rows += [{**known, **about, **each} for each in _scores(cell)]
+                rows += [{**known, **about, **each} for each in scores_of(cell)]
         return rows
-
-
-def _scores(cell: Cell) -> Iterator[Row]:
-    """Yield score and curve of a cell, once for each number of steps; these are a curve by themselves."""
-    for steps in cell.entry.steps:
-        score = float("nan") if cell.reading is None else float(cell.reading.at(steps)[0])
-        yield {"steps": steps, "score": score}
-    if not cell.entry.steps:
-        score = float("nan") if cell.reading is None else float(cell.reading.score[0])
-        curve = None if cell.reading is None else cell.reading.curve(0)
-        drawn = {} if curve is None else {f"curve_{name}": value for name, value in curve._asdict().items()}
-        yield {"steps": None, "score": score, **drawn}

@@ -17,7 +17,8 @@ from captum_gag.data.catalogue import dataset
 from captum_gag.errors import InputError
 from captum_gag.metrics import aopc, rcap
 from captum_gag.models import load_classifier
-from captum_gag.runs.scorer import Row, Scorer
+from captum_gag.runs.cells import Row
+from captum_gag.runs.scorer import Scorer
 from captum_gag.runs.spec import make_suite
 
 
@@ -108,6 +109,29 @@ def test_metrics_of_quantus_are_given_one_value_per_pixel() -> None:
     [row] = rows_of(scorer, 0)
     assert row["score"] == pytest.approx(expected[0], abs=1e-6)
     assert row["error"] == ""
+
+
+def test_metrics_of_quantus_that_explain_again_or_draw_numbers_give_the_same_each_time() -> None:
+    metrics = {
+        "MaxSensitivity": {"type": "quantus:MaxSensitivity", "nr_samples": 3},
+        "RandomLogit": {"type": "quantus:RandomLogit", "num_classes": 3, "normalise": False},
+        "Correlation": {"type": "quantus:FaithfulnessCorrelation", "subset_size": 20, "nr_runs": 5},
+    }
+    suite = {"methods": ["VG", "GAG-85"], "metrics": metrics, "n_samples": 3}
+    before = np.random.get_state()[1].tolist()
+    first, second = (rows_of(scorer_of(suite), 1) for _ in range(2))
+    assert [row["error"] for row in first] == [""] * 6
+    assert [row["score"] for row in first] == [row["score"] for row in second]
+    assert np.random.get_state()[1].tolist() == before
+    scorer, example = scorer_of(suite), dataset("tiny:photos")[1]
+    x = scorer.classifier.preprocess(example.photo())[None]
+    maps = [
+        method("VG").attribute(scorer.model, x, target).sum(1, keepdim=True).flatten().numpy() for target in range(3)
+    ]
+    # RandomLogit: the similarity of the map to that of another class.
+    others = [quantus.ssim(maps[1], maps[each]) for each in (0, 2)]
+    [found] = [row["score"] for row in first if (row["method"], row["metric"]) == ("VG", "RandomLogit")]
+    assert any(found == pytest.approx(other, abs=1e-4) for other in others)
 
 
 def test_gradients_that_fail_are_tried_once_for_all_methods_that_share_them(monkeypatch: pytest.MonkeyPatch) -> None:
