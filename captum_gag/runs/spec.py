@@ -155,8 +155,7 @@ def _method_spec(label: str, each: Any) -> dict[str, Any]:
     if not isinstance(each, Mapping):
         raise InputError(f"method {label!r} is {each!r}; expected a table of options, perhaps with type")
     options = dict(each)
-    spec = options if "of" in options else {**parse(str(options.pop("type", label))), **options}
-    return spec
+    return options if "of" in options else {**parse(str(options.pop("type", label))), **options}
 
 
 def _build(
@@ -196,6 +195,9 @@ def _entries(label: str, each: Any, normalization: Normalization | None) -> Iter
             raise InputError(f"metric {label!r} has steps {steps!r}, but no steps that could get a record each")
         wanted = tuple(_checked_steps(label, steps or ()))
         if wanted:
+            most = {**options, **further}.get("n_steps", max(wanted))
+            if most < max(wanted):
+                raise InputError(f"metric {label!r} has steps {steps!r}, but takes n_steps = {most}; take more")
             # No more steps are taken than get a record, unless the suite says so.
             made = metric(str(kind or label), {"n_steps": max(wanted), **options, **further}, normalization)
         yield MetricEntry(label, variant, made, wanted)

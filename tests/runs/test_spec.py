@@ -88,6 +88,7 @@ def test_ones_own_toml_file(tmp_path: Path) -> None:
         ({"methods": ["SG"], "metrics": {"RCAP": {"lower_bond": 7}}}, "metric 'RCAP': .*did you mean lower_bound"),
         ({"methods": ["SG"], "metrics": {"RCAP": {"steps": [3]}}}, "no steps that could get a record"),
         ({"methods": ["SG"], "metrics": {"AOPC": {"steps": [0]}}}, "expected a list of integers of at least 1"),
+        ({"methods": ["SG"], "metrics": {"AOPC": {"steps": [9], "n_steps": 5}}}, "steps .9., but takes n_steps = 5"),
         ({"methods": ["SG"], "metrics": {"AOPC": {"variants": [1]}}}, "expected tables of options by name"),
         ({"methods": ["SG"], "metrics": {"X": {"type": "quantus:Nothing"}}}, "quantus:Nothing"),
     ],
