@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
@@ -13,10 +12,10 @@ from pydantic import BeforeValidator
 from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
-from captum_gag.errors import InputError
+from captum_gag.errors import InputError, shown, warn
 
 Baseline = Callable[[Tensor], Tensor]
-"""A function from images (N, C, H, W) in model space to replacement images like them."""
+"""A function from images (N, C, H, W) in model space, any (N, C, *positions) or rows (N, F), to others like them."""
 
 
 def numbers(value: Any) -> Any:
@@ -49,7 +48,7 @@ def constant(value: float | Sequence[float], normalization: Normalization | None
     """
 
     def baseline(images: Tensor) -> Tensor:
-        colour = torch.as_tensor(value, dtype=images.dtype, device=images.device).reshape(-1, 1, 1)
+        colour = _per_channel(value, _inputs(images), "The colour")
         return from_pixels(colour, images, normalization).expand_as(images)
 
     return baseline
@@ -62,7 +61,13 @@ def black(normalization: Normalization | None = None) -> Baseline:
 
 def mean(normalization: Normalization | None = None) -> Baseline:
     """Return the baseline of each image's own mean colour; the same in pixel space and in model space."""
-    return lambda images: images.mean((2, 3), keepdim=True).expand_as(images)
+
+    def baseline(images: Tensor) -> Tensor:
+        # The features of a row are its positions.
+        axes = tuple(range(2, _inputs(images).ndim)) or 1
+        return images.mean(axes, keepdim=True).expand_as(images)
+
+    return baseline
 
 
 def uniform_rgb(normalization: Normalization | None = None, seed: int | None = 0) -> Baseline:
@@ -73,7 +78,9 @@ def uniform_rgb(normalization: Normalization | None = None, seed: int | None = 0
     """
 
     def baseline(images: Tensor) -> Tensor:
-        generator = None if seed is None else torch.Generator(images.device).manual_seed(seed)
+        if seed is not None and (not isinstance(seed, int) or isinstance(seed, bool) or abs(seed) >= 2**63):
+            raise InputError(f"seed is {shown(seed)}, expected an integer or None.")
+        generator = None if seed is None else torch.Generator(_inputs(images).device).manual_seed(seed)
         shape = images.shape if seed is None else images.shape[1:]
         pixels = torch.rand(shape, generator=generator, device=images.device).to(images.dtype)
         return from_pixels(pixels, images, normalization).expand_as(images)
@@ -85,10 +92,21 @@ def blur(normalization: Normalization | None = None, sigma: float = 5.0, kernel_
     """Return the baseline of the blurred image, as RISE's insertion does: Gaussian, sigma 5, 11 x 11, in pixels.
 
     Borders are reflected (RISE pads with 0 in model space). Images smaller than the kernel get the largest odd
-    kernel that reflection allows. Blurring is linear, hence the same in pixel space and in model space.
+    kernel that reflection allows. Blurring is linear, hence the same in pixel space and in model space. Other inputs
+    than images (N, C, H, W) are refused.
     """
 
     def baseline(images: Tensor) -> Tensor:
+        for name, given in (("sigma", sigma), ("kernel_size", kernel_size)):
+            if isinstance(given, bool) or not isinstance(given, int | float) or not 0 < given < 2**31:
+                raise InputError(f"{name} is {shown(given)}, expected a number above 0, in pixels.")
+        if kernel_size % 2 != 1:
+            raise InputError(f"kernel_size is {kernel_size!r}, expected an odd integer.")
+        if _inputs(images).ndim != 4:
+            raise InputError(
+                f'The baseline "blur" is for images (N, C, H, W), not for inputs {tuple(images.shape)}; pass '
+                'perturb_baseline="mean".'
+            )
         height, width = (min(kernel_size, 2 * side - 1) for side in images.shape[-2:])
         # Rows, then columns: the same image for 2 x 11 products per pixel instead of 11 x 11.
         rows = gaussian_blur(images, [width, 1], [sigma, sigma])
@@ -117,6 +135,8 @@ def resolve(perturb_baseline: BaselineLike, normalization: Normalization | None 
     Raises:
         InputError: If the name is unknown, or the result is not like the images.
     """
+    if normalization is not None:
+        _statistics(normalization)
     if isinstance(perturb_baseline, str):
         if perturb_baseline not in BASELINES:
             raise InputError(
@@ -127,7 +147,11 @@ def resolve(perturb_baseline: BaselineLike, normalization: Normalization | None 
 
     def baseline(images: Tensor) -> Tensor:
         given = perturb_baseline(images) if callable(perturb_baseline) else perturb_baseline
-        replacement = torch.as_tensor(given, dtype=images.dtype, device=images.device)
+        try:
+            replacement = torch.as_tensor(given, dtype=_inputs(images).dtype, device=images.device)
+        # What holds no numbers, or lists of different lengths.
+        except (TypeError, ValueError, OverflowError, RuntimeError):
+            raise InputError(f"perturb_baseline is {shown(given)}, expected numbers like the images.") from None
         try:
             return replacement.expand_as(images)
         except RuntimeError:
@@ -172,19 +196,52 @@ def perturb_func(
 def from_pixels(pixels: Tensor, images: Tensor, normalization: Normalization | None) -> Tensor:
     """Return colours in [0, 1] in the space of ``images``."""
     if normalization is None:
-        if bool((images < 0).any()):
-            warnings.warn(
+        # Signals and tables have negative values of their own.
+        if images.ndim == 4 and bool((images < 0).any()):
+            warn(
                 f"The input reaches down to {images.min().item():.3g}, so it seems to be normalised and pixel value 0 "
-                "is probably not black; pass normalization=(mean, std).",
-                stacklevel=3,
+                "is probably not black; pass normalization=(mean, std)."
             )
         return pixels
-    shift, scale = (
-        torch.as_tensor(each, dtype=images.dtype, device=images.device).reshape(-1, 1, 1) for each in normalization
-    )
+    shift, scale = (_per_channel(each, images, None) for each in _statistics(normalization))
     if not {len(shift), len(scale)} <= {1, images.shape[1]}:
         raise InputError(
             f"normalization has {len(shift)} means and {len(scale)} standard deviations, expected one for each of the "
             f"{images.shape[1]} channels."
         )
     return (pixels - shift) / scale
+
+
+def _statistics(normalization: Any) -> tuple[Any, Any]:
+    """Return means and standard deviations, as tensors in double precision."""
+    try:
+        shift, scale = (torch.as_tensor(numbers(each), dtype=torch.float64).reshape(-1) for each in normalization)
+    # Not two, or no numbers.
+    except (TypeError, ValueError, OverflowError, RuntimeError):
+        raise InputError(
+            f"normalization is {shown(normalization)}, expected (mean, std), one number for each channel."
+        ) from None
+    if not bool(shift.isfinite().all() and scale.isfinite().all() and (scale > 0).all()):
+        raise InputError(
+            f"normalization has means {shift.tolist()} and standard deviations {scale.tolist()}, expected finite "
+            "numbers and deviations above 0, by which pixels were divided; a channel that was not scaled has 1."
+        )
+    return shift, scale
+
+
+def _per_channel(value: Any, images: Tensor, what: str | None) -> Tensor:
+    """Return one number, or one for each channel, as a tensor that broadcasts to the images."""
+    try:
+        given = torch.as_tensor(value, dtype=images.dtype, device=images.device).reshape(-1)
+    except (TypeError, ValueError, OverflowError, RuntimeError):
+        raise InputError(f"{what} is {shown(value)}, expected one number, or one for each channel.") from None
+    if what and len(given) not in (1, images.shape[1]):
+        raise InputError(f"{what} has {len(given)} numbers, expected 1 or one for each of {images.shape[1]} channels.")
+    return given.reshape(-1, *[1] * (images.ndim - 2))
+
+
+def _inputs(images: Any) -> Tensor:
+    if not isinstance(images, Tensor) or not images.is_floating_point() or images.ndim < 2:
+        found = f"{tuple(images.shape)} of {images.dtype}" if isinstance(images, Tensor) else type(images).__name__
+        raise InputError(f"images are {found}, expected a floating-point tensor (N, C, H, W) or (N, ...).")
+    return images

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
+from typing import Any
+
+_NOT_THE_USERS = ("captum_gag", "captum", "quantus", "torch", "contextlib", "functools")
+
 
 class InputError(ValueError):
     """Something the user gave cannot be used; the message is one line that says what and why."""
+
+    def __init__(self, message: object = "") -> None:
+        """Take a message; what it quotes, such as a tensor, may have several lines."""
+        super().__init__(" ".join(each.strip() for each in str(message).splitlines()))
 
 
 def first_line(error: BaseException) -> str:
@@ -16,3 +26,20 @@ def in_one_line(error: BaseException) -> str:
     """Return an error's message as one line, with its type where that says more than a wrong value."""
     text = " ".join(str(error).split()) or type(error).__name__
     return text if isinstance(error, ValueError) else f"{type(error).__name__}: {text}"
+
+
+def shown(value: Any, most: int = 60) -> str:
+    """Return what a user gave in a few words: tensors and arrays by shape and dtype, all else as Python writes it."""
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        dtype = str(value.dtype).removeprefix("torch.")
+        return f"a {type(value).__name__} {tuple(value.shape)} of {dtype}"
+    text = " ".join(repr(value).split())
+    return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
+def warn(message: str) -> None:
+    """Warn where a user called: at the first caller outside of this package and what it is built on."""
+    level, frame = 2, sys._getframe(1)
+    while frame.f_back and str(frame.f_globals.get("__name__", "")).split(".")[0] in _NOT_THE_USERS:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, stacklevel=level)

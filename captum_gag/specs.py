@@ -7,18 +7,19 @@ import importlib
 import inspect
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from functools import wraps
+from functools import cache, wraps
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, TypeVar, get_args
+from types import UnionType
+from typing import Annotated, Any, ClassVar, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 from annotated_types import Ge, Gt, Le, Lt
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 from pydantic_core import PydanticUndefined
 from typing_extensions import dataclass_transform
 
-from captum_gag.errors import InputError, first_line
+from captum_gag.errors import InputError, first_line, shown
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -27,8 +28,10 @@ else:
 
 T = TypeVar("T")
 C = TypeVar("C", bound=type)
+F = TypeVar("F", bound=Callable[..., Any])
 
 _CONFIG = ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=True)
+_ARGUMENTS = ConfigDict(strict=True, arbitrary_types_allowed=True, allow_inf_nan=False)
 _LIMITS = {Ge: ">=", Gt: ">", Le: "<=", Lt: "<"}
 
 
@@ -105,6 +108,46 @@ def declared(cls: C) -> C:
         lines = [f"    {each.name}: {each.help}" for each in options_of(made)]
         made.__doc__ = "\n".join([inspect.cleandoc(cls.__doc__ or ""), "", "Args:", *lines]) if lines else cls.__doc__
     return made  # type: ignore[no-any-return]
+
+
+def checked(thing: F) -> F:
+    """Let a function, or the constructor of a class, check its arguments by their annotations, with errors in one line.
+
+    NumPy's scalars are taken for Python's; a bool is no number, and text is none. What has no annotation, or Any, is
+    taken as it is.
+
+    Raises:
+        InputError: By the function, if an argument has no meaning; the message names it.
+    """
+    if isinstance(thing, type):
+        thing.__init__ = checked(thing.__init__)  # type: ignore[misc]
+        return thing
+    name = thing.__qualname__.removesuffix(".__init__")
+    signature = inspect.signature(thing)
+
+    @cache
+    def adapters() -> dict[str, TypeAdapter[Any]]:
+        hints = get_type_hints(thing, include_extras=True)
+        return {
+            each: TypeAdapter(hint, config=_ARGUMENTS)
+            for each, hint in hints.items()
+            if hint is not Any and each != "return"
+        }
+
+    @wraps(thing)
+    def call(*args: Any, **options: Any) -> Any:
+        given = signature.bind(*args, **options)
+        for each, value in given.arguments.items():
+            if each in adapters():
+                try:
+                    given.arguments[each] = adapters()[each].validate_python(_scalar(value))
+                # A tensor of several numbers is asked for its number, and refuses in a way of its own.
+                except ValueError as error:
+                    wanted = _wanted(error.errors()) if isinstance(error, ValidationError) else "one number"
+                    raise InputError(f"{name}: {each} is {shown(value)}, expected {wanted}") from None
+        return thing(*given.args, **given.kwargs)
+
+    return call  # type: ignore[return-value]
 
 
 def options_of(cls: type) -> list[Option]:
@@ -198,10 +241,18 @@ def imported(name: str, what: str) -> Any:
         raise InputError(f"{what} {name!r} cannot be imported: {first_line(error)}") from error
 
 
+def _scalar(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
+
+
 def _plain(value: Any) -> Any:
-    if isinstance(value, np.generic):
-        return value.item()
-    return tuple(map(_plain, value)) if isinstance(value, list) else value
+    return tuple(map(_plain, value)) if isinstance(value, list) else _scalar(value)
+
+
+def _wanted(complaints: Iterable[Any]) -> str:
+    """Return what would have done, out of the complaints of a validation."""
+    said = [each["msg"].removeprefix("Value error, ").replace("Input should be ", "") for each in complaints]
+    return " or ".join(dict.fromkeys(said))
 
 
 def _explained(cls: type, error: ValidationError) -> InputError:
@@ -218,17 +269,23 @@ def _explained(cls: type, error: ValidationError) -> InputError:
     if first["type"] in ("missing", "missing_argument"):
         needed = next((each.help for each in options_of(cls) if each.name == name), "")
         return InputError(f"{label} needs {name}: {needed}")
-    said = [each["msg"] for each in error.errors() if each["loc"][:1] == first["loc"][:1]]
-    wanted = " or ".join(
-        dict.fromkeys(each.removeprefix("Value error, ").replace("Input should be ", "") for each in said)
-    )
+    wanted = _wanted(each for each in error.errors() if each["loc"][:1] == first["loc"][:1])
     return InputError(f"{label}: {name} is {first['input']!r}, expected {wanted}")
 
 
 def _type_name(annotation: Any) -> str:
+    """Return a type as text, without what checks its values."""
+    arguments, origin = get_args(annotation), get_origin(annotation)
     if annotation is None or annotation is type(None):
         return "None"
-    arguments = get_args(annotation)
+    if annotation is Ellipsis:
+        return "..."
+    if origin is Annotated:
+        return _type_name(arguments[0])
+    if origin in (Union, UnionType):
+        return " | ".join(map(_type_name, arguments))
+    if origin in (tuple, list, dict):
+        return f"{origin.__name__}[{', '.join(map(_type_name, arguments))}]"
     if isinstance(annotation, type) and not arguments:
         return annotation.__name__
     return str(annotation).replace("typing.", "").replace("collections.abc.", "").replace("torch.", "")

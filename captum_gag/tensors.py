@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from captum_gag.errors import InputError
 
-Target = int | Sequence[int] | Tensor
-"""A class for all images, or one for each."""
+Target = int | tuple[int, ...] | Sequence[int] | Sequence[tuple[int, ...]] | NDArray[Any] | Tensor
+"""What is explained, in Captum's forms: a class for all images, or one for each as a list, array or tensor (N,).
+
+Of outputs (N, classes, ...) with further axes a tuple (class, ...) for all images, or a list of such.
+"""
 
 
 def row_percentiles(rows: Tensor, percentiles: Sequence[float]) -> Tensor:
@@ -53,15 +58,48 @@ def at_least_single(dtype: torch.dtype) -> torch.dtype:
 
 
 def class_targets(target: Target, images: Tensor) -> Tensor:
-    """Return class indices of shape (N,) on the device of the images.
+    """Return class indices on the device of the images.
+
+    Args:
+        target: In any of the forms of ``Target``.
+        images: Shape (N, ...).
+
+    Returns:
+        Integers (N,); (N, k) for outputs (N, classes, ...) with k - 1 axes after the classes.
 
     Raises:
-        InputError: If there is neither one target nor one for each image, or one is negative.
+        InputError: If there is neither one target nor one for each image, or one is no integer >= 0.
     """
-    given = torch.as_tensor(target, device=images.device).reshape(-1)
-    targets = given.long()
-    if len(targets) not in (1, len(images)) or bool((targets < 0).any()) or bool((targets != given).any()):
+    expected = f"expected one class index >= 0, or one for each of the {len(images)} images"
+    try:
+        found = target if isinstance(target, Tensor) else torch.as_tensor(np.asarray(target))
+    # What is no number, or lists of different lengths.
+    except (TypeError, ValueError, RuntimeError):
+        raise InputError(f"target is {target!r}, {expected}.") from None
+    if isinstance(target, tuple):
+        found = found.reshape(1, -1)
+    if found.dtype in (torch.bool, torch.complex64, torch.complex128) or found.numel() == 0:
+        raise InputError(f"target is {target!r}, {expected}.")
+    if found.ndim == 2 and not isinstance(target, tuple | list) and found.shape[1] > 1:
         raise InputError(
-            f"target is {target!r}, expected one class index >= 0, or one for each of the {len(images)} images."
+            f"target has shape {tuple(found.shape)}, {expected}; of one-hot labels take the index: target.argmax(1)."
         )
-    return targets.expand(len(images))
+    found = found.reshape(-1) if found.ndim < 2 or found.shape[1] == 1 else found
+    whole = found.to(torch.long)
+    if found.ndim > 2 or len(found) not in (1, len(images)) or bool((whole != found).any()) or bool((whole < 0).any()):
+        raise InputError(f"target is {target!r}, {expected}.")
+    return whole.to(images.device).expand(len(images), *whole.shape[1:])
+
+
+def positions(inputs: Tensor) -> tuple[int, ...]:
+    """Return the shape of what has one saliency value each, the "pixels" of inputs.
+
+    Args:
+        inputs: Images (N, C, H, W), or any (N, C, *positions); tables (N, F), whose features are the positions.
+    """
+    return tuple(inputs.shape[2:] if inputs.ndim > 2 else inputs.shape[1:])
+
+
+def over_channels(values: Tensor, inputs: Tensor) -> Tensor:
+    """Return a value per position, (N, *positions), as one that broadcasts over the channels of the inputs."""
+    return values.unsqueeze(1) if inputs.ndim > 2 else values

@@ -163,7 +163,7 @@ def messages() -> set[str]:
         constants = {ast.unparse(each.targets[0]): each.value.value for each in assigned}
         calls = [each for each in ast.walk(tree) if isinstance(each, ast.Call) and each.args]
         for call in calls:
-            if ast.unparse(call.func).endswith(("Error", "warnings.warn")):
+            if ast.unparse(call.func).endswith(("Error", "warn")):
                 expression = re.sub(r"(\\?\s)+", " ", pattern(call.args[0], constants))
                 # Of a shorter one nothing can be told.
                 if max(map(len, expression.split(".*"))) >= 9:

@@ -21,7 +21,15 @@ def test_every_public_name_is_there_and_documented(name: str) -> None:
 
 def test_the_stub_is_the_list() -> None:
     assert set(dir(captum_gag)) == {
-        *("GuidedAbsoluteGrad", "GuidedIG", "BlurIG", "SampledGradients", "saliency_map", "reverse_saliency"),
+        *(
+            "GuidedAbsoluteGrad",
+            "LayerGuidedAbsoluteGrad",
+            "GuidedIG",
+            "BlurIG",
+            "SampledGradients",
+            "saliency_map",
+            "reverse_saliency",
+        ),
         *("RCAP", "Deletion", "Insertion", "AOPC", "Faithfulness", "LogCoshDice", "SegmentationMAE"),
         *("baselines", "reliability", "explain", "register_with_quantus"),
     }

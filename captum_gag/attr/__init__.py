@@ -4,6 +4,7 @@ from captum_gag.attr.aggregations import GuidedMean, Mean, Variance
 from captum_gag.attr.gradient_sources import guided_backpropagation
 from captum_gag.attr.guided_absolute_grad import GuidedAbsoluteGrad
 from captum_gag.attr.interpretations import absolute, negative, positive, signed, squared
+from captum_gag.attr.layers import LayerGuidedAbsoluteGrad
 from captum_gag.attr.modifications import GaussianNoise, Samples
 from captum_gag.attr.path_methods import BlurIG, GuidedIG
 from captum_gag.attr.paths import BlurPath, GuidedPath, StraightPath
@@ -18,6 +19,7 @@ __all__ = [
     "GuidedIG",
     "GuidedMean",
     "GuidedPath",
+    "LayerGuidedAbsoluteGrad",
     "Mean",
     "SampledGradients",
     "Samples",

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from captum_gag.attr.contract import Percentile
 from captum_gag.attr.interpretations import Interpretation, signed
 from captum_gag.errors import InputError
+from captum_gag.specs import checked
 from captum_gag.tensors import row_percentiles
 
 
@@ -133,6 +135,7 @@ def relative_guide(variance: Tensor, threshold: Tensor) -> Tensor:
 GUIDES: dict[str, Guide] = {"paper": paper_guide, "relative": relative_guide}
 
 
+@checked
 @dataclass(frozen=True)
 class GuidedMean:
     """Mean of the interpreted gradients times the guide G of equation 4 (step 3 of Guided AbsoluteGrad).
@@ -145,13 +148,11 @@ class GuidedMean:
         guide: Name of an entry of ``GUIDES``.
     """
 
-    percentile: float = 85.0
+    percentile: Percentile = 85.0
     guide: str = "paper"
 
     def __post_init__(self) -> None:
         """Refuse what has no meaning."""
-        if not 0 <= self.percentile <= 100:
-            raise InputError(f"percentile is {self.percentile!r}, expected a number in [0, 100].")
         if self.guide not in GUIDES:
             raise InputError(f"guide is {self.guide!r}, expected one of {sorted(GUIDES)}.")
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import captum.attr
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from captum_gag.attr.sampled_gradients import gradients_per_batch, rows_of
+from captum_gag.batching import out_of_memory
 from captum_gag.errors import InputError
+from captum_gag.modules import modules_inside
+from captum_gag.tensors import positions
 
 # Those whose every row of a batch has a gradient of its own, so that its batches can be divided.
 ROW_BY_ROW = (
@@ -81,43 +84,133 @@ def mean_over_references(attribute: Callable[[Tensor], Tensor], references: Tens
 
 
 def as_maps(attributions: Any, images: Tensor, what: str) -> Tensor:
-    """Return attributions at the size of the images.
+    """Return attributions at the size of the inputs.
 
     Args:
-        attributions: Like the images (N, C, H, W), or of a layer: (N, c, h, w).
+        attributions: Like the inputs (N, C, *positions) or (N, F), or of a layer: (N, c, *sizes).
         images: What was explained.
         what: Which method it was, for the message.
 
     Returns:
-        Attributions of the images' shape as they are; those of a layer summed over channels and interpolated
-        bilinearly to (N, 1, H, W).
+        Attributions of the inputs' shape as they are; those of a layer summed over channels and interpolated
+        linearly to (N, 1, *positions).
 
     Raises:
         InputError: They are no map.
     """
     [found] = attributions if isinstance(attributions, tuple | list) and len(attributions) == 1 else [attributions]
-    if not isinstance(found, Tensor) or found.ndim != 4 or len(found) != len(images):
-        shape = tuple(found.shape) if isinstance(found, Tensor) else f"of a {type(found).__name__}"
-        raise InputError(f"{what} gives attributions {shape}, expected (N, channels, height, width): another layer?")
-    if found.shape == images.shape:
+    if isinstance(found, Tensor) and found.shape == images.shape:
         return found
-    size = tuple(images.shape[-2:])
-    return interpolate(found.sum(1, keepdim=True), size=size, mode="bilinear", align_corners=False)
+    fits = isinstance(found, Tensor) and found.ndim == images.ndim > 2 and len(found) == len(images)
+    if not fits or not _in_proportion(found.shape[2:], images.shape[2:]):
+        shape = tuple(found.shape) if isinstance(found, Tensor) else f"of a {type(found).__name__}"
+        expected = "height, width" if images.ndim == 4 else "*positions"
+        raise InputError(
+            f"{what} gives attributions {shape}, expected (N, channels, {expected}), in proportion to inputs "
+            f"{tuple(images.shape)}: another layer?"
+        )
+    return resized(found.sum(1, keepdim=True), images)
+
+
+def resized(maps: Tensor, inputs: Tensor) -> Tensor:
+    """Return maps (N, 1, *sizes) at the positions of inputs (N, C, *positions), interpolated linearly."""
+    mode = {1: "linear", 2: "bilinear", 3: "trilinear"}.get(inputs.ndim - 2)
+    if mode is None:
+        raise InputError(
+            f"A layer's map cannot be interpolated to inputs {tuple(inputs.shape)}; expected one to three axes after "
+            "(N, C)."
+        )
+    return interpolate(maps, size=positions(inputs), mode=mode, align_corners=False)
+
+
+def _in_proportion(sizes: Sequence[int], wholes: Sequence[int]) -> bool:
+    """Return whether sizes may be those of a map of the whole, which may be coarser along one axis than another."""
+    scales = [size / whole for size, whole in zip(sizes, wholes, strict=True)]
+    return max(scales) <= 4 * min(scales)
 
 
 def square_regions(side: int, images: Tensor) -> Tensor:
-    """Return a feature mask (1, C, H, W) of square regions, over all channels, numbered from 0 in reading order.
+    """Return a feature mask (1, C, *positions) of square regions, numbered from 0 in reading order.
+
+    Those of images are squares, of signals stretches, of volumes cubes, over all channels; of tables (N, F), columns
+    side by side.
 
     Raises:
         InputError: The side is no length.
     """
     if side < 1:
         raise InputError(f"feature_mask is {side!r}, expected the side of square regions in pixels, at least 1")
-    height, width = images.shape[-2:]
-    rows = torch.arange(height, device=images.device) // side
-    columns = torch.arange(width, device=images.device) // side
-    mask = rows[:, None] * (int(columns[-1]) + 1) + columns
-    return mask.expand(1, images.shape[1], -1, -1).contiguous()
+    numbers = torch.zeros((), dtype=torch.long, device=images.device)
+    for length in positions(images):
+        along = torch.arange(length, device=images.device) // side
+        numbers = numbers.unsqueeze(-1) * (int(along[-1]) + 1) + along
+    mask = numbers.unsqueeze(0)
+    return mask if images.ndim == 2 else mask.expand(1, images.shape[1], *numbers.shape).contiguous()
+
+
+def captum_target(targets: Tensor) -> Any:
+    """Return targets (N,) or (N, k) as Captum takes them: further axes as a list of tuples."""
+    return targets if targets.ndim == 1 else [tuple(each) for each in targets.tolist()]
+
+
+@contextmanager
+def refusing_captums_errors(name: str, model: nn.Module, *inputs: Any) -> Iterator[None]:
+    """Turn what Captum raises for what a user gave into an InputError, and leave no hook of its behind.
+
+    An error that the model also raises alone is the model's, and stays as it is, as does a lack of memory.
+
+    Args:
+        name: Of the method, for the message.
+        model: What is explained.
+        inputs: Some of what the model takes.
+
+    Raises:
+        InputError: The method does not fit the model, the inputs, or its options.
+    """
+    with unhooked_afterwards(model), uncompiled():
+        try:
+            yield
+        except InputError:
+            raise
+        # Captum asserts, lets hooks fail, and indexes what is not there.
+        except Exception as error:
+            if out_of_memory(error) or not _runs(model, inputs):
+                raise
+            said = " ".join(str(error).split()) or type(error).__name__
+            raise InputError(f"{name}: {said}") from error
+
+
+def uncompiled() -> AbstractContextManager[Any]:
+    """Let compiled models run their own modules inside this context, whose hooks are called then, where torch can."""
+    stance: Any = getattr(torch.compiler, "set_stance", None)
+    return stance("force_eager") if stance else nullcontext()
+
+
+@contextmanager
+def unhooked_afterwards(model: nn.Module) -> Iterator[None]:
+    """Take away the hooks that were put on the modules of a model inside this context."""
+    before = [(hooks, set(hooks)) for module in modules_inside(model) for hooks in _hooks(module)]
+    try:
+        yield
+    finally:
+        for hooks, kept in before:
+            for key in set(hooks) - kept:
+                del hooks[key]
+
+
+def _hooks(module: nn.Module) -> list[dict[int, Any]]:
+    names = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    return [hooks for name in names if isinstance(hooks := getattr(module, name, None), dict)]
+
+
+def _runs(model: nn.Module, inputs: tuple[Any, ...]) -> bool:
+    try:
+        with torch.no_grad():
+            model(*inputs)
+    # A model can fail in any way.
+    except Exception:
+        return False
+    return True
 
 
 def as_input(explainer: Any, images: Tensor) -> Tensor:

@@ -1,23 +1,26 @@
-"""Captum's own methods, called alike: any class by name, and those of the papers that need more than their class."""
+"""Captum's own methods, called alike: any class by name."""
 
 from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from functools import cache
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
-from captum.attr import LRP, DeepLift, DeepLiftShap, LayerLRP, NoiseTunnel, Saliency
+from captum.attr import LRP, LayerLRP, NoiseTunnel
 from torch import Tensor, nn
 
 from captum_gag.attr.captum_calls import (
     ROW_BY_ROW,
     as_input,
     as_maps,
+    captum_target,
     in_batches,
     mean_over_references,
+    refusing_captums_errors,
     seeded,
     square_regions,
 )
@@ -29,12 +32,12 @@ from captum_gag.attr.captum_options import (
     own_parameters,
     summary,
 )
-from captum_gag.attr.grad_cam import named_layer
-from captum_gag.attr.methods import Images, Method, named
+from captum_gag.attr.grad_cam import named_layer, read_layer, turned
+from captum_gag.attr.methods import Images, Method
 from captum_gag.attr.references import fetched, reference_images
 from captum_gag.attr.sampled_gradients import gradients_per_batch
-from captum_gag.errors import InputError, first_line
-from captum_gag.specs import declared, option
+from captum_gag.errors import InputError
+from captum_gag.specs import declared
 
 # Those that draw random numbers; their noise is of the whole batch, so that they explain an image at a time.
 _RANDOM = {"GradientShap", "KernelShap", "LayerGradientShap", "Lime", "NeuronGradientShap", "NoiseTunnel"}
@@ -74,12 +77,11 @@ class CaptumMethod(Method):
         random = self.name in _RANDOM | _PERMUTING
         found = []
         for images, labels in zip(inputs.split(at_once), targets.split(at_once), strict=True):
-            with seeded(inputs.device, seed if random else None):
-                try:
-                    found.append(as_maps(self._attributions(model, images, labels, seed), images, self.parts))
-                # Captum's ways to say that options do not fit the images, or a layer has no rule.
-                except (AssertionError, TypeError) as error:
-                    raise InputError(f"captum:{self.name}: {first_line(error)}") from error
+            with (
+                seeded(inputs.device, seed if random else None),
+                refusing_captums_errors(f"captum:{self.name}", model, images),
+            ):
+                found.append(as_maps(self._attributions(model, images, labels, seed), images, self.parts))
         return torch.cat(found)
 
     def _attributions(self, model: nn.Module, images: Tensor, labels: Tensor, seed: int | None) -> Any:
@@ -89,13 +91,41 @@ class CaptumMethod(Method):
             model = copy.deepcopy(model)
         arguments = self._arguments(cls, images)
         if "target" in inspect.signature(cls.attribute).parameters:
-            arguments["target"] = labels
+            arguments["target"] = captum_target(labels)
+        with self._layer(model, images[:1]) as layer:
+            return self._with_layer(layer, cls, model, images, arguments, seed)
+
+    @contextmanager
+    def _layer(self, model: nn.Module, image: Tensor) -> Iterator[nn.Module | None]:
+        """Yield the layer, with channels first if its attributions are a map of it; None of a class without."""
+        name = getattr(self, "layer", None)
+        at_input = getattr(self, "attribute_to_layer_input", False)
+        if name is None or at_input or not self.name.startswith(("Layer", "GuidedGradCam")) or image.ndim < 3:
+            yield None if name is None else named_layer(model, name)
+            return
+        found = read_layer(model, name, image)
+        with (
+            nullcontext(named_layer(model, name))
+            if found is None or found.as_captum_reads_it
+            else turned(found) as layer
+        ):
+            yield layer
+
+    def _with_layer(
+        self,
+        layer: nn.Module | None,
+        cls: Any,
+        model: nn.Module,
+        images: Tensor,
+        arguments: dict[str, Any],
+        seed: int | None,
+    ) -> Any:
         if hasattr(self, "n_references"):
             references = reference_images(arguments["baselines"], self.n_references, self._references, images[0], seed)
             if self.name.endswith("DeepLiftShap"):
-                return self._over_references(model, images, arguments, references)
+                return self._over_references(layer, model, images, arguments, references)
             arguments["baselines"] = references
-        explainer = in_batches(self._built(cls, model))
+        explainer = in_batches(self._built(cls, model, layer))
         if not self.wrapped:
             return explainer.attribute(as_input(explainer, images), **arguments)
         tunnel = self._arguments(NoiseTunnel, images)
@@ -104,11 +134,18 @@ class CaptumMethod(Method):
             tunnel["nt_samples_batch_size"] = self.nt_samples_batch_size  # type: ignore[attr-defined]
         return NoiseTunnel(explainer).attribute(images, **{**arguments, **tunnel})
 
-    def _over_references(self, model: nn.Module, images: Tensor, arguments: dict[str, Any], references: Tensor) -> Any:
+    def _over_references(
+        self,
+        layer: nn.Module | None,
+        model: nn.Module,
+        images: Tensor,
+        arguments: dict[str, Any],
+        references: Tensor,
+    ) -> Any:
         single = captum_class(self.name.removesuffix("Shap"))
 
         def attribute(some: Tensor) -> Tensor:
-            explainer = self._built(captum_class(self.name) if len(some) > 1 else single, model)
+            explainer = self._built(captum_class(self.name) if len(some) > 1 else single, model, layer)
             found: Tensor = explainer.attribute(as_input(explainer, images), **{**arguments, "baselines": some})
             return found
 
@@ -120,11 +157,11 @@ class CaptumMethod(Method):
         values = {name: (getattr(self, name), default) for name, default in taken.items()}
         return {name: value for name, (value, default) in values.items() if value is not None or not callable(default)}
 
-    def _built(self, cls: type, model: nn.Module) -> Any:
+    def _built(self, cls: type, model: nn.Module, layer: nn.Module | None) -> Any:
         """Return an object of a class of Captum, around the model."""
         options = self._given(cls.__init__)  # type: ignore[misc]
         if "layer" in options:
-            options["layer"] = named_layer(model, options["layer"])
+            options["layer"] = layer
         return cls(model, **options)
 
     def _arguments(self, cls: type, images: Tensor) -> dict[str, Any]:
@@ -172,123 +209,3 @@ def captum_type(name: str, wrapped: str = "") -> type[CaptumMethod]:
         },
     )
     return declared(made)
-
-
-@named("Sensitivity")
-@declared
-class Sensitivity(Method):
-    """Largest magnitude of the gradient over the channels."""
-
-    built_from = "captum.attr.Saliency"
-
-    def explain(self, model: nn.Module, inputs: Tensor, targets: Tensor, seed: int | None) -> Tensor:
-        """Return magnitudes (N, 1, H, W)."""
-        return captum_type("Saliency")().explain(model, inputs, targets, seed).amax(1, keepdim=True)
-
-
-@named("SmoothGrad")
-@declared
-class CaptumSmoothGrad(Method):
-    """Captum's NoiseTunnel around the gradient, with noise in proportion to each image's range."""
-
-    built_from = "captum.attr.NoiseTunnel"
-
-    n_samples: int = option(default=20, help="Noisy versions of each image.", ge=1)
-    noise_level: float = option(
-        default=0.15, help="Standard deviation of the noise, as a share of the image's range.", ge=0
-    )
-    nt_type: Literal["smoothgrad", "smoothgrad_sq", "vargrad"] = option(
-        default="smoothgrad", help="What becomes of the gradients."
-    )
-
-    def explain(self, model: nn.Module, inputs: Tensor, targets: Tensor, seed: int | None) -> Tensor:
-        """Explain an image at a time, because Captum's noise is the whole batch's."""
-        found = []
-        for image, label in zip(inputs, targets, strict=True):
-            with seeded(inputs.device, seed):
-                attributions = NoiseTunnel(in_batches(Saliency(model))).attribute(
-                    image.unsqueeze(0),
-                    nt_type=self.nt_type,
-                    nt_samples=self.n_samples,
-                    # Fixed, as Captum's noise depends on it; in_batches makes gradients fit into less memory.
-                    nt_samples_batch_size=min(self.n_samples, 4),
-                    stdevs=self.noise_level * float(image.max() - image.min()),
-                    target=label,
-                    abs=False,
-                )
-            found.append(attributions)
-        return torch.cat(found)
-
-
-@named("DeepSHAP")
-@declared
-class DeepSHAP(Method):
-    """DeepLIFT against several references, by default images of random colours."""
-
-    built_from = "captum.attr.DeepLiftShap"
-
-    references: float | str | Tensor = option(
-        default="random", help='A number, "random" (colours), "train", or a folder of images.'
-    )
-    n_references: int = option(default=20, help="How many, where they are random or images.", ge=1)
-
-    def prepare(self, images: Images) -> None:
-        """Fetch the references, where they are images of a data set."""
-        self._images = fetched(self.references, self.n_references, images)
-
-    def explain(self, model: nn.Module, inputs: Tensor, targets: Tensor, seed: int | None) -> Tensor:
-        """Explain an image at a time, as the random references are between its darkest and its brightest value."""
-        known: Tensor | None = getattr(self, "_images", None)
-        found = []
-        for image, label in zip(inputs, targets, strict=True):
-            references = reference_images(self.references, self.n_references, known, image, seed)
-
-            def attribute(some: Tensor, image: Tensor = image, label: Tensor = label) -> Tensor:
-                explainer = DeepLiftShap(model) if len(some) > 1 else DeepLift(model)
-                against: Tensor = explainer.attribute(as_input(explainer, image.unsqueeze(0)), some, target=label)
-                return against
-
-            found.append(mean_over_references(attribute, references))
-        return torch.cat(found)
-
-
-@named("Deep Taylor")
-@declared
-class DeepTaylor(Method):
-    """LRP with the z+ rule in every layer with weights.
-
-    For a network of ReLUs this is deep Taylor decomposition (Montavon et al., 2017) with the z+ rule, provided that
-    nothing negative comes in: the rule for an input with negative values (z-box) is not Captum's. Batch normalisation
-    is folded into the convolutions, in a copy of the model, because a rule of its own would break the decomposition;
-    biases get no relevance. Max pooling hands all relevance to the winner.
-    """
-
-    built_from = "captum.attr.LRP"
-
-    def explain(self, model: nn.Module, inputs: Tensor, targets: Tensor, seed: int | None) -> Tensor:
-        """Return relevances (N, C, H, W).
-
-        Raises:
-            InputError: The model cannot be traced, or has a layer for which Captum knows no rule.
-        """
-        # Captum has no public place for its rules, nor torch for this fusion: should a release move them, only Deep
-        # Taylor fails, and not the catalogue.
-        from captum.attr._utils.lrp_rules import Alpha1_Beta0_Rule, EpsilonRule
-        from torch.fx.experimental.optimization import fuse
-
-        try:
-            folded = fuse(model)
-        # Tracing runs the model's own code on symbols, which can fail in any way.
-        except Exception as error:
-            raise InputError(f"Deep Taylor needs a model that torch.fx can trace; this one fails: {error}") from error
-        for module in folded.modules():
-            # Captum takes the rules away again, but the copy is thrown away in any case.
-            if isinstance(module, nn.Conv2d | nn.Linear):
-                module.rule = Alpha1_Beta0_Rule(set_bias_to_zero=True)
-            elif isinstance(module, nn.Flatten | nn.Identity):
-                module.rule = EpsilonRule()
-        try:
-            relevance: Tensor = LRP(folded).attribute(as_input(None, inputs), target=targets).detach()
-        except TypeError as error:
-            raise InputError(f"Deep Taylor has no rule for a layer of this model: {error}") from error
-        return relevance

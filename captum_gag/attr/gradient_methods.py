@@ -6,20 +6,23 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import torch
-from pydantic import model_validator
+from pydantic import SkipValidation, model_validator
 from pydantic_core import ArgsKwargs
 from torch import Tensor, nn
 
 from captum_gag.attr.aggregations import Aggregation, GuidedMean, Mean, Variance
+from captum_gag.attr.captum_calls import captum_target
+from captum_gag.attr.contract import Seed
 from captum_gag.attr.gradient_sources import guided_backpropagation
 from captum_gag.attr.interpretations import Interpretation, absolute, negative, positive, signed, squared
-from captum_gag.attr.methods import Method, named
+from captum_gag.attr.methods import Method, behind_the_door, named
 from captum_gag.attr.modifications import GaussianNoise, Modification
 from captum_gag.attr.paths import BlurPath, GuidedPath, StraightPath
 from captum_gag.attr.sampled_gradients import GradientSource, SampledGradients
 from captum_gag.errors import InputError
-from captum_gag.specs import declared, option
-from captum_gag.tensors import Target, class_targets
+from captum_gag.outputs import Output
+from captum_gag.specs import checked, declared, option
+from captum_gag.tensors import Target
 
 
 class Reading(NamedTuple):
@@ -97,8 +100,10 @@ class SampledMethod(Method):
 
     def explain(self, model: nn.Module, inputs: Tensor, targets: Tensor, seed: int | None) -> Tensor:
         """Sample, read and aggregate gradients."""
-        sampler = SampledGradients(model, self.modification(seed), *self.reading, self.gradient_source)
-        attributions: Tensor = sampler.attribute(inputs, target=targets)
+        sampler = SampledGradients(
+            model, self.modification(seed), *self.reading, self.gradient_source, freeze_statistics=True
+        )
+        attributions: Tensor = sampler.attribute(inputs, target=captum_target(targets))
         return attributions
 
     @property
@@ -164,8 +169,8 @@ class GuidedBackpropagation(Method):
     def explain(self, model: nn.Module, inputs: Tensor, targets: Tensor, seed: int | None) -> Tensor:
         """Take one gradient, at the image."""
         itself = GaussianNoise(1, stdevs=0.0, seed=0)
-        sampler = SampledGradients(model, itself, gradient_source=guided_backpropagation)
-        gradients: Tensor = sampler.attribute(inputs, target=targets)
+        sampler = SampledGradients(model, itself, gradient_source=guided_backpropagation, freeze_statistics=True)
+        gradients: Tensor = sampler.attribute(inputs, target=captum_target(targets))
         return gradients
 
 
@@ -216,23 +221,30 @@ class BlurPathGradients(SampledMethod):
         return BlurPath(self.n_samples, self.max_sigma, self.grad_step, self.sqrt)
 
 
+@checked
 def shared_gradients(
-    methods: Sequence[Method], model: nn.Module, inputs: Tensor, target: Target, seed: int | None = 0
+    methods: Sequence[Method],
+    model: SkipValidation[nn.Module],
+    inputs: SkipValidation[Tensor],
+    target: SkipValidation[Target],
+    seed: Seed | None = 0,
+    output: SkipValidation[Output] = "auto",
 ) -> list[Tensor]:
     """Explain a batch of images with several methods that take the same gradients.
 
     Args:
         methods: Of equal ``shared``, such as GAG-85, SG and VarGrad with the same noise.
-        model: Classifier, images (N, C, H, W) to scores (N, classes).
-        inputs: Images (N, C, H, W).
-        target: Class of all images, or of each.
+        model: As for ``Method.attribute``, as are the inputs and the target.
+        inputs: Images (N, C, H, W), or any (N, C, *positions); tables (N, F); token embeddings (N, T, E).
+        target: Class of all examples, or of each.
         seed: Fixes noise. With it the attributions are those that each method gives by itself, bit for bit.
+        output: What the model returns; see ``captum_gag.outputs``.
 
     Returns:
-        Attributions (N, C, H, W), one for each method.
+        Attributions like the inputs, one for each method; see ``Method.attribute``.
 
     Raises:
-        InputError: The methods do not take the same gradients.
+        InputError: The methods do not take the same gradients, or what is given does not fit together.
     """
     sampled = [method for method in methods if isinstance(method, SampledMethod)]
     if len(sampled) != len(methods) or len({method.shared for method in sampled}) != 1:
@@ -245,9 +257,17 @@ def shared_gradients(
     def all_of_them(gradients: Tensor) -> Tensor:
         return torch.stack([interpret(gradients) for interpret in interpretations], 1)
 
-    sampler = SampledGradients(model, first.modification(seed), all_of_them, gradient_source=first.gradient_source)
-    [moments] = sampler.moments(inputs, target=class_targets(target, inputs))
-    return [
-        reading.aggregation(moments.reading(interpretations.index(reading.interpretation))).to(inputs.dtype)
-        for reading in readings
-    ]
+    def explain(model: Any, inputs: Tensor, targets: Tensor) -> list[Tensor]:
+        sampler = SampledGradients(
+            model,
+            first.modification(seed),
+            all_of_them,
+            gradient_source=first.gradient_source,
+            freeze_statistics=True,
+        )
+        [moments] = sampler.moments(inputs, target=captum_target(targets))
+        return [
+            reading.aggregation(moments.reading(interpretations.index(reading.interpretation))) for reading in readings
+        ]
+
+    return behind_the_door(explain, model, inputs, target, output)

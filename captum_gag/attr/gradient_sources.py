@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
 from captum.attr import GuidedBackprop
 from torch import Tensor, nn
+
+from captum_gag.attr.captum_calls import refusing_captums_errors
+from captum_gag.errors import InputError
+from captum_gag.modules import modules_inside
 
 
 def guided_backpropagation(
@@ -17,9 +21,11 @@ def guided_backpropagation(
 ) -> tuple[Tensor, ...]:
     """Return gradients by guided backpropagation (Springenberg et al., 2015): only positive ones pass a ReLU.
 
-    This is Captum's ``GuidedBackprop``, which knows ``nn.ReLU`` modules, extended to ``nn.ReLU6``. Activations that
-    are not modules (``torch.relu`` in a forward) cannot be seen by either and keep their plain gradient; so do all
-    other activations. A network with neither ReLU nor ReLU6 modules gets its plain gradient, and a warning says so.
+    This is Captum's ``GuidedBackprop``, which knows ``nn.ReLU`` modules, extended to ``nn.ReLU6``. All other
+    activations keep their plain gradient, and so does what no hook sees: ``torch.relu`` in a forward, what is inside a
+    scripted module. Where not a single ReLU or ReLU6 module was guided in the pass, whatever the reason, the result is
+    the plain gradient, and a warning says so. A network in which some ReLUs are modules and others functions is guided
+    at the modules alone, which cannot be told from outside.
 
     Args:
         forward_func: A module; a plain function has no modules to guide.
@@ -31,52 +37,64 @@ def guided_backpropagation(
         Gradients, shaped like the inputs.
 
     Raises:
-        TypeError: If ``forward_func`` is not a module.
+        InputError: If ``forward_func`` is not a module.
     """
     if not isinstance(forward_func, nn.Module):
-        raise TypeError(
-            f"Guided backpropagation got a {type(forward_func).__name__}, expected a torch.nn.Module: it changes the "
-            "backward pass of the model's ReLU modules."
+        inside = next(modules_inside(forward_func), None)
+        way_out = (
+            f" Give the {type(inside).__name__} inside it, or a module that calls it." if inside is not None else ""
         )
-    _warn_without_relu(forward_func)
-    with warnings.catch_warnings(), _guided_relu6(forward_func):
+        raise InputError(
+            f"Guided backpropagation got a {type(forward_func).__name__}, expected a torch.nn.Module: it changes the "
+            f"backward pass of the model's ReLU modules.{way_out}"
+        )
+    arguments = () if additional_forward_args is None else additional_forward_args
+    arguments = arguments if isinstance(arguments, tuple) else (arguments,)
+    with (
+        refusing_captums_errors("Guided backpropagation", forward_func, *inputs, *arguments),
+        warnings.catch_warnings(),
+        _guided(forward_func) as guided,
+    ):
         warnings.filterwarnings("ignore", message="Setting backward hooks on ReLU activations")
         gradients: tuple[Tensor, ...] = GuidedBackprop(forward_func).attribute(
             inputs, target=target, additional_forward_args=additional_forward_args
         )
+    if not guided:
+        _warn_of_the_plain_gradient(forward_func)
     return gradients
 
 
 @contextmanager
-def _guided_relu6(model: nn.Module) -> Iterator[None]:
-    """Let only positive gradients pass the ReLU6 modules of a model, for a while."""
-    modules = [module for module in model.modules() if isinstance(module, nn.ReLU6)]
-    in_place = [module.inplace for module in modules]
-    # The output's gradient is made positive before the ReLU6's own derivative, which is 0 or 1: order does not matter.
-    handles = [module.register_forward_hook(_guide_output) for module in modules]
-    for module in modules:
-        module.inplace = False
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
-        for module, was in zip(modules, in_place, strict=True):
-            module.inplace = was
+def _guided(model: nn.Module) -> Iterator[list[str]]:
+    """Let only positive gradients pass the ReLU6 modules of a model, and note all ReLU modules that gradients pass."""
+    passed: list[str] = []
+
+    def note(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        name, clipped = type(module).__name__, isinstance(module, nn.ReLU6)
+
+        def pass_on(gradient: Tensor) -> Tensor:
+            passed.append(name)
+            # Before the ReLU6's own derivative, which is 0 or 1: order does not matter.
+            return gradient.clamp(min=0) if clipped else gradient
+
+        if output.requires_grad:
+            output.register_hook(pass_on)
+
+    with ExitStack() as restore:
+        for module in model.modules():
+            if isinstance(module, nn.ReLU | nn.ReLU6) and not isinstance(module, torch.jit.ScriptModule):
+                restore.callback(module.register_forward_hook(note).remove)
+            if isinstance(module, nn.ReLU6):
+                restore.callback(setattr, module, "inplace", module.inplace)
+                module.inplace = False
+        yield passed
 
 
-def _guide_output(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-    output.register_hook(lambda gradient: gradient.clamp(min=0))
-
-
-def _warn_without_relu(model: nn.Module) -> None:
-    modules = list(model.modules())
-    if any(isinstance(module, nn.ReLU | nn.ReLU6) for module in modules):
-        return
+def _warn_of_the_plain_gradient(model: nn.Module) -> None:
     names = {name for name in torch.nn.modules.activation.__all__ if name != "MultiheadAttention"}
-    found = sorted({type(module).__name__ for module in modules} & names)
+    found = sorted({type(module).__name__ for module in model.modules()} & names)
     warnings.warn(
-        "Guided backpropagation finds no ReLU or ReLU6 module in this network, so it equals the plain gradient; "
-        f"activation modules found: {', '.join(found) or 'none (functional ones cannot be seen)'}.",
+        "Guided backpropagation met no ReLU or ReLU6 module on its way, so it equals the plain gradient; functional, "
+        f"compiled and scripted ones cannot be seen; activation modules found: {', '.join(found) or 'none'}.",
         stacklevel=3,
     )

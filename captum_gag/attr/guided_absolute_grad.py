@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from captum.attr import GradientAttribution
 from captum.log import log_usage
-from torch import Tensor
 
 from captum_gag.attr.aggregations import GuidedMean
+from captum_gag.attr.contract import Count, Inputs, Level, Percentile, Seed, checked_inputs, like_inputs
 from captum_gag.attr.interpretations import absolute
 from captum_gag.attr.modifications import GaussianNoise
-from captum_gag.attr.sampled_gradients import SampledGradients, checked_inputs, like_inputs
-from captum_gag.errors import InputError
+from captum_gag.attr.sampled_gradients import SampledGradients
+from captum_gag.specs import checked
 
 
 class GuidedAbsoluteGrad(GradientAttribution):
@@ -33,20 +34,33 @@ class GuidedAbsoluteGrad(GradientAttribution):
         >>> attributions = gag.attribute(images, target=labels, seed=0)  # (N, 3, H, W), as images
     """
 
+    @checked
+    def __init__(self, forward_func: Callable[..., Any], *, freeze_statistics: bool = False) -> None:
+        """Take a model.
+
+        Args:
+            forward_func: The model, or any callable that maps inputs to scores of shape (N,) or (N, classes, ...).
+            freeze_statistics: Leave the batch statistics of a model in training mode as they were. Otherwise the
+                forward passes change them, as any does, and a warning says so.
+        """
+        super().__init__(forward_func)
+        self.freeze_statistics = freeze_statistics
+
     @log_usage()
+    @checked
     def attribute(
         self,
-        inputs: Tensor | tuple[Tensor, ...],
+        inputs: Inputs,
         target: Any = None,
         additional_forward_args: Any = None,
         *,
-        nt_samples: int = 20,
-        nt_samples_batch_size: int | None = None,
-        stdevs: float | tuple[float, ...] | None = None,
-        noise_level: float = 0.15,
-        percentile: float = 85.0,
+        nt_samples: Count = 20,
+        nt_samples_batch_size: Count | None = None,
+        stdevs: Level | tuple[Level, ...] | None = None,
+        noise_level: Level = 0.15,
+        percentile: Percentile = 85.0,
         guide: str = "paper",
-        seed: int | None = None,
+        seed: Seed | None = None,
         return_standard_error: bool = False,
         show_progress: bool = False,
     ) -> Any:
@@ -76,20 +90,18 @@ class GuidedAbsoluteGrad(GradientAttribution):
             show_progress: Show a progress bar over the samples.
 
         Returns:
-            Attributions >= 0 with the shapes, dtype and device of ``inputs``; a tuple if and only if a tuple came
-            in. With ``return_standard_error`` a pair of this and the standard errors of AG in the same form.
-            An example with NaN or infinite values gets a map of NaN and does not touch its neighbours.
+            Attributions >= 0 with the shapes, dtype (single precision for half) and device of ``inputs``; a tuple if
+            and only if a tuple came in. With ``return_standard_error`` a pair of this and the standard errors of AG in
+            the same form. An example with NaN or infinite values gets a map of NaN and does not touch its neighbours.
 
         Raises:
-            TypeError: If an input is not a floating-point tensor.
-            InputError: If shapes, numbers of samples, ``stdevs``, ``percentile`` or ``guide`` have no meaning.
+            InputError: If inputs, target or parameters have no meaning, or do not fit what the model returns.
         """
-        if nt_samples_batch_size is not None and nt_samples_batch_size < 1:
-            raise InputError(f"nt_samples_batch_size is {nt_samples_batch_size!r}, expected an integer >= 1, or None.")
         aggregation = GuidedMean(percentile, guide)
         limit = nt_samples_batch_size and nt_samples_batch_size * len(checked_inputs(inputs)[0])
         noise = GaussianNoise(nt_samples, stdevs, noise_level, seed)
-        moments = SampledGradients(self.forward_func, noise, absolute).moments(
+        sampler = SampledGradients(self.forward_func, noise, absolute, freeze_statistics=self.freeze_statistics)
+        moments = sampler.moments(
             inputs,
             target,
             additional_forward_args,

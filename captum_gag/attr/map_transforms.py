@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from captum_gag.attr.methods import Images, Method
 from captum_gag.attr.saliency import check_shares, reverse_saliency, saliency_map
 from captum_gag.specs import declared, option
+from captum_gag.tensors import over_channels
 
 
 @declared
@@ -17,24 +18,25 @@ class Transform(Method):
     of: Method = option(help="The method whose maps are transformed: a name, a spec, or built.")
 
     def manipulated(self, maps: Tensor, seed: int | None) -> Tensor:
-        """Return maps (N, H, W) made of maps (N, H, W) in [0, 1]."""
+        """Return maps (N, *positions) made of maps (N, *positions) in [0, 1]."""
         raise NotImplementedError
 
     def transformed(self, attributions: Tensor, seed: int | None) -> Tensor:
         """Transform the original's attributions, where these are known already.
 
         Args:
-            attributions: What ``of.attribute`` returned, (N, C, H, W).
+            attributions: What ``of.attribute`` returned, (N, C, *positions); of tables (N, F).
             seed: As for ``attribute``.
 
         Returns:
-            Maps (N, 1, H, W).
+            Maps (N, 1, *positions); of tables (N, F).
         """
-        return self.manipulated(saliency_map(attributions), seed).unsqueeze(1)
+        maps = saliency_map(attributions, channel_axis=None if attributions.ndim == 2 else 1)
+        return over_channels(self.manipulated(maps, seed), attributions)
 
     def explain(self, model: nn.Module, inputs: Tensor, targets: Tensor, seed: int | None) -> Tensor:
         """Explain with the original, and transform its maps."""
-        return self.transformed(self.of.attribute(model, inputs, targets, seed), seed)
+        return self.transformed(self.of.explain(model, inputs, targets, seed).detach(), seed)
 
     def prepare(self, images: Images) -> None:
         """Prepare the original."""
@@ -107,4 +109,5 @@ TRANSFORMS: dict[str, type[Transform]] = {each.transform: each for each in (Reve
 def _top(maps: Tensor, count: int) -> Tensor:
     order = maps.flatten(1).argsort(dim=1, descending=True, stable=True)[:, :count]
     chosen = torch.zeros_like(maps.flatten(1)).scatter_(1, order, 1.0).reshape(maps.shape)
-    return torch.where(maps.isnan().any(2, keepdim=True).any(1, keepdim=True), maps, chosen)
+    unknown = maps.flatten(1).isnan().any(1).reshape(-1, *[1] * (maps.ndim - 1))
+    return torch.where(unknown, maps, chosen)

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any, ClassVar, TypeVar
 
+import torch
+from pydantic import SkipValidation
 from torch import Tensor, nn
 
-from captum_gag.tensors import Target, class_targets
+from captum_gag.attr.contract import Seed, checked_inputs, explained, finite_only
+from captum_gag.errors import InputError, shown
+from captum_gag.modules import buffers_kept
+from captum_gag.outputs import Output, OutputReader
+from captum_gag.specs import checked
+from captum_gag.tensors import Target, at_least_single, class_targets
 
 Images = Callable[[str, int], Tensor]
 """("train" or a folder, n) -> n preprocessed images (n, C, H, W), as a run has them."""
@@ -35,25 +43,50 @@ class Method:
     control: ClassVar[str] = ""
     built_from: ClassVar[str] = "-"
 
-    def attribute(self, model: nn.Module, inputs: Tensor, target: Target, seed: int | None = 0) -> Tensor:
-        """Explain a batch of images.
+    @checked
+    def attribute(
+        self,
+        model: SkipValidation[nn.Module],
+        inputs: SkipValidation[Tensor],
+        target: SkipValidation[Target],
+        seed: Seed | None = 0,
+        output: SkipValidation[Output] = "auto",
+    ) -> Tensor:
+        """Explain a batch of images, or of anything else.
+
+        The model is afterwards as it was, batch statistics in training mode included.
 
         Args:
-            model: Classifier, images (N, C, H, W) to scores (N, classes).
-            inputs: Images (N, C, H, W).
-            target: Class of all images, or of each.
+            model: Classifier, inputs to scores (N, classes), or (N, classes, ...).
+            inputs: Images (N, C, H, W), or any (N, C, *positions); tables (N, F); token embeddings (N, T, E).
+            target: Class of all examples, or of each; a tuple (class, ...), or a list of such, where outputs have axes
+                after the classes.
             seed: Fixes noise and random maps, and leaves the global random state alone. None draws from that.
+            output: What the model returns; see ``captum_gag.outputs``.
 
         Returns:
-            Attributions (N, C, H, W), or (N, 1, H, W) from methods that give one value per pixel, without graph.
+            Attributions like the inputs, or (N, 1, *positions) from methods that give one value per position, in at
+            least single precision, without graph. NaN for an example with a NaN or an infinity.
 
         Raises:
-            InputError: The model, the target or the options do not fit together.
+            InputError: The model, the inputs, the target or the options do not fit together.
         """
-        return self.explain(model, inputs, class_targets(target, inputs), seed).detach()
+        return behind_the_door(
+            lambda model, inputs, targets: [self.explain(model, inputs, targets, seed)], model, inputs, target, output
+        )[0]
 
     def explain(self, model: nn.Module, inputs: Tensor, targets: Tensor, seed: int | None) -> Tensor:
-        """Return what ``attribute`` does, for targets of shape (N,), perhaps with a graph."""
+        """Return what ``attribute`` does, of a model that returns scores, for finite inputs.
+
+        Args:
+            model: As for ``attribute``, but what it returns are scores already.
+            inputs: As for ``attribute``, without NaN and without graph.
+            targets: Class indices (N,), or (N, k) where outputs have axes after the classes; see ``captum_target``.
+            seed: As for ``attribute``.
+
+        Returns:
+            Attributions, perhaps with a graph.
+        """
         raise NotImplementedError
 
     def prepare(self, images: Images) -> None:
@@ -77,6 +110,55 @@ class Method:
     def shared(self) -> Hashable | None:
         """What methods with the same gradients have in common; None for a method that shares none."""
         return None
+
+
+def behind_the_door(
+    explain: Callable[[Any, Tensor, Tensor], Sequence[Tensor]], model: Any, inputs: Any, target: Target, output: Output
+) -> list[Tensor]:
+    """Check what a user gave, let the model return scores, explain, and finish the attributions.
+
+    Args:
+        explain: (model, inputs, targets) -> attributions, each of shape (N, ...).
+        model: See ``Method.attribute``, as for the others.
+        inputs: As it was given.
+        target: As it was given.
+        output: As it was given.
+
+    Raises:
+        InputError: They do not fit together.
+    """
+    if not callable(model):
+        raise InputError(f"model is {shown(model)}, expected a torch.nn.Module.")
+    if not isinstance(inputs, Tensor) or inputs.ndim < 2:
+        raise InputError(f"inputs are {shown(inputs)}, expected a tensor (N, C, H, W), (N, C, ...) or (N, F).")
+    reader = OutputReader(output)
+    model = Around(model) if isinstance(model, torch.jit.ScriptModule) else model
+    # Neither does it matter to an attribution in which gradient mode it is called, nor is its graph wanted.
+    with torch.inference_mode(False), torch.enable_grad(), ExitStack() as stack:
+        [given] = checked_inputs(inputs)
+        targets = class_targets(target, given)
+        stack.enter_context(buffers_kept(model))
+        stack.enter_context(explained(model, (given,)))
+        if isinstance(model, nn.Module):
+            stack.enter_context(reader.reading(model))
+            found = explain(model, given, targets)
+        else:
+            found = explain(lambda *arguments: reader.scores(model(*arguments)), given, targets)
+        return [finite_only(each.detach().to(at_least_single(each.dtype)), (inputs,)) for each in found]
+
+
+class Around(nn.Module):
+    """A module around a scripted one, which takes no hooks."""
+
+    def __init__(self, model: nn.Module) -> None:
+        """Take the model, in the mode that it is in."""
+        super().__init__()
+        self.model = model
+        self.training = model.training
+
+    def forward(self, *inputs: Any) -> Any:
+        """Call the model."""
+        return self.model(*inputs)
 
 
 def named(name: str) -> Callable[[M], M]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
+from captum_gag.attr.contract import Count, Level, Seed
 from captum_gag.errors import InputError
+from captum_gag.specs import checked
 from captum_gag.tensors import at_least_single
 
 Gradients = tuple[Tensor, ...]
@@ -28,6 +30,7 @@ class Samples(NamedTuple):
     weigh: Callable[[Gradients], Gradients] | None = None
 
 
+@runtime_checkable
 class Modification(Protocol):
     """A way to choose sample points."""
 
@@ -49,6 +52,7 @@ class Modification(Protocol):
         ...
 
 
+@checked
 @dataclass(frozen=True)
 class GaussianNoise:
     """Independent Gaussian noise around the input, as in SmoothGrad.
@@ -64,21 +68,10 @@ class GaussianNoise:
             every example.
     """
 
-    n_samples: int = 20
-    stdevs: float | tuple[float, ...] | None = None
-    noise_level: float = 0.15
-    seed: int | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse what has no meaning."""
-        if self.n_samples < 1:
-            raise InputError(f"nt_samples is {self.n_samples!r}, expected an integer of at least 1.")
-        given = self.stdevs if isinstance(self.stdevs, tuple) else (self.stdevs or 0.0,)
-        if self.noise_level < 0 or min(given) < 0:
-            raise InputError(
-                f"stdevs {self.stdevs!r} and noise_level {self.noise_level!r} must not be negative: "
-                "they are standard deviations."
-            )
+    n_samples: Count = 20
+    stdevs: Level | tuple[Level, ...] | None = None
+    noise_level: Level = 0.15
+    seed: Seed | None = None
 
     def samples(self, inputs: tuple[Tensor, ...], chunk: int) -> Iterator[Samples]:
         """Yield noisy versions of the inputs; see ``Modification.samples``."""

@@ -26,9 +26,13 @@ class OwnMethod(Method):
         """Call it, and check what comes back."""
         options = {name: getattr(self, name) for name in self.further}
         found = type(self).function(model, inputs, targets, self.n_samples, seed, **options)
-        if not isinstance(found, Tensor) or found.ndim != 4 or len(found) != len(inputs):
+        expected = [tuple(inputs.shape), tuple(inputs[:, :1].shape)] if inputs.ndim > 2 else [tuple(inputs.shape)]
+        if not isinstance(found, Tensor) or tuple(found.shape) not in expected:
             got = f"shape {tuple(found.shape)}" if isinstance(found, Tensor) else f"a {type(found).__name__}"
-            raise InputError(f"{type(self).__name__} returned {got}, expected a tensor (N, C, H, W) or (N, 1, H, W)")
+            fits = " or ".join(map(str, expected))
+            raise InputError(f"{type(self).__name__} returned {got}, expected a tensor (N, C, *positions), here {fits}")
+        if not found.is_floating_point():
+            raise InputError(f"{type(self).__name__} returned {found.dtype}, expected floating-point attributions")
         return found
 
     @property
@@ -42,8 +46,8 @@ def own_type(name: str) -> type[Method]:
 
     Args:
         name: ``package.module:callable``, called with (model, inputs, targets, n_samples, seed), which returns
-            attributions (N, C, H, W) or (N, 1, H, W); its further parameters are options. A ``declared`` subclass of
-            ``Method`` is taken as it is.
+            attributions (N, C, *positions) or (N, 1, *positions), of tables (N, F); its further parameters are
+            options. A ``declared`` subclass of ``Method`` is taken as it is.
 
     Raises:
         InputError: It cannot be imported, or is not callable so.

@@ -2,21 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+import torch
 from captum.attr import GradientAttribution
 from captum.log import log_usage
 from torch import Tensor
 
+from captum_gag.attr.contract import (
+    Count,
+    Fraction,
+    Inputs,
+    Pixels,
+    Share,
+    TensorOrTuple,
+    checked_inputs,
+    checked_target,
+    like_inputs,
+    scores_for,
+)
 from captum_gag.attr.modifications import Modification
 from captum_gag.attr.paths import Baselines, BlurPath, GuidedPath, format_baselines, gaussian_blur
-from captum_gag.attr.sampled_gradients import SampledGradients, checked_inputs
-
-TensorOrTuple = Tensor | tuple[Tensor, ...]
+from captum_gag.attr.sampled_gradients import SampledGradients
+from captum_gag.modules import buffers_kept
+from captum_gag.specs import checked
 
 
 class PathAttribution(GradientAttribution):
     """What path methods share: the sum along a path, and how far it is from the difference of its ends."""
+
+    @checked
+    def __init__(self, forward_func: Callable[..., Any], *, freeze_statistics: bool = False) -> None:
+        """Take a model.
+
+        Args:
+            forward_func: The model, or any callable that maps inputs to scores of shape (N,) or (N, classes, ...).
+            freeze_statistics: Leave the batch statistics of a model in training mode as they were. Otherwise the
+                forward passes change them, as any does, and a warning says so.
+        """
+        super().__init__(forward_func)
+        self.freeze_statistics = freeze_statistics
 
     def has_convergence_delta(self) -> bool:
         """Say that ``return_convergence_delta`` is taken."""
@@ -37,18 +63,23 @@ class PathAttribution(GradientAttribution):
         internal_batch_size: int | None,
         return_convergence_delta: bool,
     ) -> Any:
-        attributions = SampledGradients.attribute.__wrapped__(
-            SampledGradients(self.forward_func, path),
-            inputs,
-            target,
-            additional_forward_args,
-            internal_batch_size=internal_batch_size,
+        sampler = SampledGradients(self.forward_func, path, freeze_statistics=self.freeze_statistics)
+        moments = sampler.moments(
+            inputs, target, additional_forward_args, internal_batch_size, description=self.get_name()
         )
+        attributions = like_inputs(inputs, [sampler.aggregation(each) for each in moments])
         if not return_convergence_delta:
             return attributions
-        delta = self.compute_convergence_delta(
-            attributions, start, inputs, target=target, additional_forward_args=additional_forward_args
-        )
+        tensors = inputs if isinstance(inputs, tuple) else (inputs,)
+        read = scores_for(checked_target(target, len(tensors[0])), len(tensors[0]))
+        with torch.no_grad(), buffers_kept(self.forward_func if self.freeze_statistics else None):
+            delta = GradientAttribution(lambda *given: read(self.forward_func(*given))).compute_convergence_delta(
+                attributions,
+                start,
+                tuple(each.detach() for each in tensors),
+                target=checked_target(target, len(tensors[0])),
+                additional_forward_args=additional_forward_args,
+            )
         return attributions, delta
 
 
@@ -64,16 +95,17 @@ class GuidedIG(PathAttribution):
     """
 
     @log_usage()
+    @checked
     def attribute(
         self,
-        inputs: TensorOrTuple,
+        inputs: Inputs,
         baselines: Baselines = None,
         target: Any = None,
         additional_forward_args: Any = None,
-        n_steps: int = 50,
-        fraction: float = 0.25,
-        max_dist: float = 0.02,
-        internal_batch_size: int | None = None,
+        n_steps: Count = 50,
+        fraction: Fraction = 0.25,
+        max_dist: Share = 0.02,
+        internal_batch_size: Count | None = None,
         return_convergence_delta: bool = False,
     ) -> Any:
         """Explain ``inputs``.
@@ -92,12 +124,12 @@ class GuidedIG(PathAttribution):
             return_convergence_delta: Also return sum(attributions) - (f(inputs) - f(baselines)), shape (N,).
 
         Returns:
-            Attributions with the shapes, dtype and device of ``inputs``; a tuple if and only if a tuple came in. With
-            ``return_convergence_delta`` a pair of this and the deltas.
+            Attributions with the shapes, dtype (single precision for half) and device of ``inputs``; a tuple if and
+            only if a tuple came in. NaN for an example with a NaN or an infinity. With ``return_convergence_delta`` a
+            pair of this and the deltas.
 
         Raises:
-            TypeError: If an input is not a floating-point tensor.
-            InputError: If shapes or parameters have no meaning.
+            InputError: If inputs, target or parameters have no meaning, or do not fit what the model returns.
         """
         path = GuidedPath(n_steps, baselines, fraction, max_dist)
         start = format_baselines(baselines, checked_inputs(inputs))
@@ -119,16 +151,17 @@ class BlurIG(PathAttribution):
     """
 
     @log_usage()
+    @checked
     def attribute(
         self,
-        inputs: TensorOrTuple,
+        inputs: Inputs,
         target: Any = None,
         additional_forward_args: Any = None,
-        n_steps: int = 50,
-        max_sigma: float = 50.0,
-        grad_step: float = 0.01,
+        n_steps: Count = 50,
+        max_sigma: Pixels = 50.0,
+        grad_step: Pixels = 0.01,
         sqrt: bool = False,
-        internal_batch_size: int | None = None,
+        internal_batch_size: Count | None = None,
         return_convergence_delta: bool = False,
     ) -> Any:
         """Explain ``inputs``.
@@ -149,8 +182,7 @@ class BlurIG(PathAttribution):
             As ``GuidedIG.attribute``.
 
         Raises:
-            TypeError: If an input is not a floating-point tensor.
-            InputError: If shapes or parameters have no meaning.
+            InputError: If inputs, target or parameters have no meaning, or do not fit what the model returns.
         """
         path = BlurPath(n_steps, max_sigma, grad_step, sqrt)
         strongest = float(path.sigmas()[-1])

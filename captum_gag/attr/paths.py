@@ -11,8 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from captum_gag.attr.contract import Count, Fraction, Pixels, Share
 from captum_gag.attr.modifications import Gradients, Samples
 from captum_gag.errors import InputError
+from captum_gag.specs import checked
 from captum_gag.tensors import at_least_single, row_order_statistics
 
 Baselines = None | float | Tensor | tuple[float | Tensor, ...]
@@ -39,11 +41,6 @@ def format_baselines(baselines: Baselines, inputs: tuple[Tensor, ...]) -> tuple[
                 f"{tuple(tensor.shape)}."
             ) from None
     return tuple(started)
-
-
-def _at_least_one_step(n_samples: int) -> None:
-    if n_samples < 1:
-        raise InputError(f"The number of steps is {n_samples!r}, expected an integer of at least 1.")
 
 
 def _gauss_legendre(n: int) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -73,6 +70,7 @@ Captum spreads the weights of its left, middle and right rules the same way; its
 """
 
 
+@checked
 @dataclass(frozen=True)
 class StraightPath:
     """The straight line from a baseline to the input (Integrated Gradients, Sundararajan et al. 2017).
@@ -83,13 +81,12 @@ class StraightPath:
         method: Name of an entry of ``QUADRATURES``.
     """
 
-    n_samples: int = 50
+    n_samples: Count = 50
     baselines: Baselines = None
     method: str = "gausslegendre"
 
     def __post_init__(self) -> None:
         """Refuse what has no meaning."""
-        _at_least_one_step(self.n_samples)
         if self.method not in QUADRATURES:
             raise InputError(f"method is {self.method!r}, expected one of {sorted(QUADRATURES)}.")
 
@@ -114,6 +111,7 @@ class StraightPath:
             yield Samples(points, _times(ways))
 
 
+@checked
 @dataclass(frozen=True)
 class BlurPath:
     """From the blurred image to the image, by less and less Gaussian blur (Blur IG, Xu et al. 2020).
@@ -128,16 +126,10 @@ class BlurPath:
         sqrt: Space the blurs by the square root: sigma_i = sqrt(i max_sigma / n), else sigma_i = i max_sigma / n.
     """
 
-    n_samples: int = 50
-    max_sigma: float = 50.0
-    grad_step: float = 0.01
+    n_samples: Count = 50
+    max_sigma: Pixels = 50.0
+    grad_step: Pixels = 0.01
     sqrt: bool = False
-
-    def __post_init__(self) -> None:
-        """Refuse what has no meaning."""
-        _at_least_one_step(self.n_samples)
-        if not (self.max_sigma > 0 and self.grad_step > 0):
-            raise InputError(f"max_sigma {self.max_sigma!r} and grad_step {self.grad_step!r} must be > 0.")
 
     def sigmas(self) -> NDArray[Any]:
         """Return the blurs in pixels, n_samples + 1 of them from 0 to the strongest."""
@@ -187,6 +179,7 @@ def gaussian_blur(images: Tensor, sigma: float) -> Tensor:
     return blurred
 
 
+@checked
 @dataclass(frozen=True)
 class GuidedPath:
     """A path that moves first what the model reacts least to (Guided IG, Kapishnikov et al. 2021).
@@ -202,19 +195,10 @@ class GuidedPath:
         max_dist: How far a feature may be from the straight line, in [0, 1] of its whole way.
     """
 
-    n_samples: int = 50
+    n_samples: Count = 50
     baselines: Baselines = None
-    fraction: float = 0.25
-    max_dist: float = 0.02
-
-    def __post_init__(self) -> None:
-        """Refuse what has no meaning."""
-        _at_least_one_step(self.n_samples)
-        if not (0 < self.fraction <= 1 and 0 <= self.max_dist <= 1):
-            raise InputError(
-                f"fraction is {self.fraction!r} and max_dist {self.max_dist!r}, expected 0 < fraction <= 1 and "
-                "0 <= max_dist <= 1."
-            )
+    fraction: Fraction = 0.25
+    max_dist: Share = 0.02
 
     def samples(self, inputs: tuple[Tensor, ...], chunk: int) -> Iterator[Samples]:
         """Yield the points of the path one by one; see ``Modification.samples``."""

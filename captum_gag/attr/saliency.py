@@ -2,33 +2,55 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
+from pydantic import SkipValidation
 from torch import Tensor
 
+from captum_gag.attr.contract import Seed
 from captum_gag.errors import InputError
+from captum_gag.specs import checked
 
 
-def saliency_map(attributions: Tensor) -> Tensor:
-    """Reduce attributions to one map per image: sum of magnitudes over channels, min-max normalised.
+@checked
+def saliency_map(attributions: SkipValidation[Tensor], channel_axis: int | Literal["auto"] | None = "auto") -> Tensor:
+    """Reduce attributions to one map per example: sum of magnitudes over channels, min-max normalised.
 
     Args:
-        attributions: Shape (N, C, H, W), or (N, H, W) for maps without channels.
+        attributions: Shape (N, C, H, W), or any other (N, ...).
+        channel_axis: The axis that is summed over: 1 for (N, C, ...), -1 for token embeddings (N, T, E); None if there
+            is none. "auto" takes axis 1 of four and more dimensions, and none of (N, H, W) and (N, F): signals
+            (N, C, T) look like maps (N, H, W), so give 1 for them.
 
     Returns:
-        Tensor of shape (N, H, W) in [0, 1], in at least single precision, on the same device. The map of an image
-        whose attribution is constant has no ranking and is all 0; one with a NaN or an infinity is all NaN.
+        Tensor of shape (N, H, W), or (N, ...) without the axis, in [0, 1], in at least single precision, on the same
+        device. The map of an example whose attribution is constant has no ranking and is all 0; one with a NaN or an
+        infinity is all NaN.
 
     Raises:
-        InputError: If the shape is another one.
+        InputError: If there is no such axis, or no more than one dimension.
     """
-    if attributions.ndim not in (3, 4):
-        raise InputError(f"attributions have shape {tuple(attributions.shape)}, expected (N, C, H, W) or (N, H, W).")
+    if not isinstance(attributions, Tensor):
+        raise InputError(f"attributions are a {type(attributions).__name__}, expected a torch tensor (N, C, H, W).")
+    axis = (1 if attributions.ndim >= 4 else None) if channel_axis == "auto" else channel_axis
+    if attributions.ndim < (2 if axis is None else 3) or attributions.numel() == 0:
+        raise InputError(
+            f"attributions have shape {tuple(attributions.shape)} with channel_axis {channel_axis!r}, expected "
+            "(N, C, H, W), (N, H, W), or (N, ...) with at least one position."
+        )
+    if axis is not None and not (axis == -1 or 1 <= axis < attributions.ndim):
+        raise InputError(
+            f"channel_axis is {channel_axis!r} for attributions of shape {tuple(attributions.shape)}, expected an axis "
+            'after the first, -1, None or "auto".'
+        )
     magnitudes = attributions.detach().to(torch.promote_types(attributions.dtype, torch.float32)).abs()
-    maps = magnitudes.sum(1) if attributions.ndim == 4 else magnitudes
-    lowest = maps.amin((1, 2), keepdim=True)
-    spread = maps.amax((1, 2), keepdim=True) - lowest
-    normalised = torch.where(spread > 0, (maps - lowest) / spread, torch.zeros_like(maps))
-    return torch.where(spread.isfinite(), normalised, torch.full_like(maps, torch.nan))
+    maps = magnitudes if axis is None else magnitudes.sum(axis)
+    rows = maps.flatten(1)
+    lowest = rows.amin(1, keepdim=True)
+    spread = rows.amax(1, keepdim=True) - lowest
+    normalised = torch.where(spread > 0, (rows - lowest) / spread, torch.zeros_like(rows))
+    return torch.where(spread.isfinite(), normalised, torch.full_like(rows, torch.nan)).reshape(maps.shape)
 
 
 def check_shares(retain: float, swap: float) -> None:
@@ -44,7 +66,10 @@ def check_shares(retain: float, swap: float) -> None:
         )
 
 
-def reverse_saliency(maps: Tensor, retain: float = 0.05, swap: float = 0.10, seed: int | None = None) -> Tensor:
+@checked
+def reverse_saliency(
+    maps: SkipValidation[Tensor], retain: float = 0.05, swap: float = 0.10, seed: Seed | None = None
+) -> Tensor:
     """Misplace saliency as Proposition 1 does: swap the least salient pixels with the next most salient ones.
 
     The ``retain`` share of most salient pixels stays. The values of the ``swap`` share that follows are exchanged,
@@ -52,7 +77,7 @@ def reverse_saliency(maps: Tensor, retain: float = 0.05, swap: float = 0.10, see
     that metrics that look at the amount of noise alone cannot tell it from the original; only places change.
 
     Args:
-        maps: Shape (N, H, W).
+        maps: Shape (N, H, W), or any other (N, *positions).
         retain: Share of pixels in [0, 1] that stays.
         swap: Share of pixels in [0, 1] on either side of the exchange; ``retain + 2 * swap`` is at most 1.
         seed: Makes the pairing reproducible and leaves torch's global random state alone.
@@ -63,8 +88,9 @@ def reverse_saliency(maps: Tensor, retain: float = 0.05, swap: float = 0.10, see
     Raises:
         InputError: If the shape or the shares have no meaning.
     """
-    if maps.ndim != 3:
-        raise InputError(f"maps have shape {tuple(maps.shape)}, expected (N, H, W).")
+    if not isinstance(maps, Tensor) or maps.ndim < 2 or maps.is_complex():
+        found = f"shape {tuple(maps.shape)}" if isinstance(maps, Tensor) else f"type {type(maps).__name__}"
+        raise InputError(f"maps have {found}, expected a tensor (N, H, W), or (N, ...) with at least one position.")
     check_shares(retain, swap)
     generator = None if seed is None else torch.Generator(maps.device).manual_seed(seed)
     reversed_maps = maps.flatten(1).clone()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -35,21 +36,55 @@ Weights = Annotated[
         "downloads its own.",
     ),
 ]
+Output = Annotated[
+    str | None,
+    typer.Option(
+        metavar="auto|logits|probabilities|logit|sigmoid|log_probabilities|package.module:callable",
+        help="What the model returns; auto decides by what comes out, and says so where it is not plain logits. A "
+        "callable takes what the model returns and gives probabilities (N, classes).",
+    ),
+]
+ImageSize = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N|HxW",
+        help="What the network sees, in pixels: a square with the model's own margin around it, or height and width, "
+        "to which the photograph is resized.",
+    ),
+]
 RunDirectory = Annotated[Path, typer.Argument(metavar="RUN", help="Directory that captum-gag run made.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
 
 
 @contextmanager
 def errors_in_one_line() -> Iterator[None]:
-    """Turn what the user can mend into one line on stderr and exit status 2."""
-    from captum_gag.errors import InputError
+    """Turn what the user can mend into one line on stderr and exit status 2, and each warning into one line.
+
+    So is what nobody foresaw, unless Python's development mode asks for more (python -X dev -m captum_gag.cli).
+    """
+    from captum_gag.errors import InputError, in_one_line
 
     importable_from_here()
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.showwarning = _show  # type: ignore[assignment]
+            yield
+    except (typer.Exit, typer.Abort):
+        raise
     except (InputError, OSError) as error:
         typer.echo(f"captum-gag: {error}", err=True)
         raise typer.Exit(2) from error
+    except Exception as error:
+        if sys.flags.dev_mode:
+            raise
+        typer.echo(
+            f"captum-gag: {in_one_line(error)} (not foreseen; python -X dev -m captum_gag.cli says where)", err=True
+        )
+        raise typer.Exit(2) from error
+
+
+def _show(message: object, *_: Any) -> None:
+    typer.echo(" ".join(str(message).split()), err=True)
 
 
 def importable_from_here() -> None:
@@ -58,11 +93,57 @@ def importable_from_here() -> None:
         sys.path.append(os.getcwd())
 
 
-def model_spec(name: str, weights: Path | None) -> dict[str, Any]:
-    """Return the spec of a model, with the absolute path of its weights: a run goes on from any directory."""
+def model_spec(
+    name: str,
+    weights: Path | None,
+    output: str | None = None,
+    image_size: str | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Return the spec of a model, with the absolute path of its weights: a run goes on from any directory.
+
+    Args:
+        name: See ``--model``.
+        weights: See ``--weights``.
+        output: See ``--output``.
+        image_size: See ``--image-size``.
+        options: Further ones, as ``--set model.KEY=VALUE`` gives them; they count more.
+
+    Raises:
+        InputError: The size is none.
+    """
     from captum_gag.models.catalogue import parse
 
-    return parse(name) if weights is None else {**parse(name), "weights": str(weights.resolve())}
+    given = {
+        "weights": None if weights is None else str(weights.resolve()),
+        "output": output,
+        "image_size": None if image_size is None else _size(image_size),
+    }
+    asked = {key: value for key, value in given.items() if value is not None} | dict(options or {})
+    return with_options(parse(name), "model", asked)
+
+
+def with_options(spec: Mapping[str, Any], section: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the spec of a model or a data set with the options that ``--set`` gives it.
+
+    Raises:
+        InputError: One of them would make it another.
+    """
+    from captum_gag.errors import InputError
+
+    if "type" in options:
+        raise InputError(f"--set {section}.type=... would make it another {section}; name that one with --{section}")
+    return {**spec, **options}
+
+
+def _size(text: str) -> int | list[int]:
+    """Return one length, or height and width."""
+    from captum_gag.errors import InputError
+
+    sides = text.lower().split("x")
+    if len(sides) > 2 or not all(side.isascii() and side.isdigit() and int(side) for side in sides):
+        raise InputError(f"--image-size {text!r} is no size; expected pixels, such as 224, or HEIGHTxWIDTH: 128x512")
+    return int(sides[0]) if len(sides) == 1 else [int(side) for side in sides]
 
 
 def print_json(value: Any) -> None:

@@ -11,9 +11,11 @@ import typer
 
 from captum_gag.cli.common import (
     Device,
+    ImageSize,
     Json,
     ModelName,
     Out,
+    Output,
     Seed,
     Weights,
     errors_in_one_line,
@@ -63,6 +65,8 @@ def explain(
     ],
     model: ModelName = "demo",
     weights: Weights = None,
+    output: Output = None,
+    image_size: ImageSize = None,
     target: Annotated[
         str,
         typer.Option(metavar="N|auto", help="Class to explain, counted from 0; auto takes the predicted one."),
@@ -79,9 +83,10 @@ def explain(
     set: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="KEY=VALUE",
+            metavar="KEY=VALUE|model.KEY=VALUE",
             help="An option of the methods given, such as percentile=70 or sliding_window_shapes=[3,16,16]; see "
-            "captum-gag methods --json. Of several methods, those that have the option take it.",
+            "captum-gag methods --json. Of several methods, those that have the option take it. Or one of the model, "
+            "such as model.channels=1.",
         ),
     ] = None,
     percentile: Percentile = None,
@@ -105,15 +110,19 @@ def explain(
     """
     with errors_in_one_line():
         from captum_gag.data.images import named_apart, read_image
+        from captum_gag.specs import assignments
 
-        methods = _methods(method, set, percentile)
+        of_model = [each for each in set or [] if each.startswith("model.")]
+        methods = _methods(method, [each for each in set or [] if each not in of_model], percentile)
+        further = assignments(each.removeprefix("model.") for each in of_model)
         _check(samples, seed, target, format)
         photos: dict[str, Callable[[], Image.Image]] = {
             name: lambda path=path: read_image(path)  # type: ignore[misc]
             for name, path in named_apart(images).items()
         }
         chosen = None if target == "auto" else int(target)
-        _explain_all(model_spec(model, weights), device, methods, samples, seed, chosen, photos, out, format)
+        spec = model_spec(model, weights, output, image_size, further)
+        _explain_all(spec, device, methods, samples, seed, chosen, photos, out, format)
 
 
 def methods(json: Json = False) -> None:

@@ -12,14 +12,17 @@ import typer
 
 from captum_gag.cli.common import (
     Device,
+    ImageSize,
     Json,
     ModelName,
+    Output,
     RunDirectory,
     Seed,
     Weights,
     errors_in_one_line,
     model_spec,
     print_json,
+    with_options,
 )
 
 if TYPE_CHECKING:
@@ -55,6 +58,8 @@ def run(
         ),
     ] = "demo",
     weights: Weights = None,
+    output: Output = None,
+    image_size: ImageSize = None,
     set: Annotated[
         list[str] | None,
         typer.Option(
@@ -101,8 +106,8 @@ def run(
         said = read_suite(suite)
         config = Config(
             suite=said,
-            model=model_spec(model, weights) | further["model"],
-            data=dataset(parse(data) | further["data"]).absolute().spec(),
+            model=model_spec(model, weights, output, image_size, further["model"]),
+            data=dataset(with_options(parse(data), "data", further["data"])).absolute().spec(),
             limit=limit,
             confidence=SuiteFile(**said).confidence if confidence is None else confidence,
             seed=seed,

@@ -8,7 +8,8 @@ from typing import Any
 
 from captum_gag.data.cifar10 import Cifar10
 from captum_gag.data.datasets import ImageData, StoredData
-from captum_gag.data.folders import ImageFolder, ImageNetS
+from captum_gag.data.folders import ImageFolder
+from captum_gag.data.imagenet_s import ImageNetS
 from captum_gag.data.images import shown
 from captum_gag.data.memory import Demo, TorchData
 from captum_gag.data.tables import ISIC, Places365

@@ -18,16 +18,20 @@ from torch import Tensor
 from torchvision.transforms.functional import to_pil_image
 
 from captum_gag.data.datasets import Example, ImageData, StoredData
-from captum_gag.data.images import shown
-from captum_gag.errors import InputError
+from captum_gag.data.folders import folders_in, images_in, is_image
+from captum_gag.data.images import shown, to_rgb
+from captum_gag.errors import InputError, in_one_line
 from captum_gag.specs import declared, option
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
+PICKLED, BINARY = "cifar-10-batches-py", "cifar-10-batches-bin"
+
 BATCHES = {"test": "test_batch", "train": "data_batch_*"}
 
 LAYOUT = """{root}: no CIFAR-10 {split} images found; expected one of
-  {root}/cifar-10-batches-py/          as torchvision keeps it
+  {root}/cifar-10-batches-py/          as torchvision keeps it (unpack cifar-10-python.tar.gz)
+  {root}/cifar-10-batches-bin/         the binary version
   {root}/{split}/airplane/*.png        a folder per class (png, jpg, ...)
   {root}/{split}.zip                   the same, zipped
   {root}                               a zip file with {split}/airplane/... in it"""
@@ -46,11 +50,15 @@ def read_cifar10(root: Path, split: str) -> tuple[Tensor, Tensor]:
     Raises:
         InputError: There is no such layout (the message shows them), or an image is not 32 x 32.
     """
-    if _torchvisions(root).is_dir():
+    batches = _batches(root)
+    if batches is not None and batches.name == BINARY:
+        return _read_binary(batches, split)
+    if batches is not None:
         try:
-            stored: Any = torchvision.datasets.CIFAR10(root, train=split == "train")
-        except RuntimeError as error:
-            raise InputError(f"{root}/cifar-10-batches-py: {error}") from error
+            stored: Any = torchvision.datasets.CIFAR10(batches.parent, train=split == "train")
+        # A batch that is missing, changed or broken: torchvision's and pickle's errors are of any kind.
+        except Exception as error:
+            raise InputError(f"{shown(batches)}: cannot be read as CIFAR-10's batches: {in_one_line(error)}") from error
         return torch.from_numpy(stored.data).permute(0, 3, 1, 2).contiguous(), torch.tensor(stored.targets)
     files = split_files(root, split)
     pixels = np.stack([_read_pixels(file) for file, _ in files])
@@ -80,10 +88,12 @@ class ImageFile:
         try:
             content = self.path.read_bytes() if self.member is None else _archive(self.path).read(self.member)
             with Image.open(io.BytesIO(content)) as image:
-                converted: Image.Image = image.convert("RGB")
-                return converted
-        except OSError as error:
-            raise InputError(f"{shown(self.path)}: {self.name} cannot be read as an image: {error}") from error
+                image.load()
+                return to_rgb(image)
+        # Pillow's decoders, and zipfile, meet broken bytes with almost any exception.
+        except Exception as error:
+            reason = in_one_line(error)
+            raise InputError(f"{shown(self.path)}: {self.name} cannot be read as an image: {reason}") from error
 
 
 def split_files(root: Path, split: str) -> list[tuple[ImageFile, int]]:
@@ -96,15 +106,24 @@ def split_files(root: Path, split: str) -> list[tuple[ImageFile, int]]:
         (path for path in (root, root / f"{split}.zip") if path.is_file() and zipfile.is_zipfile(path)), None
     )
     if archive is not None:
+        strange: list[str] = []
         inside = [name for name in _archive(archive).namelist() if name.startswith(f"{split}/")]
         files = [ImageFile(name.removeprefix(f"{split}/"), archive, name) for name in inside if not name.endswith("/")]
     else:
-        paths = [path for label in CLASSES for path in (root / split / label).glob("*")]
+        folders = folders_in(root / split)
+        strange = [folder.name for folder in folders if folder.name not in CLASSES and images_in(folder)]
+        paths = [path for folder in folders if folder.name in CLASSES for path in images_in(folder)]
         files = [ImageFile(shown(f"{path.parent.name}/{path.name}"), path) for path in paths]
     targets = {label: target for target, label in enumerate(CLASSES)}
-    found = [(file, targets[label]) for file in files if (label := file.name.partition("/")[0]) in targets]
+    images = [file for file in files if is_image(Path(file.name))]
+    found = [(file, targets[label]) for file in images if (label := file.name.partition("/")[0]) in targets]
+    strange += [label for file in images if (label := file.name.partition("/")[0]) not in targets]
     if not found:
         raise InputError(LAYOUT.format(root=root, split=split))
+    if strange:
+        raise InputError(
+            f"{shown(root)}: {split}/{shown(strange[0])} is no class of CIFAR-10; expected {', '.join(CLASSES)}"
+        )
     return sorted(found, key=lambda each: each[0].name)
 
 
@@ -128,19 +147,19 @@ class Cifar10(StoredData):
         return sorted(found, key=lambda each: (each[0].name.partition("/")[2], each[1]))
 
     @cached_property
-    def is_torchvisions(self) -> bool:
-        """Whether the images are as torchvision keeps them."""
-        return _torchvisions(self.directory).is_dir()
+    def has_batches(self) -> bool:
+        """Whether many images are in one file, as torchvision keeps them."""
+        return _batches(self.directory) is not None
 
     def list_names(self) -> Sequence[str]:
         """List the files, or number the images that have none of their own."""
-        if self.is_torchvisions:
+        if self.has_batches:
             return [f"{index:05d}" for index in range(len(self.pixels[1]))]
         return [file.name for file, _ in self.images]
 
     def __getitem__(self, index: int) -> Example:
         """Return an image, whose file is read when asked for."""
-        if self.is_torchvisions:
+        if self.has_batches:
             images, targets = self.pixels
             return Example(self.names[index], partial(to_pil_image, images[index]), int(targets[index]))
         file, target = self.images[index]
@@ -148,8 +167,10 @@ class Cifar10(StoredData):
 
     def files(self, index: int) -> tuple[Path, ...]:
         """Return the file of an image, or the archive or the batches that it is in."""
-        if self.is_torchvisions:
-            return tuple(sorted(_torchvisions(self.directory).glob(BATCHES[self.split])))
+        batches = _batches(self.directory)
+        if batches is not None:
+            suffix = ".bin" if batches.name == BINARY else ""
+            return tuple(sorted(batches.glob(BATCHES[self.split] + suffix)))
         return (self.images[index][0].path,)
 
     def train(self) -> ImageData:
@@ -157,8 +178,23 @@ class Cifar10(StoredData):
         return Cifar10(self.root, split="train")
 
 
-def _torchvisions(root: Path) -> Path:
-    return root / "cifar-10-batches-py"
+def _batches(root: Path) -> Path | None:
+    """Return the folder of batches, in or at the root; None if there is none."""
+    places = [place for name in (PICKLED, BINARY) for place in (root / name, root) if place.name == name]
+    return next((place for place in places if place.is_dir()), None)
+
+
+def _read_binary(batches: Path, split: str) -> tuple[Tensor, Tensor]:
+    """Read the binary version: of each image a byte of its class, and 3072 of its pixels, channel by channel."""
+    files = sorted(batches.glob(f"{BATCHES[split]}.bin"))
+    contents = b"".join(file.read_bytes() for file in files)
+    records = np.frombuffer(contents, np.uint8)
+    if not files or len(records) % 3073 or (records[::3073] >= len(CLASSES)).any():
+        raise InputError(
+            f"{shown(batches)}: expected {BATCHES[split]}.bin, records of 3073 bytes that begin with a class"
+        )
+    rows = torch.from_numpy(records.reshape(-1, 3073).copy())
+    return rows[:, 1:].reshape(-1, 3, 32, 32).contiguous(), rows[:, 0].long()
 
 
 @cache

@@ -100,6 +100,14 @@ class ImageData(Specified):
         """Return the files that say which examples there are, or which class is which."""
         return ()
 
+    @property
+    def numbered_by_order(self) -> int | None:
+        """How many classes were numbered by the order of their names; None if a file says which number each is.
+
+        Such numbers are a model's only if it has just as many classes: who knows the model refuses others.
+        """
+        return None
+
     def train(self) -> ImageData:
         """Return the training images that belong to this data set.
 

@@ -1,23 +1,28 @@
-"""Photographs in files: a folder of them, with or without classes, and ImageNet-S."""
+"""Photographs in files: a folder of them, with or without classes."""
 
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
-import numpy as np
 from PIL import Image
 
 from captum_gag.data.class_files import class_file, class_indices
 from captum_gag.data.datasets import Example, ImageData, StoredData
 from captum_gag.data.images import read_image, shown
-from captum_gag.errors import InputError, in_one_line
+from captum_gag.data.masks import check_fit, read_mask
+from captum_gag.errors import InputError
 from captum_gag.specs import declared, option
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
+
+
+JUNK = {"__MACOSX", "__pycache__", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found"}
+"""Folders that operating systems leave, beside those whose name begins with a dot."""
 
 
 class Entry(NamedTuple):
@@ -51,8 +56,14 @@ class FileData(StoredData):
         raise NotImplementedError
 
     def read_mask(self, mask: Path) -> Image.Image:
-        """Read a segmentation, white on the object: mode L, 0 or 255."""
-        return read_image(mask).convert("L").point(lambda value: 255 * (value > 127))
+        """Read a segmentation: mode L, 255 on the object and 0 elsewhere."""
+        return read_mask(mask)
+
+    def fitting_mask(self, entry: Entry, file: Path) -> Image.Image:
+        """Read a segmentation, and check that it lies on its photograph."""
+        mask = self.read_mask(file)
+        check_fit(mask, entry.photo, entry.name)
+        return mask
 
     @cached_property
     def entries(self) -> list[Entry]:
@@ -66,7 +77,7 @@ class FileData(StoredData):
     def __getitem__(self, index: int) -> Example:
         """Return an example, whose files are read when asked for."""
         entry = self.entries[index]
-        mask = None if entry.mask is None else partial(self.read_mask, entry.mask)
+        mask = None if entry.mask is None else partial(self.fitting_mask, entry, entry.mask)
         return Example(entry.name, partial(read_image, entry.photo), entry.target, mask)
 
     def listed_target(self, index: int) -> int | None:
@@ -90,13 +101,23 @@ class FileData(StoredData):
 
 
 def images_in(folder: Path) -> list[Path]:
-    """List the image files of a folder by name."""
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    """List the image files of a folder by name, without hidden ones."""
+    return sorted(path for path in folder.iterdir() if is_image(path))
 
 
 def folders_in(folder: Path) -> list[Path]:
-    """List the folders of a folder by name; none if it is not there."""
-    return sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+    """List the folders of a folder by name, without hidden ones; none if it is not there."""
+    return sorted(path for path in folder.iterdir() if path.is_dir() and is_meant(path)) if folder.is_dir() else []
+
+
+def is_image(path: Path) -> bool:
+    """Tell by its name whether a file is an image that someone put there."""
+    return path.suffix.lower() in SUFFIXES and is_meant(path)
+
+
+def is_meant(path: Path) -> bool:
+    """Tell whether someone put a file or a folder there, and not a program (``._x.jpg``, ``.ipynb_checkpoints``)."""
+    return not path.name.startswith(".") and path.name not in JUNK
 
 
 def beside(masks: Path, file: str | Path) -> Path | None:
@@ -121,75 +142,68 @@ class ImageFolder(FileData):
         root = self.directory
         if not root.is_dir():
             raise InputError(f"{shown(root)}: no such folder")
-        folders = folders_in(root)
+        folders, loose = self.folders, images_in(root)
+        if folders and loose:
+            raise InputError(
+                f"{shown(root)}: holds images, such as {shown(loose[0].name)}, and folders of images, such as "
+                f"{shown(next(iter(folders)).name)}; expected either: move the others elsewhere"
+            )
         targets = class_indices(root, [folder.name for folder in folders])
         listed: list[tuple[Path, int | None]] = [
-            (file, targets[folder.name]) for folder in folders for file in images_in(folder)
+            (file, targets[folder.name]) for folder, files in folders.items() for file in files
         ]
-        listed = listed or [(file, None) for file in images_in(root)]
+        listed = listed or [(file, None) for file in loose]
         if not listed:
             raise self.wrong_layout("class-a/*.jpg", "class-b/*.jpg", "or *.jpg without classes")
+        mixed = next((file for file, _ in listed if _is_mask_of_another(file)), None)
+        if mixed is not None:
+            raise InputError(
+                f"{shown(mixed)}: is named as the segmentation of an image beside it; move segmentations to "
+                f"{shown(root.name)}-masks, under the images' names"
+            )
         masks = Path(f"{os.path.abspath(root)}-masks" if self.masks is None else self.masks)
         has_masks = masks.is_dir()
         inside = [(file, file.relative_to(root), target) for file, target in listed]
+        found = [beside(masks, name) if has_masks else None for _, name, _ in inside]
+        if self.masks is not None and not any(found):
+            raise InputError(
+                f"{shown(masks)}: holds no segmentation; expected files of the images' names, such as "
+                f"{shown(inside[0][1].with_suffix('.png').as_posix())}"
+            )
         return [
-            Entry(shown(name.as_posix()), file, target, beside(masks, name) if has_masks else None)
-            for file, name, target in inside
+            Entry(shown(name.as_posix()), file, target, mask)
+            for (file, name, target), mask in zip(inside, found, strict=True)
         ]
+
+    @cached_property
+    def folders(self) -> dict[Path, list[Path]]:
+        """The images of each class's folder; what has none is no class."""
+        images = {folder: images_in(folder) for folder in folders_in(self.directory)}
+        empty = [shown(folder.name) for folder, files in images.items() if not files]
+        if 0 < len(empty) < len(images) and not class_file(self.directory):
+            named = ", ".join(empty[:3]) + (", ..." if len(empty) > 3 else "")
+            warnings.warn(
+                f"{shown(self.root)}: folders without images are no classes here ({named}); if one is a class of the "
+                "model, say which class each folder is by a classes.csv (class_index, name)",
+                stacklevel=2,
+            )
+        return {folder: files for folder, files in images.items() if files}
+
+    @property
+    def numbered_by_order(self) -> int | None:
+        """How many folders were numbered by their order; None without folders, or if a file says their classes."""
+        return None if self.listings() else len(self.folders) or None
 
     def listings(self) -> tuple[Path, ...]:
         """Return the file that says which class each folder is, if there is one."""
-        return class_file(self.directory) if folders_in(self.directory) else ()
+        return class_file(self.directory) if self.folders else ()
 
     def __str__(self) -> str:
         """Return its path."""
         return shown(self.root)
 
 
-@declared
-class ImageNetS(FileData):
-    """The validation images of ImageNet-S (50, 300 or 919 classes) with their segmentations."""
-
-    type: ClassVar[str] = "imagenet-s"
-
-    def list_entries(self) -> list[Entry]:
-        """List the images of every class, and where the segmentation of each is."""
-        images, masks = self.directory / "validation", self.directory / "validation-segmentation"
-        folders = folders_in(images)
-        if not folders or not masks.is_dir():
-            raise self.wrong_layout("validation/n01440764/*.JPEG", "validation-segmentation/n01440764/*.png")
-        targets = class_indices(self.directory, [folder.name for folder in folders])
-        return [
-            Entry(
-                shown(f"{folder.name}/{file.name}"),
-                file,
-                targets[folder.name],
-                masks / folder.name / f"{file.stem}.png",
-            )
-            for folder in folders
-            for file in images_in(folder)
-        ]
-
-    @cached_property
-    def numbers(self) -> dict[str, int]:
-        """What segmentations call the class of each folder: 1 to the number of classes, in the folders' order."""
-        return {folder.name: number for number, folder in enumerate(folders_in(self.directory / "validation"), start=1)}
-
-    def read_mask(self, mask: Path) -> Image.Image:
-        """Read a segmentation that holds the class in 16 bits, red + 256 green; 0 is other, 1000 is ignored."""
-        try:
-            with Image.open(mask) as image:
-                pixels = np.asarray(image.convert("RGB")).astype(int)
-        except OSError as error:
-            raise InputError(f"{shown(mask)}: cannot be read as a segmentation: {in_one_line(error)}") from error
-        classes = pixels[..., 0] + 256 * pixels[..., 1]
-        return Image.fromarray(np.where(classes == self.numbers[mask.parent.name], 255, 0).astype(np.uint8))
-
-    def listings(self) -> tuple[Path, ...]:
-        """Return the file that says which class each folder is, if there is one."""
-        return class_file(self.directory)
-
-    def train(self) -> ImageData:
-        """Return the folder of training images, root/train if no other was named."""
-        place = self.directory / "train"
-        return ImageFolder(place) if self.training is None and place.is_dir() else super().train()
+def _is_mask_of_another(file: Path) -> bool:
+    """Tell whether a file is called as an image in its folder, and ``_mask`` or ``_segmentation``."""
+    stem, _, end = file.stem.rpartition("_")
+    return end.lower() in ("mask", "segmentation") and any((file.with_name(stem + each)).is_file() for each in SUFFIXES)

@@ -45,7 +45,7 @@ def read_image(path: str | Path) -> Image.Image:
                 image.draft(None, (2048, 2048))
                 image.load()
                 ImageOps.exif_transpose(image, in_place=True)
-                return _to_rgb(image)
+                return to_rgb(image)
     except UnidentifiedImageError:
         reason = "not an image that Pillow can read"
     except Image.DecompressionBombError as error:
@@ -61,7 +61,12 @@ def shown(path: str | Path) -> str:
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Return an image of any mode as 8-bit RGB: 65535 is the white of 16 bits, transparency is shown on white.
+
+    Raises:
+        InputError: It has floating-point or 32-bit pixels, of which it is not known what white is.
+    """
     if image.mode == "F":
         raise InputError("floating-point pixels have no known white; save the image with 8 or 16 bits")
     if image.mode.startswith("I"):

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
 from typing import Any, ClassVar
 
-from PIL import Image
-from torchvision.transforms.functional import to_pil_image
-
 from captum_gag.data.datasets import Example, ImageData
 from captum_gag.data.images import DEMO, demo_image
+from captum_gag.data.items import example_of
 from captum_gag.errors import InputError, in_one_line
 from captum_gag.specs import declared, imported, option
 
@@ -34,8 +32,9 @@ class Demo(ImageData):
 class TorchData(ImageData):
     """What a callable of the user's returns: a torch ``Dataset``.
 
-    Its items are (image, class) or (image, class, mask), images and masks as PIL images or tensors (C, H, W) in [0, 1].
-    Only its length is asked for until an item is wanted, and an item is read once for all that is in it.
+    Its items are (image, class), (image, class, mask) or dicts of them; see ``photo_of``, ``class_of`` and ``mask_of``
+    for what each may be. Only its length is asked for until an item is wanted, and an item is read once for all that
+    is in it.
     """
 
     callable: str = option(help="package.module:callable.")
@@ -60,8 +59,14 @@ class TorchData(ImageData):
     def list_names(self) -> Sequence[str]:
         """Return the numbers of the items, in six digits."""
         source = self.source
+        if isinstance(source, Mapping):
+            raise InputError(
+                f"{self} returns a dict of {', '.join(map(str, source))}; expected one data set: choose one of them"
+            )
         try:
             length = len(source)
+            if not hasattr(source, "__getitem__"):
+                raise TypeError(f"{type(source).__name__} has no items by number; return its Dataset")
         except Exception as error:
             raise InputError(f"{self} cannot be read as a data set: {in_one_line(error)}") from error
         return [f"{index:06d}" for index in range(length)]
@@ -70,13 +75,10 @@ class TorchData(ImageData):
         """Read an item; whatever that raises comes out."""
         name = self.names[index]
         item = self.source[int(name)]
-        if not isinstance(item, tuple | list) or len(item) < 2:
-            raise InputError(
-                f"{self}: item {name} is a {type(item).__name__}; expected (image, class) or (image, class, mask)"
-            )
-        image, target, *mask = item
-        segmentation = partial(_converted, mask[0], "L") if mask and mask[0] is not None else None
-        return Example(name, partial(_converted, image, "RGB"), int(target), segmentation)
+        try:
+            return example_of(item, name)
+        except InputError as error:
+            raise InputError(f"{self}: {error}") from error
 
     def spec(self) -> dict[str, Any]:
         """Return the callable as the type, with its arguments."""
@@ -85,9 +87,3 @@ class TorchData(ImageData):
     def __str__(self) -> str:
         """Return the callable's name."""
         return self.callable
-
-
-def _converted(item: Any, mode: str) -> Image.Image:
-    image = item if isinstance(item, Image.Image) else to_pil_image(item.float())
-    converted: Image.Image = image.convert(mode)
-    return converted

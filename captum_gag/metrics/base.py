@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import inspect
-import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any, Protocol, TypeVar
 
@@ -13,9 +12,11 @@ from torch import Tensor
 from typing_extensions import ParamSpec
 
 from captum_gag.baselines import BaselineLike
+from captum_gag.errors import warn
 from captum_gag.metrics.map_batch import MapBatch
 from captum_gag.metrics.masking import Model, Plan, run_plans
 from captum_gag.metrics.readings import Reading
+from captum_gag.outputs import OUTPUT_HELP, Output
 from captum_gag.specs import declared, option, options_of
 from captum_gag.tensors import Target
 
@@ -58,18 +59,21 @@ class Metric(ABC):
         target: Target,
         segmentation: Tensor | None = None,
         *,
-        softmax: bool = True,
+        output: Output = "auto",
+        channel_axis: int = 1,
         internal_batch_size: int | None = None,
     ) -> Reading:
         """Judge one map of each image.
 
         Args:
-            model: From images (B, C, H, W) to class scores (B, classes), in evaluation mode.
-            inputs: Images (N, C, H, W) as the model takes them, on its device.
-            maps: Attributions (N, C, H, W) or maps (N, H, W) or (N, 1, H, W).
+            model: From images (B, C, H, W), or other inputs, to class scores (B, classes), in evaluation mode.
+            inputs: Images (N, C, H, W), any (N, C, *positions) or tables (N, F), as the model takes them, on its
+                device.
+            maps: Attributions like the inputs, or maps (N, *positions) or (N, 1, *positions).
             target: Class of all images, or of each.
-            segmentation: Binary masks (N, 1, H, W) or (N, H, W), for metrics that need them.
-            softmax: Turn the model's scores into probabilities. False takes them as they are.
+            segmentation: Binary masks (N, 1, *positions) or (N, *positions), for metrics that need them.
+            output: What the model returns; see ``captum_gag.outputs``.
+            channel_axis: The axis of the values that share one position: 1, or -1 for token embeddings (N, T, E).
             internal_batch_size: Images in one forward pass. None picks a number.
 
         Raises:
@@ -93,11 +97,13 @@ class MaskingMetric(Metric):
         target: Target,
         segmentation: Tensor | None = None,
         *,
-        softmax: bool = True,
+        output: Output = "auto",
+        channel_axis: int = 1,
         internal_batch_size: int | None = None,
     ) -> Reading:
         """Judge one map of each image; see ``Metric``."""
-        [reading] = run_plans([self.plan(MapBatch(inputs, maps))], model, target, softmax, internal_batch_size)
+        batch = MapBatch(inputs, maps, channel_axis=channel_axis)
+        [reading] = run_plans([self.plan(batch)], batch.fed_to(model), target, output, internal_batch_size)
         return reading
 
 
@@ -126,7 +132,8 @@ class MetricFunction(Protocol[P, R]):
         inputs: Tensor,
         maps: Tensor,
         target: Target,
-        softmax: bool = True,
+        output: Output = "auto",
+        channel_axis: int = 1,
         internal_batch_size: int | None = None,
         *args: P.args,
         **options: P.kwargs,
@@ -135,20 +142,21 @@ class MetricFunction(Protocol[P, R]):
 
 
 _ARGUMENTS = {
-    "model": "From images (B, C, H, W) to class scores (B, classes), in evaluation mode.",
-    "inputs": "Images (N, C, H, W) as the model takes them, on its device.",
-    "maps": "Attributions (N, C, H, W) or maps (N, H, W) or (N, 1, H, W), of any scale. Another resolution than the "
-    "images' is interpolated to it, with a warning.",
-    "target": "Class of all images, or of each.",
+    "model": "From images (B, C, H, W), or other inputs, to class scores (B, classes), in evaluation mode.",
+    "inputs": "Images (N, C, H, W), any (N, C, *positions) or tables (N, F), as the model takes them, on its device.",
+    "maps": "Attributions like the inputs, or maps (N, *positions) or (N, 1, *positions), of any scale. Another "
+    "resolution than the inputs' is interpolated to it, with a warning.",
+    "target": "Class of all images, or of each; a tuple (class, ...) for outputs (B, classes, ...) with further axes.",
 }
 _READING = {
-    "softmax": "Turn the model's scores into probabilities. False for a model that returns probabilities.",
+    "output": OUTPUT_HELP,
+    "channel_axis": "The axis of the values that share one position: 1, or -1 for token embeddings (N, T, E).",
     "internal_batch_size": "Images in one forward pass. None picks a number.",
 }
 
 
 def function_of(metric: Callable[P, MaskingMetric]) -> Callable[[Callable[[Any], T]], MetricFunction[P, T]]:
-    """Make a function of a metric: ``function(model, inputs, maps, target, *, options, softmax, ...)``.
+    """Make a function of a metric: ``function(model, inputs, maps, target, *, options, output, ...)``.
 
     What is decorated says what the function makes of the metric's reading. Signature and ``Args`` come from the
     metric's options.
@@ -169,14 +177,14 @@ def function_of(metric: Callable[P, MaskingMetric]) -> Callable[[Callable[[Any],
             maps: Tensor,
             target: Target,
             *,
-            softmax: bool = True,
+            output: Output = "auto",
+            channel_axis: int = 1,
             internal_batch_size: int | None = None,
             **options: Any,
         ) -> T:
-            reading = made(**options).evaluate(
-                model, inputs, maps, target, softmax=softmax, internal_batch_size=internal_batch_size
-            )
-            return make(reading)
+            metric = made(**options)
+            common = {"output": output, "channel_axis": channel_axis, "internal_batch_size": internal_batch_size}
+            return make(metric.evaluate(model, inputs, maps, target, **common))
 
         head, returns, tail = inspect.cleandoc(make.__doc__ or "").partition("Returns:")
         arguments = "".join(f"    {name}: {text}\n" for name, text in described.items())
@@ -190,14 +198,21 @@ def function_of(metric: Callable[P, MaskingMetric]) -> Callable[[Callable[[Any],
     return decorate
 
 
-def defined(metric: str, scores: Tensor) -> Tensor:
-    """Return scores (N,) as they are, after one warning that names the images for which they are NaN."""
-    undefined = [str(index) for index, score in enumerate(scores.tolist()) if score != score]
+def defined(metric: str, scores: Tensor, causes: Sequence[str]) -> Tensor:
+    """Return scores as they are, after one warning that names the images for which they are NaN, and why.
+
+    Args:
+        metric: Its name, for the warning.
+        scores: Shape (N,).
+        causes: Of the reading: why each is NaN.
+    """
+    undefined: dict[str, list[str]] = {}
+    for index, (score, cause) in enumerate(zip(scores.tolist(), causes, strict=True)):
+        if score != score:
+            undefined.setdefault(cause, []).append(str(index))
     if undefined:
-        warnings.warn(
-            f"{metric} is NaN for image {', '.join(undefined)}: the map is constant or has a NaN or an "
-            "infinity in it, so its pixels have no ranking.",
-            # This, what calls it, the function of the metric.
-            stacklevel=4,
-        )
+        named = [index for some in undefined.values() for index in some]
+        said = [f"{cause} (image {', '.join(some)})" for cause, some in undefined.items()]
+        why = said if len(undefined) > 1 else list(undefined)
+        warn(f"{metric} is NaN for image {', '.join(sorted(named, key=int))}: {'; '.join(why)}.")
     return scores

@@ -14,6 +14,7 @@ from captum_gag.metrics.map_batch import MapBatch
 from captum_gag.metrics.masking import MaskedInputs, Plan
 from captum_gag.metrics.readings import Reading
 from captum_gag.specs import declared, option
+from captum_gag.tensors import positions
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +69,7 @@ class FaithfulnessMetric(MaskingMetric):
 
         def order() -> Tensor:
             flat = torch.zeros_like(relevance[0], dtype=torch.long).index_copy(0, chosen, numbers[1:])
-            return flat.reshape(images.shape[-2:]).expand_as(batch.relevance)
+            return flat.reshape(positions(images)).expand_as(batch.relevance)
 
         def levels() -> Tensor:
             return torch.cat([numbers[:1] - 1, numbers[1:]]).expand(len(images), -1)
@@ -80,7 +81,11 @@ class FaithfulnessMetric(MaskingMetric):
             batch.once(("faithfulness levels", n_pixels), levels),
             torch.eq,
         )
-        return Plan(masked, lambda outputs: Losses(relevance[:, chosen], outputs[:, :1] - outputs[:, 1:]))
+        return Plan(
+            masked,
+            lambda outputs: Losses(relevance[:, chosen], outputs[:, :1] - outputs[:, 1:]),
+            relevance,
+        )
 
 
 @function_of(FaithfulnessMetric)
@@ -96,4 +101,4 @@ def faithfulness(losses: Losses) -> Tensor:
     Raises:
         InputError: If shapes, targets or options have no meaning.
     """
-    return defined("Faithfulness", losses.score)
+    return defined("Faithfulness", losses.score, losses.causes)

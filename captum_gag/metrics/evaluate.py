@@ -11,6 +11,7 @@ from captum_gag.metrics.base import MaskingMetric, Metric
 from captum_gag.metrics.map_batch import MapBatch
 from captum_gag.metrics.masking import Model, run_plans
 from captum_gag.metrics.readings import Reading
+from captum_gag.outputs import Output
 from captum_gag.tensors import Target
 
 
@@ -21,7 +22,8 @@ def evaluate_curves(
     target: Target,
     metrics: Mapping[str, Metric],
     *,
-    softmax: bool = True,
+    output: Output = "auto",
+    channel_axis: int = 1,
     internal_batch_size: int | None = None,
 ) -> dict[str, dict[str, Tensor]]:
     """Score the maps of several methods by several metrics.
@@ -30,13 +32,14 @@ def evaluate_curves(
     wholly black one. Forward passes are filled across images, steps, metrics and methods.
 
     Args:
-        model: From images (B, C, H, W) to class scores (B, classes), in evaluation mode.
-        inputs: Images (N, C, H, W) as the model takes them, on its device.
-        maps: By the methods' names, attributions (N, C, H, W) or maps (N, H, W) of the images.
+        model: From images (B, C, H, W), or other inputs, to class scores (B, classes), in evaluation mode.
+        inputs: Images (N, C, H, W), any (N, C, *positions) or tables (N, F), as the model takes them, on its device.
+        maps: By the methods' names, attributions like the inputs or maps (N, *positions).
         target: Class of all images, or of each.
         metrics: By any names, ``RCAP()``, ``Deletion()``, ``Insertion()``, ``AOPC()`` or ``Faithfulness()``, with their
             options, or ``RCAPMetric()`` and the like, which do not need Quantus. Their ``details`` are left alone.
-        softmax: Turn the model's scores into probabilities. False for a model that returns probabilities.
+        output: What the model returns; see ``captum_gag.outputs``.
+        channel_axis: The axis of the values that share one position: 1, or -1 for token embeddings (N, T, E).
         internal_batch_size: Images in one forward pass. None picks a number.
 
     Returns:
@@ -46,7 +49,14 @@ def evaluate_curves(
         InputError: As the metrics themselves; if there are no maps or no metrics; if a metric does not mask images.
     """
     readings = evaluate_readings(
-        model, inputs, maps, target, metrics, softmax=softmax, internal_batch_size=internal_batch_size
+        model,
+        inputs,
+        maps,
+        target,
+        metrics,
+        output=output,
+        channel_axis=channel_axis,
+        internal_batch_size=internal_batch_size,
     )
     return {method: {name: each.score for name, each in found.items()} for method, found in readings.items()}
 
@@ -58,7 +68,8 @@ def evaluate_readings(
     target: Target,
     metrics: Mapping[str, Metric],
     *,
-    softmax: bool = True,
+    output: Output = "auto",
+    channel_axis: int = 1,
     internal_batch_size: int | None = None,
 ) -> dict[str, dict[str, Reading]]:
     """Return all that ``evaluate_curves`` reads, whose arguments it takes: AOPC at every L, RCAP's two factors.
@@ -69,15 +80,19 @@ def evaluate_readings(
     Raises:
         InputError: As ``evaluate_curves``.
     """
+    for name, given in (("maps", maps), ("metrics", metrics)):
+        if not isinstance(given, Mapping):
+            raise InputError(f"{name} are a {type(given).__name__}, expected a dict by name.")
     if not maps or not metrics:
         raise InputError(
             f"There are {len(maps)} methods' maps and {len(metrics)} metrics, expected at least one of each."
         )
     shared: dict[object, Tensor] = {}
-    batches = {method: MapBatch(inputs, each, shared) for method, each in maps.items()}
+    batches = {method: MapBatch(inputs, each, shared, channel_axis) for method, each in maps.items()}
     masking = {name: _masking(metric) for name, metric in metrics.items()}
     plans = [metric.plan(batch) for batch in batches.values() for metric in masking.values()]
-    readings = iter(run_plans(plans, model, target, softmax, internal_batch_size))
+    fed = next(iter(batches.values())).fed_to(model)
+    readings = iter(run_plans(plans, fed, target, output, internal_batch_size))
     return {method: {name: next(readings) for name in masking} for method in batches}
 
 

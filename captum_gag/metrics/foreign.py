@@ -9,14 +9,41 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from captum_gag.baselines import Normalization
 from captum_gag.errors import InputError, in_one_line
 from captum_gag.metrics.base import Metric
+from captum_gag.metrics.map_batch import MapBatch, as_given
 from captum_gag.metrics.masking import Model
 from captum_gag.metrics.readings import Scores
-from captum_gag.tensors import Target
+from captum_gag.modules import require_evaluation_mode
+from captum_gag.outputs import Output, OutputReader
+from captum_gag.tensors import Target, class_targets
+
+
+class Answering(nn.Module):
+    """A model as Quantus takes one: single precision in, probabilities in single precision out.
+
+    Quantus appends a softmax unless the last module is one; this one's is, and is never called.
+
+    Attributes:
+        model: What is asked, a part of this one, so that a copy with other weights is one of both.
+    """
+
+    def __init__(self, model: Model, reader: OutputReader, like: Tensor, channel_axis: int) -> None:
+        """Take a model, how its outputs are read, images for their dtype, and the axis of their channels."""
+        super().__init__()
+        self.model = model
+        self.reader, self.dtype, self.channel_axis = reader, like.dtype, channel_axis
+        self.read_already = nn.Softmax(1).eval()
+        # Not by eval(), which would go on to the model.
+        self.training = False
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return probabilities (N, classes) of images with their channels on axis 1."""
+        return self.reader.probabilities(self.model(as_given(images.to(self.dtype), self.channel_axis))).float()
 
 
 class ForeignMetric(Metric):
@@ -72,12 +99,14 @@ class ForeignMetric(Metric):
         target: Target,
         segmentation: Tensor | None = None,
         *,
-        softmax: bool = True,
+        output: Output = "auto",
+        channel_axis: int = 1,
         internal_batch_size: int | None = None,
-        explain: Callable[[nn.Module, Tensor, Tensor], Tensor] | None = None,
+        explain: Callable[[Any, Tensor, Tensor], Tensor] | None = None,
     ) -> Scores:
         """Judge one map of each image, summed over its channels as Quantus's own are; see ``Metric``.
 
+        Quantus's metrics get single precision, and probabilities in place of what the model returns.
         ``explain``, from (model, images, targets) to attributions, is for those that explain again: of a changed image
         (``MaxSensitivity``) or a changed model (``RandomLogit``).
         """
@@ -85,24 +114,30 @@ class ForeignMetric(Metric):
         def explain_func(model: nn.Module, inputs: Any, targets: Any, **_: Any) -> Any:
             if explain is None:
                 raise InputError(f"{self.name} explains again, which a map alone does not allow; give it explain.")
-            images = torch.as_tensor(np.asarray(inputs)).to(given)
-            found = explain(model, images, torch.as_tensor(np.asarray(targets), device=given.device))
-            return found.sum(1, keepdim=True).detach().float().cpu().numpy()
+            images = as_given(torch.as_tensor(np.asarray(inputs)).to(inputs_given), channel_axis)
+            asked = model.model if isinstance(model, Answering) else model
+            found = explain(asked, images, torch.as_tensor(np.asarray(targets), device=images.device))
+            return _summed(MapBatch(images, found, channel_axis=channel_axis))
 
-        given = inputs
-        reduced = maps.sum(1, keepdim=True) if maps.ndim == 4 else maps.unsqueeze(1)
+        require_evaluation_mode(model)
+        inputs_given = inputs
+        batch = MapBatch(inputs, maps, channel_axis=channel_axis)
+        targets = class_targets(target, inputs)
+        if targets.ndim != 1:
+            raise InputError(f"{self.name} takes one class for each image, not targets {tuple(targets.shape)}.")
+        answering = Answering(model, _settled(output, model, inputs), inputs, channel_axis)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 found = self.metric(
-                    model=model,
-                    x_batch=inputs.float().cpu().numpy(),
-                    y_batch=torch.as_tensor(target).reshape(-1).expand(len(inputs)).cpu().numpy(),
-                    a_batch=reduced.detach().float().cpu().numpy(),
+                    model=answering,
+                    x_batch=batch.images.detach().float().cpu().numpy(),
+                    y_batch=targets.cpu().numpy(),
+                    a_batch=_summed(batch),
                     s_batch=None if segmentation is None else segmentation.cpu().numpy(),
                     channel_first=True,
                     explain_func=explain_func,
-                    softmax=softmax,
+                    softmax=True,
                     device=str(inputs.device),
                     batch_size=internal_batch_size or 1,
                 )
@@ -116,3 +151,19 @@ class ForeignMetric(Metric):
         if len(found) != len(inputs):
             raise InputError(f"{self.name} returned {len(found)} scores for {len(inputs)} images.")
         return Scores(torch.tensor([float(np.mean(found[row])) for row in range(len(inputs))]))
+
+
+@torch.no_grad()
+def _settled(output: Output, model: Model, inputs: Tensor) -> OutputReader:
+    """Return a reader that knows what the model returns: Quantus asks of one image at a time, which may say little."""
+    reader = OutputReader.of(output)
+    if reader.kind is None:
+        reader.settle([model(each) for each in (inputs, torch.zeros_like(inputs), -inputs)])
+    return reader
+
+
+def _summed(batch: MapBatch) -> NDArray[Any]:
+    """Return maps (N, 1, *positions), or (N, F), in single precision."""
+    summed = batch.relevance if batch.images.ndim == 2 else batch.relevance.unsqueeze(1)
+    found: NDArray[Any] = summed.float().cpu().numpy()
+    return found

@@ -73,6 +73,7 @@ class ProbabilityCurveMetric(MaskingMetric):
             # Half a rank below the count, so that no and all pixels are outside the range of ranks.
             MaskedInputs(changed, others, batch.saliency_ranks, counts - 0.5, torch.lt),
             lambda probabilities: ProbabilityCurve(shares, probabilities.masked_fill(undefined, torch.nan)),
+            batch.saliency,
         )
 
     def shares(self) -> Tensor:
@@ -133,7 +134,7 @@ def deletion(curve: ProbabilityCurve) -> Tensor:
     Raises:
         InputError: If shapes, targets or options have no meaning.
     """
-    return defined("Deletion", curve.score)
+    return defined("Deletion", curve.score, curve.causes)
 
 
 @function_of(InsertionMetric)
@@ -149,4 +150,4 @@ def insertion(curve: ProbabilityCurve) -> Tensor:
     Raises:
         InputError: If shapes, targets or options have no meaning.
     """
-    return defined("Insertion", curve.score)
+    return defined("Insertion", curve.score, curve.causes)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from typing import NamedTuple
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from captum_gag.batching import examples_per_batch
+from captum_gag.batching import examples_per_batch, out_of_memory
 from captum_gag.errors import InputError
-from captum_gag.metrics.readings import Reading
-from captum_gag.tensors import Target, class_targets
+from captum_gag.metrics.readings import Reading, causes
+from captum_gag.modules import modules_inside, require_evaluation_mode
+from captum_gag.outputs import Output, OutputReader
+from captum_gag.tensors import Target, class_targets, over_channels
 
-Model = Callable[[Tensor], Tensor]
+Model = Callable[[Tensor], Any]
 
 # Images per forward pass when the caller does not say: 2 per CPU thread was best for EfficientNet-Lite0 on 2 threads
 # (benchmarks/metrics.py). The accelerator's value is an assumption that only a GPU can check.
@@ -28,9 +30,9 @@ class MaskedInputs(NamedTuple):
     masked inputs that share the image.
 
     Attributes:
-        shown: Images (N, C, H, W) seen where the comparison holds.
-        hidden: Images (N, C, H, W) seen elsewhere.
-        order: Saliency or rank of each pixel, (N, H, W).
+        shown: Images (N, C, *positions), or rows (N, F), seen where the comparison holds.
+        hidden: The same, seen elsewhere.
+        order: Saliency or rank of each pixel, (N, *positions) or (N, F).
         levels: What ``order`` is compared with, (N, S).
         compare: ``torch.ge`` for saliency against thresholds, ``torch.lt`` for ranks against counts, ``torch.eq``.
     """
@@ -42,13 +44,14 @@ class MaskedInputs(NamedTuple):
     compare: Callable[[Tensor, Tensor], Tensor] = torch.ge
 
     def images(self, rows: Tensor, steps: Tensor) -> Tensor:
-        """Return versions ``steps`` of images ``rows``, (B, C, H, W)."""
-        mask = self.compare(self.order[rows], self.levels[rows, steps].reshape(-1, 1, 1))
-        return torch.where(mask.unsqueeze(1), self.shown[rows], self.hidden[rows])
+        """Return versions ``steps`` of images ``rows``, (B, C, *positions)."""
+        order = self.order[rows]
+        mask = self.compare(order, self.levels[rows, steps].reshape(-1, *[1] * (order.ndim - 1)))
+        return torch.where(over_channels(mask, self.shown), self.shown[rows], self.hidden[rows])
 
     def keys(self) -> Iterator[Hashable]:
         """Yield a key for each version, image by image: equal keys are equal images."""
-        lowest, highest = (end.unsqueeze(1) for end in (self.order.amin((1, 2)), self.order.amax((1, 2))))
+        lowest, highest = self.order.flatten(1).aminmax(dim=1, keepdim=True)
         uniform = (self.levels < lowest) | (self.levels > highest)
         all_shown = self.compare(lowest, self.levels)
         mine = tuple(map(id, self))
@@ -64,18 +67,31 @@ class Plan(NamedTuple):
     Attributes:
         masked: The images.
         read: From probabilities (N, S) to a reading.
+        ranked: What of the maps ranks the pixels, (N, *positions); None where they do not count. Where it is constant
+            or not finite, that is why a score is NaN.
     """
 
     masked: MaskedInputs
     read: Callable[[Tensor], Reading]
+    ranked: Tensor | None = None
 
 
 def run_plans(
-    plans: Sequence[Plan], model: Model, target: Target, softmax: bool = True, internal_batch_size: int | None = None
+    plans: Sequence[Plan],
+    model: Model,
+    target: Target,
+    output: Output = "auto",
+    internal_batch_size: int | None = None,
 ) -> list[Reading]:
     """Return what plans for the same images read, in one pass; arguments as for ``class_probabilities``."""
-    found = class_probabilities(model, [plan.masked for plan in plans], target, softmax, internal_batch_size)
-    return [plan.read(each) for plan, each in zip(plans, found, strict=True)]
+    found = class_probabilities(model, [plan.masked for plan in plans], target, output, internal_batch_size)
+    return [_read(plan, each) for plan, each in zip(plans, found, strict=True)]
+
+
+def _read(plan: Plan, probabilities: Tensor) -> Reading:
+    reading = plan.read(probabilities)
+    images = (plan.masked.shown, plan.masked.hidden)
+    return replace(reading, causes=causes(reading.score, plan.ranked, images, probabilities))
 
 
 @torch.no_grad()
@@ -83,7 +99,7 @@ def class_probabilities(
     model: Model,
     masked: Sequence[MaskedInputs],
     target: Target,
-    softmax: bool = True,
+    output: Output = "auto",
     internal_batch_size: int | None = None,
 ) -> list[Tensor]:
     """Return the probability of each image's class for each of its versions.
@@ -92,21 +108,26 @@ def class_probabilities(
     not grow with the number of versions.
 
     Args:
-        model: From images (B, C, H, W) to scores (B, classes). A module must be in evaluation mode.
+        model: From images (B, ...) to what it returns of them. Its modules must be in evaluation mode.
         masked: Versions of the same N images.
-        target: Class of all images, or of each.
-        softmax: Turn the model's scores into probabilities. False takes them as they are.
+        target: Class of all images, or of each; tuples for outputs (B, classes, ...) with further axes.
+        output: What the model returns; see ``captum_gag.outputs``.
         internal_batch_size: Images in one forward pass. None picks a number.
 
     Returns:
         One tensor of shape (N, S) for each of ``masked``, in at least single precision.
 
     Raises:
-        InputError: If the model is in training mode, the targets are not classes of its, or not one for each image.
+        InputError: If the model is in training mode, the targets are not classes of its, or not one for each image;
+            if its outputs are not what is declared, or could mean several things; if it does not take such images.
     """
+    check_batch_size(internal_batch_size)
+    if not callable(model):
+        raise InputError(f"model is a {type(model).__name__}, expected a torch module, or a function of images.")
     require_evaluation_mode(model)
     images = masked[0].shown
     targets = class_targets(target, images)
+    reader = OutputReader.of(output)
     keys = [list(each.keys()) for each in masked]
     first: dict[Hashable, tuple[int, int, int]] = {}
     for index, each in enumerate(masked):
@@ -116,42 +137,71 @@ def class_probabilities(
     size = internal_batch_size or examples_per_batch(
         images, IMAGES_PER_CPU_THREAD, IMAGES_PER_ACCELERATOR, total=len(wanted)
     )
-    outputs = []
-    for part in wanted.split(size):
+    outputs: list[Tensor] = []
+    # Raw outputs wait until it is known what they mean; most are as soon as they come.
+    waiting: list[tuple[Any, Tensor]] = []
+    for part in wanted.split(min(size, len(wanted))):
         groups = [part[part[:, 0] == index] for index in part[:, 0].unique_consecutive().tolist()]
         batch = torch.cat([masked[int(group[0, 0])].images(group[:, 1], group[:, 2]) for group in groups])
-        outputs.append(_read(model(batch), targets[part[:, 1]], softmax))
+        waiting.append((_answer(model, batch), targets[part[:, 1]]))
+        if reader.settled(waiting[-1][0]):
+            outputs += _read_all(reader, waiting)
+            waiting = []
+    if waiting:
+        reader.settle([each for each, _ in waiting])
+        outputs += _read_all(reader, waiting)
     place = {key: position for position, key in enumerate(first)}
     found = torch.cat(outputs)
     return [found[[place[key] for key in of]].reshape(each.levels.shape) for of, each in zip(keys, masked, strict=True)]
 
 
-def require_evaluation_mode(model: Model) -> None:
-    """Refuse a module in training mode.
+def _read_all(reader: OutputReader, waiting: Sequence[tuple[Any, Tensor]]) -> list[Tensor]:
+    return [_of_targets(reader.probabilities(returned), targets) for returned, targets in waiting]
+
+
+def check_batch_size(internal_batch_size: int | None) -> None:
+    """Refuse what is no number of images.
 
     Raises:
-        InputError: If it is.
+        InputError: It is neither None nor an integer >= 1.
     """
-    if isinstance(model, nn.Module) and model.training:
-        raise InputError("The model is in training mode, so its outputs are random; call model.eval() first.")
+    size = internal_batch_size
+    if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 1):
+        raise InputError(f"internal_batch_size is {size!r}, expected an integer >= 1 or None.")
 
 
-def _read(outputs: Tensor, target: Tensor, softmax: bool) -> Tensor:
-    """Return the probability of the target class in each of a batch of model outputs."""
-    if outputs.ndim != 2 or len(outputs) != len(target) or int(target.max()) >= outputs.shape[1]:
+def _answer(model: Model, images: Tensor) -> Any:
+    try:
+        return model(images)
+    except RuntimeError as error:
+        weights = (each for module in modules_inside(model) for each in module.parameters())
+        first = next((each for each in weights if each.is_floating_point()), images)
+        if out_of_memory(error) or (first.dtype, first.device) == (images.dtype, images.device):
+            raise
         raise InputError(
-            f"The model gave an output of shape {tuple(outputs.shape)} for {len(target)} images with targets up to "
-            f"{int(target.max())}, expected (images, classes) with more classes than the highest target."
-        )
-    outputs = outputs.to(torch.promote_types(outputs.dtype, torch.float32))
-    if softmax:
-        sums = outputs.sum(1)
-        if bool((outputs >= 0).all()) and torch.allclose(sums, torch.ones_like(sums), atol=1e-3):
-            warnings.warn(
-                "The model's outputs are already probabilities and softmax=True flattens them once more; "
-                "pass softmax=False.",
-                # _read, class_probabilities and its decorator, run_plans, evaluate, the function that was called.
-                stacklevel=7,
+            f"inputs are {images.dtype} on {images.device} and the model is {first.dtype} on {first.device}; bring one "
+            "to the other: inputs.to(next(model.parameters()))."
+        ) from error
+
+
+def _of_targets(probabilities: Tensor, targets: Tensor) -> Tensor:
+    """Return the probability of the target in each of a batch, (B,)."""
+    indices = targets.reshape(len(targets), -1)
+    axes = probabilities.shape[1:]
+    highest = indices.amax(0).tolist()
+    fits = len(probabilities) == len(indices) and len(axes) == len(highest)
+    if not fits or any(index >= size for index, size in zip(highest, axes, strict=True)):
+        expected = "(images, classes) with more classes than the highest target"
+        if len(axes) != len(highest):
+            expected += (
+                "; the target of an output (images, classes, ...) with further axes is a tuple with an index for "
+                "each, that of an output (images, classes) one number, not a one-hot label"
             )
-        outputs = outputs.softmax(1)
-    return outputs.gather(1, target.unsqueeze(1)).squeeze(1)
+        shown = highest[0] if len(highest) == 1 else tuple(highest)
+        raise InputError(
+            f"The model gave an output of shape {tuple(probabilities.shape)} for {len(indices)} images with targets up "
+            f"to {shown}, expected {expected}."
+        )
+    rows = torch.arange(len(indices), device=indices.device)
+    place = (rows, *indices.unbind(1))
+    return probabilities[place]

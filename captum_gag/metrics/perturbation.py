@@ -7,6 +7,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from captum_gag.baselines import BaselineLike, Normalization, resolve
 from captum_gag.errors import InputError
@@ -15,6 +16,7 @@ from captum_gag.metrics.map_batch import MapBatch, pixel_ranks, without_ranking
 from captum_gag.metrics.masking import MaskedInputs, Plan
 from captum_gag.metrics.readings import Curve, Reading, thinned
 from captum_gag.specs import declared, option
+from captum_gag.tensors import positions
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +66,9 @@ class AOPCMetric(MaskingMetric):
     perturb_baseline: BaselineLike = baseline_option("mean")
     normalization: Normalization | None = normalization_option()
     region_size: int = option(
-        default=1, help="Side of the square regions in pixels, ranked by their mean relevance; 1: pixels.", ge=1
+        default=1,
+        help="Side of the regions in pixels, squares in images, ranked by their mean relevance; 1: pixels.",
+        ge=1,
     )
     seed: int = option(default=0, help="Of the random order.")
 
@@ -81,19 +85,23 @@ class AOPCMetric(MaskingMetric):
 
     def plan(self, batch: MapBatch) -> Plan:
         """Return the image with ever more regions replaced, read as ``AOPCCurve``."""
-        images, size = batch.images, self.region_size
-        regions = torch.nn.functional.avg_pool2d(batch.relevance.unsqueeze(1), size, ceil_mode=True).squeeze(1)
+        images = batch.images
+        size = min(self.region_size, max(positions(images)))
+        regions = _regions(batch.relevance, size)
         if self.n_steps > regions[0].numel():
             raise InputError(
                 f"n_steps is {self.n_steps}, but there are only {regions[0].numel()} regions; take fewer steps."
             )
+        ranked: Tensor | None = batch.relevance
         undefined = without_ranking(batch.relevance).unsqueeze(1)
         if self.order == "random":
             generator = torch.Generator().manual_seed(self.seed)
             regions = torch.rand(regions.shape[1:], generator=generator).to(images.device).expand_as(regions)
-            undefined = torch.zeros_like(undefined)
+            ranked, undefined = None, torch.zeros_like(undefined)
         ranks = pixel_ranks(regions, descending=self.order != "lerf")
-        pixels = ranks.repeat_interleave(size, 1).repeat_interleave(size, 2)[:, : images.shape[2], : images.shape[3]]
+        pixels = ranks
+        for axis, side in enumerate(positions(images), start=1):
+            pixels = pixels.repeat_interleave(size, axis).narrow(axis, 0, side)
         replaced = torch.arange(self.n_steps + 1, device=images.device).expand(len(images), -1)
 
         def read(outputs: Tensor) -> AOPCCurve:
@@ -102,7 +110,18 @@ class AOPCMetric(MaskingMetric):
 
         shown = batch.baseline(self.perturb_baseline, self.normalization)
         # Half a rank below the count, so that the image itself is outside the range of ranks.
-        return Plan(MaskedInputs(shown, images, pixels, replaced - 0.5, torch.lt), read)
+        return Plan(MaskedInputs(shown, images, pixels, replaced - 0.5, torch.lt), read, ranked)
+
+
+def _regions(relevance: Tensor, size: int) -> Tensor:
+    """Return the mean relevance of regions of so many positions along each axis."""
+    if size == 1:
+        return relevance
+    pools = {1: functional.avg_pool1d, 2: functional.avg_pool2d, 3: functional.avg_pool3d}
+    axes = relevance.ndim - 1
+    if axes not in pools:
+        raise InputError(f"region_size is {size} for inputs with {axes} axes of positions; take region_size=1.")
+    return pools[axes](relevance.unsqueeze(1), size, ceil_mode=True).squeeze(1)
 
 
 @function_of(AOPCMetric)
@@ -135,4 +154,4 @@ def aopc(curve: AOPCCurve) -> Tensor:
     Raises:
         InputError: If shapes, targets or options have no meaning.
     """
-    return defined("AOPC", curve.score)
+    return defined("AOPC", curve.score, curve.causes)

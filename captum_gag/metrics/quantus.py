@@ -1,8 +1,8 @@
-"""The only door to Quantus: this package's metrics as Quantus's, and its methods as the ``explain_func``."""
+"""The only door to Quantus: this package's metrics as Quantus's."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import KW_ONLY
 from typing import Any, ClassVar
 
@@ -13,16 +13,17 @@ from numpy.typing import NDArray
 from quantus.helpers.enums import DataType, EvaluationCategory, ModelType, ScoreDirection
 from quantus.metrics.base import Metric as QuantusBase
 
-from captum_gag.attr import catalogue
 from captum_gag.errors import InputError
 from captum_gag.metrics.base import Metric, defined
 from captum_gag.metrics.correlation import FaithfulnessMetric
+from captum_gag.metrics.explaining import as_targets
 from captum_gag.metrics.insertion_deletion import DeletionMetric, InsertionMetric
-from captum_gag.metrics.masking import require_evaluation_mode
 from captum_gag.metrics.perturbation import AOPCMetric
 from captum_gag.metrics.recovery import RCAPMetric
 from captum_gag.metrics.segmentation import LogCoshDiceMetric, SegmentationMAEMetric
-from captum_gag.specs import declared, option, options_of
+from captum_gag.modules import require_evaluation_mode
+from captum_gag.outputs import Output, OutputReader, output_option, tensor_of
+from captum_gag.specs import declared, option
 
 
 class _Direction:
@@ -52,12 +53,16 @@ class QuantusMetric(Metric, QuantusBase[list[float]]):
     """
 
     name: ClassVar[str]
-    data_applicability: ClassVar[set[DataType]] = {DataType.IMAGE}
+    data_applicability: ClassVar[set[DataType]] = {DataType.IMAGE, DataType.TIMESERIES, DataType.TABULAR}
     model_applicability: ClassVar[set[ModelType]] = {ModelType.TORCH}
     score_direction = _Direction()  # type: ignore[assignment]
     evaluation_category = _Category()
 
     _: KW_ONLY
+    output: Output = output_option()
+    channel_axis: int = option(
+        default=1, help="The axis of the values that share one position: 1, or -1 for token embeddings (N, T, E)."
+    )
     abs: bool = option(default=False, help="Take magnitudes of ``a_batch`` before the metric's own processing.")
     normalise: bool = option(default=False, help="Normalise ``a_batch`` before the metric's own processing.")
     normalise_func: Callable[..., NDArray[Any]] | None = option(
@@ -81,6 +86,8 @@ class QuantusMetric(Metric, QuantusBase[list[float]]):
         """Set up Quantus's side."""
         super().__post_init__()
         self.details: list[dict[str, NDArray[Any]]] = []
+        self._causes: list[str] = []
+        self._reader = OutputReader(self.output)
         QuantusBase.__init__(
             self,
             abs=self.abs,
@@ -114,15 +121,16 @@ class QuantusMetric(Metric, QuantusBase[list[float]]):
 
         Args:
             model: Torch classifier in evaluation mode.
-            x_batch: Images (N, C, H, W), or (N, H, W, C) with ``channel_first=False``.
-            y_batch: Class index of each image, (N,).
-            a_batch: Attributions (N, C, H, W), (N, 1, H, W) or (N, H, W). None calls ``explain_func``.
+            x_batch: Images (N, C, H, W), or (N, H, W, C) with ``channel_first=False``; signals (N, C, T), rows (N, F).
+            y_batch: Class index of each image, (N,); (N, k) for outputs (N, classes, ...) with k - 1 further axes.
+            a_batch: Attributions like the images with their channels first, (N, 1, H, W) or (N, H, W). None calls
+                ``explain_func``.
             s_batch: Segmentations (N, 1, H, W), for metrics that need them.
             channel_first: Layout of ``x_batch``; inferred when None.
             explain_func: Returns attributions when ``a_batch`` is None.
             explain_func_kwargs: Arguments of ``explain_func``.
             model_predict_kwargs: Further arguments of the model's forward.
-            softmax: Append a softmax unless the model ends in ``nn.Softmax``. False takes outputs as they are.
+            softmax: Read probabilities, by the option ``output``. False takes outputs as they are.
             device: Where to compute; None for the model's own device.
             batch_size: Images at a time.
             kwargs: Refused by Quantus with a message that names them.
@@ -130,7 +138,8 @@ class QuantusMetric(Metric, QuantusBase[list[float]]):
         Returns:
             One score per image, or a list of one with ``return_aggregate``.
         """
-        self.details = []
+        self.details, self._causes = [], []
+        self._reader = OutputReader(tensor_of if softmax is False else self.output)
         scores: list[float] = super().__call__(
             model=model,
             x_batch=x_batch,
@@ -142,7 +151,8 @@ class QuantusMetric(Metric, QuantusBase[list[float]]):
             explain_func=explain_func,
             explain_func_kwargs=explain_func_kwargs,
             model_predict_kwargs=model_predict_kwargs,
-            softmax=softmax,
+            # Quantus's own would follow outputs that are probabilities already.
+            softmax=None,
             device=device,
             batch_size=batch_size,
             **kwargs,
@@ -152,7 +162,7 @@ class QuantusMetric(Metric, QuantusBase[list[float]]):
     def custom_postprocess(self, **kwargs: Any) -> None:
         """Name the images whose score is undefined; called by Quantus before it aggregates."""
         if not self.disable_warnings:
-            defined(type(self).__name__, torch.tensor(self.evaluation_scores))
+            defined(type(self).__name__, torch.tensor(self.evaluation_scores), self._causes)
 
     def evaluate_batch(
         self,
@@ -164,18 +174,21 @@ class QuantusMetric(Metric, QuantusBase[list[float]]):
         **kwargs: Any,
     ) -> list[float]:
         """Turn one batch into tensors where the model is and score them; called by Quantus."""
-        require_evaluation_mode(model.get_model())
-        module = model.get_softmax_arg_model()
-        parameter = next(module.parameters(), torch.empty(0))
+        module = model.get_model()
+        require_evaluation_mode(module)
+        weights = (each for each in module.parameters() if each.is_floating_point())
+        parameter = next(weights, torch.empty(0))
         device = model.device or parameter.device
         reading = self.evaluate(
             lambda images: module(images, **model.model_predict_kwargs),
             torch.as_tensor(x_batch, dtype=parameter.dtype, device=device),
             torch.as_tensor(np.ascontiguousarray(a_batch), device=device),
-            torch.as_tensor(y_batch, device=device),
+            as_targets(y_batch),
             None if s_batch is None else torch.as_tensor(s_batch, device=device),
-            softmax=False,
+            output=self._reader,
+            channel_axis=self.channel_axis,
         )
+        self._causes += reading.causes or [""] * len(x_batch)
         columns = {name: values.cpu().numpy() for name, values in reading.tensors().items()}
         self.details += [{name: values[row] for name, values in columns.items()} for row in range(len(x_batch))]
         scores: list[float] = reading.score.tolist()
@@ -254,46 +267,3 @@ def register_with_quantus() -> None:
     for metric in QUANTUS_METRICS:
         available: Any = quantus.AVAILABLE_METRICS
         available[metric.evaluation_category.value][metric.name] = metric
-
-
-def explain(
-    model: torch.nn.Module,
-    inputs: NDArray[Any],
-    targets: NDArray[Any],
-    *,
-    method: str | Mapping[str, Any] = "GAG-85",
-    seed: int | None = None,
-    device: str | None = None,
-    **options: Any,
-) -> NDArray[Any]:
-    """Explain a batch in the form that Quantus wants, as its ``explain_func``.
-
-    Args:
-        model: Torch classifier.
-        inputs: Images (N, C, H, W).
-        targets: Class index of each image, (N,).
-        method: Name in the catalogue, or type and options. ``quantus.evaluate`` passes the key under which it was given
-            this function, so that ``{"GAG-85": explain, "IG": explain}`` compares the two.
-        seed: Fixes noise and random maps; None draws from torch's global generator.
-        device: Where to compute; None for the model's own device.
-        options: Of the method, such as ``n_samples=20``. That one is left out for methods without it, because
-            ``quantus.evaluate`` passes the same options to all.
-
-    Returns:
-        Attributions summed over channels, shape (N, 1, H, W).
-
-    Raises:
-        InputError: If there is no such method, or it does not have such an option.
-    """
-    parameter = next(model.parameters(), torch.empty(0))
-    images = torch.as_tensor(np.asarray(inputs), dtype=parameter.dtype, device=device or parameter.device)
-    samples = {"n_samples": options.pop("n_samples")} if "n_samples" in options else {}
-    explaining = catalogue.method(method, **options)
-    original = explaining
-    while original.of is not None:
-        original = original.of
-    if samples and any(each.name == "n_samples" for each in options_of(type(original))):
-        explaining = catalogue.method(method, **options, **samples)
-    attributions = explaining.attribute(model, images, torch.as_tensor(np.asarray(targets)), seed)
-    result: NDArray[Any] = attributions.sum(1, keepdim=True).cpu().numpy()
-    return result

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
 from typing import NamedTuple
 
 import numpy as np
@@ -40,7 +41,13 @@ def thinned(x: Tensor, y: Tensor, x_label: str, y_label: str) -> Curve:
 
 @dataclass(frozen=True, eq=False)
 class Reading(ABC):
-    """What a metric reads for N images: tensors (N, ...), as a dataclass, that sum up to a score."""
+    """What a metric reads for N images: tensors (N, ...), as a dataclass, that sum up to a score.
+
+    Attributes:
+        causes: For each image why its score is NaN; "" where it is a number. Empty where nothing is known.
+    """
+
+    causes: Sequence[str] = field(default=(), kw_only=True)
 
     @property
     @abstractmethod
@@ -61,7 +68,8 @@ class Reading(ABC):
 
     def tensors(self) -> dict[str, Tensor]:
         """Return what the score is made of, by name."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        found = {each.name: getattr(self, each.name) for each in fields(self)}
+        return {name: value for name, value in found.items() if isinstance(value, Tensor)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,3 +86,44 @@ class Scores(Reading):
     def score(self) -> Tensor:
         """Scores of shape (N,)."""
         return self.scores
+
+
+def causes(
+    scores: Tensor,
+    ranked: Tensor | None = None,
+    images: Sequence[Tensor] = (),
+    probabilities: Tensor | None = None,
+) -> list[str]:
+    """Return why scores are NaN.
+
+    Args:
+        scores: Shape (N,).
+        ranked: What of the maps ranks the pixels, (N, *positions); None where they do not count.
+        images: The images and what their hidden pixels show, (N, ...) each.
+        probabilities: What the model says of the versions of each image, (N, S).
+
+    Returns:
+        For each image the first of these that is true; "" where the score is a number.
+    """
+    checks = [
+        ("the image, or what its hidden pixels show, has a NaN or an infinity in it", ~_finite(x)) for x in images
+    ]
+    if ranked is not None:
+        checks.append(("the map has a NaN or an infinity in it", ~_finite(ranked)))
+        checks.append(("the map is constant, so its pixels have no ranking", _constant(ranked)))
+    if probabilities is not None:
+        checks.append(("the model returned a NaN or an infinity", ~_finite(probabilities)))
+        checks.append(("the output of the model does not change", _constant(probabilities)))
+    found = ["what is compared does not vary" if score != score else "" for score in scores.tolist()]
+    for cause, rows in reversed(checks):
+        found = [cause if text and true else text for text, true in zip(found, rows.tolist(), strict=True)]
+    return found
+
+
+def _finite(values: Tensor) -> Tensor:
+    return values.flatten(1).isfinite().all(1)
+
+
+def _constant(values: Tensor) -> Tensor:
+    lowest, highest = values.flatten(1).aminmax(dim=1)
+    return lowest == highest

@@ -70,6 +70,7 @@ class RCAPMetric(MaskingMetric):
         return Plan(
             MaskedInputs(batch.images, hidden, order, levels),
             lambda probabilities: RCAPFactors(visual_noise, probabilities),
+            batch.saliency,
         )
 
 
@@ -91,7 +92,7 @@ def rcap(factors: RCAPFactors) -> Tensor:
     Raises:
         InputError: If shapes, targets or options have no meaning.
     """
-    return defined("RCAP", factors.score)
+    return defined("RCAP", factors.score, factors.causes)
 
 
 @function_of(RCAPMetric)
@@ -111,13 +112,13 @@ def recovery_levels(saliency: Tensor, lower_bound: float, interval: float) -> tu
     """Return what decides which pixels are recovered: at step k those whose order is at least level k.
 
     Args:
-        saliency: Maps (N, H, W), at least 0.
+        saliency: Maps (N, *positions), at least 0.
         lower_bound: Percentile in [0, 100) down to which is recovered.
         interval: Distance of the percentiles.
 
     Returns:
-        Order (N, H, W), the saliency with -1 where there is none, since a pixel without saliency is never recovered;
-        and levels (N, j), p_1 > ... > p_j.
+        Order (N, *positions), the saliency with -1 where there is none, since a pixel without saliency is never
+        recovered; and levels (N, j), p_1 > ... > p_j.
 
     Raises:
         InputError: As ``thresholds``.

@@ -11,9 +11,10 @@ from torch import Tensor
 from captum_gag.attr.saliency import saliency_map
 from captum_gag.errors import InputError
 from captum_gag.metrics.base import Metric, defined
-from captum_gag.metrics.map_batch import without_ranking
+from captum_gag.metrics.map_batch import MapBatch, without_ranking
 from captum_gag.metrics.masking import Model
-from captum_gag.metrics.readings import Reading
+from captum_gag.metrics.readings import Reading, causes
+from captum_gag.outputs import Output
 from captum_gag.specs import declared
 from captum_gag.tensors import Target
 
@@ -43,7 +44,7 @@ class SegmentationMetric(Metric):
 
     @abstractmethod
     def loss(self, maps: Tensor, mask: Tensor) -> Tensor:
-        """Return the losses (N,) of maps in [0, 1] against masks, both (N, H, W)."""
+        """Return the losses (N,) of maps in [0, 1] against masks, both (N, P)."""
 
     def evaluate(
         self,
@@ -53,24 +54,26 @@ class SegmentationMetric(Metric):
         target: Target,
         segmentation: Tensor | None = None,
         *,
-        softmax: bool = True,
+        output: Output = "auto",
+        channel_axis: int = 1,
         internal_batch_size: int | None = None,
     ) -> SegmentationLoss:
-        """Judge one map of each image; see ``Metric``. Only maps and segmentation count."""
-        return self.compare(maps, segmentation)
+        """Judge one map of each image; see ``Metric``. The model is not asked, and target and output do not count."""
+        return self.compare(MapBatch(inputs, maps, channel_axis=channel_axis).maps, segmentation)
 
     def compare(self, maps: Tensor, segmentation: Tensor | None) -> SegmentationLoss:
         """Compare maps with masks.
 
         Args:
-            maps: Attributions (N, C, H, W) or maps (N, H, W).
-            segmentation: Binary masks, (N, 1, H, W) or (N, H, W).
+            maps: Attributions (N, C, *positions) or maps (N, *positions).
+            segmentation: Binary masks, (N, 1, *positions) or (N, *positions).
 
         Raises:
             InputError: If there is no segmentation, its shape is another one, or it is not binary.
         """
         reduced, mask = _map_and_mask(maps, segmentation)
-        return SegmentationLoss(self.loss(reduced, mask).masked_fill(without_ranking(reduced), torch.nan))
+        loss = self.loss(reduced.flatten(1), mask.flatten(1)).masked_fill(without_ranking(reduced), torch.nan)
+        return SegmentationLoss(loss, causes=causes(loss, reduced))
 
 
 @declared
@@ -82,7 +85,7 @@ class LogCoshDiceMetric(SegmentationMetric):
 
     def loss(self, maps: Tensor, mask: Tensor) -> Tensor:
         """Return log cosh(1 - soft Dice)."""
-        overlap, both = (maps * mask).sum((1, 2)), (maps + mask).sum((1, 2))
+        overlap, both = (maps * mask).sum(1), (maps + mask).sum(1)
         return (1 - (2 * overlap + 1) / (both + 1)).cosh().log()
 
 
@@ -95,7 +98,7 @@ class SegmentationMAEMetric(SegmentationMetric):
 
     def loss(self, maps: Tensor, mask: Tensor) -> Tensor:
         """Return the mean of abs(M - S)."""
-        return (maps - mask).abs().mean((1, 2))
+        return (maps - mask).abs().mean(1)
 
 
 def log_cosh_dice(maps: Tensor, segmentation: Tensor) -> Tensor:
@@ -104,8 +107,8 @@ def log_cosh_dice(maps: Tensor, segmentation: Tensor) -> Tensor:
     .. math:: \log \cosh (1 - D), \qquad D = \frac{2 \sum M S + 1}{\sum M + \sum S + 1}
 
     Args:
-        maps: Attributions (N, C, H, W) or maps (N, H, W), reduced by ``saliency_map`` to M in [0, 1].
-        segmentation: Binary mask S, (N, 1, H, W) or (N, H, W), 1 on the object.
+        maps: Attributions (N, C, *positions) or maps (N, *positions), reduced by ``saliency_map`` to M in [0, 1].
+        segmentation: Binary mask S, (N, 1, *positions) or (N, *positions), 1 on the object.
 
     Returns:
         Losses of shape (N,), from 0 to log cosh 1 = 0.434, lower is better. NaN, with one warning that names the
@@ -127,23 +130,35 @@ def segmentation_mae(maps: Tensor, segmentation: Tensor) -> Tensor:
 
 
 def _score(name: str, metric: SegmentationMetric, maps: Tensor, segmentation: Tensor) -> Tensor:
-    return defined(name, metric.compare(maps, segmentation).score)
+    found = metric.compare(maps, segmentation)
+    return defined(name, found.score, found.causes)
 
 
 def _map_and_mask(maps: Tensor, segmentation: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Return saliency maps and masks, both (N, H, W)."""
+    """Return saliency maps and masks, of one shape (N, *positions)."""
     if segmentation is None:
         raise InputError("There is no segmentation; pass s_batch, a binary mask (N, 1, H, W) or (N, H, W).")
-    reduced = saliency_map(maps)
-    mask = segmentation.squeeze(1) if segmentation.ndim == 4 and segmentation.shape[1] == 1 else segmentation
-    if mask.shape != reduced.shape:
-        raise InputError(
-            f"The segmentation has shape {tuple(segmentation.shape)} for maps of {tuple(reduced.shape)}, expected "
-            "(N, 1, H, W) or (N, H, W) with the same N, H and W."
-        )
+    for name, given in (("maps", maps), ("segmentation", segmentation)):
+        if not isinstance(given, Tensor) or given.ndim < 2 or given.numel() == 0 or given.is_complex():
+            found = tuple(given.shape) if isinstance(given, Tensor) else type(given).__name__
+            raise InputError(f"{name} is {found}, expected a torch tensor (N, H, W) of real numbers.")
+    # The masks say which axes are positions: of maps (N, C, T) and (N, H, W) the shape alone does not.
+    shape = tuple(maps.shape)
+    for mask in (segmentation, segmentation.squeeze(1)):
+        if mask.shape == shape:
+            return saliency_map(maps, channel_axis=None), _binary(mask).to(maps.device, torch.float32)
+        if mask.ndim > 1 and mask.shape == (shape[0], *shape[2:]):
+            return saliency_map(maps, channel_axis=1), _binary(mask).to(maps.device, torch.float32)
+    raise InputError(
+        f"The segmentation has shape {tuple(segmentation.shape)} for maps of {shape}, expected (N, 1, H, W) or "
+        "(N, H, W) with the same N, H and W."
+    )
+
+
+def _binary(mask: Tensor) -> Tensor:
     if not bool(((mask == 0) | (mask == 1)).all()):
         raise InputError(
             f"The segmentation has values from {float(mask.min()):g} to {float(mask.max()):g}, not only 0 and 1; "
             "make it a binary mask, 1 on the object."
         )
-    return reduced, mask.to(reduced)
+    return mask

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from captum_gag.models.base import ModelSpec
 from captum_gag.models.loading import Classifier
-from captum_gag.models.sources import Cifar10, Demo, ModelSpec, OwnModel, Timm, Torchvision
+from captum_gag.models.sources import OPTIONS, Cifar10, Demo, OwnModel, Timm, Torchvision
 from captum_gag.specs import build, unknown
 
 MODELS: dict[str, type[ModelSpec]] = {each.type: each for each in (Demo, Cifar10, Torchvision, Timm)}
@@ -33,7 +34,7 @@ def model(spec: str | Mapping[str, Any]) -> ModelSpec:
 
     Args:
         spec: A name that ``parse`` takes, or type and options; the options of ``package.module:callable``, but for
-            weights, are the callable's arguments.
+            those that every model has, are the callable's arguments.
 
     Raises:
         InputError: There is no such type, or it has no such options.
@@ -41,14 +42,16 @@ def model(spec: str | Mapping[str, Any]) -> ModelSpec:
     options = dict(parse(spec) if isinstance(spec, str) else spec)
     type = str(options.pop("type", ""))
     if ":" in type:
-        weights = options.pop("weights", None)
-        return OwnModel(callable=type, arguments=options, weights=weights)
+        further = {name: options.pop(name) for name in OPTIONS if name in options}
+        return OwnModel(callable=type, arguments=options, **further)
     if type not in MODELS:
         raise unknown("model", type, [*MODELS, OwnModel.type])
     return build(MODELS, type, options, "model")
 
 
-def load_classifier(name: str = "demo", weights: Path | None = None, device: str = "auto") -> Classifier:
+def load_classifier(
+    name: str = "demo", weights: Path | None = None, device: str = "auto", **options: Any
+) -> Classifier:
     """Load a classifier by name.
 
     Args:
@@ -60,6 +63,7 @@ def load_classifier(name: str = "demo", weights: Path | None = None, device: str
             without running any code from it. A torchvision model takes its number of classes from it. None for the
             demo's own weights; torchvision's, downloaded; none for a callable.
         device: Where to put the model, as torch names it, or ``auto``: a GPU if there is one.
+        options: Of the model, such as ``output``, ``image_size``, ``mean`` and ``std``; see ``captum-gag`` on options.
 
     Returns:
         The classifier on the device, in eval mode.
@@ -68,4 +72,4 @@ def load_classifier(name: str = "demo", weights: Path | None = None, device: str
         InputError: The name is unknown, the demo's packages are missing, the weights cannot be read or downloaded or do
             not fit the model, or the device is not available.
     """
-    return model({**parse(name), "weights": weights}).load(device)
+    return model({**parse(name), "weights": weights, **options}).load(device)

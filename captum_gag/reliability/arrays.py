@@ -44,6 +44,11 @@ def from_arrays(
         InputError: The arrays are not all as long as the list of images, it cannot be told which level is the metrics',
             or an option names what is not there.
     """
+    if not isinstance(scores, Mapping) or not all(isinstance(each, Mapping) for each in scores.values()):
+        raise InputError("the scores are no dict of dicts; expected {method: {metric: a score per image}}")
+    if isinstance(images, str):
+        raise InputError(f"images is the text {images!r}; expected a list of the images' names")
+    names: Any = getattr(images, "tolist", lambda: images)()
     outer, inner = list(map(str, scores)), list(dict.fromkeys(str(name) for each in scores.values() for name in each))
     if not inner:
         raise InputError("the scores are empty; expected a score per image, method and metric")
@@ -60,12 +65,12 @@ def from_arrays(
         for below, values in by_name.items():
             metric, method = (above, below) if first == "metric" else (below, above)
             column = _array(values, f"{metric} of {method}")
-            images = range(column.size) if images is None else images
-            if column.shape != (len(images),):
+            names = range(column.size) if names is None else names
+            if column.shape != (len(names),):
                 raise InputError(
-                    f"{metric} of {method} has shape {column.shape}; expected ({len(images)},), a score per image"
+                    f"{metric} of {method} has shape {column.shape}; expected ({len(names)},), a score per image"
                 )
-            parts.append(pd.DataFrame({"image": images, "method": str(method), "metric": str(metric), "score": column}))
+            parts.append(pd.DataFrame({"image": names, "method": str(method), "metric": str(metric), "score": column}))
     table = pd.concat(parts, ignore_index=True)
     of_method = {name: tuple(each) for name, each in (transforms or {}).items()}
     return checked(
@@ -102,7 +107,11 @@ def _array(values: Any, what: str) -> NDArray[np.float64]:
     # Tensors may be on a GPU, part of a graph, or of a dtype that NumPy lacks.
     plain = values.detach().cpu().tolist() if hasattr(values, "detach") else values
     try:
-        return np.asarray(plain, dtype=float)
+        found = np.asarray(plain)
+        # NumPy would take text such as 1_000 for a number, and drop the imaginary part of another.
+        if found.dtype.kind in "USc" or any(isinstance(each, str) for each in found.ravel() if found.dtype == object):
+            raise TypeError
+        return found.astype(float)
     except (TypeError, ValueError) as error:
         raise InputError(f"{what} is no array of numbers; expected a score per image") from error
 

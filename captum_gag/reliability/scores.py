@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from captum_gag.errors import InputError, first_line
+from captum_gag.reliability.csv_scores import CSV, read_csv
 
 COLUMNS = ("image", "method", "metric", "score")
 KEY = ["image", "method", "metric", "variant", "steps"]
@@ -24,14 +25,17 @@ def read_scores(path: str | Path) -> pd.DataFrame:
     """Read a score table.
 
     Args:
-        path: A ``.parquet`` or ``.csv`` file, or a directory of Parquet files; for its columns see ``checked``.
+        path: A ``.parquet`` or ``.csv`` file (see ``read_csv``), or a directory of Parquet files; for its columns see
+            ``checked``.
 
     Raises:
         InputError: The file cannot be read, or it is not a score table.
     """
     path = Path(path)
     try:
-        table = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
+        table = read_csv(path) if path.suffix.lower() in CSV else pd.read_parquet(path)
+    except InputError:
+        raise
     # pandas and pyarrow meet broken files with many exceptions.
     except Exception as error:
         raise InputError(f"{path}: cannot be read as scores: {first_line(error)}") from error
@@ -65,6 +69,8 @@ def checked(scores: pd.DataFrame) -> pd.DataFrame:
     _check_columns(scores)
     # Names may be numbers; everything that looks them up takes them as text.
     found = scores.assign(method=scores["method"].astype(str), metric=scores["metric"].astype(str))
+    if found["image"].map(type).nunique() > 1:
+        found["image"] = found["image"].astype(str)
     if "control" not in found:
         found["control"] = found["method"].map(CONTROLS)
     for name in ("variant", "base", "transform", "control"):
@@ -100,7 +106,11 @@ def _check_columns(scores: pd.DataFrame) -> None:
         )
     if not len(scores):
         raise InputError("the scores are empty; expected a row per image, method and metric")
-    if not pd.api.types.is_numeric_dtype(scores["score"]):
+    for name in COLUMNS[:3]:
+        unnamed = scores[name].isna() | (scores[name].astype(object) == "")
+        if unnamed.any():
+            raise InputError(f"the column {name} is missing in {unnamed.sum()} rows; expected a name in each")
+    if not pd.api.types.is_numeric_dtype(scores["score"]) or pd.api.types.is_bool_dtype(scores["score"]):
         raise InputError(f"the scores are of type {scores['score'].dtype}; expected numbers")
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 from scipy.stats import spearmanr
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
@@ -94,7 +94,7 @@ class Source(NamedTuple):
         # A photograph that cannot be read costs its picture alone.
         except Exception:
             return None
-        return self.preprocessing.to_pixels(x)[0]
+        return self.preprocessing.to_rgb(x)[0]
 
     def label(self, target: float) -> str:
         """Return the name of a class; "" if not known."""
@@ -174,4 +174,5 @@ def _sheet(photo: Tensor | None, maps: Mapping[str, Tensor], side: int) -> str:
 
 def _square(values: NDArray[Any], side: int) -> Image.Image:
     whole = Image.fromarray((np.nan_to_num(values) * 255).round().astype(np.uint8))
-    return whole.resize((side, side), Image.Resampling.BOX if side < whole.width else Image.Resampling.NEAREST)
+    method = Image.Resampling.BOX if side < max(whole.size) else Image.Resampling.NEAREST
+    return ImageOps.pad(whole, (side, side), method)

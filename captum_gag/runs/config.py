@@ -67,8 +67,7 @@ class Config:
 
     def identity(self, data: ImageData, scorer: Scorer) -> dict[str, str]:
         """Return what the numbers depend on beside this and the photographs, by content."""
-        names = (self.model.get("type", ""), self.data.get("type", ""))
         return {
-            **identity(data.listings(), self.suite, *names),
+            **identity(data.listings(), self.suite, self.model, str(self.data.get("type", ""))),
             **scorer.digests,
         }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -111,9 +112,10 @@ def _selection(run: Run, bench: Bench, recompute: bool, say: Say) -> pd.DataFram
                 )
             say(f"choosing the images again, since {len(changed)} photographs have changed, first {changed[0]}")
     say("choosing images")
-    chosen = choose(bench)
+    chosen, failure = choose(bench)
     if not len(chosen):
-        raise InputError(f"no image of the data set has a confidence above {run.config.confidence:g}")
+        why = f"; the first that has none: {failure}" if failure else ""
+        raise InputError(f"no image of the data set has a confidence above {run.config.confidence:g}{why}")
     run.select(chosen)
     return run.chosen()
 
@@ -146,8 +148,10 @@ def _photo(data: ImageData, index: int) -> str:
         return digest(["unreadable", data.listed_target(index)])
 
 
-def choose(bench: Bench) -> pd.DataFrame:
-    """Return the images that are confident enough, ``limit`` at most, with the columns of ``store.SELECTION``.
+def choose(bench: Bench) -> tuple[pd.DataFrame, str]:
+    """Return the images that are confident enough, and why the first without a confidence has none; "" if all have.
+
+    There are ``limit`` at most, with the columns of ``store.SELECTION``.
 
     Without a threshold every image is taken, unread, and the probability is not known. A file that cannot be
     read, or has no known class, is not confident.
@@ -155,18 +159,21 @@ def choose(bench: Bench) -> pd.DataFrame:
     config, data = bench.config, bench.data
     limit = len(data) if config.limit is None else config.limit
     rows: list[dict[str, Any]] = []
+    failures = []
     for index, name in enumerate(data.names):
         if len(rows) >= limit:
             break
         target, probability = data.listed_target(index), float("nan")
         if config.confidence > 0:
-            target, probability = bench.scorer.confidence(name, lambda index=index: data[index])  # type: ignore[misc]
-            if probability <= config.confidence:
+            target, probability, failure = bench.scorer.confidence(name, partial(data.__getitem__, index))
+            failures += [failure] if failure else []
+            # Nor is one that is not a number.
+            if not probability > config.confidence:
                 continue
         content = {"photo": _photo(data, index), "stamp": _stamp(data, index)}
         rows.append({"image": name, "target": target, "probability": probability, **content})
     found = pd.DataFrame(rows, columns=["image", "target", "probability", "photo", "stamp"])
-    return found.astype({"target": "Int64"})
+    return found.astype({"target": "Int64"}), (failures or [""])[0]
 
 
 def _is_done(run: Run, image: str, photo: str, say: Say) -> bool:

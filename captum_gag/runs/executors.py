@@ -205,7 +205,10 @@ def _start(config: Config, identity: dict[str, str], path: list[str], device: st
 
 def _opened(config: Config, identity: dict[str, str], device: str | None) -> Bench:
     """Open what the run needs, and refuse what is not what it is where the run began."""
-    bench = Bench.open(config, device)
+    with warnings.catch_warnings():
+        # The process where the run began has said it.
+        warnings.simplefilter("ignore")
+        bench = Bench.open(config, device)
     other = differences(identity, bench.identity())
     if other:
         raise InputError(f"here it is not what it is where the run began: {', '.join(other)}")

@@ -29,7 +29,7 @@ class Explanation:
         label: Its name.
         probability: What the model gives it, in [0, 1].
         photo: (H, W, 3) in [0, 1]: what the model saw.
-        attributions: Per method, (3, H, W), or (1, H, W) from methods with one value per pixel.
+        attributions: Per method, (C, H, W), or (1, H, W) from methods with one value per pixel.
         maps: Per method, (H, W) in [0, 1].
         rows: A record per method and metric: image, method, metric, score, target, label, probability, error.
     """
@@ -45,7 +45,8 @@ class Explanation:
         first = outcome.rows[0]
         self.name, self.target, self.probability = name, int(first["target"]), float(first["probability"])
         self.label = classifier.label(self.target)
-        self.photo: FloatArray = classifier.to_pixels(outcome.inputs)[0].permute(1, 2, 0).float().cpu().numpy()
+        shown = classifier.to_rgb(outcome.inputs)[0]
+        self.photo: FloatArray = shown.permute(1, 2, 0).float().cpu().numpy()
         self.attributions = {each: found[0].float().cpu().numpy() for each, found in outcome.attributions.items()}
         self.maps: dict[str, FloatArray] = {each: found.numpy() for each, found in outcome.maps().items()}
         kept = ("image", "method", "metric", "score")
@@ -61,7 +62,7 @@ class Explanation:
         return {row["method"]: row["score"] for row in self.rows if row["metric"] == metric}
 
     def save_attributions(self, path: Path) -> None:
-        """Write the attributions, one float32 array (3, H, W) per method, and ``target``.
+        """Write the attributions, one float32 array (C, H, W) per method, and ``target``.
 
         Args:
             path: Ends in ``.npz`` or ``.safetensors``, which decides the format.

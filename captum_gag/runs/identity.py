@@ -82,16 +82,16 @@ def digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def identity(listings: Iterable[Path], suite: Mapping[str, Any], *names: str) -> dict[str, str]:
+def identity(listings: Iterable[Path], *said: Mapping[str, Any] | str) -> dict[str, str]:
     """Return what a run depends on beside config, photographs and model: a digest, or a version, of each.
 
     Args:
         listings: Files that say which class is which.
-        suite: What the suite says; modules of the user's own in it are known by their code.
-        names: Further names that may be ``package.module:attribute``: of the model, of the data set.
+        said: What the suite says, what the model says, and further names; where a text is
+            ``package.module:attribute``, the module is known by its code.
     """
     found = {f"classes {path}": file_digest([path]) for path in listings}
-    for module in sorted({name.partition(":")[0] for name in [*_texts(suite), *names] if ":" in name}):
+    for module in sorted({name.partition(":")[0] for name in _texts(said) if ":" in name}):
         file = getattr(sys.modules.get(module), "__file__", None)
         # Packages have versions; what has none is the user's own.
         if file and module.partition(".")[0] not in PACKAGES:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from operator import index
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from captum_gag.attr.captum_calls import seeded
 from captum_gag.attr.catalogue import Method, shared_gradients
@@ -21,16 +23,21 @@ from captum_gag.metrics.evaluate import evaluate_readings
 from captum_gag.metrics.foreign import ForeignMetric
 from captum_gag.metrics.readings import Reading
 from captum_gag.models import Classifier
+from captum_gag.outputs import OutputReader
 from captum_gag.runs.cells import Cell, Outcome, Row, scores_of
 from captum_gag.runs.identity import tensor_digest
+from captum_gag.runs.probing import classes_of, probed, require_own_numbers
 from captum_gag.runs.spec import MetricEntry, Suite
+from captum_gag.runs.undefined import has_nan, hookable, watched
+from captum_gag.tensors import Target
 
 
 class Scorer:
     """A model and a suite, ready to score examples one by one.
 
     Attributes:
-        digests: Of the model's weights, and of the reference images that methods asked for.
+        digests: Of the model's weights, what it returns, and of the reference images that methods asked for.
+        output: What the model returns, as declared, or as decided before any photograph is read.
     """
 
     def __init__(
@@ -51,11 +58,16 @@ class Scorer:
             data: The data set, whose training images methods may ask for as references.
 
         Raises:
-            InputError: There are no references for a method that asks for them.
+            InputError: What the model returns has no meaning or several, the data set's numbers of classes are not
+                the model's, or there are no references for a method that asks for them.
         """
         self.classifier, self.suite, self.seed, self.dtype, self.data = classifier, suite, seed, dtype, data
-        self.model = classifier.model.to(dtype)
-        self.digests = {"weights": tensor_digest(self.model.state_dict())}
+        self.model = hookable(classifier.model.to(dtype))
+        found = probed(classifier, self.model, dtype)
+        self.output = found.output
+        self.digests = {"weights": tensor_digest(classifier.model.state_dict()), "output": found.said}
+        if data is not None and found.classes is not None:
+            require_own_numbers(data, classifier.name, found.classes)
         for label, method in suite.methods.items():
             try:
                 method.prepare(self.references)
@@ -76,7 +88,7 @@ class Scorer:
             raise InputError("references = 'train' needs a data set with a training split; name a folder instead")
         images = self.data.train() if source == "train" and self.data else dataset({"type": "folder", "root": source})
         order = torch.randperm(len(images), generator=torch.Generator().manual_seed(self.seed))[:count]
-        found = torch.stack([self.classifier.preprocess(images[index].photo()) for index in order.tolist()])
+        found = torch.stack([self.classifier.preprocess(images[each].photo()) for each in order.tolist()])
         self.digests[f"references {source} ({count})"] = tensor_digest({"": found})
         return found.to(self.classifier.device, self.dtype)
 
@@ -95,17 +107,22 @@ class Scorer:
         known: Row = {"image": name, "target": target, "probability": float("nan"), "seed": self.seed}
         try:
             example = load()
-            known["target"] = target = example.target if target is None else target
+            target = example.target if target is None else target
+            # What is no whole number fails here, and a record could not hold it.
+            known["target"] = target = None if target is None else index(target)
             inputs = self._inputs(example)
-            mask = None if example.mask is None else self.classifier.preprocess_mask(example.mask())[None]
             known["target"], known["probability"] = self._predict(name, inputs, target)
         # A broken file, a class that the model does not have, a model that fails: whatever it is, it is this image's.
         except Exception as error:
             failed = [Cell(label, entry, None, 0.0, in_one_line(error)) for label, entry in self._cells()]
             return Outcome(self._rows(failed, known))
-        entries = [entry for entry in self.suite.metrics if mask is not None or not entry.metric.needs_segmentation]
+        mask, no_mask = self._mask(example)
+        masked = [entry for entry in self.suite.metrics if entry.metric.needs_segmentation]
+        entries = [entry for entry in self.suite.metrics if mask is not None or entry not in masked]
         attributions, seconds, errors = self._explain(inputs, known["target"])
         cells = [Cell(label, entry, None, 0.0, error) for label, error in errors.items() for entry in entries]
+        if no_mask:
+            cells += [Cell(label, entry, None, 0.0, no_mask) for label in self.suite.methods for entry in masked]
         cells += [
             cell._replace(seconds=cell.seconds + seconds[cell.method])
             for cell in self._evaluate(inputs, attributions, known["target"], mask, entries)
@@ -113,30 +130,40 @@ class Scorer:
         ordered = {label: attributions[label] for label in self.suite.methods if label in attributions}
         return Outcome(self._rows(cells, known), ordered, inputs)
 
-    def confidence(self, name: str, load: Callable[[], Example]) -> tuple[int | None, float]:
-        """Return an example's own class and its probability; 0 if it has none, or cannot be read or predicted."""
+    def confidence(self, name: str, load: Callable[[], Example]) -> tuple[int | None, float, str]:
+        """Return an example's own class, its probability, and why there is none; the probability is 0 then."""
         try:
             example = load()
             if example.target is None:
-                return None, 0.0
-            return self._predict(name, self._inputs(example), example.target)
+                return None, 0.0, f"{name} has no class"
+            return *self._predict(name, self._inputs(example), example.target), ""
         # A data set of the user's, or its model, can fail in any way; the other images are none the worse.
-        except Exception:
-            return None, 0.0
+        except Exception as error:
+            return None, 0.0, in_one_line(error)
 
     def _inputs(self, example: Example) -> Tensor:
         return self.classifier.preprocess(example.photo())[None].to(self.classifier.device, self.dtype)
 
+    def _mask(self, example: Example) -> tuple[Tensor | None, str]:
+        """Return an example's segmentation (1, 1, H, W), if it has one, and why it cannot be read, if so."""
+        try:
+            return (None if example.mask is None else self.classifier.preprocess_mask(example.mask())[None]), ""
+        # It is missing, broken, or does not fit; what does not need it is none the worse.
+        except Exception as error:
+            return None, in_one_line(error)
+
     def _predict(self, name: str, inputs: Tensor, target: int | None) -> tuple[int, float]:
         """Return a class, the predicted one if none is given, and its probability."""
+        if not bool(inputs.isfinite().all()):
+            raise InputError(f"{name} has a NaN or an infinity in it once it is preprocessed")
         with torch.no_grad():
             outputs = self.model(inputs)
-        if not isinstance(outputs, Tensor) or outputs.ndim != 2 or len(outputs) != 1:
-            found = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
-            raise InputError(
-                f"{self.classifier.name} returned {found} for one image; expected logits of shape (1, classes)"
-            )
-        probabilities = outputs.softmax(1)[0]
+        no_number = has_nan(outputs)
+        if not no_number:
+            [probabilities] = classes_of(self.classifier, OutputReader(self.output), outputs)
+            no_number = has_nan(probabilities)
+        if no_number:
+            raise InputError(f"{self.classifier.name} returned a NaN or an infinity for {name}")
         target = int(probabilities.argmax()) if target is None else target
         if not 0 <= target < len(probabilities):
             raise InputError(
@@ -164,6 +191,9 @@ class Scorer:
             seconds |= dict.fromkeys(group, (time.perf_counter() - started) / len(group))
         return found, seconds, errors
 
+    def _attributed(self, method: Method, model: nn.Module, images: Tensor, targets: Target) -> Tensor:
+        return method.attribute(model, images, targets, self.seed, output=self.output)
+
     def _attribute(
         self, group: Mapping[str, Method], found: Mapping[str, Tensor], inputs: Tensor, target: int
     ) -> dict[str, Tensor]:
@@ -172,9 +202,11 @@ class Scorer:
         if base in found and isinstance(method, Transform):
             return {label: method.transformed(found[base], self.seed)}
         if not others:
-            return {label: with_less_memory(lambda: method.attribute(self.model, inputs, target, self.seed))}
+            return {label: with_less_memory(lambda: self._attributed(method, self.model, inputs, target))}
         methods = list(group.values())
-        shared = with_less_memory(lambda: shared_gradients(methods, self.model, inputs, target, self.seed))
+        shared = with_less_memory(
+            lambda: shared_gradients(methods, self.model, inputs, target, self.seed, output=self.output)
+        )
         return dict(zip(group, shared, strict=True))
 
     def _evaluate(
@@ -200,7 +232,9 @@ class Scorer:
             for label, attribution in attributions.items():
                 started, reading, failure = time.perf_counter(), None, ""
                 try:
-                    reading = self._evaluated(label, entry.metric, inputs, attribution, target, mask)
+                    with watched(self.model) as watch:
+                        reading = self._evaluated(label, entry.metric, inputs, attribution, target, mask)
+                    failure = watch.reason(reading, attribution)
                 except Exception as error:
                     failure = in_one_line(error)
                 yield Cell(label, entry, reading, time.perf_counter() - started, failure)
@@ -212,13 +246,15 @@ class Scorer:
             return []
         started = time.perf_counter()
         metrics: dict[str, Any] = {str(place): entry.metric for place, entry in enumerate(masking)}
-        readings = with_less_memory(lambda: evaluate_readings(self.model, inputs, attributions, target, metrics))
+        with watched(self.model) as watch:
+            readings = with_less_memory(
+                lambda: evaluate_readings(self.model, inputs, attributions, target, metrics, output=self.output)
+            )
         seconds = (time.perf_counter() - started) / (len(attributions) * len(masking))
-        return [
-            Cell(label, entry, readings[label][str(place)], seconds)
-            for label in attributions
-            for place, entry in enumerate(masking)
+        found = [
+            (label, entry, readings[label][str(place)]) for label in attributions for place, entry in enumerate(masking)
         ]
+        return [Cell(*each, seconds, watch.reason(each[2], attributions[each[0]])) for each in found]
 
     def _evaluated(
         self, label: str, metric: Metric, inputs: Tensor, attribution: Tensor, target: int, mask: Tensor | None
@@ -227,11 +263,11 @@ class Scorer:
         options: dict[str, Any] = {}
         if isinstance(metric, ForeignMetric):
             method = self.suite.methods[label]
-            options["explain"] = lambda model, images, targets: method.attribute(model, images, targets, self.seed)
+            options["explain"] = partial(self._attributed, method)
 
         def evaluate() -> Reading:
             with seeded(inputs.device, self.seed):
-                return metric.evaluate(self.model, inputs, attribution, target, mask, **options)
+                return metric.evaluate(self.model, inputs, attribution, target, mask, output=self.output, **options)
 
         return with_less_memory(evaluate)
 

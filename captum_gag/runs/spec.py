@@ -70,6 +70,13 @@ class SuiteFile:
     random_orderings: int = option(default=0, help="Add so many methods Random:0, Random:1, ...", ge=0)
     published: dict[str, Any] = option(default={}, help="By metric and method the published means; and their source.")
 
+    def __post_init__(self) -> None:
+        """Refuse published values that are none."""
+        for name, means in self.published.items():
+            values = means.values() if isinstance(means, Mapping) else [None]
+            if name != "source" and not all(isinstance(each, int | float) for each in values):
+                raise InputError(f"published {name} is {means!r}; expected a table of means by method")
+
 
 def suite_names() -> list[str]:
     """Return the names of the suites that come with the package."""

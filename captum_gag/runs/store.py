@@ -89,7 +89,7 @@ class Run:
         """
         run = cls(directory)
         if run._description.exists():
-            before, now = (json.loads(json.dumps(asdict(each))) for each in (run.config, config))
+            before, now = (json.loads(json.dumps(asdict(each), default=str)) for each in (run.config, config))
             different = [name for name, value in before.items() if value != now[name]]
             if different:
                 raise InputError(
@@ -120,7 +120,8 @@ class Run:
     def describe(self, config: Config, identity: Mapping[str, str]) -> None:
         """Write ``run.json``: the config, and what the numbers depend on beside it."""
         said = {"schema": SCHEMA_VERSION, "config": asdict(config), "identity": dict(identity)}
-        text = json.dumps(said, indent=1)
+        # A date in a suite is text here.
+        text = json.dumps(said, indent=1, default=str)
         replace_file(self._description, lambda place: place.write_text(text, encoding="utf-8"))
         for known in ("_stored", "digest"):
             self.__dict__.pop(known, None)

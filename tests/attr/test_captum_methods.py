@@ -411,3 +411,133 @@ def test_captums_own_smooth_grad_scales_noise_by_each_image(model: nn.Module, im
         )
     result = method("SmoothGrad", n_samples=4).attribute(model, images, TARGET, seed=5)
     torch.testing.assert_close(result[1:], expected)
+
+
+def network(shape: tuple[int, ...]) -> nn.Module:
+    convolution = {2: nn.Conv1d, 3: nn.Conv2d, 4: nn.Conv3d}.get(len(shape))
+    torch.manual_seed(0)
+    first = nn.Linear(shape[0], 5) if convolution is None else convolution(shape[0], 4, 3)
+    features = int(first(torch.zeros(1, *shape)).numel())
+    return nn.Sequential(first, nn.ReLU(), nn.Flatten(), nn.Linear(features, 4)).eval()
+
+
+SHAPES = {"signals": (3, 12), "images": (3, 6, 7), "volumes": (2, 4, 5, 6), "tables": (10,)}
+ANY_SHAPE: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+    ("Saliency", {"abs": False}, {"abs": False}),
+    ("InputXGradient", {}, {}),
+    ("DeepLift", {"baselines": 0.3}, {"baselines": 0.3}),
+    ("FeatureAblation", {"feature_mask": 3}, {"feature_mask": None}),
+]
+
+
+@pytest.mark.parametrize("kind", SHAPES)
+@pytest.mark.parametrize(("name", "options", "given"), ANY_SHAPE, ids=[each[0] for each in ANY_SHAPE])
+def test_inputs_of_any_number_of_axes_are_captums(
+    kind: str, name: str, options: dict[str, Any], given: dict[str, Any]
+) -> None:
+    net, inputs = network(SHAPES[kind]), torch.rand(2, *SHAPES[kind], generator=torch.Generator().manual_seed(0))
+    if "feature_mask" in given:
+        given = {"feature_mask": square_regions(3, inputs)}
+    expected = getattr(ca, name)(net).attribute(leaf(inputs), target=TARGET, **given).detach()
+    torch.testing.assert_close(method(f"captum:{name}", **options).attribute(net, inputs, TARGET), expected)
+
+
+@pytest.mark.parametrize("name", ["DeepSHAP", "SmoothGrad", "Sensitivity", "Deep Taylor", "GB"])
+@pytest.mark.parametrize("kind", SHAPES)
+def test_the_papers_methods_explain_inputs_of_any_number_of_axes(kind: str, name: str) -> None:
+    net, inputs = network(SHAPES[kind]), torch.rand(2, *SHAPES[kind], generator=torch.Generator().manual_seed(0))
+    found = method(name).attribute(net, inputs, TARGET)
+    per_position = inputs[:, :1].shape if name == "Sensitivity" and kind != "tables" else inputs.shape
+    assert found.shape == per_position
+    assert bool(found.isfinite().all())
+
+
+@pytest.mark.parametrize(
+    ("shape", "numbers"),
+    [
+        ((1, 2, 5), [0, 0, 1, 1, 2]),
+        ((1, 5), [0, 0, 1, 1, 2]),
+        ((1, 1, 2, 2, 3), [0, 0, 1, 0, 0, 1, 0, 0, 1, 0, 0, 1]),
+    ],
+)
+def test_regions_of_signals_tables_and_volumes(shape: tuple[int, ...], numbers: list[int]) -> None:
+    mask = square_regions(2, torch.zeros(shape))
+    assert mask.shape == (1, *shape[1:])
+    for channel in mask.reshape(-1, len(numbers)):
+        assert channel.tolist() == numbers
+
+
+class Segments(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 5, 1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.net(x)  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("name", ["SmoothGrad", "DeepSHAP", "Deep Taylor", "captum:InputXGradient", "captum:DeepLift"])
+def test_targets_of_outputs_with_further_axes_are_those_of_the_chosen_place_alone(
+    images: torch.Tensor, name: str
+) -> None:
+    torch.manual_seed(0)
+    found = method(name).attribute(Segments().eval(), images, [(1, 2, 2), (3, 6, 6)])
+    assert bool(found.any())
+    # A place sees 3 x 3 pixels.
+    outside = found.clone()
+    outside[0, :, 2:5, 2:5] = 0
+    outside[1, :, 6:9, 6:9] = 0
+    assert not bool(outside.any())
+
+
+class Reused(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.relu = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3), nn.ReLU()
+        self.head = nn.Linear(4 * 49, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.relu(self.second(self.relu(self.first(x)))).flatten(1))  # type: ignore[no-any-return]
+
+
+class Branches(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(363, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head((x if float(x.detach().sum()) > 0 else -x).flatten(1))  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    ("name", "build", "message"),
+    [
+        ("captum:DeepLift", Reused, "captum:DeepLift: "),
+        ("DeepSHAP", Reused, "DeepSHAP: "),
+        (
+            "captum:LRP",
+            lambda: nn.Sequential(nn.Conv2d(3, 4, 1), nn.SiLU(), nn.Flatten()),
+            "captum:LRP: Module of type",
+        ),
+        ("Deep Taylor", lambda: nn.Sequential(nn.Conv2d(3, 4, 1), nn.SiLU(), nn.Flatten()), "Deep Taylor has no rule"),
+        ("Deep Taylor", Branches, "Deep Taylor needs a model that torch.fx can trace"),
+    ],
+)
+def test_what_captum_cannot_explain_is_one_clear_line_and_leaves_no_hook(
+    images: torch.Tensor, name: str, build: Any, message: str
+) -> None:
+    net = build().eval()
+    with pytest.raises(InputError, match=message) as caught:
+        method(name).attribute(net, images, TARGET)
+    assert "\n" not in str(caught.value)
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in net.modules())
+
+
+def test_an_error_of_the_model_itself_stays_the_models(images: torch.Tensor) -> None:
+    class Failing(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            raise KeyError("weights of the second stage")
+
+    for name in ("captum:Saliency", "DeepSHAP", "SmoothGrad"):
+        with pytest.raises(KeyError, match="second stage"):
+            method(name).attribute(Failing(), images, TARGET)

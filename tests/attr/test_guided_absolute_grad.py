@@ -14,6 +14,7 @@ from scipy.stats import foldnorm
 from torch import nn
 
 from captum_gag.attr import GuidedAbsoluteGrad
+from captum_gag.errors import InputError
 
 COEFFICIENTS = torch.tensor([[[0.5, -1.0, 2.0, 0.0], [3.0, 0.1, -0.2, 1.5]]])
 
@@ -188,14 +189,31 @@ class TestContract:
 
     @pytest.mark.parametrize(
         "target",
-        [1, torch.tensor(1), torch.tensor([1]), [1, 1, 1], torch.tensor([1, 1, 1])],
-        ids=["int", "0-d tensor", "1-element tensor", "list", "tensor"],
+        [
+            1,
+            np.int64(1),
+            np.array(1),
+            np.array([1]),
+            torch.tensor(1),
+            torch.tensor([1]),
+            [1],
+            (1,),
+            [1, 1, 1],
+            [np.int64(1), np.uint8(1), torch.tensor(1)],
+            [(1,), (1,), (1,)],
+            np.array([1, 1, 1]),
+            torch.tensor([1, 1, 1]),
+            torch.tensor([[1], [1], [1]], dtype=torch.uint8),
+        ],
+        ids=repr,
     )
     def test_target_forms_agree(self, images: torch.Tensor, target: object) -> None:
         gag = GuidedAbsoluteGrad(small_convnet())
         assert torch.equal(gag.attribute(images, target=target, seed=0), gag.attribute(images, target=1, seed=0))
 
-    @pytest.mark.parametrize("target", [(1, 2), [(1, 2), (1, 2), (1, 2)]], ids=["tuple", "list of tuples"])
+    @pytest.mark.parametrize(
+        "target", [(1, 2), (np.int64(1), torch.tensor(2)), [(1, 2), (1, 2), (1, 2)], [[1, 2], [1, 2], [1, 2]]], ids=repr
+    )
     def test_target_tuples_index_outputs_of_more_dimensions(self, images: torch.Tensor, target: object) -> None:
         model = small_convnet()
         gag = GuidedAbsoluteGrad(lambda x: torch.stack([model(x), -2 * model(x)], 1))
@@ -210,7 +228,9 @@ class TestContract:
         assert bool((result > 0).all())
 
     @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
-    def test_dtype_is_kept_and_close_to_single_precision(self, images: torch.Tensor, dtype: torch.dtype) -> None:
+    def test_dtype_is_kept_but_for_half_and_close_to_single_precision(
+        self, images: torch.Tensor, dtype: torch.dtype
+    ) -> None:
         def attribute(dtype: torch.dtype) -> torch.Tensor:
             return GuidedAbsoluteGrad(quadratic_images).attribute(images.to(dtype), seed=0, percentile=0, stdevs=0.1)
 
@@ -218,7 +238,7 @@ class TestContract:
             return (x**2).flatten(1).sum(1)
 
         result = attribute(dtype)
-        assert result.dtype == dtype
+        assert result.dtype == (torch.float32 if dtype == torch.float16 else dtype)
         if dtype == torch.float64:  # double precision has its own stream of random numbers
             torch.testing.assert_close(result.mean(), 2 * images.double().mean(), rtol=0.05, atol=0.0)
         else:
@@ -285,14 +305,6 @@ class TestNoise:
         result = GuidedAbsoluteGrad(lambda x: (x**2).flatten(1).sum(1)).attribute(x)
         assert torch.equal(result, torch.ones_like(x))
 
-    def test_nan_stays_with_its_example(self, images: torch.Tensor) -> None:
-        broken = images.clone()
-        broken[1, 0, 0, 0] = torch.nan
-        gag = GuidedAbsoluteGrad(small_convnet())
-        result, expected = gag.attribute(broken, target=0, seed=0), gag.attribute(images, target=0, seed=0)
-        assert bool(result[1].isnan().all())
-        torch.testing.assert_close(result[[0, 2]], expected[[0, 2]])
-
 
 class TestGuide:
     def steep(self, x: torch.Tensor) -> torch.Tensor:
@@ -321,13 +333,13 @@ class TestErrors:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            ({"percentile": 101}, r"percentile is 101, expected a number in \[0, 100\]"),
+            ({"percentile": 101}, "percentile is 101, expected less than or equal to 100"),
             ({"percentile": float("nan")}, "percentile is nan"),
             ({"guide": "mine"}, "guide is 'mine', expected one of"),
-            ({"nt_samples": 0}, "nt_samples is 0, expected an integer of at least 1"),
+            ({"nt_samples": 0}, "nt_samples is 0, expected greater than or equal to 1"),
             ({"nt_samples": 1}, "needs at least 2 samples, got 1"),
             ({"nt_samples_batch_size": -1}, "nt_samples_batch_size is -1"),
-            ({"stdevs": -0.1}, "must not be negative"),
+            ({"stdevs": -0.1}, "stdevs is -0.1, expected greater than or equal to 0"),
             ({"stdevs": (0.1, 0.2)}, "stdevs has 2 entries for 1 inputs"),
         ],
     )
@@ -336,11 +348,11 @@ class TestErrors:
             GuidedAbsoluteGrad(small_convnet()).attribute(images, target=0, **arguments)
 
     def test_integer_input(self) -> None:
-        with pytest.raises(TypeError, match=r"dtype torch.int64, expected floating point"):
+        with pytest.raises(InputError, match=r"dtype torch.int64, expected floating point"):
             GuidedAbsoluteGrad(small_convnet()).attribute(torch.zeros(1, 3, 8, 8, dtype=torch.long), target=0)
 
     def test_array_input(self) -> None:
-        with pytest.raises(TypeError, match="inputs contain a ndarray"):
+        with pytest.raises(InputError, match=r"inputs contain a ndarray \(1, 3, 8, 8\) of float64"):
             GuidedAbsoluteGrad(small_convnet()).attribute(np.zeros((1, 3, 8, 8)), target=0)
 
     def test_empty_batch(self) -> None:

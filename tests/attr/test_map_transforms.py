@@ -10,6 +10,7 @@ from torch import nn
 
 from captum_gag.attr import reverse_saliency, saliency_map
 from captum_gag.attr.catalogue import method
+from captum_gag.errors import InputError
 
 
 @pytest.fixture(scope="module")
@@ -95,3 +96,51 @@ def test_the_original_is_prepared() -> None:
 
     method({"of": {"type": "DeepSHAP", "references": "train"}, "transform": "reverse"}).prepare(images)
     assert asked == ["train"]
+
+
+INPUTS = {"signals": (3, 16), "images": (3, 6, 8), "volumes": (2, 4, 5, 6), "tables": (20,)}
+
+
+@pytest.mark.parametrize("kind", INPUTS)
+@pytest.mark.parametrize("suffix", ["R", "sharp", "binary", "pixel"])
+def test_maps_of_any_number_of_axes_are_those_of_their_positions_in_a_row(kind: str, suffix: str) -> None:
+    shape = INPUTS[kind]
+    inputs = torch.rand(2, *shape, generator=torch.Generator().manual_seed(3))
+    places = shape[1:] or shape
+    scores = nn.Sequential(nn.Flatten(), nn.Linear(inputs[0].numel(), 3))
+    made: Any = method(f"Random^{suffix}")
+    found = made.attribute(scores, inputs, 0, seed=4)
+    assert found.shape == ((2, *places) if kind == "tables" else (2, 1, *places))
+    original = method("Random").attribute(scores, inputs, 0, seed=4)
+    assert original.shape == found.shape
+    # As many pixels in one row of an image.
+    flat = made.transformed(original.reshape(2, 1, 1, -1), 4)
+    torch.testing.assert_close(found.flatten(1), flat.flatten(1))
+
+
+@pytest.mark.parametrize("kind", INPUTS)
+def test_constant_maps_have_one_value_per_position(kind: str) -> None:
+    inputs = torch.rand(2, *INPUTS[kind])
+    scores = nn.Sequential(nn.Flatten(), nn.Linear(inputs[0].numel(), 3))
+    found = method("Constant").attribute(scores, inputs, 0)
+    assert torch.equal(found, torch.ones_like(inputs if kind == "tables" else inputs[:, :1]))
+
+
+def test_edges_of_a_volume_are_where_it_changes_whatever_the_axis() -> None:
+    scores = nn.Sequential(nn.Flatten(), nn.Linear(512, 3))
+    for axis in (2, 3, 4):
+        volume = torch.zeros(1, 1, 8, 8, 8)
+        volume.narrow(axis, 4, 4).fill_(1)
+        edges = method("Sobel").attribute(scores, volume, 0).movedim(axis, 2)
+        assert edges.shape == volume.shape
+        change = torch.tensor([False, False, False, True, True, False, False, False])
+        assert torch.equal(edges[0, 0].flatten(1).amin(1) > 0, change)
+        assert torch.equal(edges[0, 0].flatten(1).amax(1) > 0, change)
+
+
+@pytest.mark.parametrize("kind", ["signals", "tables"])
+def test_signals_and_tables_have_no_edges(kind: str) -> None:
+    inputs = torch.rand(2, *INPUTS[kind])
+    scores = nn.Sequential(nn.Flatten(), nn.Linear(inputs[0].numel(), 3))
+    with pytest.raises(InputError, match=r"Sobel got inputs \(2, .*expected images \(N, C, H, W\) or volumes"):
+        method("Sobel").attribute(scores, inputs, 0)

@@ -119,3 +119,31 @@ def test_what_it_returns_is_checked() -> None:
 def test_targets_that_do_not_fit_are_refused(target: Any) -> None:
     with pytest.raises(InputError, match="expected one class index >= 0, or one for each of the 2 images"):
         method("own_attributions:plain").attribute(MODEL, IMAGES, target)
+
+
+def like_the_inputs(model: Any, inputs: Tensor, targets: Tensor, n_samples: int, seed: int) -> Tensor:
+    return inputs * 2
+
+
+def per_position(model: Any, inputs: Tensor, targets: Tensor, n_samples: int, seed: int) -> Tensor:
+    return inputs[:, :1]
+
+
+def transposed(model: Any, inputs: Tensor, targets: Tensor, n_samples: int, seed: int) -> Tensor:
+    return inputs.transpose(1, -1)
+
+
+@pytest.mark.parametrize("shape", [(3, 7), (3, 4, 5), (2, 3, 4, 5), (9,)])
+def test_inputs_of_any_number_of_axes(monkeypatch: pytest.MonkeyPatch, shape: tuple[int, ...]) -> None:
+    for each in (like_the_inputs, per_position, transposed):
+        monkeypatch.setattr(sys.modules["own_attributions"], each.__name__, each, raising=False)
+    inputs = torch.rand(2, *shape)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(inputs[0].numel(), 3))
+    assert torch.equal(method("own_attributions:like_the_inputs").attribute(model, inputs, 0), inputs * 2)
+    if len(shape) > 1:
+        assert torch.equal(method("own_attributions:per_position").attribute(model, inputs, 0), inputs[:, :1])
+        with pytest.raises(InputError, match=r"transposed returned shape .*expected a tensor \(N, C, \*positions\)"):
+            method("own_attributions:transposed").attribute(model, inputs, 0)
+    else:
+        with pytest.raises(InputError, match=r"per_position returned shape \(2, 1\), expected .*here \(2, 9\)"):
+            method("own_attributions:per_position").attribute(model, inputs, 0)

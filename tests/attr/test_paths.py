@@ -247,11 +247,11 @@ class TestVariants:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: StraightPath(0), "number of steps is 0"),
+        (lambda: StraightPath(0), "n_samples is 0"),
         (lambda: StraightPath(5, method="simpson"), "method is 'simpson', expected one of"),
-        (lambda: BlurPath(5, max_sigma=0), "max_sigma 0"),
+        (lambda: BlurPath(5, max_sigma=0), "max_sigma is 0, expected greater than 0"),
         (lambda: GuidedPath(5, fraction=0), "fraction is 0"),
-        (lambda: GuidedPath(5, max_dist=1.5), "max_dist 1.5"),
+        (lambda: GuidedPath(5, max_dist=1.5), "max_dist is 1.5, expected less than or equal to 1"),
     ],
 )
 def test_parameters_without_meaning(make: Any, message: str) -> None:

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from captum_gag.attr import reverse_saliency, saliency_map
+from captum_gag.errors import InputError
 
 
 def test_hand_computed_map() -> None:
@@ -39,10 +40,23 @@ def test_half_precision_does_not_overflow() -> None:
     assert saliency_map(maps).tolist() == [[[0.0, 1.0]]]
 
 
-@pytest.mark.parametrize("shape", [(4,), (4, 4), (1, 1, 3, 4, 4)])
+@pytest.mark.parametrize("shape", [(), (4,), (2, 3, 0, 4)])
 def test_wrong_shape(shape: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match=r"expected \(N, C, H, W\) or \(N, H, W\)"):
+    with pytest.raises(InputError, match=r"expected \(N, C, H, W\), \(N, H, W\), or \(N, \.\.\.\)"):
         saliency_map(torch.zeros(shape))
+
+
+@pytest.mark.parametrize(
+    ("shape", "channel_axis"),
+    [((2, 3, 5), 1), ((2, 3, 4, 5), 1), ((2, 3, 4, 5, 6), 1), ((2, 7, 4), -1), ((2, 9), None), ((2, 4, 5), None)],
+)
+def test_maps_of_any_number_of_axes_are_sums_of_magnitudes_normalised(
+    shape: tuple[int, ...], channel_axis: int | None
+) -> None:
+    attributions = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    summed = attributions.abs() if channel_axis is None else attributions.abs().sum(channel_axis)
+    for found, expected in zip(saliency_map(attributions, channel_axis=channel_axis), summed, strict=True):
+        torch.testing.assert_close(found, (expected - expected.min()) / (expected.max() - expected.min()))
 
 
 def test_reversed_map_of_ten_pixels() -> None:
@@ -86,10 +100,10 @@ def test_seed_decides_the_pairing_and_spares_the_global_generator() -> None:
 
 @pytest.mark.parametrize(("retain", "swap"), [(-0.1, 0.1), (0.1, -0.1), (0.5, 0.3)])
 def test_shares_without_meaning(retain: float, swap: float) -> None:
-    with pytest.raises(ValueError, match="do not overlap"):
+    with pytest.raises(ValueError, match=r"do not overlap|greater than or equal to 0"):
         reverse_saliency(torch.rand(1, 4, 4), retain, swap)
 
 
 def test_reversing_wants_maps() -> None:
-    with pytest.raises(ValueError, match=r"expected \(N, H, W\)"):
-        reverse_saliency(torch.rand(4, 4))
+    with pytest.raises(InputError, match=r"expected a tensor \(N, H, W\)"):
+        reverse_saliency(torch.rand(4))

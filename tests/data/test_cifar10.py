@@ -91,3 +91,41 @@ def test_a_broken_file_costs_itself(tmp_path):
     assert data[3].target == 3
     with pytest.raises(InputError, match=r"cat/0000\.png cannot be read as an image"):
         data[3].photo()
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_the_binary_version(tmp_path, inside):
+    folder = tmp_path / "cifar-10-batches-bin"
+    folder.mkdir()
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 3072), dtype=np.uint8)
+    (folder / "test_batch.bin").write_bytes(
+        b"".join(bytes([k]) + row.tobytes() for k, row in zip([3, 1, 9], pixels, strict=True))
+    )
+    examples = dataset(f"cifar10:{folder if inside else tmp_path}")
+    assert listed(examples) == [("00000", 3), ("00001", 1), ("00002", 9)]
+    assert np.array_equal(np.asarray(examples[2].photo()).transpose(2, 0, 1), pixels[2].reshape(3, 32, 32))
+    assert examples.files(1) == (folder / "test_batch.bin",)
+    (folder / "test_batch.bin").write_bytes(b"1234")
+    with pytest.raises(InputError, match=r"expected test_batch\.bin, records of 3073 bytes that begin with a class"):
+        dataset(f"cifar10:{tmp_path}")
+
+
+def test_other_pickles_are_refused(tmp_path):
+    folder = tmp_path / "cifar-10-batches-py"
+    folder.mkdir()
+    (folder / "test_batch").write_bytes(b"no pickle")
+    with pytest.raises(InputError, match="cifar-10-batches-py: cannot be read as CIFAR-10's batches: ") as caught:
+        dataset(f"cifar10:{tmp_path}")
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_what_programs_leave_is_no_image_and_another_class_is_refused(tmp_path):
+    cifar_folders(tmp_path)
+    for name in ("._0000.png", ".ipynb_checkpoints/0000.png", "Thumbs.db", "notes.txt"):
+        (tmp_path / "test" / "cat" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "test" / "cat" / name).write_bytes(b"")
+    (tmp_path / "test" / "__MACOSX").mkdir()
+    assert len(dataset(f"cifar10:{tmp_path}")) == 20
+    write_image(tmp_path / "test" / "car" / "1.png", size=(32, 32))
+    with pytest.raises(InputError, match="test/car is no class of CIFAR-10; expected airplane, automobile"):
+        dataset(f"cifar10:{tmp_path}")

@@ -104,15 +104,25 @@ def test_what_cannot_be_opened_on_the_other_side_is_one_line(tmp_path, monkeypat
         ("lambda: 3", "cannot be read as a data set: TypeError: object of type 'int' has no len()"),
         ("3", "cannot be read as a data set: TypeError: 'int' object is not callable"),
         ("lambda: []", "holds no examples"),
+        (
+            "lambda: {'train': [], 'test': []}",
+            "returns a dict of train, test; expected one data set: choose one of them",
+        ),
+        (
+            "lambda: torch.utils.data.DataLoader(range(3))",
+            "cannot be read as a data set: TypeError: DataLoader has no items by number; return its Dataset",
+        ),
     ],
 )
 def test_what_is_no_data_set_is_one_line(tmp_path, monkeypatch, source, message):
-    (tmp_path / "users_data.py").write_text(f"found = {source}")
+    (tmp_path / "users_data.py").write_text(f"import torch\nfound = {source}")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "users_data", raising=False)
     with pytest.raises(InputError) as caught:
         dataset("users_data:found")
-    assert str(caught.value) == f"users_data:found: {message}".replace(": cannot", " cannot")
+    assert str(caught.value) == f"users_data:found: {message}".replace(": cannot", " cannot").replace(
+        ": returns", " returns"
+    )
 
 
 def test_an_item_of_another_form_is_named(tmp_path, monkeypatch):

@@ -53,18 +53,19 @@ def test_classes_take_their_options_by_position_and_quantus_own_by_name(name: st
     for cls in (getattr(metrics, name), getattr(metrics, f"{name}Metric")):
         assert defaults(cls, inspect.Parameter.POSITIONAL_OR_KEYWORD) == OPTIONS[name]
     quantus_own = set(inspect.signature(quantus.Metric.__init__).parameters) - {"self", "kwargs"}
-    assert set(defaults(getattr(metrics, name), inspect.Parameter.KEYWORD_ONLY)) == quantus_own
+    by_name = quantus_own | {"output", "channel_axis"}
+    assert set(defaults(getattr(metrics, name), inspect.Parameter.KEYWORD_ONLY)) == by_name
     assert defaults(getattr(metrics, f"{name}Metric"), inspect.Parameter.KEYWORD_ONLY) == {}
     documented = inspect.getdoc(getattr(metrics, name))
     assert documented is not None
-    assert all(f"\n    {option}: " in documented for option in OPTIONS[name].keys() | quantus_own)
+    assert all(f"\n    {option}: " in documented for option in OPTIONS[name].keys() | by_name)
 
 
 @pytest.mark.parametrize(("name", "function"), [(name, each) for name, some in FUNCTIONS.items() for each in some])
 def test_functions_take_the_same_options_by_name(name: str, function: str) -> None:
     found = getattr(metrics, function)
     assert found.__name__ == function
-    expected = {**OPTIONS[name], "softmax": True, "internal_batch_size": None}
+    expected = {**OPTIONS[name], "output": "auto", "channel_axis": 1, "internal_batch_size": None}
     assert defaults(found, inspect.Parameter.KEYWORD_ONLY) == expected
     assert list(inspect.signature(found).parameters) == ["model", "inputs", "maps", "target", *expected]
     documented = inspect.getdoc(found)
@@ -137,7 +138,7 @@ def test_a_metric_of_ones_own_is_a_declaration_and_a_plan() -> None:
         return torch.stack([share, 1 - share], 1)
 
     images, maps = torch.ones(2, 3, 4, 4), torch.rand(2, 4, 4)
-    assert margin(model, images, maps, 0, rows=3, softmax=False).tolist() == [0.5, 0.5]
+    assert margin(model, images, maps, 0, rows=3, output="probabilities").tolist() == [0.5, 0.5]
     module = torch.nn.Module()
     module.forward = model  # type: ignore[method-assign]
     assert Margin(rows=1)(module.eval(), images.numpy(), [0, 0], maps.numpy(), softmax=False) == [-0.5, -0.5]

@@ -158,7 +158,7 @@ def test_torch_users_need_no_quantus() -> None:
         "import captum_gag.metrics.recovery as recovery\n"
         "from captum_gag.metrics import METRICS, evaluate_curves, metric, rcap\n"
         "assert recovery.rcap is rcap\n"
-        "x, m = torch.rand(1, 3, 4, 4), torch.rand(1, 4, 4)\n"
+        "x, m = torch.randn(1, 3, 4, 4), torch.rand(1, 4, 4)\n"
         "made = {name: metric(name, {}) for name in ('RCAP', 'Deletion', 'Insertion')}\n"
         "scores = evaluate_curves(torch.nn.Flatten().eval(), x, {'m': m}, 0, made)['m']\n"
         "assert torch.equal(scores['RCAP'], rcap(torch.nn.Flatten().eval(), x, m, 0))\n"

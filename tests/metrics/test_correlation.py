@@ -11,8 +11,9 @@ from torch import nn
 
 from captum_gag.errors import InputError
 from captum_gag.metrics import faithfulness
+from captum_gag.outputs import tensor_of
 
-BLACK = {"perturb_baseline": 0.0, "softmax": False}
+BLACK = {"perturb_baseline": 0.0, "output": tensor_of}
 
 
 def test_exact_worth_of_an_additive_model_is_perfectly_faithful(additive, images: torch.Tensor) -> None:
@@ -58,7 +59,7 @@ def test_constant_relevance_or_output_is_nan(additive, images: torch.Tensor) -> 
     with pytest.warns(UserWarning, match="NaN for image 1"):
         assert faithfulness(additive, images, maps, 0, n_pixels=9).isnan().tolist() == [False, True, False, False]
     with pytest.warns(UserWarning, match="NaN for image 0, 1, 2, 3"):
-        faithfulness(lambda x: torch.ones(len(x), 2), images, torch.randn(4, 6, 5), 0, n_pixels=9)
+        faithfulness(lambda x: torch.full((len(x), 2), 3.0), images, torch.randn(4, 6, 5), 0, n_pixels=9)
 
 
 @pytest.mark.parametrize(("n_pixels", "expected"), [(1, "greater than or equal to 2"), (31, "2 to 30")])

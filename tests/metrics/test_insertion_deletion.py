@@ -13,6 +13,7 @@ from captum_gag import baselines
 from captum_gag.attr import saliency_map
 from captum_gag.errors import InputError
 from captum_gag.metrics import deletion, insertion
+from captum_gag.outputs import tensor_of
 
 
 def covered(x: torch.Tensor) -> torch.Tensor:
@@ -54,7 +55,7 @@ def test_are_what_a_loop_over_pixels_gives(seed: int, levels: int, steps: int, b
     images = torch.rand(3, 3, 5, 4, generator=generator).double()
     maps = torch.randint(0, levels, (3, 5, 4), generator=generator).double()
     maps[:, 0, 0], maps[:, 0, 1] = 0, levels  # never constant
-    arguments = {"n_steps": steps, "internal_batch_size": batch_size}
+    arguments = {"n_steps": steps, "internal_batch_size": batch_size, "output": "logits"}
     found = {
         False: deletion(model, images, maps, [0, 1, 2], **arguments),
         True: insertion(model, images, maps, [0, 1, 2], **arguments),
@@ -72,7 +73,7 @@ def test_closed_form_of_the_covered_share() -> None:
     # The best map deletes the upper half first: the probability falls to 0 at 1/2, the area is 1/4; the worst, 3/4.
     best = torch.arange(80.0, 0, -1).reshape(1, 8, 10)
     images = torch.ones(1, 3, 8, 10)
-    arguments = {"perturb_baseline": "black", "softmax": False, "n_steps": 10}
+    arguments = {"perturb_baseline": "black", "output": tensor_of, "n_steps": 10}
     assert deletion(covered, images, best, 0, **arguments).item() == pytest.approx(0.25)
     assert deletion(covered, images, best.flip(1), 0, **arguments).item() == pytest.approx(0.75)
     assert insertion(covered, images, best, 0, **arguments).item() == pytest.approx(0.75)
@@ -87,7 +88,7 @@ def test_published_fractions() -> None:
     expected = (
         np.trapezoid(probabilities, fractions) if hasattr(np, "trapezoid") else np.trapz(probabilities, fractions)
     )
-    score = deletion(covered, torch.ones(1, 3, 8, 10), best, 0, softmax=False, fractions=fractions)
+    score = deletion(covered, torch.ones(1, 3, 8, 10), best, 0, output=tensor_of, fractions=fractions)
     assert 0.9 * score.item() == pytest.approx(expected)
 
 

@@ -10,8 +10,9 @@ from torch import nn
 
 from captum_gag.errors import InputError
 from captum_gag.metrics import aopc, aopc_curve
+from captum_gag.outputs import tensor_of
 
-BLACK = {"perturb_baseline": 0.0, "softmax": False}
+BLACK = {"perturb_baseline": 0.0, "output": tensor_of}
 
 
 def worth(additive, images: torch.Tensor) -> torch.Tensor:

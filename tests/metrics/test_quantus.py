@@ -63,7 +63,7 @@ def expected_scores(model: nn.Module, batch: dict[str, np.ndarray]) -> np.ndarra
 def test_class_attributes() -> None:
     assert RCAP.score_direction is ScoreDirection.HIGHER
     assert RCAP.evaluation_category is EvaluationCategory.FAITHFULNESS
-    assert RCAP.data_applicability == {DataType.IMAGE}
+    assert RCAP.data_applicability == {DataType.IMAGE, DataType.TIMESERIES, DataType.TABULAR}
     assert RCAP.model_applicability == {ModelType.TORCH}
 
 

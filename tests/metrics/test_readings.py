@@ -8,6 +8,7 @@ import torch
 
 from captum_gag.errors import InputError
 from captum_gag.metrics import METRICS
+from captum_gag.outputs import tensor_of
 
 X, Y = torch.ones(2, 3, 4, 10), torch.tensor([0, 0])
 BEST = torch.arange(40.0, 0, -1).reshape(1, 4, 10).repeat(2, 1, 1)
@@ -21,7 +22,7 @@ def share_shown(x: torch.Tensor) -> torch.Tensor:
 
 
 def curve(name: str, **options: object):
-    return METRICS[name](**BLACK, **options).evaluate(share_shown, X, BEST, Y, softmax=False).curve(1)
+    return METRICS[name](**BLACK, **options).evaluate(share_shown, X, BEST, Y, output=tensor_of).curve(1)
 
 
 @pytest.mark.parametrize(("name", "slope"), [("Deletion", -1), ("Insertion", 1)])
@@ -52,8 +53,8 @@ def test_long_curves_are_thinned_to_both_ends_and_19_between() -> None:
 
 
 def test_aopc_at_fewer_steps_is_that_of_fewer_steps() -> None:
-    reading = METRICS["AOPC"](n_steps=9, **BLACK).evaluate(share_shown, X, BEST, Y, softmax=False)
-    fewer = METRICS["AOPC"](n_steps=4, **BLACK).evaluate(share_shown, X, BEST, Y, softmax=False)
+    reading = METRICS["AOPC"](n_steps=9, **BLACK).evaluate(share_shown, X, BEST, Y, output=tensor_of)
+    fewer = METRICS["AOPC"](n_steps=4, **BLACK).evaluate(share_shown, X, BEST, Y, output=tensor_of)
     assert torch.equal(reading.at(4), fewer.score)
     for steps in (0, 10):
         with pytest.raises(InputError, match=f"computed for 1 to 9 steps, not for {steps}"):
@@ -62,7 +63,7 @@ def test_aopc_at_fewer_steps_is_that_of_fewer_steps() -> None:
 
 def test_only_aopc_has_steps() -> None:
     with pytest.raises(InputError, match="RCAPFactors has no score at 3 steps"):
-        METRICS["RCAP"](**BLACK).evaluate(share_shown, X, BEST, Y, softmax=False).at(3)
+        METRICS["RCAP"](**BLACK).evaluate(share_shown, X, BEST, Y, output=tensor_of).at(3)
 
 
 def test_faithfulness_and_segmentation_have_no_curve() -> None:

@@ -15,6 +15,7 @@ from torch import nn
 from captum_gag.attr import reverse_saliency
 from captum_gag.errors import InputError
 from captum_gag.metrics import deletion, insertion, rcap, rcap_factors
+from captum_gag.outputs import tensor_of
 
 
 class CoveredShare(nn.Module):
@@ -79,7 +80,7 @@ def test_numpy_transcription(
     images = torch.rand(3, 3, size, size, generator=generator)
     with torch.no_grad():
         model(images)
-    maps = torch.randint(-levels, levels, (3, 2, size, size), generator=generator).double()
+    maps = torch.randint(-levels, levels, (3, 3, size, size), generator=generator).double()
     maps[:, :, 0, 0], maps[:, :, 1, 1] = 0, levels  # never constant
     scores = rcap(
         model,
@@ -88,6 +89,8 @@ def test_numpy_transcription(
         [0, 3, 1],
         lower_bound=bounds[0],
         interval=bounds[1],
+        # So small a network can give logits that are all in [0, 1], which "auto" refuses.
+        output="logits",
         internal_batch_size=batch_size,
     )
     expected = [
@@ -100,7 +103,7 @@ def test_numpy_transcription(
 def test_hand_computed_score() -> None:
     # Ten pixels of saliency 0..9 (sum 45) on white; the class is the share of the last two pixels that shows.
     model = CoveredShare(torch.tensor([[0.0] * 8 + [1.0] * 2]))
-    factors = rcap_factors(model, torch.ones(1, 3, 1, 10), torch.arange(10.0).reshape(1, 1, 10), 0, softmax=False)
+    factors = rcap_factors(model, torch.ones(1, 3, 1, 10), torch.arange(10.0).reshape(1, 1, 10), 0, output=tensor_of)
     # Percentiles 90, 80, .. of 0..9 are 8.1, 7.2, ..: they recover 1, 2, 3, 4, 5 pixels.
     kept = np.array([9, 17, 24, 30, 35]) / 45
     covered = np.array([0.5, 1, 1, 1, 1])
@@ -112,13 +115,13 @@ def test_hand_computed_score() -> None:
 def test_a_map_that_is_mostly_zero_does_not_recover_the_whole_image() -> None:
     maps = torch.zeros(1, 32, 32)
     maps[0, 0, 0] = 1.0  # outside of the region: nothing of it may show
-    assert rcap(CoveredShare(centre()), torch.ones(1, 3, 32, 32), maps, 0, softmax=False).item() == 0
+    assert rcap(CoveredShare(centre()), torch.ones(1, 3, 32, 32), maps, 0, output=tensor_of).item() == 0
 
 
 def test_a_map_whose_mass_lies_in_its_top_tenth_has_no_visual_noise() -> None:
     maps = torch.zeros(1, 32, 32)
     maps[0, 14:18, 14:18] = torch.rand(4, 4) + 0.5
-    factors = rcap_factors(CoveredShare(centre()), torch.ones(1, 3, 32, 32), maps, 0, softmax=False)
+    factors = rcap_factors(CoveredShare(centre()), torch.ones(1, 3, 32, 32), maps, 0, output=tensor_of)
     assert torch.equal(factors.visual_noise, torch.ones(1, 5))
 
 
@@ -127,17 +130,17 @@ def test_black_is_black_in_pixel_space() -> None:
     shift, scale = (torch.tensor(each).reshape(3, 1, 1) for each in (mean, std))
     pixels, maps = torch.rand(2, 3, 16, 16) + 0.01, torch.rand(2, 16, 16)
     network = CoveredShare(centre(16, 6))
-    expected = rcap(network, pixels, maps, 0, softmax=False)
+    expected = rcap(network, pixels, maps, 0, output=tensor_of)
     unnormalised = lambda x: network((x * scale + shift).round(decimals=4))  # noqa: E731
-    got = rcap(unnormalised, (pixels - shift) / scale, maps, 0, softmax=False, normalization=(mean, std))
+    got = rcap(unnormalised, (pixels - shift) / scale, maps, 0, output=tensor_of, normalization=(mean, std))
     torch.testing.assert_close(got, expected)
 
 
 @pytest.mark.parametrize("given", [0.0, torch.zeros(3, 1, 1), lambda x: torch.zeros_like(x)])
 def test_baselines_by_number_tensor_and_callable(given: object) -> None:
     images, maps, network = torch.rand(2, 3, 16, 16), torch.rand(2, 16, 16), CoveredShare(centre(16, 6))
-    expected = rcap(network, images, maps, 0, softmax=False)
-    assert torch.equal(rcap(network, images, maps, 0, softmax=False, perturb_baseline=given), expected)
+    expected = rcap(network, images, maps, 0, output=tensor_of)
+    assert torch.equal(rcap(network, images, maps, 0, output=tensor_of, perturb_baseline=given), expected)
 
 
 class TestPropositions:
@@ -150,11 +153,11 @@ class TestPropositions:
 
     def ranking_scores(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Insertion and Deletion look at the ranking alone."""
-        arguments = {"perturb_baseline": "black", "softmax": False}
+        arguments = {"perturb_baseline": "black", "output": tensor_of}
         return tuple(score(self.model, self.images, self.maps, 0, **arguments) for score in (insertion, deletion))
 
     def test_rcap_sees_noise_and_place(self) -> None:
-        m1, m2, m3, m4 = rcap(self.model, self.images, self.maps, 0, softmax=False).tolist()
+        m1, m2, m3, m4 = rcap(self.model, self.images, self.maps, 0, output=tensor_of).tolist()
         assert m1 > m2
         assert m1 > m3 > m4
 
@@ -166,15 +169,15 @@ class TestPropositions:
         assert deletion[0] < deletion[2] < deletion[3]
 
     def test_monotone_transformation_changes_rcap_only(self) -> None:
-        sharpened = rcap(self.model, self.images, self.maps**3, 0, softmax=False)
-        assert bool((sharpened > rcap(self.model, self.images, self.maps, 0, softmax=False)).all())
+        sharpened = rcap(self.model, self.images, self.maps**3, 0, output=tensor_of)
+        assert bool((sharpened > rcap(self.model, self.images, self.maps, 0, output=tensor_of)).all())
 
     def test_reversed_saliency_keeps_the_noise_level_and_lowers_the_score(self) -> None:
         # Proposition 1: the same values at wrong places must score lower, by localization alone.
         maps = self.maps[:1]
         reversed_maps = reverse_saliency(maps, retain=0.02, swap=0.1, seed=0)
-        before = rcap_factors(self.model, self.images[:1], maps, 0, softmax=False)
-        after = rcap_factors(self.model, self.images[:1], reversed_maps, 0, softmax=False)
+        before = rcap_factors(self.model, self.images[:1], maps, 0, output=tensor_of)
+        after = rcap_factors(self.model, self.images[:1], reversed_maps, 0, output=tensor_of)
         torch.testing.assert_close(before.visual_noise, after.visual_noise)
         assert bool((after.localization < before.localization).all())
         assert after.score < before.score
@@ -187,16 +190,16 @@ class TestUndefined:
         maps = gaussian(0, 0, 4).repeat(4, 1, 1)
         maps[1], maps[3, 5, 5] = 0.3, torch.nan
         with pytest.warns(UserWarning, match="NaN for image 1, 3") as caught:
-            scores = rcap(self.model, self.images, maps, 0, softmax=False)
+            scores = rcap(self.model, self.images, maps, 0, output=tensor_of)
         assert len(caught) == 1
         assert scores.isnan().tolist() == [False, True, False, True]
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            assert scores[0] == rcap(self.model, self.images[:1], maps[:1], 0, softmax=False)[0]
+            assert scores[0] == rcap(self.model, self.images[:1], maps[:1], 0, output=tensor_of)[0]
 
     def test_one_pixel_image(self) -> None:
         with pytest.warns(UserWarning, match="NaN for image 0"):
-            scores = rcap(lambda x: x.flatten(1), torch.ones(1, 3, 1, 1), torch.ones(1, 1, 1), 0)
+            scores = rcap(lambda x: x.flatten(1) + 2, torch.full((1, 3, 1, 1), 2.0), torch.ones(1, 1, 1), 0)
         assert bool(scores.isnan())
 
 
@@ -205,16 +208,16 @@ class TestInput:
 
     def test_layouts_of_maps_agree(self) -> None:
         maps = torch.rand(2, 32, 32)
-        expected = rcap(self.model, self.images, maps, 0, softmax=False)
+        expected = rcap(self.model, self.images, maps, 0, output=tensor_of)
         for layout in (
             maps[:, None],
             -maps,
-            torch.stack([maps / 2, -maps / 2], 1),
+            torch.stack([maps / 2, -maps / 4, maps / 4], 1),
             maps.double(),
             maps.half().float(),
         ):
             torch.testing.assert_close(
-                rcap(self.model, self.images, layout, 0, softmax=False).float(),
+                rcap(self.model, self.images, layout, 0, output=tensor_of).float(),
                 expected,
                 rtol=2e-3,
                 atol=2e-3,
@@ -223,24 +226,24 @@ class TestInput:
     def test_maps_of_another_resolution_are_interpolated_with_a_warning(self) -> None:
         coarse = torch.rand(2, 8, 8, generator=torch.Generator().manual_seed(0))
         with pytest.warns(UserWarning, match=r"maps are \(8, 8\) for images of \(32, 32\)"):
-            scores = rcap(self.model, self.images, coarse, 0, softmax=False)
+            scores = rcap(self.model, self.images, coarse, 0, output=tensor_of)
         fine = np.stack([cv2.resize(each, (32, 32), interpolation=cv2.INTER_LINEAR) for each in coarse.numpy()])
-        expected = rcap(self.model, self.images, torch.from_numpy(fine), 0, softmax=False)
+        expected = rcap(self.model, self.images, torch.from_numpy(fine), 0, output=tensor_of)
         torch.testing.assert_close(scores, expected, rtol=1e-3, atol=1e-3)
 
     def test_batch_of_images_is_the_images_one_by_one(self) -> None:
         maps = torch.rand(2, 32, 32)
-        alone = [rcap(self.model, self.images[i : i + 1], maps[i : i + 1], [0], softmax=False) for i in (0, 1)]
-        torch.testing.assert_close(rcap(self.model, self.images, maps, [0, 0], softmax=False), torch.cat(alone))
+        alone = [rcap(self.model, self.images[i : i + 1], maps[i : i + 1], [0], output=tensor_of) for i in (0, 1)]
+        torch.testing.assert_close(rcap(self.model, self.images, maps, [0, 0], output=tensor_of), torch.cat(alone))
 
     def test_logits_and_probabilities(self) -> None:
         maps = torch.rand(2, 32, 32)
         logits = lambda x: 5 * self.model(x)  # noqa: E731
         torch.testing.assert_close(
             rcap(logits, self.images, maps, 0),
-            rcap(lambda x: logits(x).softmax(1), self.images, maps, 0, softmax=False),
+            rcap(lambda x: logits(x).softmax(1), self.images, maps, 0, output=tensor_of),
         )
-        with pytest.warns(UserWarning, match="already probabilities"):
+        with pytest.warns(UserWarning, match="sum to 1, read as probabilities"):
             rcap(self.model, self.images, maps, 0)
 
     def test_half_precision_model(self) -> None:
@@ -265,13 +268,13 @@ class TestInput:
             ({"target": -1}, "one class index >= 0"),
             ({"target": [0.5, 1.0]}, "one class index >= 0"),
             ({"target": 2}, r"output of shape \(\d+, 2\).*targets up to 2"),
-            ({"maps": torch.zeros(3, 32, 32)}, r"maps \(3, 32, 32\), expected"),
-            ({"maps": torch.zeros(32, 32)}, "one map"),
+            ({"maps": torch.zeros(3, 32, 32)}, r"maps have shape \(3, 32, 32\) for inputs \(2, 3, 32, 32\), expected"),
+            ({"maps": torch.zeros(32, 32)}, r"expected \(2, 3, 32, 32\) or \(2, 32, 32\)"),
             ({"inputs": torch.zeros(0, 3, 32, 32), "maps": torch.zeros(0, 32, 32)}, "N >= 1"),
         ],
     )
     def test_errors(self, arguments: dict[str, object], message: str) -> None:
-        defaults = {"inputs": self.images, "maps": torch.rand(2, 32, 32), "target": 0, "softmax": False}
+        defaults = {"inputs": self.images, "maps": torch.rand(2, 32, 32), "target": 0, "output": tensor_of}
         with pytest.raises(InputError, match=message):
             rcap(self.model, **{**defaults, **arguments})
 

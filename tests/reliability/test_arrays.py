@@ -1,6 +1,7 @@
 """Arrays become a score table, whichever level comes first."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -128,3 +129,25 @@ def test_names_may_be_numbers():
     found = reliability.against_baselines(table, n_bootstrap=10)
     assert found[["metric", "method", "mean"]].values.tolist() == [["7", "1", 2.0], ["7", "2", 3.0]]
     assert reliability.inter_rater(table, n_bootstrap=10).loc["7", "alpha"] == 1
+
+
+@pytest.mark.parametrize(
+    ("scores", "images", "message"),
+    [
+        ({"x": {"RCAP": ["0.5", "1_000"]}}, None, "RCAP of x is no array of numbers"),
+        ({"x": {"RCAP": np.array(["0.5", "1"])}}, None, "RCAP of x is no array of numbers"),
+        ({"x": {"RCAP": [1, "2"]}}, None, "RCAP of x is no array of numbers"),
+        ({"x": {"RCAP": [1j, 2]}}, None, "RCAP of x is no array of numbers"),
+        ({"x": [1, 2]}, None, "the scores are no dict of dicts"),
+        ([1, 2], None, "the scores are no dict of dicts"),
+        ({"x": {"RCAP": [1, 2]}}, "ab", "images is the text 'ab'; expected a list"),
+    ],
+)
+def test_what_is_no_score_per_image_is_refused(scores, images, message):
+    with pytest.raises(InputError, match=message):
+        from_arrays(scores, images, levels="method")
+
+
+@pytest.mark.parametrize("images", [["007", "7"], np.array(["007", "7"]), pd.Series(["007", "7"])])
+def test_images_keep_their_names(images):
+    assert from_arrays({"x": {"RCAP": [1, 2]}}, images)["image"].tolist() == ["007", "7"]

@@ -100,3 +100,95 @@ def test_roles_come_from_columns_and_without_them_from_exact_names():
     told.loc[told["method"] == "Random:1", "control"] = "random"
     told.loc[told["method"] == "GAG-85^sharp", ["base", "transform"]] = ["GAG-85", "sharpen"]
     assert set(judged(checked(told))["method"]) == set(methods) - {"Random:1", "GAG-85^sharp"}
+
+
+def csv_file(place, text):
+    path = place / "scores.csv"
+    path.write_text(text, encoding="utf-8", newline="")
+    return path
+
+
+@pytest.mark.parametrize(
+    "name", ["NA", "None", "nan", "null", "N/A", "007", "1e5", "1_000", "1.50", "True", "-", "0x10"]
+)
+@pytest.mark.parametrize("column", ["image", "method", "metric", "variant"])
+def test_names_are_what_a_csv_says(tmp_path, column, name):
+    row = {"image": "a", "method": "b", "metric": "c", "variant": "d", "score": "0.5"} | {column: name}
+    text = f"{','.join(row)}\n{','.join(row.values())}\n"
+    found = reliability.read_scores(csv_file(tmp_path, text))
+    assert found[column].tolist() == [name]
+
+
+def test_names_alike_as_numbers_stay_apart(tmp_path):
+    text = "image,method,metric,score\n7,x,A,1\n07,x,A,2\n7.0,x,A,3\n cat,x,A,4\n"
+    assert reliability.read_scores(csv_file(tmp_path, text))["image"].tolist() == ["7", "07", "7.0", " cat"]
+
+
+@pytest.mark.parametrize(
+    ("text", "score"),
+    [("1e-3", 0.001), ("-.5", -0.5), ("1.", 1.0), ("+2", 2.0), (" 3 ", 3.0), ("0.1", 0.1), ("1E5", 1e5)],
+)
+def test_numbers_of_a_csv(tmp_path, text, score):
+    found = reliability.read_scores(csv_file(tmp_path, f"image,method,metric,score\na,x,A,{text}\n"))
+    assert found["score"].tolist() == [score]
+
+
+@pytest.mark.parametrize("text", ["", "nan", "NaN", "NA", "None", "inf", "-inf", "Infinity", "<NA>", "null"])
+def test_missing_and_infinite_scores(tmp_path, text):
+    found = reliability.read_scores(csv_file(tmp_path, f"image,method,metric,score\na,x,A,{text}\nb,x,A,1\n"))
+    assert np.isnan(found["score"][0])
+    assert found["score"][1] == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\ufeffimage,method,metric,score\na,x,A,0.5\n",
+        "image;method;metric;score\r\na;x;A;0.5\r\n",
+        "image\tmethod\tmetric\tscore\na\tx\tA\t0.5\n",
+        'image,method,"metric",score\n"a","x",A,"0.5"\n\n',
+        " image , method , metric , score \na,x,A,0.5\n",
+    ],
+)
+def test_csv_as_other_programs_write_it(tmp_path, text):
+    found = reliability.read_scores(csv_file(tmp_path, text))
+    assert found[["image", "method", "metric", "score"]].to_numpy().tolist() == [["a", "x", "A", 0.5]]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("image;method;metric;score\na;x;A;0,5\n", "has '0,5' in the column score; expected numbers with a point"),
+        ('image,method,metric,score\na,x,A,"1,000"\n', "has '1,000' in the column score"),
+        ("image,method,metric,score\na,x,A,1_000\n", "has '1_000' in the column score"),
+        ("image,method,metric,score\na,x,A,50 %\n", "has '50 %' in the column score"),
+        ("image,method,metric,score\na,x,A,0x10\n", "has '0x10' in the column score"),
+        ("image,method,metric,score\na,x,A,0,5\n", "row 1 below the header has 5 cells, the header 4"),
+        ("image,method,metric,score\na,x,A\n", "row 1 below the header has 3 cells, the header 4"),
+        ("image,method,metric,score,score\na,x,A,1,2\n", "has two columns 'score'"),
+        ("image,method,metric,score\n,x,A,1\n", "the column image is missing in 1 rows; expected a name in each"),
+        ("image,method,metric,score\na,,A,1\n", "the column method is missing in 1 rows"),
+        ("image,method,metric,score,steps\na,x,A,1,many\n", "has 'many' in the column steps"),
+        ("image,method,metric,score\n", "are empty"),
+        ("", "lack the column image"),
+        ('image,method,metric,score\n"a,x,A,1\n', "cannot be read as scores"),
+    ],
+)
+def test_a_csv_that_could_mean_something_else_is_refused(tmp_path, text, message):
+    with pytest.raises(InputError, match=rf"scores\.csv: .*{message}") as caught:
+        reliability.read_scores(csv_file(tmp_path, text))
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_another_encoding_is_refused(tmp_path):
+    (tmp_path / "scores.csv").write_bytes("image,method,metric,score\ncaf\xe9,x,A,1\n".encode("latin-1"))
+    with pytest.raises(InputError, match=r"scores\.csv: cannot be read as scores: 'utf-8' codec"):
+        reliability.read_scores(tmp_path / "scores.csv")
+
+
+def test_images_named_by_numbers_and_text_are_text():
+    table = pd.DataFrame({"image": [1, "b", 1, "b"], "method": list("xxyy"), "metric": "A", "score": [1.0, 2, 3, 4]})
+    assert checked(table)["image"].tolist() == ["1", "b", "1", "b"]
+    table["score"] = [True, False, True, True]
+    with pytest.raises(InputError, match="of type bool; expected numbers"):
+        checked(table)

@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import pickle
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -170,7 +171,9 @@ def test_one_bad_item_costs_its_own_cells(tmp_path: Path, confidence: float) -> 
 
 
 def test_a_class_that_the_model_does_not_have_is_said_of_its_image(tmp_path: Path) -> None:
-    scores = done(tmp_path / "run", config(suite=SOBEL, data=photographs(tmp_path / "data", "abcd"))).scores()
+    data = photographs(tmp_path / "data", "abcd")
+    (tmp_path / "data" / "classes.csv").write_text("class_index,name\n0,a\n1,b\n2,c\n3,d\n")
+    scores = done(tmp_path / "run", config(suite=SOBEL, data=data)).scores()
     assert scores["score"].notna().tolist() == [True, True, True, False]
     assert "d/1.png is of class 3, tiny has 0 to 2; put a classes.csv" in scores["error"].iloc[-1]
 
@@ -246,10 +249,12 @@ class TestIdentity:
         run = done(tmp_path / "run", asked)
         assert numbers(run)["target"].tolist() == [0, 1, 2]
         photographs(tmp_path / "data", "B")
+        shutil.rmtree(tmp_path / "data" / "c")
         with pytest.raises(InputError, match="3 photographs have changed"):
             execute(Run.load(run.directory), say=quiet)
-        assert execute(Run.load(run.directory), recompute=True, say=quiet) == 4
-        assert numbers(Run.load(run.directory))["target"].tolist() == [0, 1, 2, 3]
+        assert execute(Run.load(run.directory), recompute=True, say=quiet) == 3
+        found = numbers(Run.load(run.directory))
+        assert dict(zip(found["image"], found["target"], strict=True)) == {"B/1.png": 0, "a/1.png": 1, "b/1.png": 2}
 
     def test_a_photograph_that_is_gone(self, asked: Config, tmp_path: Path) -> None:
         run = done(tmp_path / "run", asked)

@@ -137,7 +137,7 @@ def test_metrics_of_quantus_that_explain_again_or_draw_numbers_give_the_same_eac
 def test_gradients_that_fail_are_tried_once_for_all_methods_that_share_them(monkeypatch: pytest.MonkeyPatch) -> None:
     tried: list[int] = []
 
-    def failing(methods: list[Any], *_: Any) -> None:
+    def failing(methods: list[Any], *_: Any, **__: Any) -> None:
         tried.append(len(methods))
         raise RuntimeError("no gradients")
 

@@ -1,0 +1,148 @@
+"""The papers' methods of Captum that need more than the options of a class."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from captum.attr import LRP, DeepLift, DeepLiftShap, NoiseTunnel, Saliency
+from torch import Tensor, nn
+
+from captum_gag.attr.captum_calls import (
+    as_input,
+    captum_target,
+    in_batches,
+    mean_over_references,
+    refusing_captums_errors,
+    seeded,
+)
+from captum_gag.attr.captum_methods import captum_type
+from captum_gag.attr.layers import eager
+from captum_gag.attr.methods import Images, Method, named
+from captum_gag.attr.references import fetched, reference_images
+from captum_gag.errors import InputError, in_one_line
+from captum_gag.specs import declared, option
+
+
+@named("Sensitivity")
+@declared
+class Sensitivity(Method):
+    """Largest magnitude of the gradient over the channels."""
+
+    built_from = "captum.attr.Saliency"
+
+    def explain(self, model: nn.Module, inputs: Tensor, targets: Tensor, seed: int | None) -> Tensor:
+        """Return magnitudes (N, 1, *positions); of tables (N, F)."""
+        magnitudes = captum_type("Saliency")().explain(model, inputs, targets, seed)
+        return magnitudes if inputs.ndim == 2 else magnitudes.amax(1, keepdim=True)
+
+
+@named("SmoothGrad")
+@declared
+class CaptumSmoothGrad(Method):
+    """Captum's NoiseTunnel around the gradient, with noise in proportion to each image's range."""
+
+    built_from = "captum.attr.NoiseTunnel"
+
+    n_samples: int = option(default=20, help="Noisy versions of each image.", ge=1)
+    noise_level: float = option(
+        default=0.15, help="Standard deviation of the noise, as a share of the image's range.", ge=0
+    )
+    nt_type: Literal["smoothgrad", "smoothgrad_sq", "vargrad"] = option(
+        default="smoothgrad", help="What becomes of the gradients."
+    )
+
+    def explain(self, model: nn.Module, inputs: Tensor, targets: Tensor, seed: int | None) -> Tensor:
+        """Explain an image at a time, because Captum's noise is the whole batch's."""
+        found = []
+        for image, label in zip(inputs, targets, strict=True):
+            with seeded(inputs.device, seed), refusing_captums_errors("SmoothGrad", model, image.unsqueeze(0)):
+                attributions = NoiseTunnel(in_batches(Saliency(model))).attribute(
+                    image.unsqueeze(0),
+                    nt_type=self.nt_type,
+                    nt_samples=self.n_samples,
+                    # Fixed, as Captum's noise depends on it; in_batches makes gradients fit into less memory.
+                    nt_samples_batch_size=min(self.n_samples, 4),
+                    stdevs=self.noise_level * float(image.max() - image.min()),
+                    target=captum_target(label.unsqueeze(0)),
+                    abs=False,
+                )
+            found.append(attributions)
+        return torch.cat(found)
+
+
+@named("DeepSHAP")
+@declared
+class DeepSHAP(Method):
+    """DeepLIFT against several references, by default images of random colours."""
+
+    built_from = "captum.attr.DeepLiftShap"
+
+    references: float | str | Tensor = option(
+        default="random", help='A number, "random" (colours), "train", or a folder of images.'
+    )
+    n_references: int = option(default=20, help="How many, where they are random or images.", ge=1)
+
+    def prepare(self, images: Images) -> None:
+        """Fetch the references, where they are images of a data set."""
+        self._images = fetched(self.references, self.n_references, images)
+
+    def explain(self, model: nn.Module, inputs: Tensor, targets: Tensor, seed: int | None) -> Tensor:
+        """Explain an image at a time, as the random references are between its darkest and its brightest value."""
+        known: Tensor | None = getattr(self, "_images", None)
+        found = []
+        for image, label in zip(inputs, targets, strict=True):
+            references = reference_images(self.references, self.n_references, known, image, seed)
+
+            def attribute(some: Tensor, image: Tensor = image, label: Tensor = label) -> Tensor:
+                explainer = DeepLiftShap(model) if len(some) > 1 else DeepLift(model)
+                given = as_input(explainer, image.unsqueeze(0))
+                against: Tensor = explainer.attribute(given, some, target=captum_target(label.unsqueeze(0)))
+                return against
+
+            with refusing_captums_errors("DeepSHAP", model, image.unsqueeze(0)):
+                found.append(mean_over_references(attribute, references))
+        return torch.cat(found)
+
+
+@named("Deep Taylor")
+@declared
+class DeepTaylor(Method):
+    """LRP with the z+ rule in every layer with weights.
+
+    For a network of ReLUs this is deep Taylor decomposition (Montavon et al., 2017) with the z+ rule, provided that
+    nothing negative comes in: the rule for an input with negative values (z-box) is not Captum's. Batch normalisation
+    is folded into the convolutions, in a copy of the model, because a rule of its own would break the decomposition;
+    biases get no relevance. Max pooling hands all relevance to the winner.
+    """
+
+    built_from = "captum.attr.LRP"
+
+    def explain(self, model: nn.Module, inputs: Tensor, targets: Tensor, seed: int | None) -> Tensor:
+        """Return relevances like the inputs.
+
+        Raises:
+            InputError: The model cannot be traced, or has a layer for which Captum knows no rule.
+        """
+        # Captum has no public place for its rules, nor torch for this fusion: should a release move them, only Deep
+        # Taylor fails, and not the catalogue.
+        from captum.attr._utils.lrp_rules import Alpha1_Beta0_Rule, EpsilonRule
+        from torch.fx.experimental.optimization import fuse
+
+        try:
+            folded = fuse(eager(model))  # type: ignore[arg-type]
+        # Tracing runs the model's own code on symbols, which can fail in any way.
+        except Exception as error:
+            said = in_one_line(error)
+            raise InputError(f"Deep Taylor needs a model that torch.fx can trace; this one fails: {said}") from error
+        for module in folded.modules():
+            # Captum takes the rules away again, but the copy is thrown away in any case.
+            if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear):
+                module.rule = Alpha1_Beta0_Rule(set_bias_to_zero=True)
+            elif isinstance(module, nn.Flatten | nn.Identity):
+                module.rule = EpsilonRule()
+        with refusing_captums_errors(
+            "Deep Taylor has no rule for a layer of this model, or cannot use one", folded, inputs
+        ):
+            relevance: Tensor = LRP(folded).attribute(as_input(None, inputs), target=captum_target(targets)).detach()
+        return relevance

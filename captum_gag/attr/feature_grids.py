@@ -1,0 +1,275 @@
+"""Which outputs of a model's modules are feature maps of its input, and how each is read as one."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from captum_gag.errors import InputError
+from captum_gag.outputs import tensor_of
+from captum_gag.tensors import positions
+
+_POOLED: tuple[type[nn.Module], ...] = (
+    *(nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d),
+    *(nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d, nn.AdaptiveMaxPool3d),
+)
+_CHANNELS_FIRST = (
+    *(nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d),
+    *(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.GroupNorm, nn.Dropout2d, nn.Dropout3d, nn.Upsample),
+    *(nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d, nn.PixelShuffle, nn.PixelUnshuffle),
+    *(nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d, *_POOLED),
+)
+# What mixes channels for somebody else, hands on what it got, or makes a grid of a fixed size.
+_NOT_A_MAP_OF_ITS_OWN = (nn.Linear, nn.Identity, *_POOLED)
+
+
+class Grid(NamedTuple):
+    """How an activation is read as a feature map.
+
+    Attributes:
+        channel_axis: 1 or -1.
+        tokens: Which tokens are positions of the input, (h * w * ...,); None where each axis is an axis of the input.
+        sizes: The shape of the positions.
+    """
+
+    channel_axis: int
+    tokens: Tensor | None
+    sizes: tuple[int, ...]
+
+    def of(self, activation: Tensor) -> Tensor:
+        """Return the feature map (N, C, *sizes) in an activation, as a copy."""
+        turned = activation.movedim(self.channel_axis, 1)
+        if self.tokens is None:
+            return turned.clone()
+        chosen = turned.index_select(2, self.tokens.to(activation.device))
+        return chosen.reshape(*turned.shape[:2], *self.sizes)
+
+    def put_back(self, feature_map: Tensor, activation: Tensor) -> Tensor:
+        """Return the activation with a feature map in its place; the inverse of ``of``."""
+        turned = feature_map
+        if self.tokens is not None:
+            whole = activation.movedim(self.channel_axis, 1)
+            turned = whole.index_copy(2, self.tokens.to(activation.device), feature_map.flatten(2))
+        return turned.movedim(1, self.channel_axis)
+
+
+class Layer(NamedTuple):
+    """A module with the grid of its output."""
+
+    name: str
+    module: nn.Module
+    grid: Grid
+
+    @property
+    def as_captum_reads_it(self) -> bool:
+        """Whether the activation is (N, C, *sizes) already."""
+        return self.grid.channel_axis == 1 and self.grid.tokens is None
+
+
+def activation_in(output: Any) -> Tensor | None:
+    """Return what counts as the activation in a module's output: the tensor, or the first of a tuple."""
+    first = output[0] if isinstance(output, tuple | list) and output else output
+    return first if isinstance(first, Tensor) else None
+
+
+class Activations:
+    """The outputs of a model's modules for an image, and for another, and what they tell of where channels are.
+
+    A module of a known kind shows which axis of what it takes and returns is the channels': 1 for a convolution, a
+    pooling or a batch normalisation, the last for a linear layer, and the axis as long as its vector of weights for a
+    normalisation. Modules that keep the shape hand this on. Tokens that are the same for both images when they first
+    appear (class, distillation, register tokens) are no positions of the image.
+    """
+
+    def __init__(self, model: nn.Module, image: Tensor) -> None:
+        """Run the model.
+
+        Args:
+            model: Any module; what is inside a scripted one cannot be seen.
+            image: Shape (1, C, *positions).
+
+        Raises:
+            InputError: The model's output has no gradient.
+        """
+        self.positions = positions(image)
+        self._names = {module: name for name, module in model.named_modules() if name}
+        self._seen: list[tuple[nn.Module, Tensor]] = []
+        self._axes: defaultdict[int, set[int]] = defaultdict(set)
+        self._same: list[tuple[int, int]] = []
+        self._return_several: set[nn.Module] = set()
+        # As long as these live, no other tensor has their identity.
+        self._alive: list[Any] = []
+        spread = (image.max() - image.min()).clamp(min=1e-3)
+        noise = torch.rand(image.shape, generator=torch.Generator().manual_seed(0)).to(image)
+        # One after the other, because memory may not hold two.
+        with torch.no_grad():
+            self._run(model, image.detach() + spread * (noise - 0.5))
+        self._others = [activation for _, activation in self._seen]
+        self._seen, self._same = [], []
+        self._axes.clear()
+        with torch.enable_grad():
+            self._outputs = self._run(model, image.detach().requires_grad_())
+        if not self._outputs.requires_grad:
+            raise InputError(
+                "Grad-CAM needs gradients, and the model's output has none; let it compute without no_grad or detach."
+            )
+        self._hand_on()
+        self._runs = Counter(id(module) for module, _ in self._seen)
+        self._stages = set(self._sizes_of_stages())
+
+    def _run(self, model: nn.Module, image: Tensor) -> Tensor:
+        with ExitStack() as hooks:
+            for module in self._names:
+                if not isinstance(module, torch.jit.ScriptModule):
+                    hooks.callback(module.register_forward_hook(self._note, with_kwargs=True).remove)
+            # A copy, because some models change what they get.
+            return tensor_of(model(image.clone()))
+
+    def _note(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        activation = activation_in(output)
+        if activation is None or activation.ndim < 3:
+            return
+        if not isinstance(output, Tensor):
+            self._return_several.add(module)
+        taken = next((each for each in (*args, *kwargs.values()) if isinstance(each, Tensor)), activation)
+        self._alive += [taken, activation]
+        self._seen.append((module, activation))
+        if next(module.children(), None) is None:
+            axis = _channel_axis(module, activation)
+            for each in (taken, activation):
+                if axis is not None and each.ndim == activation.ndim:
+                    self._axes[id(each)].add(axis)
+            if taken.shape == activation.shape:
+                self._same.append((id(taken), id(activation)))
+
+    def _hand_on(self) -> None:
+        changed = True
+        while changed:
+            changed = False
+            for one, other in self._same:
+                both = self._axes[one] | self._axes[other]
+                changed |= self._axes[one] != both or self._axes[other] != both
+                self._axes[one] = self._axes[other] = both
+
+    def _sizes_of_stages(self) -> Iterator[tuple[int, ...]]:
+        """Yield the shapes of the positions in feature maps, and those halved again and again, as patches merge."""
+        for _, activation in self._seen:
+            if activation.ndim == len(self.positions) + 2 and self._axes[id(activation)] == {1}:
+                down = up = tuple(activation.shape[2:])
+                while min(down) >= 1:
+                    yield from (down, up)
+                    down, up = tuple(size // 2 for size in down), tuple(-(-size // 2) for size in up)
+
+    def channel_axis(self, module: nn.Module, activation: Tensor) -> int | None:
+        """Return 1 or -1; None where nothing shows it, or some shows the one and some the other."""
+        found = self._axes[id(activation)]
+        if not found:
+            inside = {id(each) for each in module.modules()}
+            shown = [each for by, each in self._seen if id(by) in inside and each.ndim == activation.ndim]
+            found = set().union(*(self._axes[id(each)] for each in shown if len(each) == len(activation)))
+            if len(found) == 2:
+                # Channels are first and last inside, as in ConvNeXt: only one of them leaves sizes of a stage.
+                grids = {axis: self.grid(activation, axis) for axis in found}
+                found = {axis for axis, grid in grids.items() if grid and self._fits(grid.sizes)}
+        return next(iter(found)) if len(found) == 1 else None
+
+    def grid(self, activation: Tensor, channel_axis: int) -> Grid | None:
+        """Return how an activation is read, the axis of its channels being known; None if it is no feature map."""
+        sizes = tuple(activation.movedim(channel_axis, 1).shape[2:])
+        if len(activation) != 1 or min(sizes, default=1) < 2:
+            return None
+        if len(sizes) == len(self.positions) and (channel_axis == 1 or len(sizes) > 1):
+            varies = channel_axis == 1 or (self._fits(sizes) and bool(self._varies(activation).any()))
+            return Grid(channel_axis, None, sizes) if varies else None
+        if len(sizes) != 1:
+            return None
+        same_number = (
+            each
+            for _, each in self._seen
+            if each.ndim == 3 and len(each) == 1 and each.movedim(channel_axis, 1).shape[2] == sizes[0]
+        )
+        tokens = self._varies(next(same_number)).movedim(channel_axis, 1)[0].any(0).nonzero().flatten()
+        fitting = [each for each in _products(len(tokens), len(self.positions)) if self._fits(each)]
+        return Grid(channel_axis, tokens, fitting[0]) if len(fitting) == 1 else None
+
+    def _varies(self, activation: Tensor) -> Tensor:
+        """Return where an activation is another for the other image."""
+        place = next(place for place, (_, each) in enumerate(self._seen) if each is activation)
+        other = self._others[place] if place < len(self._others) else None
+        if other is None or other.shape != activation.shape:
+            return torch.ones_like(activation, dtype=torch.bool)
+        return activation.detach() != other
+
+    def _fits(self, sizes: tuple[int, ...]) -> bool:
+        """Return whether these are the sizes of a stage; of a model without feature maps, whether in proportion."""
+        if self._stages:
+            return sizes in self._stages
+        pairs = list(zip(sizes, self.positions, strict=True))
+        return all(
+            abs(one * whole - other * length) < max(whole, length) for one, length in pairs for other, whole in pairs
+        )
+
+    def of_layer(self, module: nn.Module) -> Tensor | None:
+        """Return the activation of a module that ran once; None of another."""
+        return next((each for by, each in self._seen if by is module), None) if self.runs(module) == 1 else None
+
+    def runs(self, module: nn.Module) -> int:
+        """Return how often a module ran and returned an activation."""
+        return self._runs[id(module)]
+
+    def layers(self) -> list[Layer]:
+        """Return the layers that Grad-CAM can explain, in the order in which they finished.
+
+        Each is a feature map on which the output depends: a class token's last layers leave the others without effect.
+        """
+        found: list[tuple[Layer, Tensor]] = []
+        for module, activation in self._seen:
+            if self.runs(module) > 1 or isinstance(module, _NOT_A_MAP_OF_ITS_OWN) or module in self._return_several:
+                continue
+            # The scores of a segmentation are a map too, but not one that explains them.
+            if activation is self._outputs:
+                continue
+            axis = self.channel_axis(module, activation)
+            grid = None if axis is None else self.grid(activation, axis)
+            if grid is not None:
+                found.append((Layer(self._names[module], module, grid), activation))
+        weights = torch.randn(self._outputs.shape, generator=torch.Generator().manual_seed(0)).to(self._outputs)
+        differentiable = [(layer, each) for layer, each in found if each.requires_grad]
+        if not differentiable:
+            return []
+        gradients = torch.autograd.grad(
+            (self._outputs * weights).sum(), [each for _, each in differentiable], allow_unused=True, retain_graph=True
+        )
+        effective = [
+            layer
+            for (layer, _), gradient in zip(differentiable, gradients, strict=True)
+            if gradient is not None and bool(layer.grid.of(gradient).any())
+        ]
+        # Where a network is dead all over, it is not the layer's fault.
+        return effective or [layer for layer, _ in differentiable]
+
+
+def _channel_axis(module: nn.Module, activation: Tensor) -> int | None:
+    """Return which axis of a module's output is the channels', by what the module is; None if that does not tell."""
+    if isinstance(module, _CHANNELS_FIRST):
+        return 1
+    if isinstance(module, nn.Linear) or (type(module) is nn.LayerNorm and len(module.normalized_shape) == 1):
+        return -1
+    lengths = {len(each) for each in module.parameters(recurse=False) if each.ndim == 1}
+    fitting = [axis for axis in (1, -1) if {activation.shape[axis]} == lengths]
+    return fitting[0] if len(fitting) == 1 else None
+
+
+def _products(n: int, factors: int) -> Iterator[tuple[int, ...]]:
+    """Yield the tuples of factors above 1 whose product is n."""
+    if factors == 1:
+        yield (n,)
+        return
+    for first in range(2, n // 2 + 1):
+        if n % first == 0:
+            yield from ((first, *rest) for rest in _products(n // first, factors - 1))

@@ -1,0 +1,219 @@
+"""Guided AbsoluteGrad at a layer of a network, and what any method needs for that: its activation, and replacing it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from captum.attr import LayerAttribution
+from captum.log import log_usage
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from captum_gag.attr.captum_calls import uncompiled
+from captum_gag.attr.contract import TensorOrTuple, explained, finite_only
+from captum_gag.attr.guided_absolute_grad import GuidedAbsoluteGrad
+from captum_gag.errors import InputError, shown
+from captum_gag.modules import buffers_kept
+from captum_gag.specs import checked
+
+
+class LayerGuidedAbsoluteGrad(LayerAttribution):
+    """Guided AbsoluteGrad of a layer's activation: of token embeddings, say, because token numbers have no gradient.
+
+    Noise is added to the activation, gradients are taken by it, and everything else is ``GuidedAbsoluteGrad``.
+
+    Example:
+        >>> gag = LayerGuidedAbsoluteGrad(model, model.embedding)
+        >>> attributions = gag.attribute(tokens, target=labels, seed=0)  # (N, T, E), as model.embedding(tokens)
+    """
+
+    @checked
+    def __init__(self, forward_func: Callable[..., Any], layer: nn.Module, *, freeze_statistics: bool = False) -> None:
+        """Take a model and one of its layers.
+
+        Args:
+            forward_func: The model, or any callable around it that maps inputs to scores.
+            layer: A module of it that runs once in a forward pass, and keeps the examples on its first axis.
+            freeze_statistics: As for ``GuidedAbsoluteGrad``.
+        """
+        super().__init__(forward_func, layer)
+        self.freeze_statistics = freeze_statistics
+
+    @log_usage()
+    @checked
+    def attribute(
+        self,
+        inputs: Any,
+        target: Any = None,
+        additional_forward_args: Any = None,
+        attribute_to_layer_input: bool = False,
+        **options: Any,
+    ) -> Any:
+        """Explain a layer.
+
+        Args:
+            inputs: What ``forward_func`` takes, of any dtype: a tensor (N, ...), or a tuple of them.
+            target: Which output is explained, in any form that Captum takes.
+            additional_forward_args: Further arguments of ``forward_func``. A tensor whose first dimension is N
+                goes with the examples; everything else is passed as it is.
+            attribute_to_layer_input: Explain what the layer takes instead of what it gives.
+            options: Those of ``GuidedAbsoluteGrad.attribute``: ``nt_samples``, ``stdevs``, ``percentile``, ``seed`` ...
+
+        Returns:
+            Attributions >= 0 with the shape of the layer's activation; a tuple if that is several floating-point
+            tensors. With ``return_standard_error`` a pair, as from ``GuidedAbsoluteGrad``. NaN for an example with a
+            NaN or an infinity.
+
+        Raises:
+            InputError: The layer does not run just once, its activation does not start with the examples, or anything
+                that ``GuidedAbsoluteGrad`` refuses.
+        """
+        given = _as_tuple(inputs)
+        extra = () if additional_forward_args is None else _as_tuple(additional_forward_args)
+        n = next((len(each) for each in given if isinstance(each, Tensor) and each.ndim), None)
+        if n is None:
+            raise InputError(f"inputs are {shown(inputs)}, expected a tensor (N, ...), or a tuple of them.")
+        model = eager(self.forward_func)
+        tensors = tuple(each for each in given if isinstance(each, Tensor))
+        with buffers_kept(model if self.freeze_statistics else None), explained(model, tensors):
+            found = layer_activation(model, self.layer, given, extra, attribute_to_layer_input)
+        rows = [tuple(each.shape) for each in _as_tuple(found)]
+        if any(shape[:1] != (n,) for shape in rows):
+            raise InputError(
+                f"The layer {type(self.layer).__name__} has an activation of shape {', '.join(map(str, rows))} for {n} "
+                "examples, expected (N, ...); give a layer that keeps the examples on its first axis."
+            )
+
+        def forward(*values: Any) -> Any:
+            with replaced(self.layer, values[: len(rows)], attribute_to_layer_input):
+                return model(*values[len(rows) :])
+
+        gag = GuidedAbsoluteGrad(forward, freeze_statistics=self.freeze_statistics)
+        attributions = gag.attribute(found, target, (*given, *extra), **options)
+        floating = tuple(each for each in given if isinstance(each, Tensor) and each.is_floating_point() and each.ndim)
+        return _mapped(lambda each: finite_only(each, floating), attributions) if floating else attributions
+
+
+def _mapped(function: Callable[[Tensor], Tensor], value: Any) -> Any:
+    return tuple(_mapped(function, each) for each in value) if isinstance(value, tuple) else function(value)
+
+
+def layer_activation(
+    forward_func: Callable[..., Any],
+    layer: nn.Module,
+    inputs: Any,
+    additional_forward_args: Any = None,
+    attribute_to_layer_input: bool = False,
+) -> TensorOrTuple:
+    """Return what a layer gives, or takes, in a forward pass.
+
+    Args:
+        forward_func: The model, or any callable around it.
+        layer: A module of it that runs once in a forward pass.
+        inputs: What ``forward_func`` takes, of any dtype; a tuple for several.
+        additional_forward_args: Further arguments of ``forward_func``.
+        attribute_to_layer_input: Return what the layer takes instead of what it gives.
+
+    Returns:
+        The floating-point tensors of the activation, detached: a tensor if there is one, else a tuple.
+
+    Raises:
+        InputError: The layer does not run, or not just once, or there is no floating-point tensor.
+    """
+    found: list[tuple[Tensor, ...]] = []
+    extra = () if additional_forward_args is None else _as_tuple(additional_forward_args)
+
+    def keep(activation: Any) -> Any:
+        # What follows may write into it.
+        found.append(tuple(each.detach().clone() for each in _tensors(activation)))
+        return activation
+
+    with torch.no_grad(), _hooked(layer, keep, attribute_to_layer_input):
+        eager(forward_func)(*_as_tuple(inputs), *extra)
+    if len(found) != 1:
+        raise InputError(
+            f"The layer {type(layer).__name__} runs {len(found)} times in a forward pass, expected once; give a module "
+            "of this model that is neither skipped, shared nor scripted."
+        )
+    if not found[0]:
+        raise InputError(
+            f"The layer {type(layer).__name__} has no floating-point tensor in its "
+            f"{'input' if attribute_to_layer_input else 'output'}, which has no gradient then; give another layer, or "
+            f"attribute_to_layer_input={not attribute_to_layer_input}."
+        )
+    return found[0] if len(found[0]) > 1 else found[0][0]
+
+
+@contextmanager
+def replaced(layer: nn.Module, activation: TensorOrTuple, attribute_to_layer_input: bool = False) -> Iterator[None]:
+    """Let a layer give, or take, another activation inside this context; gradients flow into it.
+
+    A model that is wrapped by ``torch.compile`` or ``DataParallel`` must be called through ``eager``.
+
+    Args:
+        layer: A module of the model.
+        activation: As ``layer_activation`` returns it, for the examples that go through the model.
+        attribute_to_layer_input: Replace what the layer takes instead of what it gives.
+    """
+    given = _as_tuple(activation)
+
+    def replace(own: Any) -> Any:
+        # A copy: what follows may write into it, which a leaf of the graph does not allow.
+        return _with_tensors(own, iter([each.clone() for each in given]))
+
+    with _hooked(layer, replace, attribute_to_layer_input):
+        yield
+
+
+def eager(forward_func: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a model without what hides its layers from hooks: ``torch.compile``, or copies on several devices."""
+    while isinstance(forward_func, nn.DataParallel) or hasattr(forward_func, "_orig_mod"):
+        forward_func = forward_func.module if isinstance(forward_func, nn.DataParallel) else forward_func._orig_mod
+    return forward_func
+
+
+@contextmanager
+def _hooked(layer: nn.Module, change: Callable[[Any], Any], at_input: bool) -> Iterator[None]:
+    """Pass what a layer gives, or takes as (args, kwargs), through a function inside this context."""
+    handle: RemovableHandle
+    if at_input:
+        handle = layer.register_forward_pre_hook(lambda module, args, kwargs: change((args, kwargs)), with_kwargs=True)
+    else:
+        handle = layer.register_forward_hook(lambda module, args, output: change(output))
+    try:
+        with uncompiled():
+            yield
+    finally:
+        handle.remove()
+
+
+def _as_tuple(value: Any) -> tuple[Any, ...]:
+    return value if isinstance(value, tuple) else (value,)
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    """Yield the floating-point tensors in nested tuples, lists and dicts, in their order."""
+    if isinstance(value, Tensor) and value.is_floating_point():
+        yield value
+    elif isinstance(value, dict):
+        for each in value.values():
+            yield from _tensors(each)
+    elif isinstance(value, tuple | list):
+        for each in value:
+            yield from _tensors(each)
+
+
+def _with_tensors(value: Any, tensors: Iterator[Tensor]) -> Any:
+    """Return nested tuples, lists and dicts with other floating-point tensors, in their order."""
+    if isinstance(value, Tensor) and value.is_floating_point():
+        return next(tensors)
+    if isinstance(value, dict):
+        changed = {name: _with_tensors(each, tensors) for name, each in value.items()}
+        return changed if type(value) is dict else type(value)(**changed)
+    if isinstance(value, tuple | list):
+        several = [_with_tensors(each, tensors) for each in value]
+        return type(value)(*several) if hasattr(value, "_fields") else type(value)(several)
+    return value

@@ -1,0 +1,191 @@
+"""What a model is, as data: its weights, what it returns, and how it is fed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from copy import copy
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from annotated_types import Ge
+from pydantic import AfterValidator
+from torch import Tensor
+from torchvision.transforms import InterpolationMode
+from typing_extensions import Self
+
+from captum_gag.errors import InputError
+from captum_gag.models.loading import Classifier, best_device, name_of
+from captum_gag.models.preprocessing import Preprocessing, Size
+from captum_gag.models.weights import read_state
+from captum_gag.output_kinds import KINDS
+from captum_gag.outputs import OUTPUT_HELP
+from captum_gag.specs import Specified, declared, imported, option, unknown
+
+P = TypeVar("P", bound=Preprocessing)
+
+Length = Annotated[int, Ge(1)]
+
+
+def _declarable(output: Any) -> Any:
+    """Refuse what is no meaning of outputs; the name of a callable stays one, until the model is loaded."""
+    named = isinstance(output, str) and ":" in output
+    if not named and not callable(output) and output not in (*KINDS, "auto"):
+        raise unknown("output", output, ["auto", *KINDS, "package.module:callable"])
+    return output
+
+
+@declared
+class ModelSpec(Specified):
+    """A model, by what is needed to load it; a subclass says how its network is built and fed."""
+
+    weights: str | Path | None = option(
+        default=None,
+        help="A state dict to load: .safetensors, or .pth, read without running code; None for the model's own.",
+        kw_only=True,
+    )
+    output: Annotated[str | Callable[[Any], Any], AfterValidator(_declarable)] | None = option(
+        default=None, help=f"{OUTPUT_HELP} None is auto, or what the Classifier says.", kw_only=True
+    )
+    image_size: Length | tuple[Length, Length] | None = option(
+        default=None,
+        help="What the network sees, in pixels: the side of a square, cut out with the model's own margin; or (height, "
+        "width), to which the whole photograph is resized. None for the model's own.",
+        kw_only=True,
+    )
+    resize: Length | tuple[Length, Length] | None = option(
+        default=None,
+        help="Length in pixels that the shorter side is resized to; or (height, width). None for the model's own.",
+        kw_only=True,
+    )
+    crop: Length | tuple[Length, Length] | None = option(
+        default=None,
+        help="Side in pixels of the central square that is cut out; or (height, width). None for the model's own.",
+        kw_only=True,
+    )
+    mean: tuple[float, ...] | None = option(
+        default=None,
+        help="Of the normalisation, for pixels in [0, 1], a number per channel; None for the model's own.",
+        kw_only=True,
+    )
+    std: tuple[float, ...] | None = option(default=None, help="Like mean, above 0.", kw_only=True)
+    interpolation: Literal["bilinear", "bicubic", "nearest"] | None = option(
+        default=None, help="How the photograph is resized; None as the model's own.", kw_only=True
+    )
+    channels: Literal[1, 3] | None = option(
+        default=None, help="3, or 1 for photographs in grey; None for the model's own.", kw_only=True
+    )
+    preprocess: str | None = option(
+        default=None,
+        help="package.module:callable, from a PIL image of mode RGB to a tensor (C, H, W), instead of resize, crop, "
+        "interpolation and channels; mean and std then say how it normalises.",
+        kw_only=True,
+    )
+
+    def __post_init__(self) -> None:
+        """Refuse options that say the same thing twice."""
+        twice = [name for name in ("image_size", "resize", "crop") if getattr(self, name) is not None]
+        if self.preprocess is not None and (twice or self.channels is not None or self.interpolation is not None):
+            raise InputError(
+                "preprocess does all that is done to a photograph; leave out image_size, resize, crop, interpolation "
+                "and channels"
+            )
+        if self.image_size is not None and self.crop is not None:
+            raise InputError("image_size and crop are both given, and both say what the network sees; leave one out")
+
+    def preprocessing(self) -> Preprocessing:
+        """Return how the model is fed, also where its weights are gone.
+
+        Raises:
+            InputError: The model is not known, its package is not installed, or an option does not fit it.
+        """
+        return self.as_asked(self.own_preprocessing())
+
+    def own_preprocessing(self) -> Preprocessing:
+        """Return how the model is fed where no option says otherwise; errors as for ``preprocessing``."""
+        raise NotImplementedError
+
+    def build(self, state: Mapping[str, Tensor] | None) -> Classifier:
+        """Build the model, with these weights or with its own, fed as it is where no option says otherwise.
+
+        Raises:
+            InputError: The weights cannot be downloaded, or do not fit.
+        """
+        raise NotImplementedError
+
+    def load(self, device: str = "auto") -> Classifier:
+        """Load the model.
+
+        Args:
+            device: Where to put it, as torch names it, or ``auto``: a GPU if there is one.
+
+        Returns:
+            The model in eval mode.
+
+        Raises:
+            InputError: A package is missing, the weights cannot be read or downloaded or do not fit, an option does
+                not fit the model, or the device is not available.
+        """
+        classifier = self.as_asked(self.build(None if self.weights is None else read_state(Path(self.weights))))
+        if self.output is not None:
+            classifier.output = self.output
+        return classifier.on(best_device() if device == "auto" else device)
+
+    def as_asked(self, fed: P) -> P:
+        """Return a preprocessing, or a classifier with its own, with what the options say instead.
+
+        Raises:
+            InputError: They do not fit together.
+        """
+        asked: dict[str, Any] = {
+            "mean": self.mean,
+            "std": self.std,
+            "channels": self.channels,
+            "resize": self.resize,
+            "crop": self.crop if self.image_size is None else self.image_size,
+            "interpolation": None if self.interpolation is None else InterpolationMode(self.interpolation),
+            "transform": None if self.preprocess is None else _transform(self.preprocess),
+        }
+        if self.image_size is not None and self.resize is None:
+            asked["resize"] = _resized(fed, self.image_size)
+        asked = {name: value for name, value in asked.items() if value is not None}
+        if fed.transform is not None and set(asked) & {"resize", "crop", "interpolation", "channels"}:
+            raise InputError(
+                "the model comes with a transform of its own, so image_size, resize, crop, interpolation and channels "
+                "say nothing; give another preprocess"
+            )
+        made = copy(fed)
+        for name, value in asked.items():
+            # It is frozen for those who use it; this one is not in use yet.
+            object.__setattr__(made, name, value)
+        made.__post_init__()
+        return made
+
+    def spec(self) -> dict[str, Any]:
+        """Return what it is built from, a callable by its name."""
+        found = super().spec()
+        if "output" in found:
+            found["output"] = name_of(self.output)
+        return found
+
+    def absolute(self) -> Self:
+        """Return the same model with the absolute path of its weights, so that it is found from any directory."""
+        if self.weights is None:
+            return self
+        return type(self)(**{**self.options(), "weights": Path(self.weights).resolve()})
+
+
+def _resized(fed: Preprocessing, size: Size) -> Size:
+    """Return what to resize to, so that as much is cut off as by the model's own; nothing for (height, width)."""
+    if not isinstance(size, int):
+        return size
+    whole = fed.resize if isinstance(fed.resize, int) else min(fed.resize)
+    return max(size, round(size * whole / min(fed.seen)))
+
+
+def _transform(name: str) -> Any:
+    found = imported(name, "preprocess")
+    if not callable(found):
+        raise InputError(
+            f"{name} is a {type(found).__name__}; expected a callable from a PIL image to a tensor (C, H, W)"
+        )
+    return found

@@ -1,0 +1,132 @@
+"""What is inside a model, whatever wraps it, and what of it must not change."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import nn
+
+from captum_gag.errors import InputError
+
+_OWN = frozenset(vars(nn.Module()))
+_CONTAINERS = (Mapping, list, tuple, set, frozenset)
+
+
+def modules_inside(model: Any) -> Iterator[nn.Module]:
+    """Yield all modules of a model, each once, whatever wraps them.
+
+    Args:
+        model: A module; a bound method, a partial or a function that closes over modules or names them globally; an
+            object that can be called. Lists, dicts and tuples that any of these holds are looked through.
+    """
+    seen: set[int] = set()
+    waiting = [model]
+    while waiting:
+        each = waiting.pop()
+        if id(each) in seen:
+            continue
+        seen.add(id(each))
+        if isinstance(each, nn.Module):
+            yield each
+            waiting += each.children()
+            # Modules in plain lists and dicts are not registered, but run.
+            waiting += [
+                value for name, value in vars(each).items() if name not in _OWN and isinstance(value, _CONTAINERS)
+            ]
+        elif isinstance(each, Mapping):
+            waiting += each.values()
+        elif isinstance(each, _CONTAINERS):
+            waiting += each
+        elif isinstance(each, functools.partial):
+            waiting += [each.func, *each.args, *each.keywords.values()]
+        elif callable(each) and not isinstance(each, type):
+            waiting += _held(each)
+
+
+def _held(function: Any) -> list[Any]:
+    """Return what a function, a bound method or an object that can be called holds."""
+    held = [cell.cell_contents for cell in getattr(function, "__closure__", None) or () if _filled(cell)]
+    held += [*(getattr(function, "__defaults__", None) or ()), *getattr(function, "__dict__", {}).values()]
+    names = getattr(function, "__globals__", {})
+    named = [names[name] for name in getattr(getattr(function, "__code__", None), "co_names", ()) if name in names]
+    held += [each for each in named if isinstance(each, nn.Module | Mapping | list | tuple) or _same_file(each, names)]
+    owner = getattr(function, "__self__", None)
+    if isinstance(owner, nn.Module):
+        held.append(owner)
+    elif owner is not None and not isinstance(owner, type | ModuleType):
+        held += getattr(owner, "__dict__", {}).values()
+    return held
+
+
+def _same_file(value: Any, names: dict[str, Any]) -> bool:
+    """Return whether something was written where the names are, and not in a library."""
+    return getattr(value, "__globals__", None) is names or type(value).__module__ == names.get("__name__")
+
+
+def _filled(cell: Any) -> bool:
+    try:
+        return cell.cell_contents is not None
+    # A cell whose variable has no value yet.
+    except ValueError:
+        return False
+
+
+_HOLDERS = ("torch.nn.modules.container", "torch.nn.modules.module", "torch.nn.parallel", "torch.nn.utils")
+_HOLDERS += ("torch.fx", "torch.export", "torch._")
+"""Where modules live that only call others: their own training mode changes nothing, and some have no eval()."""
+
+
+def require_evaluation_mode(model: Any) -> None:
+    """Refuse a model in training mode, or with a module in it that is and that can behave otherwise then.
+
+    Raises:
+        InputError: It is.
+    """
+    training = [
+        type(module).__name__
+        for module in modules_inside(model)
+        if module.training and not type(module).__module__.startswith(_HOLDERS)
+    ]
+    if training:
+        raise InputError(
+            f"The model is in training mode ({training[0]}), so its outputs are random; call model.eval() first."
+        )
+
+
+@contextmanager
+def buffers_kept(model: Any) -> Iterator[None]:
+    """Give the modules that are in training mode their buffers back afterwards: batch statistics, for example."""
+    kept = [
+        (module, name, buffer, buffer.clone())
+        for module in modules_inside(model)
+        if module.training
+        for name, buffer in module.named_buffers(recurse=False)
+    ]
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for module, name, buffer, values in kept:
+                buffer.copy_(values)
+                setattr(module, name, buffer)
+
+
+def warn_of_batch_statistics(model: Any) -> None:
+    """Warn once if running a model changes it: batch normalisation in training mode."""
+    changing = [
+        type(module).__name__
+        for module in modules_inside(model)
+        if module.training and isinstance(getattr(module, "running_mean", None), torch.Tensor)
+    ]
+    if changing:
+        warnings.warn(
+            f"The model has batch statistics in training mode ({changing[0]}), which every forward pass changes; pass "
+            "freeze_statistics=True or call model.eval().",
+            stacklevel=4,
+        )

@@ -1,0 +1,412 @@
+"""Whatever a model returns is read right in runs and on the command line, or refused at the start."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from tiny import image
+from tiny import net as tiny_net
+from torch import nn
+from typer.testing import CliRunner
+
+from captum_gag.cli import app
+from captum_gag.data.catalogue import dataset
+from captum_gag.data.datasets import Example
+from captum_gag.errors import InputError
+from captum_gag.models import Classifier
+from captum_gag.runs.config import Config
+from captum_gag.runs.execution import begin, execute
+from captum_gag.runs.executors import in_processes
+from captum_gag.runs.explaining import explain_photo, photo_scorer
+from captum_gag.runs.scorer import Scorer
+from captum_gag.runs.spec import make_suite
+from captum_gag.runs.store import Run
+
+MODULE = """
+import os
+from collections import namedtuple
+from types import SimpleNamespace
+import torch
+import torch.nn.functional as F
+from torch import nn
+from tiny import net
+from captum_gag.models import Classifier
+
+class Tail(nn.Module):
+    def __init__(self, tail):
+        super().__init__()
+        self.net, self.tail = net(), tail
+
+    def forward(self, x):
+        return self.tail(20 * self.net(x))
+
+Named = namedtuple("Named", ["logits", "hidden"])
+TAILS = {
+    "logits": lambda z: z,
+    "softmax": lambda z: F.softmax(z, 1),
+    "log_softmax": lambda z: F.log_softmax(z, 1),
+    "tuple": lambda z: (z, "more"),
+    "dict": lambda z: {"logits": z, "hidden": z + 1},
+    "dataclass": lambda z: SimpleNamespace(logits=z),
+    "named": lambda z: Named(z, z + 1),
+    "pair": lambda z: (z, z + 1),
+    "logit": lambda z: z[:, 1:2] - z[:, :1],
+    "flat": lambda z: z[:, 1] - z[:, 0],
+    "sigmoid of one": lambda z: torch.sigmoid(z[:, 1:2] - z[:, :1]),
+    "sigmoid": lambda z: torch.sigmoid(z),
+    "classes": lambda z: z.argmax(1),
+    "segmentation": lambda z: z[:, :, None, None].expand(-1, -1, 4, 4),
+}
+
+def model(tail="logits"):
+    return Classifier("tailed", Tail(TAILS[tail]), (0.5,) * 3, (0.5,) * 3, resize=12, crop=12)
+
+def modules(tail="softmax"):
+    last = {"softmax": nn.Softmax(1), "sigmoid": nn.Sigmoid()}[tail]
+    return Classifier("tailed", nn.Sequential(Tail(TAILS["logits"]), last), (0.5,) * 3, (0.5,) * 3, resize=12, crop=12)
+
+def first(returned):
+    return returned[0].softmax(1)
+"""
+
+SUITE = {"methods": ["SG", "GAG-85"], "metrics": {"RCAP": {}, "Deletion": {"n_steps": 3}}, "n_samples": 3}
+
+
+@pytest.fixture(autouse=True)
+def _module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "users_tails.py").write_text(MODULE)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "users_tails", raising=False)
+
+
+def done(directory: Path, **options: Any) -> Run:
+    model = {"type": "users_tails:model", **options}
+    if model.pop("modules", False):
+        model["type"] = "users_tails:modules"
+    asked = Config(suite=SUITE, model=model, data={"type": "tiny:photos"}, limit=3, device="cpu")
+    run, bench = begin(directory, asked)
+    execute(run, bench=bench, say=lambda text: None)
+    return run
+
+
+def scores(run: Run) -> pd.DataFrame:
+    found = run.scores()
+    assert not found["error"].any(), found["error"].unique()
+    return found.set_index(["image", "method", "metric"])[["probability", "score"]]
+
+
+@pytest.fixture
+def plain(tmp_path: Path) -> pd.DataFrame:
+    return scores(done(tmp_path / "plain", tail="logits"))
+
+
+@pytest.mark.filterwarnings("ignore:The model gives")
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"tail": "softmax"},
+        {"tail": "softmax", "output": "probabilities"},
+        {"tail": "softmax", "modules": True},
+        {"tail": "log_softmax"},
+        {"tail": "log_softmax", "output": "log_probabilities"},
+        {"tail": "tuple"},
+        {"tail": "dict"},
+        {"tail": "dict", "output": "logits"},
+        {"tail": "dataclass"},
+        {"tail": "named"},
+        {"tail": "pair", "output": "users_tails:first"},
+    ],
+    ids=str,
+)
+def test_the_same_probabilities_by_another_way_are_read_alike(
+    options: dict[str, Any], plain: pd.DataFrame, tmp_path: Path
+) -> None:
+    found = scores(done(tmp_path / "run", **options))
+    np.testing.assert_allclose(found["probability"], plain["probability"], rtol=1e-4)
+    if options["tail"] in ("tuple", "dict", "dataclass", "named"):
+        # The same logits are explained, so the maps are the same, and so is what they recover.
+        np.testing.assert_allclose(found["score"], plain["score"], rtol=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore:The model gives")
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"tail": "logit"},
+        {"tail": "flat"},
+        {"tail": "flat", "output": "logit"},
+        {"tail": "sigmoid of one", "output": "probabilities"},
+    ],
+    ids=str,
+)
+def test_one_column_is_class_1_of_two(options: dict[str, Any], tmp_path: Path) -> None:
+    import users_tails  # type: ignore[import-not-found]
+
+    model = users_tails.model("logit").model.eval()
+    found = done(tmp_path / "run", **options).scores()
+    # Photograph 2 is of class 2, which two classes do not have.
+    assert found.loc[found["image"] == "000002", "error"].str.contains("is of class 2, tailed has 0 to 1").all()
+    found = found[found["image"] != "000002"].drop_duplicates("image").set_index("image")["probability"]
+    for index in (0, 1):
+        x = users_tails.model().preprocess(dataset("tiny:photos")[index].photo())[None]
+        with torch.no_grad():
+            expected = torch.sigmoid(model(x))[0, 0].item()
+        assert found[f"00000{index}"] == pytest.approx(expected if index else 1 - expected, abs=1e-5)
+
+
+def test_several_labels_hold_at_once(tmp_path: Path) -> None:
+    import users_tails
+
+    found = scores(done(tmp_path / "run", tail="logits", output="sigmoid"))
+    x = users_tails.model().preprocess(dataset("tiny:photos")[1].photo())[None]
+    with torch.no_grad():
+        expected = users_tails.model().model.eval()(x).sigmoid()[0, 1].item()
+    assert found["probability"].xs("000001").tolist() == pytest.approx([expected] * 4, abs=1e-5)
+    same = scores(done(tmp_path / "same", tail="sigmoid", output="probabilities"))
+    np.testing.assert_allclose(found["probability"], same["probability"], rtol=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+@pytest.mark.parametrize("wrap", [torch.jit.script, lambda net: torch.jit.trace(net, torch.zeros(1, 3, 12, 12))])
+def test_scripted_networks_give_the_same(wrap: Any) -> None:
+    found = []
+    for made in (tiny_net().eval(), wrap(tiny_net().eval())):
+        classifier = Classifier("made", made, (0.5,) * 3, (0.5,) * 3, resize=12, crop=12)
+        scorer = Scorer(classifier.on("cpu"), make_suite(SUITE, classifier.normalization))
+        found.append(scorer.score("it", lambda: Example("it", lambda: image(5), 1)).rows)
+    assert not any(row["error"] for rows_ in found for row in rows_)
+    first, second = ([row["score"] for row in rows_] for rows_ in found)
+    np.testing.assert_allclose(first, second, rtol=1e-5)
+
+
+def test_of_several_labels_the_most_likely_is_explained() -> None:
+    classifier = Classifier("labels", nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()), output="sigmoid")
+    blue = Image.new("RGB", (8, 8), (0, 0, 255))
+    done_ = explain_photo(photo_scorer(classifier.on("cpu"), ["Saliency"]), blue, "blue")
+    assert done_.target == 2
+    assert done_.probability == pytest.approx(torch.sigmoid(torch.tensor((1 - 0.406) / 0.225)).item(), abs=1e-6)
+
+
+REFUSED = [
+    ({"tail": "pair"}, "returned a tuple of a tensor"),
+    ({"tail": "sigmoid"}, 'do not sum to 1.*declare output="probabilities" or "logits"'),
+    ({"tail": "sigmoid", "modules": True}, 'declare output="probabilities" or "logits"'),
+    ({"tail": "sigmoid of one"}, "gives one number in .0, 1. for each image"),
+    ({"tail": "classes"}, "class numbers have no probability"),
+    ({"tail": "segmentation"}, r"returned \(1, 3, 4, 4\) for one image; expected logits \(1, classes\), or declare"),
+    ({"tail": "softmax", "output": "logits"}, 'output="logits", but they are in'),
+    ({"tail": "logits", "output": "probabilities"}, 'output="probabilities", but they reach from'),
+    ({"tail": "logits", "output": "logit"}, 'output="logit", but there are 3 columns'),
+    ({"tail": "logits", "output": "log_probabilities"}, "their exponentials do not sum to 1"),
+    ({"tail": "logit", "output": "logits"}, "whose softmax is always 1"),
+    ({"tail": "logits", "output": "users_tails:first"}, "for one image|cannot read what tailed returned"),
+]
+
+
+@pytest.mark.parametrize(("options", "said"), REFUSED, ids=lambda each: str(each) if isinstance(each, dict) else "")
+def test_what_is_not_clear_is_refused_before_anything_is_written(
+    options: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=said) as caught:
+        done(tmp_path / "run", **options)
+    assert len(str(caught.value).splitlines()) == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_is_decided_is_said_once_and_kept_with_the_run(tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match="read as probabilities") as caught:
+        run = done(tmp_path / "run", tail="softmax")
+    assert len(caught) == 1
+    assert run.identity["output"] == "probabilities"
+    assert done(tmp_path / "plain", tail="logits").identity["output"] == "logits"
+    declared = done(tmp_path / "declared", tail="pair", output="users_tails:first")
+    assert declared.identity["output"] == "users_tails:first"
+    assert "code of users_tails" in declared.identity
+
+
+def test_a_declaration_that_reads_otherwise_is_another_run(tmp_path: Path) -> None:
+    done(tmp_path / "run", tail="logits")
+    with pytest.raises(InputError, match="holds a run with another model"):
+        done(tmp_path / "run", tail="logits", output="sigmoid")
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The model gives")
+def test_workers_decide_alike(tmp_path: Path) -> None:
+    for tail in ("softmax", "flat"):
+        asked = Config(
+            suite=SUITE, model={"type": "users_tails:model", "tail": tail}, data={"type": "tiny:photos"}, device="cpu"
+        )
+        whole, shared = begin(tmp_path / tail, asked), begin(tmp_path / f"{tail}-2", asked)
+        execute(whole[0], bench=whole[1], say=lambda text: None)
+        execute(shared[0], in_processes(2), bench=shared[1], say=lambda text: None)
+        columns = ["image", "method", "metric", "score", "probability", "error"]
+        pd.testing.assert_frame_equal(whole[0].scores()[columns], shared[0].scores()[columns])
+
+
+def test_the_command_line_says_what_it_decided(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    image(3).save("it.png")
+    Path("suite.toml").write_text('methods = ["SG"]\nn_samples = 2\n[metrics.RCAP]\n')
+    for command in (
+        ["explain", "it.png", "--samples", "2"],
+        ["run", "suite.toml", "--data", "tiny:photos", "--out", "run", "--set", "model.tail=softmax"],
+        ["resume", "run"],
+    ):
+        model = [] if command[0] == "resume" else ["--model", "users_tails:model"]
+        more = ["--set", "model.tail=softmax"] if command[0] == "explain" else []
+        result = CliRunner().invoke(app, [*command, *model, *more])
+        assert result.exit_code == 0, result.output
+        said = [line for line in result.stderr.splitlines() if "read as probabilities" in line]
+        assert said == [
+            'The model gives numbers in [0, 1] that sum to 1, read as probabilities; declare output="probabilities" if '
+            "that is so."
+        ]
+    quiet = CliRunner().invoke(
+        app,
+        shlex.split(
+            "explain it.png --model users_tails:model --set model.tail=softmax --samples 2 --output probabilities "
+            "--out declared"
+        ),
+    )
+    assert quiet.exit_code == 0
+    assert "read as" not in quiet.output
+    assert Path("declared/scores.csv").read_text() == Path("captum-gag-out/scores.csv").read_text()
+
+
+class Pooled(nn.Module):
+    """Scores that are three numbers of an image; what is done to them decides what fails."""
+
+    def __init__(self, tail: Any) -> None:
+        super().__init__()
+        self.tail = tail
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        scores: torch.Tensor = self.tail(x.sin().mean((2, 3)) * 7, x)
+        return scores
+
+
+def rows(model: nn.Module, method: str = "Saliency", **options: Any) -> list[dict[str, Any]]:
+    classifier = Classifier("pooled", model.eval(), (0.5,) * 3, (0.5,) * 3, resize=8, crop=8, **options)
+    metrics: dict[str, Any] = {"RCAP": {}, "AOPC": {"perturb_baseline": "black", "n_steps": 4}}
+    metrics["F"] = {"type": "Faithfulness", "n_pixels": 9}
+    scorer = Scorer(classifier, make_suite({"methods": [method], "metrics": metrics}, classifier.normalization))
+    return scorer.score("it", lambda: Example("it", lambda: image(5, (8, 8)), 1)).rows
+
+
+def _nan_on_black(z: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    dark = (x < -0.99).flatten(1).float().mean(1) > 0.02
+    return torch.where(dark.unsqueeze(1), torch.nan, z)
+
+
+def _nan_transform(photo: Image.Image) -> torch.Tensor:
+    return torch.full((3, 8, 8), torch.nan)
+
+
+def test_what_made_a_score_nan_is_said_as_it_is() -> None:
+    good = rows(Pooled(lambda z, x: z))
+    assert not any(row["error"] or np.isnan(row["score"]) for row in good)
+    for row in rows(Pooled(lambda z, x: z * torch.nan)):
+        assert np.isnan(row["score"])
+        assert row["error"] == "pooled returned a NaN or an infinity for it"
+    for row in rows(Pooled(lambda z, x: z), transform=_nan_transform):
+        assert row["error"] == "it has a NaN or an infinity in it once it is preprocessed"
+    by_metric = {row["metric"]: row for row in rows(Pooled(_nan_on_black))}
+    for metric in ("RCAP", "AOPC"):
+        assert np.isnan(by_metric[metric]["score"])
+        assert "the model returned a NaN or an infinity" in by_metric[metric]["error"]
+    # A constant map has no ranking, which is nobody's failure.
+    constant = {row["metric"]: row for row in rows(Pooled(lambda z, x: z), "Constant")}
+    assert np.isnan(constant["RCAP"]["score"])
+    assert constant["RCAP"]["error"] == ""
+
+
+def test_a_missing_mask_costs_what_needs_it_only() -> None:
+    def missing() -> Image.Image:
+        raise InputError("masks/it.png: No such file")
+
+    classifier = Classifier("pooled", Pooled(lambda z, x: z).eval(), (0.5,) * 3, (0.5,) * 3, resize=8, crop=8)
+    metrics: dict[str, Any] = {"RCAP": {}, "MAE": {"type": "SegmentationMAE"}}
+    scorer = Scorer(classifier, make_suite({"methods": ["SG", "Sobel"], "metrics": metrics}, classifier.normalization))
+    found = scorer.score("it", lambda: Example("it", lambda: image(5, (8, 8)), 1, missing)).rows
+    assert [(row["metric"], row["error"]) for row in found] == [
+        ("RCAP", ""),
+        ("MAE", "masks/it.png: No such file"),
+    ] * 2
+
+
+@pytest.mark.parametrize("target", ["cat", 1.5, torch.tensor([0.0, 1.0, 0.0]), [1]], ids=str)
+def test_a_class_that_is_no_number_costs_its_own_image(target: Any) -> None:
+    classifier = Classifier("pooled", Pooled(lambda z, x: z).eval(), (0.5,) * 3, (0.5,) * 3, resize=8, crop=8)
+    scorer = Scorer(classifier, make_suite({"methods": ["SG"], "metrics": {"RCAP": {}}}, classifier.normalization))
+    [row] = scorer.score("it", lambda: Example("it", lambda: image(5, (8, 8)), target)).rows
+    assert row["target"] is None
+    assert row["error"]
+
+
+@pytest.mark.parametrize("folders", [2, 4])
+def test_folders_numbered_by_order_are_no_other_models_classes(folders: int, tmp_path: Path) -> None:
+    for number in range(folders):
+        (tmp_path / "data" / f"n0144076{number}").mkdir(parents=True)
+        image(number).save(tmp_path / "data" / f"n0144076{number}" / "1.png")
+    asked = Config(
+        suite=SUITE, model={"type": "tiny:model"}, data={"type": "folder", "root": str(tmp_path / "data")}, device="cpu"
+    )
+    said = f"its {folders} classes are numbered by the order of their names, and tiny has 3.*classes.csv"
+    with pytest.raises(InputError, match=said):
+        begin(tmp_path / "run", asked)
+    assert not (tmp_path / "run").exists()
+    lines = [f"{number},n0144076{number}" for number in range(folders)]
+    (tmp_path / "data" / "classes.csv").write_text("\n".join(["class_index,wnid", *lines]))
+    begin(tmp_path / "run", asked)
+
+
+@pytest.mark.parametrize(
+    ("options", "shape"),
+    [
+        (["--image-size", "10x20"], (3, 10, 20)),
+        (["--image-size", "9"], (3, 9, 9)),
+        (["--set", "model.channels=1", "--set", "model.mean=[0.5]", "--set", "model.std=[0.5]"], (1, 16, 16)),
+    ],
+    ids=str,
+)
+def test_any_size_and_one_channel_go_all_the_way(
+    options: list[str], shape: tuple[int, int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "users_sizes.py").write_text(
+        "import torch\nfrom torch import nn\nfrom captum_gag.models import Classifier\n"
+        "def net(channels=3):\n"
+        "    layers = nn.Conv2d(channels, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(16, 3)\n"
+        "    layers[-1].bias.data += torch.tensor([-2.0, 0.0, 2.0])\n"
+        "    return Classifier('sized', nn.Sequential(*layers), (0.5,) * 3, (0.5,) * 3, 20, 16)\n"
+    )
+    monkeypatch.delitem(sys.modules, "users_sizes", raising=False)
+    image(3, (30, 20)).save("it.png")
+    (tmp_path / "suite.toml").write_text(
+        'methods = ["SG", "Sobel", "Grad-CAM"]\nn_samples = 2\n[metrics.RCAP]\n[metrics.SegmentationMAE]\n'
+    )
+    given = ["--model", "users_sizes:net", *options]
+    result = CliRunner().invoke(app, ["explain", "it.png", "--method", "SG", "--method", "Sobel", *given])
+    assert result.exit_code == 0, result.output
+    found = np.load("captum-gag-out/it-attributions.npz")
+    assert found["SG"].shape == shape
+    assert found["Sobel"].shape == (1, *shape[1:])
+    run = ["run", "suite.toml", "--data", "tiny:photos", "--save-maps", "--limit", "2", "--out", "run", *given]
+    result = CliRunner().invoke(app, run)
+    assert result.exit_code == 0, result.output
+    assert len(Run.load(Path("run")).scores()) == 2 * 3 * 2
+    assert Run.load(Path("run")).maps("000001")["SG"].shape == shape[1:]
+    result = CliRunner().invoke(app, ["report", "run", "--n-bootstrap", "10"])
+    assert result.exit_code == 0, result.output
+    assert "data:image/webp" in Path("run/report.html").read_text()
+    assert json.loads(Path("run/run.json").read_text())["config"]["model"]["type"] == "users_sizes:net"

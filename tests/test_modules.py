@@ -1,0 +1,89 @@
+"""What is inside a model, whatever wraps it; buffers that come back."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from captum_gag.errors import InputError
+from captum_gag.modules import buffers_kept, modules_inside, require_evaluation_mode
+
+INNER = nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.5))
+
+
+class Holder:
+    """An object that can be called, with its model somewhere in a dict of lists."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.parts = {"models": [model]}
+
+    def __call__(self, x: Any) -> Any:
+        return self.parts["models"][0](x)
+
+    def predict(self, x: Any) -> Any:
+        return self(x)
+
+
+class Unregistered(nn.Module):
+    """A module whose blocks are in a plain list."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self._blocks = [model]
+        self.eval()
+
+
+HOLDER = Holder(INNER)
+WRAPPERS: dict[str, Callable[[nn.Module], Any]] = {
+    "itself": lambda model: model,
+    "DataParallel": nn.DataParallel,
+    "compiled": lambda model: torch.compile(model, backend="eager"),
+    "bound method": lambda model: model.forward,
+    "partial": lambda model: functools.partial(torch.nn.functional.relu, model),
+    "closure": lambda model: lambda x: model(x),
+    "default": lambda model: lambda x, run=model: run(x),
+    "object": Holder,
+    "method of an object": lambda model: Holder(model).predict,
+    "plain list of a module": Unregistered,
+    "global": lambda model: lambda x: INNER(x),
+    "global object": lambda model: lambda x: HOLDER(x),
+    "function in a function": lambda model: functools.wraps(print)(lambda x: (lambda y: model(y))(x)),
+}
+
+
+@pytest.mark.parametrize("name", WRAPPERS)
+def test_every_wrapper_shows_its_modules(name: str) -> None:
+    wrapped = WRAPPERS[name](INNER.train())
+    found = list(modules_inside(wrapped))
+    assert {id(each) for each in INNER.modules()} <= {id(each) for each in found}
+    assert len({id(each) for each in found}) == len(found)
+    with pytest.raises(InputError, match="in training mode"):
+        require_evaluation_mode(wrapped)
+    INNER.eval()
+    for module in found:
+        module.eval()
+    require_evaluation_mode(wrapped)
+
+
+def test_buffers_come_back_after_failure_as_the_same_tensors() -> None:
+    model = nn.Sequential(nn.BatchNorm1d(2), nn.Linear(2, 2)).train()
+    norm = model[0]
+    mean = norm.running_mean
+
+    @buffers_kept(model)
+    def run() -> None:
+        model(torch.rand(5, 2))
+        norm.running_mean = torch.ones(2)  # type: ignore[assignment]
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        run()
+    assert norm.running_mean is mean
+    assert mean is not None
+    assert mean.tolist() == [0.0, 0.0]
+    assert int(norm.num_batches_tracked) == 0  # type: ignore[arg-type]
