@@ -77,8 +77,10 @@ def _filled(cell: Any) -> bool:
         return False
 
 
-_HOLDERS = ("torch.nn.modules.container", "torch.nn.modules.module", "torch.nn.parallel", "torch.nn.utils")
-_HOLDERS += ("torch.fx", "torch.export", "torch._")
+_HOLDERS = (
+    *("torch.nn.modules.container", "torch.nn.modules.module", "torch.nn.parallel", "torch.nn.utils"),
+    *("torch.fx", "torch.export", "torch._"),
+)
 """Where modules live that only call others: their own training mode changes nothing, and some have no eval()."""
 
 

@@ -87,8 +87,8 @@ def state(model: nn.Module) -> dict[str, Any]:
 
 
 WRAPPERS: dict[str, Callable[[nn.Module], Any]] = {
-    "DataParallel": lambda model: nn.DataParallel(model).eval(),
-    "Sequential": lambda model: nn.Sequential(model).eval(),
+    "DataParallel": nn.DataParallel,
+    "Sequential": nn.Sequential,
     "partial": lambda model: partial(lambda scale, x: tensor_of(model(x)), 1),
     "traced": lambda model: torch.jit.trace(model, IMAGES, strict=False, check_trace=False),
 }

@@ -87,3 +87,14 @@ def test_buffers_come_back_after_failure_as_the_same_tensors() -> None:
     assert mean is not None
     assert mean.tolist() == [0.0, 0.0]
     assert int(norm.num_batches_tracked) == 0  # type: ignore[arg-type]
+
+
+def exported(model: nn.Module) -> Any:
+    return torch.export.export(model, (torch.zeros(3, 2),)).module()
+
+
+@pytest.mark.parametrize("wrap", [nn.DataParallel, nn.Sequential, torch.fx.symbolic_trace, exported])
+def test_a_holder_in_training_mode_changes_nothing(wrap: Callable[[nn.Module], Any]) -> None:
+    require_evaluation_mode(wrap(nn.Sequential(nn.Linear(2, 2), nn.ReLU()).eval()))
+    with pytest.raises(InputError, match=r"training mode \(Dropout\)"):
+        require_evaluation_mode(nn.Sequential(wrap(nn.Linear(2, 2).eval()), nn.Dropout().train()))

@@ -14,7 +14,7 @@ from torch.nn.functional import interpolate
 
 from captum_gag.attr.sampled_gradients import gradients_per_batch, rows_of
 from captum_gag.batching import out_of_memory
-from captum_gag.errors import InputError
+from captum_gag.errors import InputError, warn
 from captum_gag.modules import modules_inside
 from captum_gag.tensors import positions
 
@@ -218,3 +218,27 @@ def as_input(explainer: Any, images: Tensor) -> Tensor:
     if isinstance(explainer, captum.attr.PerturbationAttribution):
         return images.detach()
     return images.detach().clone().requires_grad_()
+
+
+def deep_lift(name: str, explainer: Any, images: Tensor, **arguments: Any) -> Tensor:
+    """Call DeepLIFT, and warn where its attributions do not add up to f(x) - f(baseline), as its rules promise.
+
+    Captum has rules for some activations and poolings; the others pass their plain gradient, without a word.
+
+    Args:
+        name: Of the method, for the message.
+        explainer: ``DeepLift`` or ``DeepLiftShap`` of Captum.
+        images: As ``as_input`` returns them.
+        arguments: Of ``attribute``.
+    """
+    if not explainer.multiplies_by_inputs:
+        return explainer.attribute(images, **arguments)  # type: ignore[no-any-return]
+    found, delta = explainer.attribute(images, **arguments, return_convergence_delta=True)
+    missed = delta.detach().reshape(len(images), -1).double().mean(1)
+    whole = found.detach().flatten(1).double().sum(1) - missed
+    if bool((missed.abs() > 0.1 * whole.abs() + 1e-6).any()):
+        warn(
+            f"{name} misses more than a tenth of f(x) - f(baseline), to which it should add up: Captum has no rule for "
+            "some activation or pooling of this model; take another method, such as IG."
+        )
+    return found  # type: ignore[no-any-return]

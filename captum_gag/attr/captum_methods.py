@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any, ClassVar
 
 import torch
-from captum.attr import LRP, LayerLRP, NoiseTunnel
+from captum.attr import LRP, DeepLift, DeepLiftShap, LayerLRP, NoiseTunnel
 from torch import Tensor, nn
 
 from captum_gag.attr.captum_calls import (
@@ -18,6 +18,7 @@ from captum_gag.attr.captum_calls import (
     as_input,
     as_maps,
     captum_target,
+    deep_lift,
     in_batches,
     mean_over_references,
     refusing_captums_errors,
@@ -127,7 +128,10 @@ class CaptumMethod(Method):
             arguments["baselines"] = references
         explainer = in_batches(self._built(cls, model, layer))
         if not self.wrapped:
-            return explainer.attribute(as_input(explainer, images), **arguments)
+            given = as_input(explainer, images)
+            if type(explainer) is DeepLift:
+                return deep_lift(f"captum:{self.name}", explainer, given, **arguments)
+            return explainer.attribute(given, **arguments)
         tunnel = self._arguments(NoiseTunnel, images)
         if isinstance(explainer, ROW_BY_ROW):
             # Its gradients are taken in batches: the noise need not be, and does not depend on memory then.
@@ -146,7 +150,10 @@ class CaptumMethod(Method):
 
         def attribute(some: Tensor) -> Tensor:
             explainer = self._built(captum_class(self.name) if len(some) > 1 else single, model, layer)
-            found: Tensor = explainer.attribute(as_input(explainer, images), **{**arguments, "baselines": some})
+            given, against = as_input(explainer, images), {**arguments, "baselines": some}
+            if type(explainer) in (DeepLift, DeepLiftShap):
+                return deep_lift(f"captum:{self.name}", explainer, given, **against)
+            found: Tensor = explainer.attribute(given, **against)
             return found
 
         return mean_over_references(attribute, references)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from captum_gag.attr.captum_calls import (
     as_input,
     captum_target,
+    deep_lift,
     in_batches,
     mean_over_references,
     refusing_captums_errors,
@@ -97,8 +98,8 @@ class DeepSHAP(Method):
             def attribute(some: Tensor, image: Tensor = image, label: Tensor = label) -> Tensor:
                 explainer = DeepLiftShap(model) if len(some) > 1 else DeepLift(model)
                 given = as_input(explainer, image.unsqueeze(0))
-                against: Tensor = explainer.attribute(given, some, target=captum_target(label.unsqueeze(0)))
-                return against
+                target = captum_target(label.unsqueeze(0))
+                return deep_lift("DeepSHAP", explainer, given, baselines=some, target=target)
 
             with refusing_captums_errors("DeepSHAP", model, image.unsqueeze(0)):
                 found.append(mean_over_references(attribute, references))

@@ -11,7 +11,7 @@ from pydantic import SkipValidation
 from torch import Tensor, nn
 
 from captum_gag.attr.contract import Seed, checked_inputs, explained, finite_only
-from captum_gag.errors import InputError, shown
+from captum_gag.errors import InputError, shown, warn
 from captum_gag.modules import buffers_kept
 from captum_gag.outputs import Output, OutputReader
 from captum_gag.specs import checked
@@ -144,7 +144,15 @@ def behind_the_door(
             found = explain(model, given, targets)
         else:
             found = explain(lambda *arguments: reader.scores(model(*arguments)), given, targets)
-        return [finite_only(each.detach().to(at_least_single(each.dtype)), (inputs,)) for each in found]
+        finished = [finite_only(each.detach().to(at_least_single(each.dtype)), (inputs,)) for each in found]
+    sound = inputs.detach().flatten(1).isfinite().all(1)
+    broken = [int((sound & ~each.flatten(1).isfinite().all(1)).sum()) for each in finished]
+    if any(broken):
+        warn(
+            f"The attributions of {max(broken)} of {len(inputs)} examples have a NaN or an infinity, which their "
+            "inputs do not have: the model or the method made it; try another precision or method."
+        )
+    return finished
 
 
 class Around(nn.Module):

@@ -541,3 +541,37 @@ def test_an_error_of_the_model_itself_stays_the_models(images: torch.Tensor) -> 
     for name in ("captum:Saliency", "DeepSHAP", "SmoothGrad"):
         with pytest.raises(KeyError, match="second stage"):
             method(name).attribute(Failing(), images, TARGET)
+
+
+class OneActivation(nn.Module):
+    """Has an activation for which Captum has no rule of DeepLIFT."""
+
+    def __init__(self, activation: nn.Module) -> None:
+        super().__init__()
+        self.activation, self.head = activation, nn.Linear(4, 2, bias=False)
+        nn.init.ones_(self.head.weight)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.activation(x).flatten(1))
+
+
+@pytest.mark.parametrize(("activation", "complete"), [(nn.ReLU(), True), (nn.ReLU6(), False)], ids=["ReLU", "ReLU6"])
+def test_deep_lift_says_where_it_does_not_add_up(activation: nn.Module, complete: bool) -> None:
+    # ReLU6 is flat at 9, so its plain gradient gives nothing of f(9) - f(0) = 24; ReLU's rule gives all of 36.
+    inputs = torch.full((1, 1, 2, 2), 9.0)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = method("captum:DeepLift").attribute(OneActivation(activation), inputs, 0)
+    assert float(found.sum()) == (36.0 if complete else 0.0)
+    assert any("add up" in str(each.message) for each in caught) is not complete
+
+
+def test_an_attribution_that_is_not_finite_is_said() -> None:
+    def root(x: torch.Tensor) -> torch.Tensor:
+        return torch.stack([x.flatten(1).sum(1), x.flatten(1).sqrt().sum(1)], 1)
+
+    # The slope of a root is infinite at 0; the other image has none there.
+    inputs = torch.stack([torch.zeros(1, 2, 2), torch.full((1, 2, 2), 4.0)])
+    with pytest.warns(UserWarning, match="The attributions of 1 of 2 examples have a NaN or an infinity"):
+        found = method("captum:Saliency").attribute(root, inputs, 1)
+    torch.testing.assert_close(found[1], torch.full((1, 2, 2), 0.25))
