@@ -64,8 +64,9 @@ gradients, in-place flags and torch's random state are as before. The caller's g
 equal to the plain call. Number formats: finite; the number is the correlation of Integrated
 Gradients with those in double precision."""
 ABOUT_WRAPPERS = """GAG-85 of the wrapped model equals that of the plain one, and so do RCAP and Deletion of the same
-map. compile: the eager backend; export: any batch; partial, method: callables that are no
-modules; functional_call: a function around parameters; weight_norm: the first layer in another
-parametrization; quantised: linear layers, by torch's dynamic quantisation, which has no gradient."""
+map, in double precision where rounding alone is more than that. compile: the eager backend; export:
+any batch; partial, method: callables that are no modules; functional_call: a function around
+parameters; weight_norm: the first layer in another parametrization; quantised: linear layers, by
+torch's dynamic quantisation, which has no gradient."""
 ABOUT_METHODS = """Through `method(name).attribute(model, images, targets)`. Grad-CAM: the layer that it finds.
 DeepLIFT: by how much the sum misses the difference of the outputs, and that a warning says so."""

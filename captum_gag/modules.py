@@ -101,6 +101,11 @@ def require_evaluation_mode(model: Any) -> None:
         )
 
 
+def hookable(model: nn.Module) -> nn.Module:
+    """Return a model that takes hooks: what is scripted does not, but what is around it does."""
+    return nn.Sequential(model) if isinstance(model, torch.jit.ScriptModule) else model
+
+
 @contextmanager
 def buffers_kept(model: Any) -> Iterator[None]:
     """Give the modules that are in training mode their buffers back afterwards: batch statistics, for example."""

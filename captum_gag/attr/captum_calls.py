@@ -236,9 +236,9 @@ def deep_lift(name: str, explainer: Any, images: Tensor, **arguments: Any) -> Te
     found, delta = explainer.attribute(images, **arguments, return_convergence_delta=True)
     missed = delta.detach().reshape(len(images), -1).double().mean(1)
     whole = found.detach().flatten(1).double().sum(1) - missed
-    if bool((missed.abs() > 0.1 * whole.abs() + 1e-6).any()):
+    if bool((missed.abs() > 0.01 * whole.abs() + 1e-6).any()):
         warn(
-            f"{name} misses more than a tenth of f(x) - f(baseline), to which it should add up: Captum has no rule for "
-            "some activation or pooling of this model; take another method, such as IG."
+            f"{name} misses more than a hundredth of f(x) - f(baseline), to which it should add up: Captum has no rule "
+            "for some activation or pooling of this model; take another method, such as IG."
         )
     return found  # type: ignore[no-any-return]

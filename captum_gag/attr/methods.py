@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from captum_gag.attr.contract import Seed, checked_inputs, explained, finite_only
 from captum_gag.errors import InputError, shown, warn
-from captum_gag.modules import buffers_kept
+from captum_gag.modules import buffers_kept, hookable
 from captum_gag.outputs import Output, OutputReader
 from captum_gag.specs import checked
 from captum_gag.tensors import Target, at_least_single, class_targets
@@ -132,7 +132,7 @@ def behind_the_door(
     if not isinstance(inputs, Tensor) or inputs.ndim < 2:
         raise InputError(f"inputs are {shown(inputs)}, expected a tensor (N, C, H, W), (N, C, ...) or (N, F).")
     reader = OutputReader(output)
-    model = Around(model) if isinstance(model, torch.jit.ScriptModule) else model
+    model = hookable(model)
     # Neither does it matter to an attribution in which gradient mode it is called, nor is its graph wanted.
     with torch.inference_mode(False), torch.enable_grad(), ExitStack() as stack:
         [given] = checked_inputs(inputs)
@@ -153,20 +153,6 @@ def behind_the_door(
             "inputs do not have: the model or the method made it; try another precision or method."
         )
     return finished
-
-
-class Around(nn.Module):
-    """A module around a scripted one, which takes no hooks."""
-
-    def __init__(self, model: nn.Module) -> None:
-        """Take the model, in the mode that it is in."""
-        super().__init__()
-        self.model = model
-        self.training = model.training
-
-    def forward(self, *inputs: Any) -> Any:
-        """Call the model."""
-        return self.model(*inputs)
 
 
 def named(name: str) -> Callable[[M], M]:

@@ -23,12 +23,13 @@ from captum_gag.metrics.evaluate import evaluate_readings
 from captum_gag.metrics.foreign import ForeignMetric
 from captum_gag.metrics.readings import Reading
 from captum_gag.models import Classifier
+from captum_gag.modules import hookable
 from captum_gag.outputs import OutputReader
 from captum_gag.runs.cells import Cell, Outcome, Row, scores_of
 from captum_gag.runs.identity import tensor_digest
 from captum_gag.runs.probing import classes_of, probed, require_own_numbers
 from captum_gag.runs.spec import MetricEntry, Suite
-from captum_gag.runs.undefined import has_nan, hookable, watched
+from captum_gag.runs.undefined import has_nan, watched
 from captum_gag.tensors import Target
 
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from captum_gag.errors import InputError
@@ -54,11 +53,6 @@ class Watch:
         if reading.causes:
             return reading.causes[0]
         return "the model returned a NaN or an infinity" if whole else "the map has a NaN or an infinity in it"
-
-
-def hookable(model: nn.Module) -> nn.Module:
-    """Return a model that takes hooks: what is scripted does not, but what is around it does."""
-    return nn.Sequential(model).eval() if isinstance(model, torch.jit.ScriptModule) else model
 
 
 @contextmanager
