@@ -76,7 +76,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         places = (Path(scratch) / str(number) for number in range(1000))
         run, bench = begin(next(places), config)
-        work = list(choose(bench)["image"])
+        chosen, _ = choose(bench)
+        work = list(chosen["image"])
         calls = recorded_calls(bench, work)
 
         def keep_all() -> None:
