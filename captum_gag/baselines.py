@@ -198,8 +198,9 @@ def from_pixels(pixels: Tensor, images: Tensor, normalization: Normalization | N
     if normalization is None:
         # Signals and tables have negative values of their own.
         if images.ndim == 4 and bool((images < 0).any()):
+            lowest = images.nan_to_num().min().item()
             warn(
-                f"The input reaches down to {images.min().item():.3g}, so it seems to be normalised and pixel value 0 "
+                f"The input reaches down to {lowest:.3g}, so it seems to be normalised and pixel value 0 "
                 "is probably not black; pass normalization=(mean, std)."
             )
         return pixels

@@ -91,6 +91,11 @@ def class_targets(target: Target, images: Tensor) -> Tensor:
     return whole.to(images.device).expand(len(images), *whole.shape[1:])
 
 
+def finite_rows(values: Tensor) -> Tensor:
+    """Return which of N rows (N, ...) have neither a NaN nor an infinity, a mask (N,)."""
+    return values.reshape(len(values), -1).isfinite().all(1)
+
+
 def positions(inputs: Tensor) -> tuple[int, ...]:
     """Return the shape of what has one saliency value each, the "pixels" of inputs.
 

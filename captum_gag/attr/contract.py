@@ -17,6 +17,7 @@ from captum_gag.batching import out_of_memory
 from captum_gag.errors import InputError, in_one_line, shown
 from captum_gag.modules import modules_inside
 from captum_gag.outputs import tensor_of
+from captum_gag.tensors import finite_rows
 
 Count = Annotated[int, Ge(1), Le(10_000_000)]
 Level = Annotated[float, Ge(0)]
@@ -74,7 +75,7 @@ def checked_inputs(inputs: Any) -> tuple[Tensor, ...]:
 
 def finite_examples(tensors: tuple[Tensor, ...]) -> list[bool]:
     """Return for each of the N examples whether none of its values, in any of the tensors, is a NaN or an infinity."""
-    finite = torch.stack([each.reshape(len(each), -1).isfinite().all(1).cpu() for each in tensors]).all(0)
+    finite = torch.stack([finite_rows(each).cpu() for each in tensors]).all(0)
     return [bool(each) for each in finite]
 
 

@@ -15,7 +15,7 @@ from captum_gag.errors import InputError, shown, warn
 from captum_gag.modules import buffers_kept, hookable
 from captum_gag.outputs import Output, OutputReader
 from captum_gag.specs import checked
-from captum_gag.tensors import Target, at_least_single, class_targets
+from captum_gag.tensors import Target, at_least_single, class_targets, finite_rows
 
 Images = Callable[[str, int], Tensor]
 """("train" or a folder, n) -> n preprocessed images (n, C, H, W), as a run has them."""
@@ -145,8 +145,8 @@ def behind_the_door(
         else:
             found = explain(lambda *arguments: reader.scores(model(*arguments)), given, targets)
         finished = [finite_only(each.detach().to(at_least_single(each.dtype)), (inputs,)) for each in found]
-    sound = inputs.detach().flatten(1).isfinite().all(1)
-    broken = [int((sound & ~each.flatten(1).isfinite().all(1)).sum()) for each in finished]
+    sound = finite_rows(inputs.detach())
+    broken = [int((sound & ~finite_rows(each)).sum()) for each in finished]
     if any(broken):
         warn(
             f"The attributions of {max(broken)} of {len(inputs)} examples have a NaN or an infinity, which their "

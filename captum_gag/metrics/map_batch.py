@@ -14,7 +14,7 @@ from torch.nn import functional
 from captum_gag.attr.saliency import saliency_map
 from captum_gag.baselines import BaselineLike, Normalization, resolve
 from captum_gag.errors import InputError, shown, warn
-from captum_gag.tensors import positions
+from captum_gag.tensors import finite_rows, positions
 
 # By the number of the positions' axes.
 _INTERPOLATIONS = {1: "linear", 2: "bilinear", 3: "trilinear"}
@@ -148,7 +148,7 @@ def pixel_ranks(relevance: Tensor, descending: bool = True) -> Tensor:
 def without_ranking(values: Tensor) -> Tensor:
     """Return which maps (N, ...) have no ranking, a mask (N,): constant ones, and ones with a NaN or an infinity."""
     pixels = values.flatten(1)
-    return ~pixels.isfinite().all(1) | (pixels.amax(1) == pixels.amin(1))
+    return ~finite_rows(values) | (pixels.amax(1) == pixels.amin(1))
 
 
 def _fitted(maps: Tensor, images: Tensor) -> Tensor:

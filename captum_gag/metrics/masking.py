@@ -14,7 +14,7 @@ from captum_gag.errors import InputError
 from captum_gag.metrics.readings import Reading, causes
 from captum_gag.modules import modules_inside, require_evaluation_mode
 from captum_gag.outputs import Output, OutputReader
-from captum_gag.tensors import Target, class_targets, over_channels
+from captum_gag.tensors import Target, class_targets, finite_rows, over_channels
 
 Model = Callable[[Tensor], Any]
 
@@ -89,8 +89,10 @@ def run_plans(
 
 
 def _read(plan: Plan, probabilities: Tensor) -> Reading:
-    reading = plan.read(probabilities)
     images = (plan.masked.shown, plan.masked.hidden)
+    # A broken image, or map, has no score, also where the broken pixels happen to be hidden, or not to be asked.
+    sound = torch.stack([finite_rows(each) for each in (*images, plan.ranked) if each is not None]).all(0)
+    reading = plan.read(probabilities.masked_fill(~sound.unsqueeze(1), torch.nan))
     return replace(reading, causes=causes(reading.score, plan.ranked, images, probabilities))
 
 

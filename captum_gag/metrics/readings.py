@@ -11,6 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from captum_gag.errors import InputError
+from captum_gag.tensors import finite_rows
 
 POINTS = 21
 """Points that are kept of a curve at most."""
@@ -106,22 +107,18 @@ def causes(
         For each image the first of these that is true; "" where the score is a number.
     """
     checks = [
-        ("the image, or what its hidden pixels show, has a NaN or an infinity in it", ~_finite(x)) for x in images
+        ("the image, or what its hidden pixels show, has a NaN or an infinity in it", ~finite_rows(x)) for x in images
     ]
     if ranked is not None:
-        checks.append(("the map has a NaN or an infinity in it", ~_finite(ranked)))
+        checks.append(("the map has a NaN or an infinity in it", ~finite_rows(ranked)))
         checks.append(("the map is constant, so its pixels have no ranking", _constant(ranked)))
     if probabilities is not None:
-        checks.append(("the model returned a NaN or an infinity", ~_finite(probabilities)))
+        checks.append(("the model returned a NaN or an infinity", ~finite_rows(probabilities)))
         checks.append(("the output of the model does not change", _constant(probabilities)))
     found = ["what is compared does not vary" if score != score else "" for score in scores.tolist()]
     for cause, rows in reversed(checks):
         found = [cause if text and true else text for text, true in zip(found, rows.tolist(), strict=True)]
     return found
-
-
-def _finite(values: Tensor) -> Tensor:
-    return values.flatten(1).isfinite().all(1)
 
 
 def _constant(values: Tensor) -> Tensor:

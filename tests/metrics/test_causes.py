@@ -56,6 +56,22 @@ def test_the_cause_is_said_of_each_image(name: str, case) -> None:
     assert undefined[3] == (name != "RCAP")
 
 
+@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("place", range(36))
+@pytest.mark.parametrize(("of", "cause"), [("image", IMAGE), ("map", MAP_NAN)])
+def test_one_broken_pixel_leaves_no_score_wherever_it_is(name: str, place: int, of: str, cause: str, case) -> None:
+    # Also where the pixel is one that the metric hides, or does not ask about.
+    images, maps = case
+    metric = METRICS[name](**SMALL[name], perturb_baseline=0.5)
+    sound = metric.evaluate(linear(), images, maps, 0, output="logits").score
+    (images if of == "image" else maps)[1].flatten(1)[:, place] = torch.nan
+    reading = metric.evaluate(linear(), images, maps, 0, output="logits")
+    assert reading.causes == ["", cause, "", ""]
+    assert reading.score[1].isnan()
+    others = [0, 2, 3]
+    torch.testing.assert_close(reading.score[others], sound[others], rtol=1e-5, atol=1e-6)
+
+
 def test_a_model_that_does_not_change_is_not_the_maps_fault(case) -> None:
     images, maps = case
     with pytest.warns(UserWarning, match=f"Faithfulness is NaN for image 0, 1, 2, 3: {MODEL_CONSTANT}"):
