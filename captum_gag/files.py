@@ -1,7 +1,8 @@
-"""Files that are there whole or not at all, and what JSON can hold."""
+"""Files that are there whole or not at all, what JSON can hold, and the rows of CSV as they stand."""
 
 from __future__ import annotations
 
+import csv
 import math
 import os
 from collections.abc import Callable, Iterable, Mapping
@@ -23,3 +24,25 @@ def plain(value: Any) -> Any:
     if isinstance(value, Iterable) and not isinstance(value, str):
         return [plain(each) for each in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+SEPARATORS = (",", ";", "\t")
+"""What may stand between the cells of a CSV."""
+
+
+def csv_rows(path: Path, errors: str = "strict") -> list[list[str]]:
+    """Return the rows of a CSV as text, separated by whichever of ``SEPARATORS`` its first line has most of.
+
+    Args:
+        path: In UTF-8, with or without a byte order mark.
+        errors: What to do with other bytes, as ``open`` takes it.
+
+    Raises:
+        OSError: It cannot be read.
+        UnicodeDecodeError: It is in another encoding.
+        csv.Error: Its quotes do not match.
+    """
+    with path.open(newline="", encoding="utf-8-sig", errors=errors) as file:
+        first = file.readline()
+        file.seek(0)
+        return list(csv.reader(file, delimiter=max(SEPARATORS, key=first.count), strict=True))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import ModuleType
@@ -12,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from captum_gag.errors import InputError
+from captum_gag.errors import InputError, warn
 
 _OWN = frozenset(vars(nn.Module()))
 _CONTAINERS = (Mapping, list, tuple, set, frozenset)
@@ -132,8 +131,7 @@ def warn_of_batch_statistics(model: Any) -> None:
         if module.training and isinstance(getattr(module, "running_mean", None), torch.Tensor)
     ]
     if changing:
-        warnings.warn(
+        warn(
             f"The model has batch statistics in training mode ({changing[0]}), which every forward pass changes; pass "
-            "freeze_statistics=True or call model.eval().",
-            stacklevel=4,
+            "freeze_statistics=True or call model.eval()."
         )

@@ -189,14 +189,23 @@ def _compared(outputs: Tensor) -> Tensor:
     return found[(found.flatten(1) < torch.inf).all(1)]
 
 
-def _known(output: Any) -> Any:
-    if isinstance(output, OutputReader):
-        return output
-    if isinstance(output, str) and ":" in output:
-        output = imported(output, "output")
-    if not callable(output) and not (isinstance(output, str) and output in (*KINDS, "auto")):
+def declarable(output: Any) -> Any:
+    """Return what may be declared as ``output``; ``package.module:callable`` is not imported yet.
+
+    Raises:
+        InputError: It is something else.
+    """
+    known = isinstance(output, str) and (":" in output or output in (*KINDS, "auto"))
+    if not known and not callable(output) and not isinstance(output, OutputReader):
         raise unknown("output", output, ["auto", *KINDS, "a callable", "package.module:callable"])
     return output
+
+
+def _known(output: Any) -> Any:
+    found = imported(output, "output") if isinstance(output, str) and ":" in output else output
+    if isinstance(output, str) and found is not output and not callable(found):
+        raise InputError(f"output {output!r} is a {type(found).__name__}, expected a callable.")
+    return declarable(found)
 
 
 Output = Annotated[str | Callable[[Any], Tensor] | OutputReader, AfterValidator(_known)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -11,7 +10,7 @@ from torch import Tensor
 
 from captum_gag.attr.contract import Percentile
 from captum_gag.attr.interpretations import Interpretation, signed
-from captum_gag.errors import InputError
+from captum_gag.errors import InputError, warn
 from captum_gag.specs import checked
 from captum_gag.tensors import row_percentiles
 
@@ -119,10 +118,9 @@ Guide = Callable[[Tensor, Tensor], Tensor]
 def paper_guide(variance: Tensor, threshold: Tensor) -> Tensor:
     """Use the variance itself, as equation 4 has it; warn where that amplifies instead of damping."""
     if bool(((variance > 1) & (variance < threshold)).any()):
-        warnings.warn(
+        warn(
             "The gradient variance V exceeds 1 below its percentile, so the paper's guide (equation 4) amplifies "
-            "there what it should damp; rescale the model's output, or use guide='relative', which never exceeds 1.",
-            stacklevel=2,
+            "there what it should damp; rescale the model's output, or use guide='relative', which never exceeds 1."
         )
     return variance
 

@@ -12,7 +12,7 @@ from captum.attr import GuidedBackprop
 from torch import Tensor, nn
 
 from captum_gag.attr.captum_calls import refusing_captums_errors
-from captum_gag.errors import InputError
+from captum_gag.errors import InputError, warn
 from captum_gag.modules import modules_inside
 
 
@@ -93,8 +93,7 @@ def _guided(model: nn.Module) -> Iterator[list[str]]:
 def _warn_of_the_plain_gradient(model: nn.Module) -> None:
     names = {name for name in torch.nn.modules.activation.__all__ if name != "MultiheadAttention"}
     found = sorted({type(module).__name__ for module in model.modules()} & names)
-    warnings.warn(
+    warn(
         "Guided backpropagation met no ReLU or ReLU6 module on its way, so it equals the plain gradient; functional, "
-        f"compiled and scripted ones cannot be seen; activation modules found: {', '.join(found) or 'none'}.",
-        stacklevel=3,
+        f"compiled and scripted ones cannot be seen; activation modules found: {', '.join(found) or 'none'}."
     )

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-from captum.attr import GradientAttribution
 from captum.log import log_usage
 
 from captum_gag.attr.aggregations import GuidedMean
 from captum_gag.attr.contract import Count, Inputs, Level, Percentile, Seed, checked_inputs, like_inputs
 from captum_gag.attr.interpretations import absolute
 from captum_gag.attr.modifications import GaussianNoise
-from captum_gag.attr.sampled_gradients import SampledGradients
+from captum_gag.attr.sampled_gradients import ModelGradients
 from captum_gag.specs import checked
 
 
-class GuidedAbsoluteGrad(GradientAttribution):
+class GuidedAbsoluteGrad(ModelGradients):
     r"""Mean magnitude of noisy gradients, guided by their variance.
 
     For gradients :math:`M_i` of the target score at n noisy versions of the input (Huang & Liu, 2024):
@@ -33,18 +31,6 @@ class GuidedAbsoluteGrad(GradientAttribution):
         >>> gag = GuidedAbsoluteGrad(model)
         >>> attributions = gag.attribute(images, target=labels, seed=0)  # (N, 3, H, W), as images
     """
-
-    @checked
-    def __init__(self, forward_func: Callable[..., Any], *, freeze_statistics: bool = False) -> None:
-        """Take a model.
-
-        Args:
-            forward_func: The model, or any callable that maps inputs to scores of shape (N,) or (N, classes, ...).
-            freeze_statistics: Leave the batch statistics of a model in training mode as they were. Otherwise the
-                forward passes change them, as any does, and a warning says so.
-        """
-        super().__init__(forward_func)
-        self.freeze_statistics = freeze_statistics
 
     @log_usage()
     @checked
@@ -100,8 +86,7 @@ class GuidedAbsoluteGrad(GradientAttribution):
         aggregation = GuidedMean(percentile, guide)
         limit = nt_samples_batch_size and nt_samples_batch_size * len(checked_inputs(inputs)[0])
         noise = GaussianNoise(nt_samples, stdevs, noise_level, seed)
-        sampler = SampledGradients(self.forward_func, noise, absolute, freeze_statistics=self.freeze_statistics)
-        moments = sampler.moments(
+        moments = self.sampler(noise, absolute).moments(
             inputs,
             target,
             additional_forward_args,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -24,25 +23,13 @@ from captum_gag.attr.contract import (
 )
 from captum_gag.attr.modifications import Modification
 from captum_gag.attr.paths import Baselines, BlurPath, GuidedPath, format_baselines, gaussian_blur
-from captum_gag.attr.sampled_gradients import SampledGradients
+from captum_gag.attr.sampled_gradients import ModelGradients
 from captum_gag.modules import buffers_kept
 from captum_gag.specs import checked
 
 
-class PathAttribution(GradientAttribution):
+class PathAttribution(ModelGradients):
     """What path methods share: the sum along a path, and how far it is from the difference of its ends."""
-
-    @checked
-    def __init__(self, forward_func: Callable[..., Any], *, freeze_statistics: bool = False) -> None:
-        """Take a model.
-
-        Args:
-            forward_func: The model, or any callable that maps inputs to scores of shape (N,) or (N, classes, ...).
-            freeze_statistics: Leave the batch statistics of a model in training mode as they were. Otherwise the
-                forward passes change them, as any does, and a warning says so.
-        """
-        super().__init__(forward_func)
-        self.freeze_statistics = freeze_statistics
 
     def has_convergence_delta(self) -> bool:
         """Say that ``return_convergence_delta`` is taken."""
@@ -63,7 +50,7 @@ class PathAttribution(GradientAttribution):
         internal_batch_size: int | None,
         return_convergence_delta: bool,
     ) -> Any:
-        sampler = SampledGradients(self.forward_func, path, freeze_statistics=self.freeze_statistics)
+        sampler = self.sampler(path)
         moments = sampler.moments(
             inputs, target, additional_forward_args, internal_batch_size, description=self.get_name()
         )

@@ -189,6 +189,28 @@ class SampledGradients(GradientAttribution):
             handle.remove()
 
 
+class ModelGradients(GradientAttribution):
+    """What attributions share that are one composition of parts: a model, and how its batch statistics are treated."""
+
+    @checked
+    def __init__(self, forward_func: Callable[..., Any], *, freeze_statistics: bool = False) -> None:
+        """Take a model.
+
+        Args:
+            forward_func: The model, or any callable that maps inputs to scores of shape (N,) or (N, classes, ...).
+            freeze_statistics: Leave the batch statistics of a model in training mode as they were. Otherwise the
+                forward passes change them, as any does, and a warning says so.
+        """
+        super().__init__(forward_func)
+        self.freeze_statistics = freeze_statistics
+
+    def sampler(self, modification: Modification, interpretation: Interpretation = signed) -> SampledGradients:
+        """Return the loop over gradients of the model at the points of a modification."""
+        return SampledGradients(
+            self.forward_func, modification, interpretation, freeze_statistics=self.freeze_statistics
+        )
+
+
 def repeat_rows(value: Any, k: int) -> Any:
     """Repeat what has one entry per example for k versions of the examples, version after version."""
     if isinstance(value, Tensor):

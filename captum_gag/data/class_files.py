@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 
 from captum_gag.data.csv_files import by_column, read_rows, whole
 from captum_gag.data.images import shown
-from captum_gag.errors import InputError, first_line
+from captum_gag.errors import InputError, first_line, warn
 
 
 def class_indices(root: Path, folders: Sequence[str]) -> dict[str, int]:
@@ -53,10 +52,9 @@ def _in_order(root: Path, folders: Sequence[str]) -> list[str]:
         return by_name
     by_number = sorted(folders, key=lambda folder: (int(folder), folder))
     if by_number != by_name:
-        warnings.warn(
+        warn(
             f"{shown(root)}: its folders are numbers and are counted as such, 2 before 10; a model trained with "
-            "torchvision's ImageFolder has them as text, 10 before 2, and needs a classes.csv (class_index, name)",
-            stacklevel=2,
+            "torchvision's ImageFolder has them as text, 10 before 2, and needs a classes.csv (class_index, name)"
         )
     return by_number
 

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from captum_gag.data.images import shown
 from captum_gag.errors import InputError, first_line
-
-SEPARATORS = (",", ";", "\t")
+from captum_gag.files import csv_rows
 
 
 def read_rows(path: Path) -> list[list[str]]:
@@ -21,14 +20,11 @@ def read_rows(path: Path) -> list[list[str]]:
         InputError: The file cannot be read.
     """
     try:
-        # Names that are not UTF-8 are kept as they are; a byte order mark is no part of the first one.
-        with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
-            first = file.readline()
-            file.seek(0)
-            found = csv.reader(file, delimiter=max(SEPARATORS, key=first.count), strict=True)
-            return [[cell.strip() for cell in row] for row in found if any(cell.strip() for cell in row)]
+        # Names that are not UTF-8 are kept as they are.
+        found = csv_rows(path, errors="surrogateescape")
     except (OSError, csv.Error) as error:
         raise InputError(f"{shown(path)}: cannot be read as a table: {first_line(error)}") from error
+    return [[cell.strip() for cell in row] for row in found if any(cell.strip() for cell in row)]
 
 
 def by_column(rows: list[list[str]], path: Path) -> dict[str, list[str]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Sequence
 from functools import cached_property, partial
 from pathlib import Path
@@ -15,7 +14,7 @@ from captum_gag.data.class_files import class_file, class_indices
 from captum_gag.data.datasets import Example, ImageData, StoredData
 from captum_gag.data.images import read_image, shown
 from captum_gag.data.masks import check_fit, read_mask
-from captum_gag.errors import InputError
+from captum_gag.errors import InputError, warn
 from captum_gag.specs import declared, option
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
@@ -182,10 +181,9 @@ class ImageFolder(FileData):
         empty = [shown(folder.name) for folder, files in images.items() if not files]
         if 0 < len(empty) < len(images) and not class_file(self.directory):
             named = ", ".join(empty[:3]) + (", ..." if len(empty) > 3 else "")
-            warnings.warn(
+            warn(
                 f"{shown(self.root)}: folders without images are no classes here ({named}); if one is a class of the "
-                "model, say which class each folder is by a classes.csv (class_index, name)",
-                stacklevel=2,
+                "model, say which class each folder is by a classes.csv (class_index, name)"
             )
         return {folder: files for folder, files in images.items() if files}
 

@@ -17,21 +17,12 @@ from captum_gag.errors import InputError
 from captum_gag.models.loading import Classifier, best_device, name_of
 from captum_gag.models.preprocessing import Preprocessing, Size
 from captum_gag.models.weights import read_state
-from captum_gag.output_kinds import KINDS
-from captum_gag.outputs import OUTPUT_HELP
-from captum_gag.specs import Specified, declared, imported, option, unknown
+from captum_gag.outputs import OUTPUT_HELP, declarable
+from captum_gag.specs import Specified, declared, imported, option
 
 P = TypeVar("P", bound=Preprocessing)
 
 Length = Annotated[int, Ge(1)]
-
-
-def _declarable(output: Any) -> Any:
-    """Refuse what is no meaning of outputs; the name of a callable stays one, until the model is loaded."""
-    named = isinstance(output, str) and ":" in output
-    if not named and not callable(output) and output not in (*KINDS, "auto"):
-        raise unknown("output", output, ["auto", *KINDS, "package.module:callable"])
-    return output
 
 
 @declared
@@ -43,7 +34,7 @@ class ModelSpec(Specified):
         help="A state dict to load: .safetensors, or .pth, read without running code; None for the model's own.",
         kw_only=True,
     )
-    output: Annotated[str | Callable[[Any], Any], AfterValidator(_declarable)] | None = option(
+    output: Annotated[str | Callable[[Any], Any], AfterValidator(declarable)] | None = option(
         default=None, help=f"{OUTPUT_HELP} None is auto, or what the Classifier says.", kw_only=True
     )
     image_size: Length | tuple[Length, Length] | None = option(

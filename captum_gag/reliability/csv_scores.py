@@ -10,10 +10,9 @@ import numpy as np
 import pandas as pd
 
 from captum_gag.errors import InputError, first_line
+from captum_gag.files import csv_rows
 
 CSV = (".csv", ".tsv", ".txt")
-
-SEPARATORS = (",", ";", "\t")
 
 NUMBERS = ("score", "steps")
 """Columns that hold numbers; those of names hold what is written there, be it 007, NA or 1e5."""
@@ -38,10 +37,7 @@ def read_csv(path: Path) -> pd.DataFrame:
             such as 0,5 or 1,000.
     """
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            first = file.readline()
-            file.seek(0)
-            rows = [row for row in csv.reader(file, delimiter=max(SEPARATORS, key=first.count), strict=True) if row]
+        rows = [row for row in csv_rows(path) if row]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: cannot be read as scores: {first_line(error)}") from error
     header, *body = rows or [[]]
