@@ -105,6 +105,16 @@ def positions(inputs: Tensor) -> tuple[int, ...]:
     return tuple(inputs.shape[2:] if inputs.ndim > 2 else inputs.shape[1:])
 
 
+INTERPOLATIONS = {1: "linear", 2: "bilinear", 3: "trilinear"}
+"""By the number of axes, what torch calls linear interpolation."""
+
+
+def interpolated(values: Tensor, sizes: Sequence[int]) -> Tensor:
+    """Return values (N, C, *others) at other sizes, (N, C, *sizes), along one to three axes, linearly."""
+    mode = INTERPOLATIONS[len(sizes)]
+    return torch.nn.functional.interpolate(values, size=tuple(sizes), mode=mode, align_corners=False)
+
+
 def over_channels(values: Tensor, inputs: Tensor) -> Tensor:
     """Return a value per position, (N, *positions), as one that broadcasts over the channels of the inputs."""
     return values.unsqueeze(1) if inputs.ndim > 2 else values

@@ -10,13 +10,12 @@ import captum.attr
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate
 
 from captum_gag.attr.sampled_gradients import gradients_per_batch, rows_of
 from captum_gag.batching import out_of_memory
 from captum_gag.errors import InputError, warn
 from captum_gag.modules import modules_inside
-from captum_gag.tensors import positions
+from captum_gag.tensors import INTERPOLATIONS, interpolated, positions
 
 # Those whose every row of a batch has a gradient of its own, so that its batches can be divided.
 ROW_BY_ROW = (
@@ -114,13 +113,12 @@ def as_maps(attributions: Any, images: Tensor, what: str) -> Tensor:
 
 def resized(maps: Tensor, inputs: Tensor) -> Tensor:
     """Return maps (N, 1, *sizes) at the positions of inputs (N, C, *positions), interpolated linearly."""
-    mode = {1: "linear", 2: "bilinear", 3: "trilinear"}.get(inputs.ndim - 2)
-    if mode is None:
+    if inputs.ndim - 2 not in INTERPOLATIONS:
         raise InputError(
             f"A layer's map cannot be interpolated to inputs {tuple(inputs.shape)}; expected one to three axes after "
             "(N, C)."
         )
-    return interpolate(maps, size=positions(inputs), mode=mode, align_corners=False)
+    return interpolated(maps, positions(inputs))
 
 
 def _in_proportion(sizes: Sequence[int], wholes: Sequence[int]) -> bool:

@@ -9,15 +9,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from captum_gag.attr.saliency import saliency_map
 from captum_gag.baselines import BaselineLike, Normalization, resolve
 from captum_gag.errors import InputError, shown, warn
-from captum_gag.tensors import finite_rows, positions
+from captum_gag.tensors import INTERPOLATIONS, finite_rows, interpolated, positions
 
 # By the number of the positions' axes.
-_INTERPOLATIONS = {1: "linear", 2: "bilinear", 3: "trilinear"}
 
 
 @dataclass
@@ -172,10 +170,9 @@ def _fitted(maps: Tensor, images: Tensor) -> Tensor:
     spatial = shape[-len(size) :]
     turned = sorted(spatial) == sorted(size)
     plain = maps.ndim == len(size) + 1 or (with_channels and maps.shape[1] in (1, images.shape[1]))
-    if not fits or not plain or turned or images.ndim == 2 or len(size) not in _INTERPOLATIONS:
+    if not fits or not plain or turned or images.ndim == 2 or len(size) not in INTERPOLATIONS:
         raise InputError(f"{message}{'; their axes are in another order: transpose them' if fits and turned else ''}.")
     warn(f"The maps are {spatial} for images of {size}; they are interpolated.")
     channels = maps if with_channels else maps.unsqueeze(1)
-    mode = _INTERPOLATIONS[len(size)]
-    interpolated = functional.interpolate(channels, size=size, mode=mode, align_corners=False)
-    return interpolated if with_channels else interpolated.squeeze(1)
+    fitted = interpolated(channels, size)
+    return fitted if with_channels else fitted.squeeze(1)
