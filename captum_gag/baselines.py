@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
@@ -32,7 +33,7 @@ Normalization = Annotated[tuple[Sequence[float], Sequence[float]], BeforeValidat
 """Mean and standard deviation per channel by which pixels in [0, 1] became the model's input."""
 
 BaselineLike = Annotated[
-    str | float | Tensor | Baseline,
+    str | float | Tensor | Baseline | dict[str, Any],
     BeforeValidator(lambda value: torch.as_tensor(value) if isinstance(value, np.ndarray) else value),
 ]
 """What metrics take as ``perturb_baseline``; see ``resolve``."""
@@ -116,7 +117,7 @@ def blur(normalization: Normalization | None = None, sigma: float = 5.0, kernel_
     return baseline
 
 
-BASELINES: dict[str, Callable[[Normalization | None], Baseline]] = {
+BASELINES: dict[str, Callable[..., Baseline]] = {
     "black": black,
     "mean": mean,
     "uniform_rgb": uniform_rgb,
@@ -128,22 +129,18 @@ def resolve(perturb_baseline: BaselineLike, normalization: Normalization | None 
     """Return what a user may give as ``perturb_baseline`` as a function of the images.
 
     Args:
-        perturb_baseline: A name from ``BASELINES`` (a colour in pixel space), a number or a tensor broadcastable
+        perturb_baseline: A name from ``BASELINES`` (a colour in pixel space), or a dict with such a name as ``type``
+            and its options, as in {"type": "blur", "sigma": 16, "kernel_size": 33}; a number or a tensor broadcastable
             to the images (both in model space), or a callable from images to images like them.
         normalization: (mean, std) of the model's input, for the names.
 
     Raises:
-        InputError: If the name is unknown, or the result is not like the images.
+        InputError: If the name or an option is unknown, or the result is not like the images.
     """
     if normalization is not None:
         _statistics(normalization)
-    if isinstance(perturb_baseline, str):
-        if perturb_baseline not in BASELINES:
-            raise InputError(
-                f"perturb_baseline is {perturb_baseline!r}, expected one of {sorted(BASELINES)}, a number, a tensor "
-                "or a callable from images to images."
-            )
-        return BASELINES[perturb_baseline](normalization)
+    if isinstance(perturb_baseline, str | dict):
+        return _named(perturb_baseline, normalization)
 
     def baseline(images: Tensor) -> Tensor:
         given = perturb_baseline(images) if callable(perturb_baseline) else perturb_baseline
@@ -161,6 +158,23 @@ def resolve(perturb_baseline: BaselineLike, normalization: Normalization | None 
             ) from None
 
     return baseline
+
+
+def _named(given: str | dict[str, Any], normalization: Normalization | None) -> Baseline:
+    options = dict(given) if isinstance(given, dict) else {"type": given}
+    name = options.pop("type", None)
+    if not isinstance(name, str) or name not in BASELINES:
+        raise InputError(
+            f"perturb_baseline is {given!r}, expected one of {sorted(BASELINES)}, a dict with such a type and its "
+            "options, a number, a tensor or a callable from images to images."
+        )
+    known = [each for each in inspect.signature(BASELINES[name]).parameters if each != "normalization"]
+    for option in options:
+        if option not in known:
+            raise InputError(
+                f"perturb_baseline {name!r} has no option {option!r}; it has {', '.join(known) or 'none'}."
+            )
+    return BASELINES[name](normalization, **options)
 
 
 def perturb_func(

@@ -10,6 +10,7 @@ import quantus
 import torch
 from captum.attr import IntegratedGradients
 from scipy.ndimage import gaussian_filter
+from torchvision.transforms.v2 import GaussianBlur
 
 from captum_gag import baselines
 from captum_gag.errors import InputError
@@ -58,6 +59,12 @@ def test_blur_is_scipys_gaussian(pixels: torch.Tensor) -> None:
     np.testing.assert_allclose(blurred[0, 0].numpy(), expected, atol=1e-4)
 
 
+def test_blur_with_options_is_torchvisions() -> None:
+    images = torch.rand(2, 3, 40, 36, generator=torch.Generator().manual_seed(0))
+    found = baselines.resolve({"type": "blur", "sigma": 16, "kernel_size": 33})(images)
+    torch.testing.assert_close(found, GaussianBlur(33, 16.0)(images))
+
+
 @pytest.mark.parametrize("size", [(1, 1), (1, 7), (3, 2)])
 def test_blur_of_images_smaller_than_the_kernel(size: tuple[int, int]) -> None:
     images = torch.rand(1, 3, *size)
@@ -81,7 +88,14 @@ def test_black_on_a_normalised_input_warns(pixels: torch.Tensor) -> None:
 
 @pytest.mark.parametrize(
     ("given", "message"),
-    [("blck", "perturb_baseline is 'blck', expected one of"), (torch.zeros(5), r"shape \(5,\)")],
+    [
+        ("blck", "perturb_baseline is 'blck', expected one of"),
+        ({"sigma": 16}, "perturb_baseline is {'sigma': 16}, expected one of .* a dict with such a type"),
+        ({"type": "blur", "radius": 3}, "'blur' has no option 'radius'; it has sigma, kernel_size"),
+        ({"type": "mean", "sigma": 3}, "'mean' has no option 'sigma'; it has none"),
+        ({"type": "blur", "sigma": -1}, "sigma is -1, expected a number above 0"),
+        (torch.zeros(5), r"shape \(5,\)"),
+    ],
 )
 def test_errors(pixels: torch.Tensor, given: object, message: str) -> None:
     with pytest.raises(InputError, match=message):

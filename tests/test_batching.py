@@ -3,15 +3,20 @@
 import pytest
 import torch
 
-from captum_gag.batching import examples_per_batch, out_of_memory, smaller_batches, with_less_memory
+from captum_gag.batching import examples_per_batch, examples_per_chunk, out_of_memory, smaller_batches, with_less_memory
 
 
 def test_small_images_go_in_larger_numbers_and_large_ones_in_smaller():
     threads = torch.get_num_threads()
     sizes = [examples_per_batch(torch.empty(1, 3, side, side), 4, 32) for side in (32, 224, 448)]
-    assert sizes == [256 if 4 * threads * 49 > 256 else 4 * threads * 49, 4 * threads, threads]
+    assert sizes == [max(96, 48 * threads), 4 * threads, threads]
     assert examples_per_batch(torch.empty(1, 3, 9000, 9000), 4, 32) == 1
-    assert examples_per_batch(torch.empty(1, 3, 224, 224, device="meta"), 4, 32) == 32
+    assert [examples_per_batch(torch.empty(1, 3, side, side, device="meta"), 4, 32) for side in (224, 32)] == [32, 256]
+
+
+def test_small_images_are_scored_many_at_a_time_and_large_ones_alone():
+    sizes = {(224, 224): 1, (448, 448): 1, (300, 200): 1, (112, 112): 4, (64, 64): 12, (32, 32): 32, (1, 1): 32}
+    assert {size: examples_per_chunk(*size) for size in sizes} == sizes
 
 
 def test_a_share_is_one_of_the_examples_that_there_are():

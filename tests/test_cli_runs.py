@@ -87,6 +87,79 @@ def test_table_for_people_and_for_machines(run):
     assert [(row["metric"], row["method"]) for row in rows][:2] == [("RCAP", "GAG-85"), ("RCAP", "SG")]
 
 
+PAPER = """
+methods = ["GAG-0", "GAG-25", "GAG-45", "GAG-65", "GAG-85", "SG"]
+n_samples = 2
+[published]
+paper = "huang-liu-2024"
+table = 1
+[metrics.{}]
+"""
+
+
+@pytest.fixture(scope="module")
+def two_runs(tmp_path_factory):
+    """Return runs of the same methods by one metric each."""
+    place = tmp_path_factory.mktemp("paper")
+    for metric, kind in (("RCAP", ""), ("DAUC", 'type = "Deletion"\nn_steps = 2\n')):
+        (place / f"{metric}.toml").write_text(PAPER.format(metric) + kind)
+        given = ["--model", "tiny:model", "--data", "tiny:photos", "--limit", 3]
+        assert call("run", place / f"{metric}.toml", *given, "--out", place / metric).exit_code == 0
+    return place / "RCAP", place / "DAUC"
+
+
+def test_the_papers_layout_of_several_runs(two_runs, tmp_path):
+    result = call("table", *two_runs, "--layout", "paper", "--out", tmp_path)
+    assert result.exit_code == 0, result.output
+    names = [f"huang-liu-2024-table-1.{ending}" for ending in ("md", "tex", "csv")]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
+    text = (tmp_path / names[0]).read_text()
+    assert "### ImageNet-S with ResNet-50; ours: model on photos" in text
+    assert "RCAP (n = 3)" in text
+    assert "DAUC (n = 3)" in text
+    rows = json.loads(call("table", *two_runs, "--layout", "paper", "--json", "--out", tmp_path).output)
+    assert len(rows) == 9 * 11
+    ours = {(row["row"], row["column"]): row["ours"] for row in rows if row["ours"] is not None}
+    assert {column for _, column in ours} == {"RCAP", "DAUC"}
+    full = json.loads(call("table", *two_runs, "--json", "--out", tmp_path / "full").output)
+    means = {(row["method"], row["metric"]): row["mean"] for row in full}
+    assert len(means) == 12
+    assert all(means[key] == pytest.approx(value) for key, value in ours.items())
+    assert {row["published"] for row in full if row["method"] == "GAG-85"} == {0.437721, 0.1042}
+
+
+def test_the_papers_layout_of_the_second_paper(tmp_path):
+    (tmp_path / "suite.toml").write_text(
+        'methods = ["Sensitivity", "Gradient x Input", "Sobel"]\n[metrics.Faithfulness]\nn_pixels = 5\n'
+        'variants.mean = { perturb_baseline = "mean" }\n'
+    )
+    given = ["--model", "tiny:model", "--data", "tiny:photos", "--limit", 3]
+    assert call("run", tmp_path / "suite.toml", *given, "--out", tmp_path / "run").exit_code == 0
+    result = call("table", tmp_path / "run", "--layout", "paper", "--json")
+    assert {row["table"] for row in json.loads(result.output)} == {"tomsett-2019-table-1"}
+    assert (tmp_path / "run" / "tables" / "tomsett-2019-table-1.tex").is_file()
+
+
+def test_runs_that_do_not_fit_together_have_no_table(two_runs, run, tmp_path):
+    twice = call("table", two_runs[0], two_runs[0])
+    assert twice.exit_code == 2
+    assert "are double" in twice.stderr
+    other = call("table", two_runs[0], run)
+    assert f"{two_runs[0]} and {run} differ in n_samples" in other.stderr
+    (tmp_path / "isic.toml").write_text('case = "isic"\n' + PAPER.format("RCAP"))
+    given = ["--model", "tiny:model", "--data", "tiny:photos", "--limit", 2]
+    assert call("run", tmp_path / "isic.toml", *given, "--out", tmp_path / "isic").exit_code == 0
+    both = call("table", two_runs[0], tmp_path / "isic")
+    assert "the runs are of the cases imagenet-s, isic, which have a table each" in both.stderr
+    columns = call("table", two_runs[0], tmp_path / "isic", "--layout", "paper", "--json", "--out", tmp_path / "t")
+    filled = {row["group"] for row in json.loads(columns.output) if row["ours"] is not None}
+    assert filled == {
+        f"{case}; ours: model on photos" for case in ("ImageNet-S with ResNet-50", "ISIC with EfficientNet")
+    }
+    assert "no table of a paper has scores for half of its rows" in call("table", run, "--layout", "paper").stderr
+    assert "--layout 'papers' is unknown; expected full or paper" in call("table", run, "--layout", "papers").stderr
+
+
 def test_reliability_of_a_run_and_of_ones_own_numbers(run, tmp_path):
     result = call("reliability", run, "--out", tmp_path / "a", "--n-bootstrap", 50)
     assert result.exit_code == 0, result.output

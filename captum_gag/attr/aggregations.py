@@ -112,25 +112,35 @@ class Variance:
 
 
 Guide = Callable[[Tensor, Tensor], Tensor]
-"""What multiplies the mean below the threshold: (variance, threshold) -> tensor shaped as the variance."""
+"""What multiplies the mean: (variance, its percentile) -> G, shaped as the variance."""
 
 
 def paper_guide(variance: Tensor, threshold: Tensor) -> Tensor:
-    """Use the variance itself, as equation 4 has it; warn where that amplifies instead of damping."""
-    if bool(((variance > 1) & (variance < threshold)).any()):
+    """Return 1 where the variance reaches its percentile, and the variance itself below (equation 4)."""
+    return _damped_by_variance(variance, variance >= threshold)
+
+
+def strict_guide(variance: Tensor, threshold: Tensor) -> Tensor:
+    """Return 1 where the variance is above its percentile, else the variance: the authors' published code."""
+    return _damped_by_variance(variance, variance > threshold)
+
+
+def _damped_by_variance(variance: Tensor, kept: Tensor) -> Tensor:
+    """Use the variance itself where nothing is kept; warn where that amplifies instead of damping."""
+    if bool(((variance > 1) & ~kept).any()):
         warn(
             "The gradient variance V exceeds 1 below its percentile, so the paper's guide (equation 4) amplifies "
             "there what it should damp; rescale the model's output, or use guide='relative', which never exceeds 1."
         )
-    return variance
+    return torch.where(kept, 1.0, variance)
 
 
 def relative_guide(variance: Tensor, threshold: Tensor) -> Tensor:
-    """Use the variance divided by its threshold: free of scale and below 1."""
-    return variance / threshold
+    """Return the variance divided by its percentile where it is below, else 1: free of scale, and never above 1."""
+    return torch.where(variance >= threshold, 1.0, variance / threshold)
 
 
-GUIDES: dict[str, Guide] = {"paper": paper_guide, "relative": relative_guide}
+GUIDES: dict[str, Guide] = {"paper": paper_guide, "strict": strict_guide, "relative": relative_guide}
 
 
 @checked
@@ -138,8 +148,8 @@ GUIDES: dict[str, Guide] = {"paper": paper_guide, "relative": relative_guide}
 class GuidedMean:
     """Mean of the interpreted gradients times the guide G of equation 4 (step 3 of Guided AbsoluteGrad).
 
-    G is 1 where the variance of the signed gradients reaches its ``percentile``-th percentile and ``guide``
-    below. The percentile is taken per example and channel for inputs (N, C, ...), per example for (N, F).
+    G is 1 where the variance of the signed gradients reaches its ``percentile``-th percentile and less below; how, says
+    ``guide``. The percentile is taken per example and channel for inputs (N, C, ...), per example for (N, F).
 
     Args:
         percentile: p in [0, 100]; 0 gives the plain mean.
@@ -161,6 +171,5 @@ class GuidedMean:
         variance = moments.signed.variance
         rows = variance.flatten(2).flatten(0, 1) if variance.ndim > 2 else variance.reshape(len(variance), -1)
         threshold = row_percentiles(rows, [self.percentile])
-        damped = GUIDES[self.guide](rows, threshold)
-        guide = torch.where(rows >= threshold, 1.0, damped).to(variance.dtype).reshape(variance.shape)
+        guide = GUIDES[self.guide](rows, threshold).to(variance.dtype).reshape(variance.shape)
         return moments.interpreted.mean * guide

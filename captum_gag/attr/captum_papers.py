@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from captum.attr import LRP, DeepLift, DeepLiftShap, NoiseTunnel, Saliency
@@ -21,8 +21,12 @@ from captum_gag.attr.captum_methods import captum_type
 from captum_gag.attr.layers import eager
 from captum_gag.attr.methods import Images, Method, named
 from captum_gag.attr.references import fetched, reference_images
+from captum_gag.baselines import Normalization, constant
 from captum_gag.errors import InputError, in_one_line
 from captum_gag.specs import declared, option
+
+if TYPE_CHECKING:
+    from captum_gag.attr.lrp_rules import Box
 
 
 @named("Sensitivity")
@@ -109,41 +113,72 @@ class DeepSHAP(Method):
 @named("Deep Taylor")
 @declared
 class DeepTaylor(Method):
-    """LRP with the z+ rule in every layer with weights.
+    """LRP with the z+ rule in every layer with weights, and with z-box in the first where inputs can be negative.
 
-    For a network of ReLUs this is deep Taylor decomposition (Montavon et al., 2017) with the z+ rule, provided that
-    nothing negative comes in: the rule for an input with negative values (z-box) is not Captum's. Batch normalisation
-    is folded into the convolutions, in a copy of the model, because a rule of its own would break the decomposition;
-    biases get no relevance. Max pooling hands all relevance to the winner.
+    For a network of ReLUs this is deep Taylor decomposition (Montavon et al., 2017). Batch normalisation is folded
+    into the convolutions, in a copy of the model, because a rule of its own would break the decomposition; biases get
+    no relevance. Max pooling hands all relevance to the winner.
     """
 
     built_from = "captum.attr.LRP"
+
+    input_rule: Literal["auto", "z+", "z-box"] = option(
+        default="auto",
+        help="Of the first layer; auto takes z-box where the normalisation makes dark pixels negative, z+ elsewhere.",
+    )
+    normalization: Normalization | None = option(
+        default=None,
+        help="(mean, std) per channel of the inputs, for pixels in [0, 1], by which z-box knows where they lie; None "
+        "for pixels as they are. A run knows its model's.",
+    )
 
     def explain(self, model: nn.Module, inputs: Tensor, targets: Tensor, seed: int | None) -> Tensor:
         """Return relevances like the inputs.
 
         Raises:
-            InputError: The model cannot be traced, or has a layer for which Captum knows no rule.
+            InputError: The model cannot be traced, has a layer for which Captum knows no rule, or a layer gets what its
+                rule is not for.
         """
         # Captum has no public place for its rules, nor torch for this fusion: should a release move them, only Deep
         # Taylor fails, and not the catalogue.
-        from captum.attr._utils.lrp_rules import Alpha1_Beta0_Rule, EpsilonRule
         from torch.fx.experimental.optimization import fuse
 
+        from captum_gag.attr.lrp_rules import attach
+
+        box = self._box(inputs)
         try:
             folded = fuse(eager(model))  # type: ignore[arg-type]
         # Tracing runs the model's own code on symbols, which can fail in any way.
         except Exception as error:
             said = in_one_line(error)
             raise InputError(f"Deep Taylor needs a model that torch.fx can trace; this one fails: {said}") from error
-        for module in folded.modules():
-            # Captum takes the rules away again, but the copy is thrown away in any case.
-            if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear):
-                module.rule = Alpha1_Beta0_Rule(set_bias_to_zero=True)
-            elif isinstance(module, nn.Flatten | nn.Identity):
-                module.rule = EpsilonRule()
+        # Captum takes the rules away again, but the copy is thrown away in any case.
+        attach(folded, box)  # type: ignore[arg-type]
         with refusing_captums_errors(
             "Deep Taylor has no rule for a layer of this model, or cannot use one", folded, inputs
         ):
             relevance: Tensor = LRP(folded).attribute(as_input(None, inputs), target=captum_target(targets)).detach()
         return relevance
+
+    def _box(self, inputs: Tensor) -> Box | None:
+        """Return black and white as the inputs have them, like the inputs; None where the first rule is z+.
+
+        Raises:
+            InputError: The inputs do not lie between them.
+        """
+        from captum_gag.attr.lrp_rules import Box
+
+        if self.input_rule == "z+" or (self.input_rule == "auto" and self.normalization is None):
+            return None
+        low, high = (constant(value, self.normalization)(inputs).to(inputs.dtype) for value in (0.0, 1.0))
+        if self.input_rule == "auto" and bool((low >= 0).all()):
+            return None
+        # Half precision rounds colours beyond black and white.
+        slack = 0.01 * (high - low)
+        if bool(((inputs < low - slack) | (inputs > high + slack)).any()):
+            raise InputError(
+                f"Deep Taylor got inputs in [{float(inputs.min()):.3g}, {float(inputs.max()):.3g}], which its z-box "
+                f"rule expects in [{float(low.min()):.3g}, {float(high.max()):.3g}], from black to white; say how the "
+                "images were normalised: normalization=(mean, std)"
+            )
+        return Box(torch.minimum(low, inputs), torch.maximum(high, inputs))

@@ -17,7 +17,6 @@ from captum_gag.attr.gradient_sources import guided_backpropagation
 from captum_gag.attr.interpretations import Interpretation, absolute, negative, positive, signed, squared
 from captum_gag.attr.methods import Method, behind_the_door, named
 from captum_gag.attr.modifications import GaussianNoise, Modification
-from captum_gag.attr.paths import BlurPath, GuidedPath, StraightPath
 from captum_gag.attr.sampled_gradients import GradientSource, SampledGradients
 from captum_gag.errors import InputError
 from captum_gag.outputs import Output
@@ -53,9 +52,10 @@ class SampledMethod(Method):
         default="mean", help="How gradients become one attribution; guided is the mean times the guide of equation 4."
     )
     percentile: float = option(default=85.0, help="Of the guide: the percentile p of the variance.", ge=0, le=100)
-    guide: Literal["paper", "relative"] = option(
+    guide: Literal["paper", "strict", "relative"] = option(
         default="paper",
-        help="Below the percentile: multiply by the variance, or by the variance relative to its percentile.",
+        help="Below the percentile: multiply by the variance (strict: at the percentile too, as the published code), "
+        "or by the variance relative to its percentile.",
     )
 
     @model_validator(mode="before")
@@ -123,25 +123,27 @@ class SampledMethod(Method):
 class NoisyGradients(SampledMethod):
     """Gradients at noisy versions of the image: SmoothGrad, VarGrad and their variants."""
 
-    noise_level: float = option(
-        default=0.15, help="Standard deviation of the noise, as a share of the image's range.", ge=0
-    )
+    noise_level: float = option(default=0.15, help="Standard deviation of the noise, as a share of a range.", ge=0)
     stdevs: float | None = option(
         default=None, help="Standard deviation in units of the input, in place of noise_level.", ge=0
     )
     backpropagation: Literal["plain", "guided"] = option(
         default="plain", help="Guided: only positive gradients pass a ReLU."
     )
+    noise_range: Literal["example", "batch"] = option(
+        default="example", help="Whose range (max - min): the image's own, or that of the whole batch."
+    )
 
     @classmethod
     def without_effect(cls, given: Mapping[str, Any]) -> dict[str, str]:
         """Return the options that the given ones make void, each with the reason."""
-        void = {} if given.get("stdevs") is None else {"noise_level": "where stdevs is given"}
+        names = () if given.get("stdevs") is None else ("noise_level", "noise_range")
+        void = dict.fromkeys(names, "where stdevs is given")
         return super().without_effect(given) | void
 
     def modification(self, seed: int | None) -> Modification:
         """Return noise around the image."""
-        return GaussianNoise(self.n_samples, self.stdevs, self.noise_level, seed)
+        return GaussianNoise(self.n_samples, self.stdevs, self.noise_level, seed, self.noise_range)
 
     @property
     def gradient_source(self) -> GradientSource | None:
@@ -172,53 +174,6 @@ class GuidedBackpropagation(Method):
         sampler = SampledGradients(model, itself, gradient_source=guided_backpropagation, freeze_statistics=True)
         gradients: Tensor = sampler.attribute(inputs, target=captum_target(targets))
         return gradients
-
-
-@named("IG")
-@declared
-class LineGradients(SampledMethod):
-    """Integrated Gradients and its variants: gradients on the line from a baseline to the image."""
-
-    baselines: float = option(default=0.0, help="Where the line starts: an image of this value, in model space.")
-    method: Literal["gausslegendre", "riemann_left", "riemann_middle", "riemann_right", "riemann_trapezoid"] = option(
-        default="gausslegendre", help="Quadrature rule, under Captum's names."
-    )
-
-    def modification(self, seed: int | None) -> Modification:
-        """Return the straight path."""
-        return StraightPath(self.n_samples, self.baselines, self.method)
-
-
-@named("Guided IG")
-@declared
-class GuidedPathGradients(SampledMethod):
-    """Guided Integrated Gradients and its variants: a path that moves first what the model reacts least to."""
-
-    baselines: float = option(default=0.0, help="Where the path starts: an image of this value, in model space.")
-    fraction: float = option(default=0.25, help="Share of the features that is moved at a time.", gt=0, le=1)
-    max_dist: float = option(
-        default=0.02, help="How far a feature may be from the line, as a share of its whole way.", ge=0, le=1
-    )
-
-    def modification(self, seed: int | None) -> Modification:
-        """Return the guided path."""
-        return GuidedPath(self.n_samples, self.baselines, self.fraction, self.max_dist)
-
-
-@named("Blur IG")
-@declared
-class BlurPathGradients(SampledMethod):
-    """Blur Integrated Gradients and its variants: from the blurred image to the image."""
-
-    max_sigma: float = option(default=50.0, help="The strongest blur, in pixels.", gt=0)
-    grad_step: float = option(
-        default=0.01, help="Difference of sigma by which the image's change is taken, in pixels.", gt=0
-    )
-    sqrt: bool = option(default=False, help="Space the blurs by the square root, denser towards the strongest.")
-
-    def modification(self, seed: int | None) -> Modification:
-        """Return the path of blurs."""
-        return BlurPath(self.n_samples, self.max_sigma, self.grad_step, self.sqrt)
 
 
 @checked

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
-from captum.attr import GuidedBackprop
+from captum.attr import GradientAttribution, GuidedBackprop
 from torch import Tensor, nn
 
 from captum_gag.attr.captum_calls import refusing_captums_errors
 from captum_gag.errors import InputError, warn
 from captum_gag.modules import modules_inside
+from captum_gag.output_kinds import sum_to_one
 
 
 def guided_backpropagation(
@@ -61,6 +62,43 @@ def guided_backpropagation(
         )
     if not guided:
         _warn_of_the_plain_gradient(forward_func)
+    return gradients
+
+
+def log_probability_gradients(
+    forward_func: Callable[..., Tensor],
+    inputs: tuple[Tensor, ...],
+    target: Any = None,
+    additional_forward_args: Any = None,
+) -> tuple[Tensor, ...]:
+    """Return gradients of the logarithm of the softmax probability, in place of those of the score.
+
+    Args:
+        forward_func: From inputs to logits (N, classes, ...).
+        inputs: Tensors (N, ...) that require gradients.
+        target: As for Captum.
+        additional_forward_args: As for Captum.
+
+    Returns:
+        Gradients, shaped like the inputs.
+
+    Raises:
+        InputError: If what comes out are no logits of several classes.
+    """
+
+    def log_probabilities(*given: Any) -> Tensor:
+        scores = forward_func(*given)
+        # One logit z is read as the scores -z and z, whose softmax is not its probability.
+        one_logit = scores.ndim > 1 and scores.shape[1] == 2 and bool((scores[:, 0] == -scores[:, 1]).all())
+        if scores.ndim < 2 or scores.shape[1] < 2 or one_logit or sum_to_one(scores.detach()):
+            raise InputError(
+                f"Gradients of a log-probability got scores {tuple(scores.shape)}, expected logits of several classes, "
+                'of which the softmax is taken; explain the "score".'
+            )
+        return scores.log_softmax(1)
+
+    plain = GradientAttribution(log_probabilities)
+    gradients: tuple[Tensor, ...] = plain.gradient_func(log_probabilities, inputs, target, additional_forward_args)
     return gradients
 
 

@@ -49,6 +49,7 @@ class GuidedAbsoluteGrad(ModelGradients):
         seed: Seed | None = None,
         return_standard_error: bool = False,
         show_progress: bool = False,
+        noise_range: str = "example",
     ) -> Any:
         """Explain ``inputs``.
 
@@ -62,18 +63,20 @@ class GuidedAbsoluteGrad(ModelGradients):
             nt_samples_batch_size: Versions per example in one forward pass. None picks a good number; memory does
                 not grow with ``nt_samples`` either way.
             stdevs: Standard deviation of the noise in units of the input, one number or one per input. None takes
-                ``noise_level`` times each example's own range (max - min).
+                ``noise_level`` times a range (max - min).
             noise_level: Used when ``stdevs`` is None.
             percentile: p in [0, 100]. 0 gives AbsoluteGrad (equation 2) exactly.
             guide: "paper" multiplies by V below the percentile (equation 4). That is not free of scale: where
-                V > 1 it amplifies, and a warning says so. "relative" divides V by its percentile first and never
-                exceeds 1.
+                V > 1 it amplifies, and a warning says so. "strict" does so at the percentile too, as the authors'
+                published code. "relative" divides V by its percentile first and never exceeds 1.
             seed: Makes the result reproducible, the same for an example whatever batch it came in and however
                 ``nt_samples`` were split into batches (up to the rounding of the model, whose arithmetic may depend on
                 the batch), and leaves torch's global random state alone. None draws from the global state, as
                 NoiseTunnel does.
             return_standard_error: Also return the Monte-Carlo standard error of AG.
             show_progress: Show a progress bar over the samples.
+            noise_range: Used when ``stdevs`` is None: "example" takes each example's own range, "batch" that of the
+                whole batch, as the authors' published code; a map then depends on the batch that it came in.
 
         Returns:
             Attributions >= 0 with the shapes, dtype (single precision for half) and device of ``inputs``; a tuple if
@@ -85,7 +88,7 @@ class GuidedAbsoluteGrad(ModelGradients):
         """
         aggregation = GuidedMean(percentile, guide)
         limit = nt_samples_batch_size and nt_samples_batch_size * len(checked_inputs(inputs)[0])
-        noise = GaussianNoise(nt_samples, stdevs, noise_level, seed)
+        noise = GaussianNoise(nt_samples, stdevs, noise_level, seed, noise_range)
         moments = self.sampler(noise, absolute).moments(
             inputs,
             target,

@@ -52,6 +52,27 @@ class Modification(Protocol):
         ...
 
 
+Range = Callable[[Tensor], tuple[Tensor, Tensor]]
+"""From an input (N, ...) to its lowest and highest values, in at least single precision, broadcastable to it."""
+
+
+def range_of_examples(tensor: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the lowest and the highest value of each example."""
+    rows = tensor.reshape(len(tensor), -1).to(at_least_single(tensor.dtype))
+    lowest, highest = rows.aminmax(dim=1)
+    each = (-1, *[1] * (tensor.ndim - 1))
+    return lowest.reshape(each), highest.reshape(each)
+
+
+def range_of_batch(tensor: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the lowest and the highest value of all examples together, so that a map depends on its neighbours."""
+    lowest, highest = tensor.to(at_least_single(tensor.dtype)).aminmax()
+    return lowest, highest
+
+
+RANGES: dict[str, Range] = {"example": range_of_examples, "batch": range_of_batch}
+
+
 @checked
 @dataclass(frozen=True)
 class GaussianNoise:
@@ -60,18 +81,26 @@ class GaussianNoise:
     Args:
         n_samples: Number of noisy versions of each example.
         stdevs: Standard deviation of the noise, one for all inputs or one for each. None takes
-            ``noise_level`` times the range (max - min) of each example and input.
+            ``noise_level`` times the range (max - min) of each input.
         noise_level: Used when ``stdevs`` is None.
         seed: With a seed, noise comes from a generator of its own, and sample i has the same noise for every
             example: a map depends neither on the batch that the example came in nor on the chunks, and the
             global random state is left alone. None draws from torch's global generator, independently for
             every example.
+        noise_range: Name of an entry of ``RANGES``, used when ``stdevs`` is None: the range of each example, or of the
+            whole batch, with which a map depends on the batch that the example came in.
     """
 
     n_samples: Count = 20
     stdevs: Level | tuple[Level, ...] | None = None
     noise_level: Level = 0.15
     seed: Seed | None = None
+    noise_range: str = "example"
+
+    def __post_init__(self) -> None:
+        """Refuse what has no meaning."""
+        if self.noise_range not in RANGES:
+            raise InputError(f"noise_range is {self.noise_range!r}, expected one of {sorted(RANGES)}.")
 
     def samples(self, inputs: tuple[Tensor, ...], chunk: int) -> Iterator[Samples]:
         """Yield noisy versions of the inputs; see ``Modification.samples``."""
@@ -96,11 +125,8 @@ class GaussianNoise:
     def _stdevs(self, inputs: tuple[Tensor, ...]) -> list[Tensor]:
         """Return each input's standard deviation, in at least single precision, broadcastable to the input."""
         if self.stdevs is None:
-            return [
-                self.noise_level * (examples.amax(1) - examples.amin(1)).reshape(-1, *[1] * (tensor.ndim - 1))
-                for tensor in inputs
-                for examples in [tensor.reshape(len(tensor), -1).to(at_least_single(tensor.dtype))]
-            ]
+            ranges = [RANGES[self.noise_range](tensor) for tensor in inputs]
+            return [self.noise_level * (highest - lowest) for lowest, highest in ranges]
         stdevs = self.stdevs if isinstance(self.stdevs, tuple) else (self.stdevs,) * len(inputs)
         if len(stdevs) != len(inputs):
             raise InputError(

@@ -22,7 +22,7 @@ from captum_gag.attr.contract import (
     scores_for,
 )
 from captum_gag.attr.modifications import Modification
-from captum_gag.attr.paths import Baselines, BlurPath, GuidedPath, format_baselines, gaussian_blur
+from captum_gag.attr.paths import Baselines, BlurPath, GuidedPath, format_baselines
 from captum_gag.attr.sampled_gradients import ModelGradients
 from captum_gag.modules import buffers_kept
 from captum_gag.specs import checked
@@ -150,6 +150,8 @@ class BlurIG(PathAttribution):
         sqrt: bool = False,
         internal_batch_size: Count | None = None,
         return_convergence_delta: bool = False,
+        radius: Count | None = None,
+        border: str = "zeros",
     ) -> Any:
         """Explain ``inputs``.
 
@@ -164,6 +166,8 @@ class BlurIG(PathAttribution):
             sqrt: Space the blurs by the square root, denser towards the strongest blur.
             internal_batch_size: Blurred images in one forward pass at most. None picks a number.
             return_convergence_delta: Also return sum(attributions) - (f(inputs) - f(blurred inputs)), shape (N,).
+            radius: Where the blur's kernel is cut, in pixels. None cuts at 4 sigma.
+            border: What is beyond the border: "zeros" or "reflect".
 
         Returns:
             As ``GuidedIG.attribute``.
@@ -171,9 +175,9 @@ class BlurIG(PathAttribution):
         Raises:
             InputError: If inputs, target or parameters have no meaning, or do not fit what the model returns.
         """
-        path = BlurPath(n_steps, max_sigma, grad_step, sqrt)
+        path = BlurPath(n_steps, max_sigma, grad_step, sqrt, radius, border)
         strongest = float(path.sigmas()[-1])
-        start = tuple(gaussian_blur(each, strongest).to(each.dtype) for each in checked_inputs(inputs))
+        start = tuple(path.blur(each, strongest).to(each.dtype) for each in checked_inputs(inputs))
         return self._integrate(
             path, start, inputs, target, additional_forward_args, internal_batch_size, return_convergence_delta
         )

@@ -62,11 +62,13 @@ QUADRATURES: dict[str, Callable[[int], tuple[NDArray[Any], NDArray[Any]]]] = {
     "riemann_middle": lambda n: ((np.arange(n) + 0.5) / n, np.full(n, 1 / n)),
     "riemann_right": lambda n: ((np.arange(n) + 1) / n, np.full(n, 1 / n)),
     "riemann_trapezoid": _trapezoid,
+    "equal_weights": lambda n: (np.linspace(0, 1, n), np.full(n, 1 / n)),
 }
 """Integration rules: from a number of steps to positions in [0, 1] and weights that sum to 1, under Captum's names.
 
 Captum spreads the weights of its left, middle and right rules the same way; its trapezoid gives the inner points
-1 / n, so that they do not sum to 1: here they are the rule's own, 1 / (n - 1).
+1 / n, so that they do not sum to 1: here they are the rule's own, 1 / (n - 1). Captum has no "equal_weights", the plain
+mean over n points from one end to the other, ends included, which PAIR's library takes.
 """
 
 
@@ -116,20 +118,33 @@ class StraightPath:
 class BlurPath:
     """From the blurred image to the image, by less and less Gaussian blur (Blur IG, Xu et al. 2020).
 
-    Blurring is over all dimensions after the channel, with zeros beyond the border and the kernel cut at 4 sigma. It
-    is separable: one matrix product per dimension, on the model's device.
+    Blurring is over all dimensions after the channel. It is separable: one matrix product per dimension, on the model's
+    device.
 
     Args:
         n_samples: Number of blurs.
         max_sigma: The strongest one, in pixels.
         grad_step: Difference of sigma by which the change of the image with sigma is taken.
         sqrt: Space the blurs by the square root: sigma_i = sqrt(i max_sigma / n), else sigma_i = i max_sigma / n.
+        radius: Where the kernel is cut, in pixels. None cuts at 4 sigma.
+        border: Name of an entry of ``BORDERS``: what is beyond the border.
     """
 
     n_samples: Count = 50
     max_sigma: Pixels = 50.0
     grad_step: Pixels = 0.01
     sqrt: bool = False
+    radius: Count | None = None
+    border: str = "zeros"
+
+    def __post_init__(self) -> None:
+        """Refuse what has no meaning."""
+        if self.border not in BORDERS:
+            raise InputError(f"border is {self.border!r}, expected one of {sorted(BORDERS)}.")
+
+    def blur(self, images: Tensor, sigma: float) -> Tensor:
+        """Blur images (N, C, ...); see ``gaussian_blur``."""
+        return gaussian_blur(images, sigma, self.radius, self.border)
 
     def sigmas(self) -> NDArray[Any]:
         """Return the blurs in pixels, n_samples + 1 of them from 0 to the strongest."""
@@ -141,11 +156,11 @@ class BlurPath:
         sigmas = self.sigmas()
         for first in range(0, self.n_samples, chunk):
             steps = range(first, min(first + chunk, self.n_samples))
-            blurred = [[gaussian_blur(tensor, sigmas[step]) for step in steps] for tensor in inputs]
+            blurred = [[self.blur(tensor, sigmas[step]) for step in steps] for tensor in inputs]
             ways = []
             for tensor, images in zip(inputs, blurred, strict=True):
                 change = [
-                    (images[i] - gaussian_blur(tensor, sigmas[step] + self.grad_step))
+                    (images[i] - self.blur(tensor, sigmas[step] + self.grad_step))
                     * (self.n_samples * (sigmas[step + 1] - sigmas[step]) / self.grad_step)
                     for i, step in enumerate(steps)
                 ]
@@ -154,12 +169,30 @@ class BlurPath:
             yield Samples(points, _times(ways))
 
 
-def gaussian_blur(images: Tensor, sigma: float) -> Tensor:
-    """Blur all dimensions after the channel, as ``scipy.ndimage.gaussian_filter(mode="constant")`` does.
+def _reflected(places: NDArray[Any], size: int) -> NDArray[Any]:
+    period = max(2 * (size - 1), 1)
+    folded = places % period
+    return np.asarray(np.where(folded < size, folded, period - folded))
+
+
+BORDERS: dict[str, Callable[[NDArray[Any], int], NDArray[Any]]] = {
+    "zeros": lambda places, size: np.where((places >= 0) & (places < size), places, size),
+    "reflect": _reflected,
+}
+"""From places, also outside 0 ... size - 1, and the size to which pixel is there; ``size`` stands for a pixel of 0.
+
+Reflection leaves the border itself single, as NumPy's and torch's "reflect".
+"""
+
+
+def gaussian_blur(images: Tensor, sigma: float, radius: int | None = None, border: str = "zeros") -> Tensor:
+    """Blur all dimensions after the channel, as ``scipy.ndimage.gaussian_filter(mode="constant")`` does by default.
 
     Args:
         images: Shape (N, C, ...) with at least one dimension after the channel.
         sigma: Standard deviation in pixels; 0 leaves the images as they are.
+        radius: Where the kernel is cut, in pixels; its weights sum to 1. None cuts at 4 sigma.
+        border: Name of an entry of ``BORDERS``.
 
     Returns:
         Tensor like ``images``, in double precision where the device has it: differences of blurs are small.
@@ -169,13 +202,17 @@ def gaussian_blur(images: Tensor, sigma: float) -> Tensor:
     blurred = images.to(torch.float32 if images.device.type == "mps" else torch.float64)
     if sigma == 0:
         return blurred
+    reach = int(4 * sigma + 0.5) if radius is None else radius
+    offsets = np.arange(-reach, reach + 1)
+    weights = np.exp(-0.5 * (offsets / sigma) ** 2)
+    weights /= weights.sum()
     for dim in range(2, images.ndim):
-        offsets = torch.arange(images.shape[dim], device=images.device, dtype=blurred.dtype)
-        distances = offsets[:, None] - offsets
-        radius = int(4 * sigma + 0.5)
-        kernel_sum = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2).sum()
-        kernel = torch.exp(-0.5 * (distances / sigma) ** 2) * (distances.abs() <= radius) / kernel_sum
-        blurred = (blurred.transpose(dim, -1) @ kernel).transpose(dim, -1)
+        size = images.shape[dim]
+        sources = BORDERS[border](np.arange(size)[:, None] + offsets, size)
+        kernel = np.zeros((size, size + 1))
+        np.add.at(kernel, (np.arange(size)[:, None], sources), weights)
+        matrix = torch.as_tensor(kernel[:, :size].T.copy(), dtype=blurred.dtype, device=images.device)
+        blurred = (blurred.transpose(dim, -1) @ matrix).transpose(dim, -1)
     return blurred
 
 

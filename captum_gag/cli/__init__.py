@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from captum_gag.cli import explaining, judging, running, showing
+from captum_gag.cli import claiming, drawing, explaining, judging, running, showing
 
 # Torch, captum, quantus and matplotlib are imported inside the commands, so that --help does not wait for them.
 
@@ -46,10 +46,13 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     running.resume,
     showing.table,
     showing.report,
+    claiming.claims,
     running.suites,
     running.metrics,
     judging.reliability,
     judging.train_cifar10,
+    judging.metric_reliability,
 )
 for command in COMMANDS:
     app.command()(command)
+app.add_typer(drawing.figure)

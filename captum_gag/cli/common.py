@@ -18,22 +18,20 @@ Out = Annotated[Path, typer.Option(help="Directory for the results; made if miss
 Device = Annotated[
     str, typer.Option(metavar="auto|cpu|cuda|mps", help="Where to compute; auto takes a GPU if there is one.")
 ]
-ModelName = Annotated[
-    str,
-    typer.Option(
-        "--model",
-        metavar="NAME",
-        help="demo (EfficientNet-Lite0), cifar10, a torchvision classifier such as resnet18, timm:NAME, or "
-        "package.module:callable, which returns a torch.nn.Module (fed as for ImageNet) or a "
-        "captum_gag.models.Classifier.",
-    ),
-]
+MODEL: Any = typer.Option(
+    "--model",
+    metavar="NAME",
+    help="demo (EfficientNet-Lite0, the default), efficientnet-lite1, efficientnet-lite2, cifar10, a "
+    "torchvision classifier such as resnet18, timm:NAME, or package.module:callable, which returns a torch.nn.Module "
+    "(fed as for ImageNet) or a captum_gag.models.Classifier.",
+)
+ModelName = Annotated[str, MODEL]
 Weights = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
-        metavar="FILE",
-        help="State dict for the model, .safetensors or .pth (read without running code). Without it, torchvision "
-        "downloads its own.",
+        metavar="FILE|NAME",
+        help="State dict for the model, .safetensors or .pth (read without running code), or the name of weights that "
+        "torchvision publishes for it, such as IMAGENET1K_V1. Without it, torchvision downloads its newest.",
     ),
 ]
 Output = Annotated[
@@ -93,34 +91,41 @@ def importable_from_here() -> None:
         sys.path.append(os.getcwd())
 
 
-def model_spec(
-    name: str,
-    weights: Path | None,
-    output: str | None = None,
-    image_size: str | None = None,
-    options: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
+def model_spec(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the spec of a model, with the absolute path of its weights: a run goes on from any directory.
 
     Args:
         name: See ``--model``.
+        options: See ``model_options``.
+
+    Raises:
+        InputError: There is no such model, or it has no such options.
+    """
+    from captum_gag.models.catalogue import model, parse
+
+    return model({**parse(name), **options}).absolute().spec()
+
+
+def model_options(
+    weights: str | None, output: str | None, image_size: str | None, options: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the options of a model that are given.
+
+    Args:
         weights: See ``--weights``.
         output: See ``--output``.
         image_size: See ``--image-size``.
         options: Further ones, as ``--set model.KEY=VALUE`` gives them; they count more.
 
     Raises:
-        InputError: The size is none.
+        InputError: The size is none, or an option would make it another model.
     """
-    from captum_gag.models.catalogue import parse
-
     given = {
-        "weights": None if weights is None else str(weights.resolve()),
+        "weights": weights,
         "output": output,
         "image_size": None if image_size is None else _size(image_size),
     }
-    asked = {key: value for key, value in given.items() if value is not None} | dict(options or {})
-    return with_options(parse(name), "model", asked)
+    return with_options({key: value for key, value in given.items() if value is not None}, "model", options)
 
 
 def with_options(spec: Mapping[str, Any], section: str, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from captum_gag.cli.common import (
     Seed,
     Weights,
     errors_in_one_line,
+    model_options,
     model_spec,
     print_json,
 )
@@ -121,7 +122,7 @@ def explain(
             for name, path in named_apart(images).items()
         }
         chosen = None if target == "auto" else int(target)
-        spec = model_spec(model, weights, output, image_size, further)
+        spec = model_spec(model, model_options(weights, output, image_size, further))
         _explain_all(spec, device, methods, samples, seed, chosen, photos, out, format)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -23,6 +23,20 @@ def reliability(
     n_bootstrap: Annotated[int, typer.Option(min=1, help="Resamples of the images, for the intervals.")] = 10_000,
     confidence: Annotated[float, typer.Option(min=0.01, max=0.9999, help="Of the intervals.")] = 0.999,
     seed: Annotated[int, typer.Option(min=0, help="Of the resamples.")] = 0,
+    by: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="Run all checks on each group of images too: by their class (target), their probability, or any "
+            "column that is the same in all rows of an image.",
+        ),
+    ] = None,
+    edges: Annotated[
+        str,
+        typer.Option(
+            metavar="X,Y,...", help="Cut that column into ranges: 0.8,0.99 gives <= 0.8, 0.8 to 0.99 and >= 0.99."
+        ),
+    ] = "",
 ) -> None:
     """Tell whether metrics can be trusted: do images, methods and metrics agree (Tomsett et al., 2019)?
 
@@ -32,6 +46,8 @@ def reliability(
     higher_is_better is missing, the metrics must be known to this package or to Quantus.
 
     Example: captum-gag reliability scores.csv --out report
+
+    Example: captum-gag reliability RUN --by probability --edges 0.8,0.99
     """
     with errors_in_one_line():
         from captum_gag import reliability as checks
@@ -40,36 +56,120 @@ def reliability(
 
         is_run = (scores / "run.json").is_file()
         table = Run.load(scores).scores() if is_run else checks.read_scores(scores)
-        found = checks.report(table, n_bootstrap, confidence, seed)
+        found = checks.report(table, n_bootstrap, confidence, seed, by=by, edges=_numbers(edges))
         written = save(found, out)
     for metric, verdict in found.verdicts.items():
         typer.echo(f"{metric}: {verdict}")
     typer.echo("\n".join(map(str, written)))
 
 
+Cifar10Data = Annotated[
+    Path,
+    typer.Argument(metavar="DATA", help="CIFAR-10: torchvision's directory, a folder or a zip per split, or a zip."),
+]
+Epochs = Annotated[int, typer.Option(min=1, help="At most so many; fewer if the validation loss stops falling.")]
+Standardise = Annotated[
+    bool,
+    typer.Option(
+        "--standardise",
+        help="Bring each channel to mean 0 and standard deviation 1 over the training images, as in the paper; without "
+        "it, pixels come in as they are, in [0, 1]. The weights say which.",
+    ),
+]
+
+
 def train_cifar10(
-    data: Annotated[
-        Path,
-        typer.Argument(
-            metavar="DATA", help="CIFAR-10: torchvision's directory, a folder or a zip per split, or a zip."
-        ),
-    ],
+    data: Cifar10Data,
     out: Annotated[Path, typer.Option(help="File of the weights.")] = Path("cifar10.safetensors"),
-    epochs: Annotated[
-        int, typer.Option(min=1, help="At most so many; fewer if the validation loss stops falling.")
-    ] = 30,
+    epochs: Epochs = 30,
     seed: Annotated[int, typer.Option(min=0, help="Of weights, order and dropout.")] = 0,
+    standardise: Standardise = False,
     device: Device = "auto",
 ) -> None:
     """Train the CIFAR-10 network of the second paper; the same command goes on after an interruption.
 
     Three blocks of two convolutions, weight decay, dropout, early stopping on 5,000 held-out images. Then:
-    captum-gag run metric-reliability --model cifar10 --weights cifar10.safetensors --data cifar10:DATA --out RUN
+    captum-gag run metric-reliability --model cifar10 --weights cifar10.safetensors --data cifar10:DATA --out RUN.
+    Both in one: captum-gag metric-reliability.
     """
     with errors_in_one_line():
         from captum_gag.models.loading import best_device
         from captum_gag.models.training import Recipe, train_cifar10
 
         place = best_device() if device == "auto" else device
-        accuracy = train_cifar10(data, out, Recipe(epochs=epochs, seed=seed), place, typer.echo)
+        recipe = Recipe(epochs=epochs, seed=seed, standardise=standardise)
+        accuracy = train_cifar10(data, out, recipe, place, typer.echo)
         typer.echo(f"test accuracy {accuracy:.1%}\n{out}")
+
+
+def metric_reliability(
+    data: Cifar10Data,
+    out: Annotated[Path, typer.Option(help="Directory for weights, run, tables and report; made if missing.")],
+    weights: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Of a trained network. Without it, one is trained first.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Test images at most.")] = None,
+    random_orderings: Annotated[
+        int, typer.Option(min=0, help="Random orderings that the methods are compared with; the paper has 100.")
+    ] = 100,
+    epochs: Epochs = 30,
+    standardise: Standardise = False,
+    n_bootstrap: Annotated[int, typer.Option(min=1, help="Resamples of the images, for the intervals.")] = 10_000,
+    seed: Annotated[int, typer.Option(min=0, help="Of the training, all noise, and the resamples.")] = 0,
+    device: Device = "auto",
+    workers: Annotated[int, typer.Option(min=1, help="Processes that share the images.")] = 1,
+) -> None:
+    """Reproduce the second paper (Tomsett et al., 2019) from a folder of CIFAR-10: train, run, tables, figures.
+
+    Trains the network into OUT/cifar10.safetensors, runs the suite metric-reliability (written to OUT/suite.toml) into
+    OUT/run, prints Tables 1 and 2 beside the published ones (saved in OUT/tables), and writes the reliability report
+    with Figure 2 into OUT/reliability. The same command goes on after an interruption, wherever that was.
+
+    Example: captum-gag metric-reliability DATA --out OUT --limit 100
+    """
+    from captum_gag.cli.running import run
+
+    with errors_in_one_line():
+        out.mkdir(parents=True, exist_ok=True)
+    if weights is None:
+        weights = out / "cifar10.safetensors"
+        train_cifar10(data, weights, epochs, seed, standardise, device)
+    with errors_in_one_line():
+        import tomli_w
+
+        from captum_gag.runs.spec import read_suite
+
+        suite = read_suite("metric-reliability") | {"random_orderings": random_orderings}
+        (out / "suite.toml").write_text(tomli_w.dumps(suite), encoding="utf-8")
+    asked: dict[str, Any] = {"model": "cifar10", "data": f"cifar10:{data}", "weights": str(weights), "limit": limit}
+    failed = 0
+    try:
+        run(str(out / "suite.toml"), out / "run", **asked, seed=seed, device=device, workers=workers)
+    except typer.Exit as left:
+        # Cells that failed are told by now, and cost the others nothing.
+        if left.exit_code != 1:
+            raise
+        failed = left.exit_code
+    with errors_in_one_line():
+        from rich.console import Console
+
+        from captum_gag.report.paper_layout import printable, save_paper_tables
+        from captum_gag.report.tomsett_tables import tables
+        from captum_gag.runs.store import Run
+
+        found = tables(Run.load(out / "run").scores(), n_bootstrap, seed)
+        for each in found:
+            Console().print(printable(each))
+        typer.echo("\n".join(map(str, save_paper_tables(found, out / "tables"))))
+    reliability(out / "run", out / "reliability", n_bootstrap, seed=seed)
+    if failed:
+        raise typer.Exit(failed)
+
+
+def _numbers(text: str) -> list[float]:
+    from captum_gag.errors import InputError
+
+    try:
+        return [float(each) for each in text.split(",")] if text else []
+    except ValueError as error:
+        raise InputError(f"--edges {text!r} are no numbers; expected them between commas, such as 0.8,0.99") from error

@@ -6,20 +6,21 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
 from captum_gag.cli.common import (
+    MODEL,
     Device,
     ImageSize,
     Json,
-    ModelName,
     Output,
     RunDirectory,
     Seed,
     Weights,
     errors_in_one_line,
+    model_options,
     model_spec,
     print_json,
     with_options,
@@ -49,14 +50,23 @@ Recompute = Annotated[
 def run(
     suite: Annotated[str, typer.Argument(metavar="SUITE", help="A name that captum-gag suites lists, or a TOML file.")],
     out: Annotated[Path, typer.Option(help="Directory of the run; made if missing.")],
-    model: ModelName = "demo",
+    case: Annotated[
+        str | None,
+        typer.Option(
+            metavar="imagenet-s|isic|places365",
+            help="A case of Huang & Liu: sets type of the data set, model, image size, confidence and samples as the "
+            "paper does, where no other option says otherwise, and compares with its published values.",
+        ),
+    ] = None,
+    model: Annotated[str | None, MODEL] = None,
     data: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="demo, a folder of images or of a folder per class, imagenet-s:DIR, isic:DIR, places365:DIR, "
-            "cifar10:DIR, or package.module:callable, which returns a torch Dataset."
+            "cifar10:DIR, mosaic:DIR, or package.module:callable, which returns a torch Dataset. With --case a folder "
+            "is of the case's type. Default: demo."
         ),
-    ] = "demo",
+    ] = None,
     weights: Weights = None,
     output: Output = None,
     image_size: ImageSize = None,
@@ -80,6 +90,10 @@ def run(
     threads: Annotated[
         int | None, typer.Option(min=1, help="CPU threads per worker. Default: the cores, shared out.")
     ] = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(min=1, help="Images scored at a time. Default: many small ones, one of 224 x 224 or larger."),
+    ] = None,
     workers: Workers = 1,
     engine: EngineName = "local",
     address: Address = None,
@@ -95,7 +109,7 @@ def run(
     Example: captum-gag run quick --model demo --data demo --out RUN
     """
     with errors_in_one_line():
-        from captum_gag.data.catalogue import dataset, parse
+        from captum_gag.data.catalogue import dataset
         from captum_gag.models.loading import best_device
         from captum_gag.runs.config import Config
         from captum_gag.runs.execution import begin
@@ -103,17 +117,19 @@ def run(
 
         executor = _executor(engine, workers, address)
         further = _sections(set or [])
-        said = read_suite(suite)
+        of_model = model_options(weights, output, image_size, further["model"])
+        asked = _asked(case, read_suite(suite), model, of_model, data)
         config = Config(
-            suite=said,
-            model=model_spec(model, weights, output, image_size, further["model"]),
-            data=dataset(with_options(parse(data), "data", further["data"])).absolute().spec(),
+            suite=asked.suite,
+            model=asked.model,
+            data=dataset(with_options(asked.data, "data", further["data"])).absolute().spec(),
             limit=limit,
-            confidence=SuiteFile(**said).confidence if confidence is None else confidence,
+            confidence=SuiteFile(**asked.suite).confidence if confidence is None else confidence,
             seed=seed,
             device=best_device() if device == "auto" else device,
             dtype=dtype,
             threads=threads or max(1, (os.cpu_count() or 1) // workers),
+            batch_size=batch_size,
             save_maps=save_maps,
         )
         opened, bench = begin(out, config)
@@ -173,6 +189,35 @@ def metrics(json: Json = False) -> None:
         typer.echo(f"{each['type']}: {each['summary']} {each['better'].capitalize()} is better.")
 
 
+class _Asked(NamedTuple):
+    """What a suite says, and the specs of model and data set, before the options of the data set."""
+
+    suite: dict[str, Any]
+    model: dict[str, Any]
+    data: dict[str, Any]
+
+
+def _asked(
+    name: str | None, suite: dict[str, Any], model: str | None, of_model: dict[str, Any], data: str | None
+) -> _Asked:
+    """Return what is asked for, with what a case fixes where nothing else is said; say what the case assumes."""
+    if name is None:
+        from captum_gag.data.catalogue import parse
+
+        return _Asked(suite, model_spec(model or "demo", of_model), parse(data or "demo"))
+    from captum_gag.models.catalogue import model as made
+    from captum_gag.runs.cases import case
+
+    chosen = case(name)
+    listed = chosen.data_spec(data)
+    spec = made(chosen.model_spec(model, of_model)).absolute().spec()
+    chosen.require_fitting(spec)
+    typer.echo(f"case {name}: {chosen.title}", err=True)
+    for said in chosen.assumptions({**of_model, "model": model, "weights": of_model.get("weights", model)}):
+        typer.echo(f"assumed, as the paper does not say: {said}", err=True)
+    return _Asked(chosen.suite(suite), spec, listed)
+
+
 def _sections(texts: list[str]) -> dict[str, dict[str, Any]]:
     """Return the options of the data set and of the model that --set names."""
     from captum_gag.errors import InputError
@@ -207,7 +252,7 @@ def _execute(run: Run, executor: Executor, shard: str, *, bench: Bench | None = 
         say=lambda text: typer.echo(text, err=True),
     )
     scores = run.scores()
-    Console().print(printable(comparison(scores, run.config.suite_file().published)))
+    Console().print(printable(comparison(scores, run.config.suite_file().published_means())))
     typer.echo(str(run.directory))
     failed = failures(scores)
     for row in failed.to_dict("records"):

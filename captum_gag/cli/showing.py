@@ -2,40 +2,102 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from captum_gag.cli.common import Json, RunDirectory, errors_in_one_line
+from captum_gag.cli.common import Json, RunDirectory, errors_in_one_line, print_json
+
+if TYPE_CHECKING:
+    from rich.console import Group
+
+    from captum_gag.report.several_runs import Together
 
 
 def table(
-    run: RunDirectory,
-    out: Annotated[Path | None, typer.Option(help="Directory for the tables. Default: RUN/tables.")] = None,
+    runs: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN...", help="Directories that captum-gag run made; several are one table."),
+    ],
+    layout: Annotated[
+        str,
+        typer.Option(
+            metavar="full|paper",
+            help="full: every method and metric of the run. paper: the tables of both papers, with their rows and "
+            "columns, ours beside the published, for those of which the scores are there.",
+        ),
+    ] = "full",
+    out: Annotated[
+        Path | None, typer.Option(help="Directory for the tables. Default: tables in the first RUN.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Show what a run found: mean scores with 95 % intervals, the best in bold, and what differs from it.
 
     A star marks a method that differs from the metric's best one (Wilcoxon signed-rank test over the images, p < 0.05
     after Holm's correction). Published values stand beside ours where the suite knows them. Writes table.md, table.tex,
-    table.csv (all numbers) and scores.parquet.
+    table.csv (all numbers) and scores.parquet; with --layout paper each table as Markdown, LaTeX and CSV.
+
+    Example: captum-gag table RUN-PHOTOGRAPHS RUN-MOSAICS --layout paper
     """
     with errors_in_one_line():
-        from captum_gag.report.tables import comparison, printable, save_tables
+        from captum_gag.errors import InputError
+        from captum_gag.report.several_runs import together
         from captum_gag.runs.store import Run
 
-        opened = Run.load(run)
-        scores = opened.scores()
-        rows = comparison(scores, opened.config.suite_file().published)
-        written = save_tables(rows, scores, out or run / "tables")
-        if json:
-            typer.echo(rows.to_json(orient="records", indent=1))
-        else:
-            from rich.console import Console
+        if layout not in LAYOUTS:
+            raise InputError(f"--layout {layout!r} is unknown; expected {' or '.join(LAYOUTS)}")
+        LAYOUTS[layout](together([Run.load(each) for each in runs]), out or runs[0] / "tables", json)
 
-            Console().print(printable(rows))
-            typer.echo("\n".join(map(str, written)))
+
+def _full(found: Mapping[str, Together], out: Path, json: bool) -> None:
+    """Show all methods by all metrics of runs of one case."""
+    from captum_gag.errors import InputError
+    from captum_gag.report.tables import comparison, printable, save_tables
+
+    if len(found) > 1:
+        raise InputError(f"the runs are of the cases {', '.join(found)}, which have a table each; give --layout paper")
+    [whole] = found.values()
+    rows = comparison(whole.scores, whole.published)
+    written = save_tables(rows, whole.scores, out)
+    _show(json, rows.to_dict("records"), [printable(rows)], written)
+
+
+def _paper(found: Mapping[str, Together], out: Path, json: bool) -> None:
+    """Show the papers' tables of which the scores are there."""
+    from captum_gag.errors import InputError
+    from captum_gag.report import huang_liu_tables, tomsett_tables
+    from captum_gag.report.paper_layout import printable, save_paper_tables
+
+    tables = huang_liu_tables.tables(
+        {case: each.scores for case, each in found.items()}, {case: each.ours for case, each in found.items()}
+    )
+    # The second paper has one case; runs of several cases of the first are none of it.
+    if len(found) == 1:
+        [whole] = found.values()
+        tables += tomsett_tables.tables(whole.scores)
+    if not tables:
+        raise InputError("no table of a paper has scores for half of its rows; expected runs of the papers' suites")
+    written = save_paper_tables(tables, out)
+    rows = [{"table": table.name, **cell} for table in tables for cell in table.cells.to_dict("records")]
+    _show(json, rows, [printable(table) for table in tables], written)
+
+
+LAYOUTS: dict[str, Callable[[Mapping[str, Together], Path, bool], None]] = {"full": _full, "paper": _paper}
+
+
+def _show(json: bool, rows: list[dict[Any, Any]], blocks: list[Group], written: list[Path]) -> None:
+    """Print the rows as JSON, or what is for people and where it was written."""
+    if json:
+        print_json(rows)
+        return
+    from rich.console import Console
+
+    for block in blocks:
+        Console().print(block)
+    typer.echo("\n".join(map(str, written)))
 
 
 def report(

@@ -12,12 +12,13 @@ from captum_gag.data.folders import ImageFolder
 from captum_gag.data.imagenet_s import ImageNetS
 from captum_gag.data.images import shown
 from captum_gag.data.memory import Demo, TorchData
+from captum_gag.data.mosaics import Mosaic
 from captum_gag.data.tables import ISIC, Places365
 from captum_gag.errors import InputError
 from captum_gag.specs import build, unknown
 
 DATASETS: dict[str, type[ImageData]] = {
-    each.type: each for each in (Demo, ImageFolder, ImageNetS, ISIC, Places365, Cifar10)
+    each.type: each for each in (Demo, ImageFolder, ImageNetS, ISIC, Places365, Cifar10, Mosaic)
 }
 
 
@@ -26,8 +27,8 @@ def parse(text: str) -> dict[str, Any]:
 
     Args:
         text: ``demo`` (five photographs), a folder of images or of a folder per class, ``imagenet-s:DIR``,
-            ``isic:DIR``, ``places365:DIR``, ``cifar10:DIR``, or ``package.module:callable``, which returns a
-            ``torch.utils.data.Dataset``.
+            ``isic:DIR``, ``places365:DIR``, ``cifar10:DIR``, ``mosaic:DIR`` (of photographs of different classes), or
+            ``package.module:callable``, which returns a ``torch.utils.data.Dataset``.
 
     Raises:
         InputError: It is none of these.

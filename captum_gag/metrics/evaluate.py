@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
@@ -87,13 +87,49 @@ def evaluate_readings(
         raise InputError(
             f"There are {len(maps)} methods' maps and {len(metrics)} metrics, expected at least one of each."
         )
+    found = readings_of(
+        model,
+        inputs,
+        [(each, list(metrics.values())) for each in maps.values()],
+        target,
+        output=output,
+        channel_axis=channel_axis,
+        internal_batch_size=internal_batch_size,
+    )
+    return {method: dict(zip(metrics, each, strict=True)) for method, each in zip(maps, found, strict=True)}
+
+
+def readings_of(
+    model: Model,
+    inputs: Tensor,
+    judged: Sequence[tuple[Tensor, Sequence[Metric]]],
+    target: Target,
+    *,
+    output: Output = "auto",
+    channel_axis: int = 1,
+    internal_batch_size: int | None = None,
+) -> list[list[Reading]]:
+    """Return what ``evaluate_readings`` does where not every map is judged by the same metrics.
+
+    Args:
+        model: As for ``evaluate_curves``, as are the others.
+        inputs: Images (N, ...).
+        judged: Maps of the images, each with the metrics that judge it.
+        target: Class of all images, or of each.
+        output: What the model returns.
+        channel_axis: The axis of the values that share one position.
+        internal_batch_size: Images in one forward pass. None picks a number.
+
+    Returns:
+        For each of ``judged`` the readings of its metrics.
+    """
     shared: dict[object, Tensor] = {}
-    batches = {method: MapBatch(inputs, each, shared, channel_axis) for method, each in maps.items()}
-    masking = {name: _masking(metric) for name, metric in metrics.items()}
-    plans = [metric.plan(batch) for batch in batches.values() for metric in masking.values()]
-    fed = next(iter(batches.values())).fed_to(model)
-    readings = iter(run_plans(plans, fed, target, output, internal_batch_size))
-    return {method: {name: next(readings) for name in masking} for method in batches}
+    batches = [MapBatch(inputs, maps, shared, channel_axis) for maps, _ in judged]
+    plans = [
+        _masking(metric).plan(batch) for batch, (_, metrics) in zip(batches, judged, strict=True) for metric in metrics
+    ]
+    readings = iter(run_plans(plans, batches[0].fed_to(model), target, output, internal_batch_size))
+    return [[next(readings) for _ in metrics] for _, metrics in judged]
 
 
 def _masking(metric: Metric) -> MaskingMetric:

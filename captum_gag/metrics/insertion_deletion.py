@@ -24,16 +24,18 @@ class ProbabilityCurve(Reading):
     Attributes:
         fractions: Shares of the pixels, (N, S), the same in each row.
         probability: Of the class, (N, S). NaN for a map without ranking.
+        divided: Whether the score is divided by the width of the fractions.
     """
 
     fractions: Tensor
     probability: Tensor
+    divided: bool = True
 
     @property
     def score(self) -> Tensor:
-        """Area under the curve by the trapezoid rule, (N,), divided by the width of the fractions: in [0, 1]."""
-        width = self.fractions[:, -1] - self.fractions[:, 0]
-        return torch.trapezoid(self.probability, self.fractions.to(self.probability), dim=1) / width
+        """Area under the curve by the trapezoid rule, (N,): in [0, 1], or in [0, width] if it is not divided."""
+        area = torch.trapezoid(self.probability, self.fractions.to(self.probability), dim=1)
+        return area / (self.fractions[:, -1] - self.fractions[:, 0]) if self.divided else area
 
     def curve(self, row: int) -> Curve:
         """Return the probability over the share of the pixels."""
@@ -50,7 +52,12 @@ class ProbabilityCurveMetric(MaskingMetric):
     fractions: Numbers | None = option(
         default=None,
         help="Shares of the pixels instead of equal steps: rising, in [0, 1]. The published code of Huang & Liu takes "
-        "0, 0.1, ..., 0.9 and does not divide by the width of 0.9.",
+        "0, 0.1, ..., 0.9.",
+    )
+    divide_by_width: bool = option(
+        default=True,
+        help="Divide the area by the width of the fractions, so that a probability of 1 throughout has the score 1; "
+        "the published code of Huang & Liu does not.",
     )
 
     def check(self) -> None:
@@ -72,7 +79,9 @@ class ProbabilityCurveMetric(MaskingMetric):
         return Plan(
             # Half a rank below the count, so that no and all pixels are outside the range of ranks.
             MaskedInputs(changed, others, batch.saliency_ranks, counts - 0.5, torch.lt),
-            lambda probabilities: ProbabilityCurve(shares, probabilities.masked_fill(undefined, torch.nan)),
+            lambda probabilities: ProbabilityCurve(
+                shares, probabilities.masked_fill(undefined, torch.nan), self.divide_by_width
+            ),
             batch.saliency,
         )
 

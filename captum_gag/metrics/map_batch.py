@@ -88,8 +88,8 @@ class MapBatch:
 
     def baseline(self, perturb_baseline: BaselineLike, normalization: Normalization | None) -> Tensor:
         """Return the images that stand in for hidden pixels, like the images, made once."""
-        named = isinstance(perturb_baseline, str | float | int)
-        key = (perturb_baseline if named else id(perturb_baseline), str(normalization))
+        named = isinstance(perturb_baseline, str | float | int | dict)
+        key = (str(perturb_baseline) if named else id(perturb_baseline), str(normalization))
         replacement = resolve(perturb_baseline, normalization)
         if named:
             return self.once(key, lambda: replacement(self.images))

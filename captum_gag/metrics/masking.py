@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from captum_gag.batching import examples_per_batch, out_of_memory
@@ -43,22 +45,70 @@ class MaskedInputs(NamedTuple):
     levels: Tensor
     compare: Callable[[Tensor, Tensor], Tensor] = torch.ge
 
-    def images(self, rows: Tensor, steps: Tensor) -> Tensor:
-        """Return versions ``steps`` of images ``rows``, (B, C, *positions)."""
-        order = self.order[rows]
-        mask = self.compare(order, self.levels[rows, steps].reshape(-1, *[1] * (order.ndim - 1)))
-        return torch.where(over_channels(mask, self.shown), self.shown[rows], self.hidden[rows])
+    def write(self, images: Tensor | slice, levels: Tensor, batch: Tensor) -> None:
+        """Write versions of some images into a batch (B, C, *positions).
 
-    def keys(self) -> Iterator[Hashable]:
-        """Yield a key for each version, image by image: equal keys are equal images."""
+        Args:
+            images: Which image each is a version of, (B,); or a slice of the only one, which is not copied then.
+            levels: What decides what each shows, (B,).
+            batch: Where to.
+        """
+        order = self.order[images]
+        mask = self.compare(order, levels.reshape(-1, *[1] * (order.ndim - 1)))
+        torch.where(over_channels(mask, self.shown), self.shown[images], self.hidden[images], out=batch)
+
+    def uniform(self) -> tuple[Tensor, Tensor]:
+        """Return which versions are one image as a whole, and, of these, which are the one that is shown, (N, S)."""
         lowest, highest = self.order.flatten(1).aminmax(dim=1, keepdim=True)
-        uniform = (self.levels < lowest) | (self.levels > highest)
-        all_shown = self.compare(lowest, self.levels)
-        mine = tuple(map(id, self))
-        for row, (alike, shown) in enumerate(zip(uniform.tolist(), all_shown.tolist(), strict=True)):
-            for step, same in enumerate(alike):
-                source = self.shown if shown[step] else self.hidden
-                yield (id(source), row) if same else (mine, row, step)
+        return (self.levels < lowest) | (self.levels > highest), self.compare(lowest, self.levels)
+
+
+class Versions:
+    """All versions of some masked inputs, and which of them are equal images.
+
+    Attributes:
+        wanted: Those to predict, (U, 3): number of the masked inputs, image, step; each image once, in the order asked.
+        places: For every version, masked inputs by masked inputs and row by row, its place in ``wanted``.
+    """
+
+    def __init__(self, masked: Sequence[MaskedInputs]) -> None:
+        """Give each version a number, equal ones the same."""
+        blocks: dict[Hashable, int] = {}
+        end, numbers = 0, []
+        for each in masked:
+            n, steps = each.levels.shape
+            starts = []
+            # A block of numbers for its own versions, and one for each of the two images that are seen as a whole.
+            for key, size in ((tuple(map(id, each)), n * steps), (id(each.shown), n), (id(each.hidden), n)):
+                if key not in blocks:
+                    blocks[key], end = end, end + size
+                starts.append(blocks[key])
+            alike, shown = (side.cpu().numpy() for side in each.uniform())
+            rows = np.arange(n)[:, None]
+            own = starts[0] + rows * steps + np.arange(steps)
+            numbers.append(np.where(alike, np.where(shown, starts[1], starts[2]) + rows, own).ravel())
+        _, first, equal = np.unique(np.concatenate(numbers), return_index=True, return_inverse=True)
+        order = first.argsort()
+        self.places = torch.from_numpy(order.argsort()[equal])
+        sizes = np.array([len(each) for each in numbers])
+        ends = sizes.cumsum()
+        index = np.searchsorted(ends, first[order], side="right")
+        within = first[order] - (ends - sizes)[index]
+        row, step = np.divmod(within, np.array([each.levels.shape[1] for each in masked])[index])
+        self.wanted: NDArray[np.int64] = np.stack([index, row, step], 1)
+
+    def batch(self, masked: Sequence[MaskedInputs], part: slice) -> Tensor:
+        """Return the images of a part of ``wanted``, (B, C, *positions)."""
+        wanted = self.wanted[part]
+        images = masked[0].shown
+        batch = images.new_empty((len(wanted), *images.shape[1:]))
+        rows, steps = torch.from_numpy(wanted[:, 1:].T.copy()).to(images.device)
+        ends = [*(np.flatnonzero(np.diff(wanted[:, 0])) + 1).tolist(), len(wanted)]
+        for start, end in zip([0, *ends], ends, strict=False):
+            asked, (first, last) = masked[wanted[start, 0]], wanted[[start, end - 1], 1].tolist()
+            some = slice(first, first + 1) if first == last else rows[start:end]
+            asked.write(some, asked.levels[rows[start:end], steps[start:end]], batch[start:end])
+        return batch
 
 
 class Plan(NamedTuple):
@@ -93,7 +143,10 @@ def _read(plan: Plan, probabilities: Tensor) -> Reading:
     # A broken image, or map, has no score, also where the broken pixels happen to be hidden, or not to be asked.
     sound = torch.stack([finite_rows(each) for each in (*images, plan.ranked) if each is not None]).all(0)
     reading = plan.read(probabilities.masked_fill(~sound.unsqueeze(1), torch.nan))
-    return replace(reading, causes=causes(reading.score, plan.ranked, images, probabilities))
+    score = reading.score
+    if not bool(score.isnan().any()):
+        return replace(reading, causes=[""] * len(score))
+    return replace(reading, causes=causes(score, plan.ranked, images, probabilities))
 
 
 @torch.no_grad()
@@ -130,31 +183,25 @@ def class_probabilities(
     images = masked[0].shown
     targets = class_targets(target, images)
     reader = OutputReader.of(output)
-    keys = [list(each.keys()) for each in masked]
-    first: dict[Hashable, tuple[int, int, int]] = {}
-    for index, each in enumerate(masked):
-        for item, key in enumerate(keys[index]):
-            first.setdefault(key, (index, *divmod(item, each.levels.shape[1])))
-    wanted = torch.tensor(list(first.values()), device=images.device)
-    size = internal_batch_size or examples_per_batch(
-        images, IMAGES_PER_CPU_THREAD, IMAGES_PER_ACCELERATOR, total=len(wanted)
-    )
+    versions = Versions(masked)
+    total = len(versions.wanted)
+    size = internal_batch_size or examples_per_batch(images, IMAGES_PER_CPU_THREAD, IMAGES_PER_ACCELERATOR, total=total)
+    of_rows = targets[torch.from_numpy(versions.wanted[:, 1].copy()).to(images.device)]
     outputs: list[Tensor] = []
     # Raw outputs wait until it is known what they mean; most are as soon as they come.
     waiting: list[tuple[Any, Tensor]] = []
-    for part in wanted.split(min(size, len(wanted))):
-        groups = [part[part[:, 0] == index] for index in part[:, 0].unique_consecutive().tolist()]
-        batch = torch.cat([masked[int(group[0, 0])].images(group[:, 1], group[:, 2]) for group in groups])
-        waiting.append((_answer(model, batch), targets[part[:, 1]]))
+    for start in range(0, total, size):
+        part = slice(start, start + size)
+        waiting.append((_answer(model, versions.batch(masked, part)), of_rows[part]))
         if reader.settled(waiting[-1][0]):
             outputs += _read_all(reader, waiting)
             waiting = []
     if waiting:
         reader.settle([each for each, _ in waiting])
         outputs += _read_all(reader, waiting)
-    place = {key: position for position, key in enumerate(first)}
-    found = torch.cat(outputs)
-    return [found[[place[key] for key in of]].reshape(each.levels.shape) for of, each in zip(keys, masked, strict=True)]
+    found = torch.cat(outputs)[versions.places.to(images.device)]
+    sizes = [each.levels.numel() for each in masked]
+    return [part.reshape(each.levels.shape) for part, each in zip(found.split(sizes), masked, strict=True)]
 
 
 def _read_all(reader: OutputReader, waiting: Sequence[tuple[Any, Tensor]]) -> list[Tensor]:

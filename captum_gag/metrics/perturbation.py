@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -98,9 +99,8 @@ class AOPCMetric(MaskingMetric):
             generator = torch.Generator().manual_seed(self.seed)
             regions = torch.rand(regions.shape[1:], generator=generator).to(images.device).expand_as(regions)
             ranked, undefined = None, torch.zeros_like(undefined)
-        ranks = pixel_ranks(regions, descending=self.order != "lerf")
-        pixels = ranks
-        for axis, side in enumerate(positions(images), start=1):
+        pixels = _of_each(regions, lambda each: pixel_ranks(each, descending=self.order != "lerf"))
+        for axis, side in enumerate(positions(images) if size > 1 else (), start=1):
             pixels = pixels.repeat_interleave(size, axis).narrow(axis, 0, side)
         replaced = torch.arange(self.n_steps + 1, device=images.device).expand(len(images), -1)
 
@@ -111,6 +111,11 @@ class AOPCMetric(MaskingMetric):
         shown = batch.baseline(self.perturb_baseline, self.normalization)
         # Half a rank below the count, so that the image itself is outside the range of ranks.
         return Plan(MaskedInputs(shown, images, pixels, replaced - 0.5, torch.lt), read, ranked)
+
+
+def _of_each(values: Tensor, make: Callable[[Tensor], Tensor]) -> Tensor:
+    """Return what is made of values (N, ...); made once where all rows are the same memory, as of a random ordering."""
+    return make(values) if values.stride(0) or len(values) == 1 else make(values[:1]).expand_as(values)
 
 
 def _regions(relevance: Tensor, size: int) -> Tensor:

@@ -15,7 +15,7 @@ from captum_gag.metrics.map_batch import MapBatch, without_ranking
 from captum_gag.metrics.masking import Model
 from captum_gag.metrics.readings import Reading, causes
 from captum_gag.outputs import Output
-from captum_gag.specs import declared
+from captum_gag.specs import declared, option
 from captum_gag.tensors import Target
 
 
@@ -96,9 +96,14 @@ class SegmentationMAEMetric(SegmentationMetric):
     See ``segmentation_mae``.
     """
 
+    square_root: bool = option(
+        default=False, help="Take the square root of the error, as the published code of Huang & Liu."
+    )
+
     def loss(self, maps: Tensor, mask: Tensor) -> Tensor:
-        """Return the mean of abs(M - S)."""
-        return (maps - mask).abs().mean(1)
+        """Return the mean of abs(M - S), or its square root."""
+        error = (maps - mask).abs().mean(1)
+        return error.sqrt() if self.square_root else error
 
 
 def log_cosh_dice(maps: Tensor, segmentation: Tensor) -> Tensor:
@@ -120,13 +125,21 @@ def log_cosh_dice(maps: Tensor, segmentation: Tensor) -> Tensor:
     return _score("Log-Cosh Dice", LogCoshDiceMetric(), maps, segmentation)
 
 
-def segmentation_mae(maps: Tensor, segmentation: Tensor) -> Tensor:
+def segmentation_mae(maps: Tensor, segmentation: Tensor, *, square_root: bool = False) -> Tensor:
     """Score maps by their mean absolute difference from the mask, in [0, 1], lower is better.
 
-    Arguments, result for maps without ranking and errors are those of ``log_cosh_dice``. (The published code of Huang &
-    Liu takes the square root of this.)
+    Args:
+        maps: As for ``log_cosh_dice``.
+        segmentation: As for ``log_cosh_dice``.
+        square_root: Take the square root of the error, as the published code of Huang & Liu.
+
+    Returns:
+        Errors of shape (N,). NaN, with one warning that names the images, for a map without ranking.
+
+    Raises:
+        InputError: As ``log_cosh_dice``.
     """
-    return _score("Segmentation MAE", SegmentationMAEMetric(), maps, segmentation)
+    return _score("Segmentation MAE", SegmentationMAEMetric(square_root=square_root), maps, segmentation)
 
 
 def _score(name: str, metric: SegmentationMetric, maps: Tensor, segmentation: Tensor) -> Tensor:

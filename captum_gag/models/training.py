@@ -1,4 +1,10 @@
-"""The recipe by which the CIFAR-10 network is trained: weight decay, dropout, early stopping; resumable."""
+"""The recipe by which the CIFAR-10 network is trained: weight decay, dropout, early stopping; resumable.
+
+Of Tomsett et al. (2019) are the network (``models.cifar10``), its dropout, batch normalisation, weight decay, the lack
+of biases, and, by option, the standardised inputs. Ours are optimiser (AdamW), learning rate and its schedule, batch
+size, number of epochs, augmentation (shifts and mirror images), the held-out images, and that pixels come in as they
+are unless asked otherwise.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +17,12 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, pad
+from torchvision.transforms.functional import normalize
 
 from captum_gag.data.cifar10 import read_cifar10
 from captum_gag.errors import InputError
 from captum_gag.files import replace_file
-from captum_gag.models.cifar10 import Cifar10Net
+from captum_gag.models.cifar10 import PIXELS, Cifar10Net, Statistics, write_weights
 
 
 @dataclass(frozen=True)
@@ -29,6 +36,8 @@ class Recipe:
         patience: Epochs without a better validation loss after which training stops.
         validation: Training images that are held out to watch the loss.
         seed: Of weights, split, order, dropout and shifts.
+        standardise: Whether each channel comes in with mean 0 and standard deviation 1 over the training images, as in
+            the paper; otherwise pixels come in as they are, in [0, 1].
     """
 
     epochs: int = 30
@@ -38,6 +47,7 @@ class Recipe:
     patience: int = 5
     validation: int = 5000
     seed: int = 0
+    standardise: bool = False
 
 
 @dataclass
@@ -80,6 +90,7 @@ def train_cifar10(
         raise InputError(f"{data}: {len(images)} training images; expected more than the {recipe.validation} held out")
     order = torch.randperm(len(images), generator=_generator(recipe.seed, 0))
     held_out, kept = order[: recipe.validation], order[recipe.validation :]
+    fed = _statistics(images) if recipe.standardise else PIXELS
     checkpoint = out.with_name(out.name + ".checkpoint")
     with torch.random.fork_rng():
         torch.manual_seed(recipe.seed)
@@ -92,13 +103,13 @@ def train_cifar10(
         while progress.epoch < recipe.epochs and progress.epoch - progress.best_epoch < recipe.patience:
             progress.epoch += 1
             torch.manual_seed(recipe.seed + progress.epoch)
-            loss = _epoch(net, optimizer, schedule, images, targets, kept, recipe, progress.epoch)
-            held_loss, accuracy = evaluate(net, images[held_out], targets[held_out])
+            loss = _epoch(net, optimizer, schedule, images, targets, kept, recipe, progress.epoch, fed)
+            held_loss, accuracy = evaluate(net, images[held_out], targets[held_out], fed)
             progress.history.append({"loss": loss, "validation_loss": held_loss, "validation_accuracy": accuracy})
             say(f"epoch {progress.epoch}: loss {loss:.3f}, validation loss {held_loss:.3f}, accuracy {accuracy:.1%}")
             if held_loss < progress.best_loss:
                 progress.best_loss, progress.best_epoch = held_loss, progress.epoch
-                replace_file(out, lambda path: safetensors.torch.save_file(_plain(net), path))
+                replace_file(out, lambda path: write_weights(path, _plain(net), fed))
             state = {
                 "recipe": asdict(recipe),
                 "progress": asdict(progress),
@@ -109,7 +120,7 @@ def train_cifar10(
             replace_file(checkpoint, lambda path, state=state: torch.save(state, path))  # type: ignore[misc]
     best = Cifar10Net().to(device)
     best.load_state_dict(safetensors.torch.load_file(out, device=device))
-    return evaluate(best, *read_cifar10(data, "test"))[1]
+    return evaluate(best, *read_cifar10(data, "test"), fed)[1]
 
 
 def _epoch(
@@ -121,6 +132,7 @@ def _epoch(
     kept: Tensor,
     recipe: Recipe,
     epoch: int,
+    fed: Statistics,
 ) -> float:
     net.train()
     generator = _generator(recipe.seed, epoch)
@@ -128,7 +140,7 @@ def _epoch(
     total = 0.0
     order = kept[torch.randperm(len(kept), generator=generator)]
     for rows in order.split(recipe.batch_size):
-        batch = shifted_and_mirrored(images[rows], generator).to(device).float() / 255
+        batch = _inputs(shifted_and_mirrored(images[rows], generator).to(device), fed)
         # bfloat16 halves the time on processors that have it, and the weights stay in single precision.
         with torch.autocast(device.type, torch.bfloat16):
             scores = net(batch.contiguous(memory_format=torch.channels_last))
@@ -155,11 +167,11 @@ def shifted_and_mirrored(images: Tensor, generator: torch.Generator) -> Tensor:
 
 
 @torch.no_grad()
-def evaluate(net: nn.Module, images: Tensor, targets: Tensor) -> tuple[float, float]:
+def evaluate(net: nn.Module, images: Tensor, targets: Tensor, fed: Statistics = PIXELS) -> tuple[float, float]:
     """Return the mean cross entropy and the accuracy of a network on uint8 images (N, 3, H, W)."""
     net.eval()
     device = next(net.parameters()).device
-    scores = torch.cat([net(batch.to(device).float() / 255).float().cpu() for batch in images.split(500)])
+    scores = torch.cat([net(_inputs(batch.to(device), fed)).float().cpu() for batch in images.split(500)])
     return cross_entropy(scores, targets).item(), (scores.argmax(1) == targets).float().mean().item()
 
 
@@ -173,13 +185,30 @@ def _resume(
     if not checkpoint.exists():
         return Progress()
     state: dict[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    if state["recipe"] != asdict(recipe):
-        raise InputError(
-            f"{checkpoint}: was made with {state['recipe']}, asked for {asdict(recipe)}; delete it to start anew"
-        )
+    # A part of the recipe that the checkpoint does not know was what it is by default.
+    made = asdict(Recipe()) | state["recipe"]
+    if made != asdict(recipe):
+        raise InputError(f"{checkpoint}: was made with {made}, asked for {asdict(recipe)}; delete it to start anew")
     for part, name in ((net, "net"), (optimizer, "optimizer"), (schedule, "schedule")):
         part.load_state_dict(state[name])
     return Progress(**state["progress"])
+
+
+def _inputs(images: Tensor, fed: Statistics) -> Tensor:
+    """Return uint8 images as the network takes them."""
+    found: Tensor = normalize(images.float() / 255, *map(list, fed))
+    return found
+
+
+def _statistics(images: Tensor) -> Statistics:
+    """Return mean and standard deviation of each channel over uint8 images (N, 3, H, W), to four decimals."""
+    # Counts of the 256 values, as all pixels at once would be large in floating point.
+    counts = torch.stack([torch.bincount(channel.flatten(), minlength=256) for channel in images.unbind(1)]).double()
+    values = torch.arange(256).double() / 255
+    share = counts / counts.sum(1, keepdim=True)
+    mean = (share * values).sum(1, keepdim=True)
+    std = (share * (values - mean) ** 2).sum(1).sqrt()
+    return tuple(round(each, 4) for each in mean[:, 0].tolist()), tuple(round(each, 4) for each in std.tolist())
 
 
 def _plain(net: nn.Module) -> dict[str, Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from captum_gag.errors import InputError, first_line
 
 CONTAINERS = ("state_dict", "model_state_dict", "model", "module", "net", "network", "weights", "params", "ema")
 """Below which key a checkpoint holds the state dict: those of training loops, Lightning, timm and DeepSpeed."""
+
+_OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|conv))\.(?=[12]\.)([12])")
 
 NAMED = 4
 """Parameters that a message names of each kind of misfit."""
@@ -61,7 +64,8 @@ def fitted(state: Mapping[str, Tensor], names: Collection[str]) -> dict[str, Ten
     """Return weights by the names that a network has for them.
 
     What wraps a network puts a word before all names: ``module.`` (DataParallel), ``model.`` or ``net.`` (Lightning),
-    ``_orig_mod.`` (compile), in any nesting. It is taken off where all names have it and what is left fits better.
+    ``_orig_mod.`` (compile), in any nesting. It is taken off where all names have it and what is left fits better. Old
+    files of DenseNets, such as those for Places365, say ``norm.1`` for what has been ``norm1`` since.
 
     Args:
         state: By the names in the file.
@@ -70,6 +74,8 @@ def fitted(state: Mapping[str, Tensor], names: Collection[str]) -> dict[str, Ten
     best = plain = dict(state)
     if not any("_orig_mod." in name for name in names):
         best = plain = {name.replace("_orig_mod.", ""): value for name, value in plain.items()}
+    if not any(_OLD_DENSENET.search(name) for name in names):
+        best = plain = {_OLD_DENSENET.sub(r"\1\2", name): value for name, value in plain.items()}
     while len({name.partition(".")[0] for name in plain}) == 1 and all("." in name for name in plain):
         plain = {name.partition(".")[2]: value for name, value in plain.items()}
         if len(plain.keys() & set(names)) > len(best.keys() & set(names)):

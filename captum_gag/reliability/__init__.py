@@ -8,6 +8,8 @@ from captum_gag.reliability.agreement import (
     internal_consistency,
 )
 from captum_gag.reliability.arrays import from_arrays
+from captum_gag.reliability.groups import groups
+from captum_gag.reliability.orderings import ordering_means
 from captum_gag.reliability.scores import read_scores
 from captum_gag.reliability.summaries import against_baselines, stability, summary, tricks
 from captum_gag.reliability.verdicts import RELIABLE_ALPHA, ReliabilityReport, report
@@ -18,10 +20,12 @@ __all__ = [
     "against_baselines",
     "consistency_matrix",
     "from_arrays",
+    "groups",
     "implementation_sensitivity",
     "inter_method",
     "inter_rater",
     "internal_consistency",
+    "ordering_means",
     "read_scores",
     "report",
     "stability",

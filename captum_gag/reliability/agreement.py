@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import combinations
 
 import krippendorff
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from captum_gag.reliability.bootstrap import Indices, interval
 from captum_gag.reliability.directions import signs
+from captum_gag.reliability.groups import by_groups
 from captum_gag.reliability.scores import LABEL, checked, complete, matrices, ranks
 
 Statistic = Callable[[Indices], NDArray[np.float64]]
@@ -21,8 +22,15 @@ CONFIDENCE = 0.999
 N_BOOTSTRAP = 10_000
 
 
+@by_groups
 def inter_rater(
-    scores: pd.DataFrame, n_bootstrap: int = N_BOOTSTRAP, confidence: float = CONFIDENCE, seed: int = 0
+    scores: pd.DataFrame,
+    n_bootstrap: int = N_BOOTSTRAP,
+    confidence: float = CONFIDENCE,
+    seed: int = 0,
+    *,
+    by: str | None = None,
+    edges: Sequence[float] = (),
 ) -> pd.DataFrame:
     """Tell whether a metric ranks the methods alike on all images: Krippendorff's alpha (Tomsett et al., 2019).
 
@@ -37,6 +45,8 @@ def inter_rater(
         n_bootstrap: Resamples of the images.
         confidence: Of the interval, in (0, 1).
         seed: Of the resamples.
+        by: A column by which images are grouped, for the table of each group; see ``groups``.
+        edges: What cuts that column into ranges.
 
     Returns:
         A row per metric, with alpha, low, high, images, methods. NaN for fewer than 2 images or methods,
@@ -84,8 +94,15 @@ class PatternCounts:
         )
 
 
+@by_groups
 def inter_method(
-    scores: pd.DataFrame, n_bootstrap: int = N_BOOTSTRAP, confidence: float = CONFIDENCE, seed: int = 0
+    scores: pd.DataFrame,
+    n_bootstrap: int = N_BOOTSTRAP,
+    confidence: float = CONFIDENCE,
+    seed: int = 0,
+    *,
+    by: str | None = None,
+    edges: Sequence[float] = (),
 ) -> pd.DataFrame:
     """Tell whether an image that is easy for one method is easy for the others: mean pairwise Spearman's rho.
 
@@ -96,6 +113,8 @@ def inter_method(
         n_bootstrap: Resamples of the images.
         confidence: Of the interval, in (0, 1).
         seed: Of the resamples.
+        by: A column by which images are grouped, for the table of each group; see ``groups``.
+        edges: What cuts that column into ranges.
 
     Returns:
         A row per metric, with rho, low, high, images, methods; NaN for fewer than 2 methods or 3 images,
@@ -131,8 +150,15 @@ def _per_metric(
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("metric")
 
 
+@by_groups
 def internal_consistency(
-    scores: pd.DataFrame, n_bootstrap: int = N_BOOTSTRAP, confidence: float = CONFIDENCE, seed: int = 0
+    scores: pd.DataFrame,
+    n_bootstrap: int = N_BOOTSTRAP,
+    confidence: float = CONFIDENCE,
+    seed: int = 0,
+    *,
+    by: str | None = None,
+    edges: Sequence[float] = (),
 ) -> pd.DataFrame:
     """Tell whether two metrics that claim to measure the same thing agree: Spearman's rho over images, per method.
 
@@ -143,6 +169,8 @@ def internal_consistency(
         n_bootstrap: Resamples of the images.
         confidence: Of the interval, in (0, 1).
         seed: Of the resamples.
+        by: A column by which images are grouped, for the table of each group; see ``groups``.
+        edges: What cuts that column into ranges.
 
     Returns:
         A row per method and pair of metrics: method, metric, other, rho, low, high, images (those
@@ -180,8 +208,15 @@ def consistency_matrix(consistency: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(matrix, index=names, columns=names)
 
 
+@by_groups
 def implementation_sensitivity(
-    scores: pd.DataFrame, n_bootstrap: int = N_BOOTSTRAP, confidence: float = CONFIDENCE, seed: int = 0
+    scores: pd.DataFrame,
+    n_bootstrap: int = N_BOOTSTRAP,
+    confidence: float = CONFIDENCE,
+    seed: int = 0,
+    *,
+    by: str | None = None,
+    edges: Sequence[float] = (),
 ) -> pd.DataFrame:
     """Tell whether a metric agrees with itself when only its implementation changes, such as its baseline.
 

@@ -12,11 +12,20 @@ from numpy.typing import NDArray
 from captum_gag.reliability.agreement import CONFIDENCE, N_BOOTSTRAP, PatternCounts
 from captum_gag.reliability.bootstrap import mean_interval
 from captum_gag.reliability.directions import signs
+from captum_gag.reliability.groups import by_groups
+from captum_gag.reliability.orderings import random_bands
 from captum_gag.reliability.scores import LABEL, by_image, checked, is_edges, is_manipulated, is_random, matrices, ranks
 
 
+@by_groups
 def summary(
-    scores: pd.DataFrame, n_bootstrap: int = N_BOOTSTRAP, confidence: float = CONFIDENCE, seed: int = 0
+    scores: pd.DataFrame,
+    n_bootstrap: int = N_BOOTSTRAP,
+    confidence: float = CONFIDENCE,
+    seed: int = 0,
+    *,
+    by: str | None = None,
+    edges: Sequence[float] = (),
 ) -> pd.DataFrame:
     """Return the distribution over images that a mean score hides (Tomsett et al., 2019: global variance).
 
@@ -25,6 +34,8 @@ def summary(
         n_bootstrap: Resamples of the images, for the interval of the mean.
         confidence: Of the interval.
         seed: Of the resamples.
+        by: A column by which images are grouped, for the table of each group; see ``groups``.
+        edges: What cuts that column into ranges.
 
     Returns:
         A row per metric and method: mean, low, high, std, min, q1, median, q3, max, images, undefined (the
@@ -49,8 +60,15 @@ def summary(
     return pd.DataFrame(rows, columns=[*columns, "images", "undefined"])
 
 
+@by_groups
 def against_baselines(
-    scores: pd.DataFrame, n_bootstrap: int = N_BOOTSTRAP, confidence: float = 0.95, seed: int = 0
+    scores: pd.DataFrame,
+    n_bootstrap: int = N_BOOTSTRAP,
+    confidence: float = 0.95,
+    seed: int = 0,
+    *,
+    by: str | None = None,
+    edges: Sequence[float] = (),
 ) -> pd.DataFrame:
     """Flag the methods that do not beat random orderings and edge detection, which know nothing of the model.
 
@@ -63,6 +81,8 @@ def against_baselines(
         n_bootstrap: Resamples of the images.
         confidence: Of the intervals and the band, in (0, 1).
         seed: Of the resamples.
+        by: A column by which images are grouped, for the table of each group; see ``groups``.
+        edges: What cuts that column into ranges.
 
     Returns:
         A row per metric and method: mean, random_low, random_high, beats_random, edges (their mean),
@@ -74,11 +94,12 @@ def against_baselines(
     scores = checked(scores)
     random, edge = (set(scores.loc[each, "method"]) for each in (is_random(scores), is_edges(scores)))
     others = random | edge | set(scores.loc[is_manipulated(scores), "method"])
+    bands = random_bands(scores, n_bootstrap, confidence, seed)
     rows = []
     for metric, direction in signs(scores).items():
         table = by_image(scores, metric)
-        low, high = _random_band(table[[name for name in table if name in random]], n_bootstrap, confidence, seed)
-        edges = next((table[name] for name in table if name in edge), None)
+        low, high = bands.get(metric, (np.nan, np.nan))
+        of_edges = next((table[name] for name in table if name in edge), None)
         for method in table:
             if method in others:
                 continue
@@ -87,16 +108,23 @@ def against_baselines(
             worst = high if direction > 0 else low
             row["beats_random"] = None if np.isnan(low + mean) else bool(direction * (mean - worst) > 0)
             row["edges"], row["beats_edges"] = (np.nan, None)
-            if edges is not None:
-                row["edges"] = edges.mean()
-                row["beats_edges"] = _better(direction * (table[method] - edges), n_bootstrap, confidence, seed)
+            if of_edges is not None:
+                row["edges"] = of_edges.mean()
+                row["beats_edges"] = _better(direction * (table[method] - of_edges), n_bootstrap, confidence, seed)
             rows.append(row)
     columns = ["metric", "method", "mean", "random_low", "random_high", "beats_random", "edges", "beats_edges"]
     return pd.DataFrame(rows, columns=columns)
 
 
+@by_groups
 def tricks(
-    scores: pd.DataFrame, n_bootstrap: int = N_BOOTSTRAP, confidence: float = 0.95, seed: int = 0
+    scores: pd.DataFrame,
+    n_bootstrap: int = N_BOOTSTRAP,
+    confidence: float = 0.95,
+    seed: int = 0,
+    *,
+    by: str | None = None,
+    edges: Sequence[float] = (),
 ) -> pd.DataFrame:
     """Tell which metric can be fooled: what a manipulated map gets, beside the map that it was made of.
 
@@ -105,6 +133,8 @@ def tricks(
         n_bootstrap: Resamples of the images.
         confidence: Of the interval, in (0, 1).
         seed: Of the resamples.
+        by: A column by which images are grouped, for the table of each group; see ``groups``.
+        edges: What cuts that column into ranges.
 
     Returns:
         A row per metric and manipulated method: metric, method, original_mean, mean, gain (positive where the
@@ -136,8 +166,15 @@ def tricks(
     return pd.DataFrame(rows, columns=columns)
 
 
+@by_groups
 def stability(
-    scores: pd.DataFrame, sizes: Sequence[int] | None = None, n_resamples: int = 1000, seed: int = 0
+    scores: pd.DataFrame,
+    sizes: Sequence[int] | None = None,
+    n_resamples: int = 1000,
+    seed: int = 0,
+    *,
+    by: str | None = None,
+    edges: Sequence[float] = (),
 ) -> pd.DataFrame:
     """Tell how many images are needed before the ranking of the methods is stable.
 
@@ -148,6 +185,8 @@ def stability(
         sizes: Numbers of images. None takes 5, 10, 20, 50, ... up to half of them.
         n_resamples: Draws for each size.
         seed: Of the draws.
+        by: A column by which images are grouped, for the table of each group; see ``groups``.
+        edges: What cuts that column into ranges.
 
     Returns:
         A row per metric and size: metric, images, alpha (mean), alpha_low, alpha_high (their central 95 %),
@@ -187,16 +226,6 @@ def _changes(means: NDArray[np.float64], whole: NDArray[np.float64]) -> tuple[fl
     pairs = list(combinations(range(len(whole)), 2))
     flips = [(np.sign(means[:, a] - means[:, b]) != np.sign(whole[a] - whole[b])).mean() for a, b in pairs]
     return float(np.mean(flips)), float((means.argmax(axis=1) != whole.argmax()).mean())
-
-
-def _random_band(orderings: pd.DataFrame, n_bootstrap: int, confidence: float, seed: int) -> tuple[float, float]:
-    if orderings.shape[1] > 1:
-        tail = (1 - confidence) / 2
-        low, high = np.nanquantile(orderings.mean(), [tail, 1 - tail])
-        return float(low), float(high)
-    values = orderings.to_numpy().ravel()
-    values = values[~np.isnan(values)]
-    return mean_interval(values, n_bootstrap, confidence, seed)
 
 
 def _better(gains: pd.Series, n_bootstrap: int, confidence: float, seed: int) -> bool | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,7 @@ from captum_gag.reliability.agreement import (
     internal_consistency,
 )
 from captum_gag.reliability.directions import signs
+from captum_gag.reliability.groups import check_edges, concatenated, groups
 from captum_gag.reliability.scores import checked, is_edges, is_random, judged
 from captum_gag.reliability.summaries import against_baselines, stability, summary, tricks
 
@@ -33,15 +35,25 @@ class ReliabilityReport:
         tables: inter_rater, inter_rater_without_edges, inter_method, internal_consistency, implementation, baselines,
             tricks, stability, summary; those without a row are left out, but for the first.
         verdicts: By metric, in words.
+        by: The column by which images were grouped; "" for none.
+        by_group: The same tables of each group of images, with the group in the first column, called as ``by``.
     """
 
     scores: pd.DataFrame
     tables: dict[str, pd.DataFrame]
     verdicts: dict[str, str]
+    by: str = ""
+    by_group: dict[str, pd.DataFrame] = field(default_factory=dict)
 
 
 def report(
-    scores: pd.DataFrame, n_bootstrap: int = N_BOOTSTRAP, confidence: float = CONFIDENCE, seed: int = 0
+    scores: pd.DataFrame,
+    n_bootstrap: int = N_BOOTSTRAP,
+    confidence: float = CONFIDENCE,
+    seed: int = 0,
+    *,
+    by: str | None = None,
+    edges: Sequence[float] = (),
 ) -> ReliabilityReport:
     """Run every check on a score table.
 
@@ -52,16 +64,32 @@ def report(
         n_bootstrap: Resamples of the images.
         confidence: Of the intervals of the agreement statistics.
         seed: Of the resamples.
+        by: A column by which images are grouped, such as target or probability: all checks are run on each group too.
+        edges: What cuts that column into ranges; see ``groups``.
 
     Returns:
         Tables and verdicts.
 
     Raises:
-        InputError: The scores are not a score table, hold no method besides random orderings, or a direction is not
-            known.
+        InputError: The scores are not a score table, hold no method besides random orderings, a direction is not
+            known, or the images cannot be grouped so.
     """
     scores = checked(scores)
+    check_edges(by, edges)
+    grouped = [] if by is None else list(groups(scores, by, edges))
     directions = signs(scores)
+    found = _checks(scores, n_bootstrap, confidence, seed)
+    tables = {name: table for name, table in found.items() if len(table) or name == "inter_rater"}
+    verdicts = {metric: _verdict(metric, up, found) for metric, up in directions.items()}
+    if by is None:
+        return ReliabilityReport(scores, tables, verdicts)
+    parts = [(group, _checks(rows, n_bootstrap, confidence, seed)) for group, rows in grouped]
+    by_group = {name: concatenated([(group, each[name]) for group, each in parts], by) for name in tables}
+    return ReliabilityReport(scores, tables, verdicts, by, by_group)
+
+
+def _checks(scores: pd.DataFrame, n_bootstrap: int, confidence: float, seed: int) -> dict[str, pd.DataFrame]:
+    """Return the table of each check of a checked score table, with or without rows."""
     options = (n_bootstrap, confidence, seed)
     methods = judged(scores)
     if not len(methods):
@@ -69,7 +97,7 @@ def report(
         raise InputError(f"there is no method to judge: found {named} alone; expected others besides the random ones")
     edgeless = methods[~is_edges(methods)]
     alpha_without_edges = inter_rater(edgeless, *options) if 0 < len(edgeless) < len(methods) else edgeless.iloc[:0]
-    found = {
+    return {
         "inter_rater": inter_rater(methods, *options).reset_index(),
         "inter_rater_without_edges": alpha_without_edges.reset_index(),
         "inter_method": inter_method(methods, *options).reset_index(),
@@ -80,8 +108,6 @@ def report(
         "stability": stability(methods, seed=seed),
         "summary": summary(scores[~is_random(scores)], *options),
     }
-    tables = {name: table for name, table in found.items() if len(table) or name == "inter_rater"}
-    return ReliabilityReport(scores, tables, {metric: _verdict(metric, up, found) for metric, up in directions.items()})
 
 
 def _verdict(metric: str, direction: int, found: dict[str, pd.DataFrame]) -> str:

@@ -6,7 +6,7 @@ import itertools
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -19,10 +19,24 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from captum_gag.metrics.recovery import recovery_levels, thresholds
-from captum_gag.report.style import AREAS, HEAT, INK, styled
+from captum_gag.report.style import AREAS, BAND, HEAT, INK, styled
 
 Photo: TypeAlias = NDArray[Any]
 Saliency: TypeAlias = NDArray[Any]
+
+
+class Parts(NamedTuple):
+    """The parts of a map between RCAP's percentiles, from the most salient to the noise.
+
+    Attributes:
+        names: Of the parts; the last is the noise.
+        area: Which part each pixel is in, (H, W), from 0.
+        shares: Of the map's saliency in each part; 0 throughout for an empty map.
+    """
+
+    names: list[str]
+    area: NDArray[np.int64]
+    shares: NDArray[np.float64]
 
 
 @styled
@@ -61,7 +75,7 @@ def map_grid(
     figure = Figure(figsize=(2.4 * (1 + len(methods)), 2.9 * len(photos)))
     rows = figure.subplots(len(photos), 1 + len(methods), squeeze=False)
     for (title, photo), (first, *others) in zip(photos.items(), rows, strict=True):
-        _show(first, photo, "\n".join(textwrap.wrap(title, 28)))
+        show_photo(first, photo, "\n".join(textwrap.wrap(title, 28)))
         for method, axes in zip(methods, others, strict=True):
             axes.set_axis_off()
             if method not in maps[title]:
@@ -69,47 +83,48 @@ def map_grid(
             if overlay:
                 axes.imshow(np.asarray(photo).mean(2), cmap="gray", vmin=0.0, vmax=1.0)
             score = "" if scores is None else f"\n{metric} {scores[title][method]:.4f}"
-            _show_map(axes, maps[title][method], method + score, alpha=0.6 if overlay else None)
+            show_map(axes, maps[title][method], method + score, alpha=0.6 if overlay else None)
     return figure
 
 
 @styled
 def areas(photo: Photo, saliency: Saliency, lower_bound: float = 50.0, interval: float = 10.0) -> Figure:
-    """Draw the areas that RCAP tells apart in a map: the part above each percentile, and the noise below the last.
+    """Draw what RCAP tells apart in a map: the focus area down to a percentile, and the noise area below (Figure 3).
 
-    Beside the photograph and the map stand the areas, and how much of the map's saliency lies in each: the more in the
-    first, the less noise (Huang & Liu, Figures 3 and 4).
+    Beside the photograph and the map stand the map in its focus area and in its noise area with the share of the
+    saliency in each, the parts between the percentiles, and how much lies in each of those: the more in the first, the
+    less noise.
 
     Args:
         photo: (H, W, 3) in [0, 1].
         saliency: (H, W), at least 0.
-        lower_bound: RCAP's last percentile.
+        lower_bound: RCAP's last percentile, where the noise area begins.
         interval: Distance of RCAP's percentiles.
 
     Returns:
-        Four panels, not known to pyplot.
+        Six panels, not known to pyplot.
 
     Raises:
         ValueError: The map is not (H, W), or has a NaN in it, or the percentiles have no meaning.
     """
-    percentiles = thresholds(lower_bound, interval)
-    area = (~_recovered(saliency, lower_bound, interval)).sum(0)
-    names = [f"top {100 - p:g} %" for p in percentiles[:1]]
-    names += [f"{100 - high:g} to {100 - low:g} %" for high, low in itertools.pairwise(percentiles)]
-    names += ["noise"]
-    shares = np.bincount(area.ravel(), weights=saliency.ravel(), minlength=len(names)) / (saliency.sum() or 1.0)
-    colours = colormaps[AREAS].resampled(len(names))
-    figure = Figure(figsize=(11, 2.9))
-    first, second, third, last = figure.subplots(1, 4, width_ratios=(1, 1, 1, 1.3))
-    _show(first, photo, "photograph")
-    _show_map(second, saliency, "map")
-    third.imshow(area, cmap=colours, norm=BoundaryNorm(np.arange(len(names) + 1) - 0.5, len(names)))
-    third.set_title("areas")
-    third.set_axis_off()
-    bars = last.barh(names, shares, color=colours(range(len(names))), edgecolor=INK, lw=0.5)
+    parts = parts_of(saliency, lower_bound, interval)
+    is_noise = parts.area == len(parts.names) - 1
+    colours = colormaps[AREAS].resampled(len(parts.names))
+    figure = Figure(figsize=(15, 2.9))
+    first, second, focus, noise, third, last = figure.subplots(1, 6, width_ratios=(1, 1, 1, 1, 1, 1.3))
+    show_photo(first, photo, "photograph\n")
+    show_map(second, saliency, "map\n")
+    shares, top = parts.shares, top_of(saliency)
+    said = f"focus area: top {100 - lower_bound:g} %\n{1 - shares[-1]:.0%} of the saliency"
+    show_map(focus, np.ma.masked_where(is_noise, saliency), said, top=top)
+    said = f"noise area: the rest\n{shares[-1]:.0%} of the saliency"
+    show_map(noise, np.ma.masked_where(~is_noise, saliency), said, top=top)
+    show_parts(third, parts, "steps of RCAP\n")
+    bars = last.barh(parts.names, shares, color=colours(range(len(shares))), edgecolor=INK, lw=0.5)
     last.bar_label(bars, [f"{share:.0%}" for share in shares], fontsize=8, padding=2)
     last.invert_yaxis()
-    last.set(title="share of the saliency", xlim=(0, 1.15 * max(shares.max(), 1e-9)), xticks=[])
+    last.set_box_aspect(1 / 1.3)
+    last.set(title="share of the saliency\n", xlim=(0, 1.15 * max(shares.max(), 1e-9)), xticks=[])
     return figure
 
 
@@ -142,12 +157,64 @@ def recovery(
     products = np.asarray(visual_noise) * np.asarray(localization)
     figure = Figure(figsize=(2.2 * (1 + len(recovered)), 3.1))
     first, *others = figure.subplots(1, 1 + len(recovered))
-    _show_map(first, saliency, f"map\n\nRCAP {products.mean():.3f}")
+    show_map(first, saliency, f"map\n\nRCAP {products.mean():.3f}")
     steps = zip(others, recovered, percentiles, visual_noise, localization, products, strict=True)
     for axes, shown, percentile, share, probability, product in steps:
         title = f"top {100 - percentile:g} %\n{share:.0%} of the saliency\nx {probability:.0%} = {product:.3f}"
-        _show(axes, np.where(shown[..., None], photo, 0.0), title)
+        show_photo(axes, np.where(shown[..., None], photo, 0.0), title)
     return figure
+
+
+def parts_of(saliency: Saliency, lower_bound: float = 50.0, interval: float = 10.0) -> Parts:
+    """Return the parts that RCAP tells apart in a map.
+
+    Args:
+        saliency: (H, W), at least 0.
+        lower_bound: RCAP's last percentile.
+        interval: Distance of RCAP's percentiles.
+
+    Raises:
+        ValueError: The map is not (H, W), or has a NaN in it, or the percentiles have no meaning.
+    """
+    percentiles = thresholds(lower_bound, interval)
+    area = (~_recovered(saliency, lower_bound, interval)).sum(0)
+    names = [f"top {100 - p:g} %" for p in percentiles[:1]]
+    names += [f"{100 - high:g} to {100 - low:g} %" for high, low in itertools.pairwise(percentiles)]
+    names += ["noise"]
+    sums = np.bincount(area.ravel(), weights=saliency.ravel(), minlength=len(names))
+    return Parts(names, area, sums / (saliency.sum() or 1.0))
+
+
+def show_photo(axes: Axes, photo: Photo, title: str) -> None:
+    """Show a photograph (H, W, 3) in [0, 1] in a panel."""
+    axes.imshow(photo)
+    axes.set_title(title)
+    axes.set_axis_off()
+
+
+def show_map(axes: Axes, saliency: Saliency, title: str, alpha: float | None = None, top: float | None = None) -> None:
+    """Show a map (H, W) in a panel; what is masked of it is grey.
+
+    Args:
+        axes: The panel.
+        saliency: At least 0.
+        title: Above it.
+        alpha: Opacity, over what the panel shows already; None for all of it.
+        top: The value that is drawn brightest; None for ``top_of``.
+    """
+    colours = colormaps[HEAT].with_extremes(bad=BAND)
+    axes.imshow(saliency, cmap=colours, vmin=0.0, vmax=top_of(saliency) if top is None else top, alpha=alpha)
+    axes.set_title(title)
+    axes.set_axis_off()
+
+
+def show_parts(axes: Axes, parts: Parts, title: str) -> None:
+    """Show the parts of a map in a panel, each in its colour."""
+    count = len(parts.names)
+    colours = colormaps[AREAS].resampled(count)
+    axes.imshow(parts.area, cmap=colours, norm=BoundaryNorm(np.arange(count + 1) - 0.5, count))
+    axes.set_title(title)
+    axes.set_axis_off()
 
 
 def save_figure(figure: Figure, path: Path) -> None:
@@ -175,15 +242,3 @@ def _recovered(saliency: Saliency, lower_bound: float, interval: float) -> NDArr
         raise ValueError(f"The map has shape {np.shape(saliency)}, expected (H, W) without NaN and infinity.")
     order, levels = recovery_levels(torch.as_tensor(np.ascontiguousarray(saliency))[None], lower_bound, interval)
     return (order >= levels.reshape(-1, 1, 1)).numpy()
-
-
-def _show(axes: Axes, photo: Photo, title: str) -> None:
-    axes.imshow(photo)
-    axes.set_title(title)
-    axes.set_axis_off()
-
-
-def _show_map(axes: Axes, saliency: Saliency, title: str, alpha: float | None = None) -> None:
-    axes.imshow(saliency, cmap=HEAT, vmin=0.0, vmax=top_of(saliency), alpha=alpha)
-    axes.set_title(title)
-    axes.set_axis_off()

@@ -40,7 +40,7 @@ SECTIONS = {
     "repeat": "Repeat this run",
 }
 CAPTIONS = {
-    "ablation": "Mean score of GAG-p over the percentile p of its guide, with 95 % intervals; other methods as levels.",
+    "ablation": "Mean score of GAG-p over the percentile p of its guide, with 95 % intervals; others as levels.",
     "details": "The curve that each score sums up: mean over the images with its 95 % interval.",
     "distributions": "Scores over the images: quartiles, median and mean. One mean hides how far they spread.",
     "alpha": "Krippendorff's alpha with its interval: do the images rank the methods alike?",
@@ -77,7 +77,7 @@ def write_page(run: Run, path: Path, n_bootstrap: int = 1000, seed: int = 0) -> 
     side = picture_side(scores["image"].nunique() * (1 + scores["method"].nunique()))
     items = list(gallery(run, scores, source, side))
     suite = config.suite_file()
-    rows = comparison(scores, suite.published)
+    rows = comparison(scores, suite.published_means())
     try:
         checks, unreliable = reliability.report(scores, n_bootstrap, seed=seed), ""
     except InputError as error:
@@ -192,7 +192,7 @@ def _figures(
 ) -> list[dict[str, str]]:
     drawn: dict[str, Figure] = {}
     if len(set(percentiles.values())) > 1:
-        drawn["ablation"] = ablation(rows, percentiles)
+        drawn["ablation"] = ablation(rows, percentiles, higher_is_better(scores))
     if len(curves_of(judged(scores))):
         drawn["details"] = curves(judged(scores))
     if checks is not None:

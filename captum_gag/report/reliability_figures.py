@@ -7,22 +7,34 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from captum_gag.reliability import consistency_matrix
+from captum_gag.reliability.orderings import ordering_means, ordering_scores
 from captum_gag.reliability.scores import LABEL, family_label, is_random, metrics_of
 from captum_gag.report.style import BAND, COLOURS, CORRELATION, GUIDE, INK, PAPER, styled
+
+RANDOM = "random orderings"
 
 
 @styled
 def distributions(scores: pd.DataFrame) -> Figure:
     """Draw the scores of each method as a violin, with mean, median and quartiles; a panel per metric (Figure 2 b).
 
+    Of a metric with several numbers of steps the highest is drawn. All random orderings are one violin, of the scores
+    of every image in every ordering.
+
     Args:
         scores: A score table, as ``reliability.scores.checked`` returns it.
     """
+    highest = scores.groupby(["metric", "variant"])["steps"].transform("max")
+    scores = scores[(scores["steps"] == highest).fillna(True).astype(bool)]
     metrics = metrics_of(scores)
     figure = Figure(figsize=(8, 2.6 * len(metrics)))
     for axes, metric in zip(figure.subplots(len(metrics), squeeze=False)[:, 0], metrics, strict=True):
         of_metric = scores[scores[LABEL] == metric].dropna(subset="score")
-        groups = {name: group["score"].to_numpy() for name, group in of_metric.groupby("method", sort=False)}
+        methods = of_metric[~is_random(of_metric)].groupby("method", sort=False)
+        groups = {name: group["score"].to_numpy() for name, group in methods}
+        if is_random(of_metric).any():
+            drawn = ordering_scores(of_metric).ravel()
+            groups[RANDOM] = drawn[~np.isnan(drawn)]
         groups = {name: values for name, values in groups.items() if len(values) > 1}
         places = np.arange(len(groups))
         if groups:
@@ -58,12 +70,11 @@ def curves(scores: pd.DataFrame, confidence: float = 0.95) -> Figure:
     figure = Figure(figsize=(8, 3.2 * len(families)))
     for axes, (family, table) in zip(figure.subplots(len(families), squeeze=False)[:, 0], families, strict=True):
         by_random = is_random(table)
-        orderings = table[by_random].pivot_table(index="steps", columns="method", values="score")
-        centre = orderings.mean(axis=1) if len(orderings) else pd.Series(0.0, index=sorted(table["steps"].unique()))
-        if orderings.shape[1] > 1:
-            tail = (1 - confidence) / 2
-            low, high = (orderings.quantile(q, axis=1) - centre for q in (tail, 1 - tail))
-            axes.fill_between(centre.index, low, high, color=BAND, label="random orderings")
+        orderings = ordering_means(table).groupby("steps")["score"]
+        centre = orderings.mean() if len(orderings) else pd.Series(0.0, index=sorted(table["steps"].unique()))
+        if (orderings.size() > 1).any():
+            low, high = (orderings.quantile(q) - centre for q in ((1 - confidence) / 2, (1 + confidence) / 2))
+            axes.fill_between(centre.index, low, high, color=BAND, label=RANDOM)
         axes.axhline(0, color=GUIDE, lw=0.8)
         for method, rows in table[~by_random].groupby("method", sort=False):
             found = rows.groupby("steps")["score"].agg(["mean", "sem"])

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from captum_gag.reliability import RELIABLE_ALPHA, ReliabilityReport
-from captum_gag.reliability.scores import judged
+from captum_gag.reliability.scores import is_manipulated
 from captum_gag.report import reliability_figures
 from captum_gag.report.style import as_svg, page_colours
 
@@ -40,7 +40,7 @@ def figures(found: ReliabilityReport) -> dict[str, Figure]:
     Returns:
         Figures not known to pyplot, by distributions, alpha, consistency, curves.
     """
-    drawn = {"distributions": reliability_figures.distributions(judged(found.scores))}
+    drawn = {"distributions": reliability_figures.distributions(found.scores[~is_manipulated(found.scores)])}
     drawn["alpha"] = reliability_figures.alphas(found.tables["inter_rater"], RELIABLE_ALPHA)
     if "internal_consistency" in found.tables:
         drawn["consistency"] = reliability_figures.consistency(found.tables["internal_consistency"])
@@ -66,6 +66,8 @@ def to_html(found: ReliabilityReport) -> str:
 def save(found: ReliabilityReport, directory: str | Path) -> list[Path]:
     """Write report.md, report.html, scores.parquet, a CSV per table and a PNG per figure.
 
+    The table of all groups of images, where there are any, is NAME_by_group.csv.
+
     Args:
         found: What ``reliability.report`` returned.
         directory: Made if missing; files of these names are replaced.
@@ -82,6 +84,9 @@ def save(found: ReliabilityReport, directory: str | Path) -> list[Path]:
     for name, table in found.tables.items():
         written.append(directory / f"{name}.csv")
         table.to_csv(written[-1], index=False)
+    for name, table in found.by_group.items():
+        written.append(directory / f"{name}_by_group.csv")
+        table.to_csv(written[-1], index=False)
     for name, figure in figures(found).items():
         written.append(directory / f"{name}.png")
         figure.savefig(written[-1], dpi=120)
@@ -89,4 +94,5 @@ def save(found: ReliabilityReport, directory: str | Path) -> list[Path]:
 
 
 def _laid_out(found: ReliabilityReport, layout: Callable[[pd.DataFrame], str]) -> list[tuple[str, str]]:
-    return [(SECTIONS[name], layout(table)) for name, table in found.tables.items()]
+    whole = [(SECTIONS[name], layout(table)) for name, table in found.tables.items()]
+    return whole + [(f"{SECTIONS[name]} By {found.by}", layout(table)) for name, table in found.by_group.items()]

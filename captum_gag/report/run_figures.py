@@ -16,6 +16,12 @@ from captum_gag.reliability.scores import LABEL
 from captum_gag.report.style import INK, styled
 from captum_gag.specs import options_of
 
+LEVELS = 6
+"""How many other methods are drawn beside GAG-p."""
+
+WHICH = {True: " (higher is better)", False: " (lower is better)", None: ""}
+"""What a title says of a metric's direction; nothing where that is not known."""
+
 
 @styled
 def curves(scores: pd.DataFrame) -> Figure:
@@ -63,12 +69,15 @@ def curves_of(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 @styled
-def ablation(rows: pd.DataFrame, percentiles: Mapping[str, float]) -> Figure:
-    """Draw the mean score of GAG-p over p with its interval, the other methods as levels (Huang & Liu, Table 1).
+def ablation(
+    rows: pd.DataFrame, percentiles: Mapping[str, float], better: Mapping[str, bool | None] | None = None
+) -> Figure:
+    """Draw the mean score of GAG-p over p with its interval, other methods as levels (Huang & Liu, Table 1).
 
     Args:
         rows: As ``tables.comparison`` returns them.
         percentiles: By method, the p of those that are GAG-p; see ``percentiles_of``.
+        better: By metric, whether higher is better, for the titles; see ``directions.higher_is_better``.
 
     Returns:
         A panel per metric, not known to pyplot.
@@ -83,9 +92,14 @@ def ablation(rows: pd.DataFrame, percentiles: Mapping[str, float]) -> Figure:
         axes.errorbar(gag["p"], gag["mean"], yerr=reach, marker="o", capsize=3, label="GAG-p")
         if gag["published"].notna().any():
             axes.plot(gag["p"], gag["published"], ls="", marker="D", mfc="none", color=INK, label="published")
-        for method, mean in of_metric.loc[ps.isna(), ["method", "mean"]].itertuples(index=False):
+        others = of_metric.loc[ps.isna(), ["method", "mean"]].head(LEVELS)
+        for method, mean in others.itertuples(index=False):
             axes.plot([0, 1], [mean, mean], lw=1, label=method, transform=axes.get_yaxis_transform())
-        axes.set(title=metric, xlabel="percentile p of the guide", ylabel="mean score")
+        axes.set(
+            title=f"{metric}{WHICH[(better or {}).get(metric)]}",
+            xlabel="percentile p of the guide",
+            ylabel="mean score",
+        )
         axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
 

@@ -128,12 +128,15 @@ def save_tables(rows: pd.DataFrame, scores: pd.DataFrame, directory: Path) -> li
 
 def _latex(rows: pd.DataFrame) -> str:
     cells = printed_cells(rows, r"\textbf{{{}}}".format)
-    escaped = cells.rename(index=_escape, columns=_escape)
+    escaped = cells.rename(index=latex_text, columns=latex_text)
     return str(escaped.to_latex(column_format="l" + "r" * len(cells.columns)))
 
 
-def _escape(text: str) -> str:
-    special = {"^": r"\textasciicircum{}", "_": r"\_", "%": r"\%", "&": r"\&", "#": r"\#", "$": r"\$"}
+def latex_text(text: str) -> str:
+    """Return text as LaTeX prints it."""
+    special = {letter: f"\\{letter}" for letter in "_%&#${}"}
+    special |= {"^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "\\": r"\textbackslash{}"}
+    special |= {"<": r"\textless{}", ">": r"\textgreater{}", "\N{EN DASH}": "--"}
     return "".join(special.get(letter, letter) for letter in text)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -10,6 +9,7 @@ from torch import Tensor
 
 from captum_gag.attr import saliency_map
 from captum_gag.metrics.readings import Reading
+from captum_gag.runs.orderings import OverOrderings
 from captum_gag.runs.spec import MetricEntry
 
 Row = dict[str, Any]
@@ -21,14 +21,14 @@ class Cell(NamedTuple):
     Attributes:
         method: The method's label.
         entry: The metric.
-        reading: What the metric read; None where it failed.
+        scores: Steps, score and curve, a row for each number of steps; see ``scores_of``.
         seconds: What it cost: the map, and its part of the metric.
         error: Why it failed; "" if it did not.
     """
 
     method: str
     entry: MetricEntry
-    reading: Reading | None
+    scores: list[Row]
     seconds: float
     error: str = ""
 
@@ -52,13 +52,28 @@ class Outcome:
         return {label: saliency_map(each)[0].float().cpu() for label, each in self.attributions.items()}
 
 
-def scores_of(cell: Cell) -> Iterator[Row]:
-    """Yield score and curve of a cell, once for each number of steps; these are a curve by themselves."""
-    for steps in cell.entry.steps:
-        score = float("nan") if cell.reading is None else float(cell.reading.at(steps)[0])
-        yield {"steps": steps, "score": score}
-    if not cell.entry.steps:
-        score = float("nan") if cell.reading is None else float(cell.reading.score[0])
-        curve = None if cell.reading is None else cell.reading.curve(0)
-        drawn = {} if curve is None else {f"curve_{name}": value for name, value in curve._asdict().items()}
-        yield {"steps": None, "score": score, **drawn}
+def failed(method: str, entry: MetricEntry, error: str, seconds: float = 0.0) -> Cell:
+    """Return the cell of what failed: NaN for every number of steps."""
+    return Cell(
+        method, entry, [{"steps": each, "score": float("nan")} for each in entry.steps or (None,)], seconds, error
+    )
+
+
+def scores_of(entry: MetricEntry, reading: Reading) -> list[list[Row]]:
+    """Return for each image score and curve, once for each number of steps; these are a curve by themselves.
+
+    Of random orderings the curve is what each of them scores.
+    """
+    columns = []
+    for steps in entry.steps or (None,):
+        scores = (reading.score if steps is None else reading.at(steps)).tolist()
+        if isinstance(reading, OverOrderings):
+            curves: list[Any] = list(reading.bands(steps))
+        else:
+            curves = [reading.curve(row) if steps is None else None for row in range(len(scores))]
+        drawn = (
+            {} if curve is None else {f"curve_{name}": value for name, value in curve._asdict().items()}
+            for curve in curves
+        )
+        columns.append([{"steps": steps, "score": score, **curve} for score, curve in zip(scores, drawn, strict=True)])
+    return [list(rows) for rows in zip(*columns, strict=True)]

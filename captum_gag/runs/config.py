@@ -35,6 +35,9 @@ class Config:
         default="float32", help="In which the model computes.", pattern="^(float32|float64|bfloat16|float16)$"
     )
     threads: int = option(default=1, help="CPU threads of each worker: sums are rounded by how they are split.", ge=1)
+    batch_size: int | None = option(
+        default=None, help="Images scored at a time; None takes many small ones, and large ones alone.", ge=1
+    )
     save_maps: bool = option(default=False, help="Keep the maps too.")
 
     def suite_file(self) -> SuiteFile:

@@ -49,8 +49,8 @@ def execute(
         run: Where to read what to do, and to keep what is done.
         executor: Who does it.
         bench: What the run needs, if it is open already.
-        shard: (I, N): do only every N-th image, from the I-th on, I = 1..N. Several machines can share a run's
-            directory that way.
+        shard: (I, N): do only every N-th chunk of images that are scored at once, from the I-th on, I = 1..N. Several
+            machines can share a run's directory that way.
         recompute: Score again what no longer is what it was: all images where weights, classes, code or versions have
             changed, those whose photographs have. Without it this is refused.
         track: Shows progress.
@@ -68,14 +68,19 @@ def execute(
     bench = bench or Bench.open(run.config)
     _check_identity(run, bench, recompute, say)
     chosen = _selection(run, bench, recompute, say)
-    mine = list(zip(chosen["image"], chosen["photo"], strict=True))[number - 1 :: count]
-    todo = {image: photo for image, photo in mine if not _is_done(run, image, photo, say)}
-    if len(todo) < len(mine):
-        say(f"{len(mine) - len(todo)} of {len(mine)} images are done already")
-    with track(len(mine), len(mine) - len(todo)) if track else nullcontext(_nothing) as advance:
-        for done in executor(bench, todo) if todo else ():
-            run.keep(done.image, todo[done.image], done.rows, done.maps)
-            advance()
+    photos = dict(zip(chosen["image"], chosen["photo"], strict=True))
+    # Chunks of all images, whatever is done: what shares forward passes is rounded together.
+    mine = bench.chunks(list(photos))[number - 1 :: count]
+    total = sum(map(len, mine))
+    todo = {image for chunk in mine for image in chunk if not _is_done(run, image, photos[image], say)}
+    if len(todo) < total:
+        say(f"{total - len(todo)} of {total} images are done already")
+    unfinished = [chunk for chunk in mine if not todo.isdisjoint(chunk)]
+    with track(total, total - len(todo)) if track else nullcontext(_nothing) as advance:
+        for chunk in executor(bench, unfinished) if todo else ():
+            for done in (each for each in chunk if each.image in todo):
+                run.keep(done.image, photos[done.image], done.rows, done.maps)
+                advance()
     return len(todo)
 
 

@@ -8,7 +8,7 @@ import os
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
@@ -19,12 +19,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from captum_gag.data.datasets import ImageData
+from captum_gag.batching import examples_per_chunk
+from captum_gag.data.datasets import Example, ImageData
 from captum_gag.errors import InputError, in_one_line
-from captum_gag.runs.cells import Row
+from captum_gag.runs.cells import Outcome, Row
 from captum_gag.runs.config import Config
 from captum_gag.runs.identity import differences
-from captum_gag.runs.scorer import Scorer
+from captum_gag.runs.scorer import Item, Scorer
+
+Chunk = tuple[str, ...]
+"""The names of images that are scored at once."""
 
 
 class Done(NamedTuple):
@@ -62,29 +66,43 @@ class Bench:
         """Return what the numbers depend on beside the config and the photographs, by content."""
         return self.config.identity(self.data, self.scorer)
 
-    def do(self, image: str) -> Done:
-        """Score one image of the data set."""
+    def do(self, images: Chunk) -> list[Done]:
+        """Score a chunk of images of the data set."""
+        items = [Item(image, partial(self._example, image)) for image in images]
         with warnings.catch_warnings():
             # What they would say of single images is in the records: NaN, and why.
             warnings.simplefilter("ignore")
-            outcome = self.scorer.score(image, lambda: self.data[self.data.index[image]])
-        maps = {name: each.numpy() for name, each in outcome.maps().items()} if self.config.save_maps else {}
-        return Done(image, outcome.rows, maps)
+            outcomes = self.scorer.score_many(items)
+        return [
+            Done(*each)
+            for each in zip(images, (each.rows for each in outcomes), map(self._maps, outcomes), strict=True)
+        ]
+
+    def chunks(self, images: Sequence[str]) -> list[Chunk]:
+        """Divide all images of a run, in their order, into chunks that are scored at once, always the same ones."""
+        size = self.config.batch_size or examples_per_chunk(*self.scorer.classifier.seen)
+        return [tuple(images[start : start + size]) for start in range(0, len(images), size)]
+
+    def _example(self, image: str) -> Example:
+        return self.data[self.data.index[image]]
+
+    def _maps(self, outcome: Outcome) -> dict[str, NDArray[np.float32]]:
+        return {name: each.numpy() for name, each in outcome.maps().items()} if self.config.save_maps else {}
 
 
-Executor = Callable[[Bench, Iterable[str]], Iterator[Done]]
-"""(bench of this process, names of images) -> what is done, in any order. What travels are the config and names."""
+Executor = Callable[[Bench, Iterable[Chunk]], Iterator[list[Done]]]
+"""(bench of this process, chunks) -> what is done, in any order. What travels are the config and names."""
 
 MOST_RETRIES = 5
-"""How often an image is tried anew whose actor died; one that kills every actor would go round for ever."""
+"""How often a chunk is tried anew whose actor died; one that kills every actor would go round for ever."""
 
 IN_FLIGHT = 2
-"""Images per worker that are handed out before the first comes back: more would only wait, and keep what is done."""
+"""Chunks per worker that are handed out before the first comes back: more would only wait, and keep what is done."""
 
 
-def in_this_process(bench: Bench, images: Iterable[str]) -> Iterator[Done]:
-    """Score the images one after the other."""
-    yield from map(bench.do, images)
+def in_this_process(bench: Bench, chunks: Iterable[Chunk]) -> Iterator[list[Done]]:
+    """Score the chunks one after the other."""
+    yield from map(bench.do, chunks)
 
 
 def in_processes(workers: int) -> Executor:
@@ -93,18 +111,18 @@ def in_processes(workers: int) -> Executor:
     Several GPUs are shared out among them. They end with this process, however it ends.
     """
 
-    def executor(bench: Bench, images: Iterable[str]) -> Iterator[Done]:
+    def executor(bench: Bench, chunks: Iterable[Chunk]) -> Iterator[list[Done]]:
         context = multiprocessing.get_context("spawn")
         initargs = (bench.config, bench.identity(), sys.path, context.Value("i", 0))
         pool = ProcessPoolExecutor(workers, context, _start_one_of_many, initargs)
-        waiting = iter(images)
+        waiting = iter(chunks)
         try:
-            running: set[Future[Done]] = {
-                pool.submit(_do_here, image) for image in islice(waiting, IN_FLIGHT * workers)
+            running: set[Future[list[Done]]] = {
+                pool.submit(_do_here, chunk) for chunk in islice(waiting, IN_FLIGHT * workers)
             }
             while running:
                 done, running = wait(running, return_when=FIRST_COMPLETED)
-                running |= {pool.submit(_do_here, image) for image in islice(waiting, len(done))}
+                running |= {pool.submit(_do_here, chunk) for chunk in islice(waiting, len(done))}
                 while done:
                     yield done.pop().result()
         except BrokenProcessPool as error:
@@ -118,7 +136,7 @@ def in_processes(workers: int) -> Executor:
 def on_ray(workers: int | None = None, address: str | None = None) -> Executor:
     """Return an executor of Ray actors, each of which holds the model: on one GPU, or on ``config.threads`` CPUs.
 
-    Ray starts them, hands out the images as actors become free, starts an actor anew when it dies, and repeats what it
+    Ray starts them, hands out the chunks as actors become free, starts an actor anew when it dies, and repeats what it
     was doing. The images are read where the actors are, so the data set must be there under the same path.
 
     Args:
@@ -134,7 +152,7 @@ def on_ray(workers: int | None = None, address: str | None = None) -> Executor:
     except ImportError as error:
         raise InputError('ray is not installed; install it with: pip install "captum-gag[ray]"') from error
 
-    def executor(bench: Bench, images: Iterable[str]) -> Iterator[Done]:
+    def executor(bench: Bench, chunks: Iterable[Chunk]) -> Iterator[list[Done]]:
         config = bench.config
         started = not ray.is_initialized()
         if started:
@@ -153,13 +171,13 @@ def on_ray(workers: int | None = None, address: str | None = None) -> Executor:
             count = workers or max(1, room)
             actor = ray.remote(max_restarts=-1, max_task_retries=MOST_RETRIES, **needs)(RayWorker)
             pool = ActorPool([actor.remote(config, bench.identity(), sys.path) for _ in range(count)])
-            waiting = iter(images)
-            for image in islice(waiting, IN_FLIGHT * count):
-                pool.submit(_ask, image)
+            waiting = iter(chunks)
+            for chunk in islice(waiting, IN_FLIGHT * count):
+                pool.submit(_ask, chunk)
             while pool.has_next():
                 yield _result(pool.get_next_unordered())
-                for image in islice(waiting, 1):
-                    pool.submit(_ask, image)
+                for chunk in islice(waiting, 1):
+                    pool.submit(_ask, chunk)
         except ray.exceptions.RayError as error:
             raise InputError(f"Ray gave up; what is done is kept: captum-gag resume RUN ({error})") from error
         finally:
@@ -170,25 +188,25 @@ def on_ray(workers: int | None = None, address: str | None = None) -> Executor:
 
 
 class RayWorker:
-    """What a Ray actor holds: the model and the data set, opened when the first image comes."""
+    """What a Ray actor holds: the model and the data set, opened when the first chunk comes."""
 
     def __init__(self, config: Config, identity: dict[str, str], path: list[str]) -> None:
         """Say what is to be opened, where the actor is."""
         _start(config, identity, path, None)
 
-    def do(self, image: str) -> Done | InputError:
-        """Score one image, or say in one line why nothing can be scored here."""
+    def do(self, images: Chunk) -> list[Done] | InputError:
+        """Score a chunk of images, or say in one line why nothing can be scored here."""
         try:
-            return _do_here(image)
+            return _do_here(images)
         except InputError as error:
             return error
 
 
-def _ask(worker: Any, image: str) -> Any:
-    return worker.do.remote(image)
+def _ask(worker: Any, images: Chunk) -> Any:
+    return worker.do.remote(images)
 
 
-def _result(found: Done | InputError) -> Done:
+def _result(found: list[Done] | InputError) -> list[Done]:
     if isinstance(found, InputError):
         raise found
     return found
@@ -236,8 +254,8 @@ def device_of(device: str, number: int) -> str:
     return f"cuda:{number % gpus}" if gpus > 1 else device
 
 
-def _do_here(image: str) -> Done:
-    """Score one image with what this process has open; the first one opens it.
+def _do_here(images: Chunk) -> list[Done]:
+    """Score a chunk of images with what this process has open; the first one opens it.
 
     Raises:
         InputError: It cannot be opened here; in one line, since it travels back to the process that asked.
@@ -248,4 +266,4 @@ def _do_here(image: str) -> Done:
         except Exception as error:
             raise InputError(f"a worker cannot open what the run needs: {in_one_line(error)}") from None
     bench: Bench = _here["bench"]
-    return bench.do(image)
+    return bench.do(images)

@@ -81,11 +81,17 @@ def require_own_numbers(data: ImageData, name: str, classes: int) -> None:
         )
 
 
-def classes_of(classifier: Classifier, reader: OutputReader, returned: Any) -> Tensor:
-    """Return the probabilities (1, classes) of what a model returned for one image.
+def classes_of(classifier: Classifier, reader: OutputReader, returned: Any, count: int = 1) -> Tensor:
+    """Return the probabilities (N, classes) of what a model returned for N images.
+
+    Args:
+        classifier: For messages.
+        reader: Reads what the model returns.
+        returned: By the model.
+        count: N.
 
     Raises:
-        InputError: There are no such, or not for one image.
+        InputError: There are no such, or not for as many images.
     """
     try:
         probabilities = reader.probabilities(returned)
@@ -94,7 +100,7 @@ def classes_of(classifier: Classifier, reader: OutputReader, returned: Any) -> T
     # A callable of the user's can fail in any way.
     except Exception as error:
         raise InputError(f"output cannot read what {classifier.name} returned: {in_one_line(error)}") from error
-    if probabilities.ndim != 2 or len(probabilities) != 1:
+    if probabilities.ndim != 2 or len(probabilities) != count:
         # What a callable reads may be no tensor before.
         raise _no_scores(classifier, probabilities if reader.kind == "callable" else tensor_of(returned))
     return probabilities

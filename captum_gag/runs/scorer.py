@@ -1,40 +1,63 @@
-"""One example, every method, every metric: the work item of a run, which never fails as a whole."""
+"""A chunk of examples, every method, every metric: the work item of a run, which never fails as a whole."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from operator import index
-from typing import Any
+from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from captum_gag.attr.captum_calls import seeded
-from captum_gag.attr.catalogue import Method, shared_gradients
-from captum_gag.attr.map_transforms import Transform
-from captum_gag.batching import with_less_memory
 from captum_gag.data.catalogue import dataset
 from captum_gag.data.datasets import Example, ImageData
 from captum_gag.errors import InputError, in_one_line
-from captum_gag.metrics.catalogue import MaskingMetric, Metric
-from captum_gag.metrics.evaluate import evaluate_readings
-from captum_gag.metrics.foreign import ForeignMetric
-from captum_gag.metrics.readings import Reading
 from captum_gag.models import Classifier
 from captum_gag.modules import hookable
 from captum_gag.outputs import OutputReader
-from captum_gag.runs.cells import Cell, Outcome, Row, scores_of
+from captum_gag.runs.attributing import Attributions, Explainer
+from captum_gag.runs.cells import Cell, Outcome, Row, failed
+from captum_gag.runs.evaluating import Evaluator, Judged
 from captum_gag.runs.identity import tensor_digest
 from captum_gag.runs.probing import classes_of, probed, require_own_numbers
 from captum_gag.runs.spec import MetricEntry, Suite
-from captum_gag.runs.undefined import has_nan, watched
-from captum_gag.tensors import Target
+from captum_gag.runs.undefined import has_nan
+
+
+class Item(NamedTuple):
+    """An example to score.
+
+    Attributes:
+        name: Of the example.
+        load: Reads it.
+        target: The class explained; None takes the example's own, or the predicted one.
+    """
+
+    name: str
+    load: Callable[[], Example]
+    target: int | None = None
+
+
+@dataclass
+class _Opened:
+    """An example on its way: what is known of it, what the model sees, and why it cannot be scored, if so."""
+
+    name: str
+    known: Row
+    example: Example | None = None
+    inputs: Tensor | None = None
+    error: str = ""
+
+    @property
+    def seen(self) -> Tensor:
+        """What the model sees of an example without error, (1, C, H, W)."""
+        assert self.inputs is not None
+        return self.inputs
 
 
 class Scorer:
-    """A model and a suite, ready to score examples one by one.
+    """A model and a suite, ready to score examples, alone or many at a time.
 
     Attributes:
         digests: Of the model's weights, what it returns, and of the reference images that methods asked for.
@@ -74,6 +97,8 @@ class Scorer:
                 method.prepare(self.references)
             except InputError as error:
                 raise InputError(f"method {label!r}: {error}") from error
+        self.explainer = Explainer(self.model, suite, seed, self.output)
+        self.evaluator = Evaluator(self.explainer)
 
     def references(self, source: str, count: int) -> Tensor:
         """Return preprocessed images of the training split, or of a folder.
@@ -94,183 +119,133 @@ class Scorer:
         return found.to(self.classifier.device, self.dtype)
 
     def score(self, name: str, load: Callable[[], Example], target: int | None = None) -> Outcome:
-        """Score one example.
+        """Score one example; see ``score_many``."""
+        [outcome] = self.score_many([Item(name, load, target)])
+        return outcome
+
+    def score_many(self, items: Sequence[Item]) -> list[Outcome]:
+        """Score a chunk of examples: forward passes are filled across examples, methods, steps and random orderings.
 
         Args:
-            name: Of the example.
-            load: Reads it.
-            target: The class explained; None takes the example's own, or the predicted one.
+            items: The examples, in the order that decides how they share passes.
 
         Returns:
-            The records, with the columns of ``store.RECORD`` up to the curve. A cell that fails has the score NaN and
-            says in ``error`` why; it costs no other cell.
+            For each the records, with the columns of ``store.RECORD`` up to the curve, the same as if it were alone, up
+            to how the model rounds in a batch. A cell that fails has the score NaN and says in ``error`` why; it costs
+            no other cell.
         """
-        known: Row = {"image": name, "target": target, "probability": float("nan"), "seed": self.seed}
-        try:
-            example = load()
-            target = example.target if target is None else target
-            # What is no whole number fails here, and a record could not hold it.
-            known["target"] = target = None if target is None else index(target)
-            inputs = self._inputs(example)
-            known["target"], known["probability"] = self._predict(name, inputs, target)
-        # A broken file, a class that the model does not have, a model that fails: whatever it is, it is this image's.
-        except Exception as error:
-            failed = [Cell(label, entry, None, 0.0, in_one_line(error)) for label, entry in self._cells()]
-            return Outcome(self._rows(failed, known))
-        mask, no_mask = self._mask(example)
-        masked = [entry for entry in self.suite.metrics if entry.metric.needs_segmentation]
-        entries = [entry for entry in self.suite.metrics if mask is not None or entry not in masked]
-        attributions, seconds, errors = self._explain(inputs, known["target"])
-        cells = [Cell(label, entry, None, 0.0, error) for label, error in errors.items() for entry in entries]
-        if no_mask:
-            cells += [Cell(label, entry, None, 0.0, no_mask) for label in self.suite.methods for entry in masked]
-        cells += [
-            cell._replace(seconds=cell.seconds + seconds[cell.method])
-            for cell in self._evaluate(inputs, attributions, known["target"], mask, entries)
-        ]
-        ordered = {label: attributions[label] for label in self.suite.methods if label in attributions}
-        return Outcome(self._rows(cells, known), ordered, inputs)
+        opened = [self._open(item) for item in items]
+        sizes = {each.seen.shape for each in opened if not each.error}
+        # Where each image decides what the model returns, or has a size of its own, it is alone.
+        alone = self.output == "auto" or len(sizes) > 1
+        outcomes: dict[int, Outcome] = {}
+        for some in [[each] for each in opened] if alone else [opened]:
+            self._predict_all([each for each in some if not each.error])
+            sound = [each for each in some if not each.error]
+            outcomes |= zip(map(id, sound), self._outcomes(sound), strict=True)
+        return [outcomes[id(each)] if id(each) in outcomes else self._failed(each) for each in opened]
 
     def confidence(self, name: str, load: Callable[[], Example]) -> tuple[int | None, float, str]:
         """Return an example's own class, its probability, and why there is none; the probability is 0 then."""
+        opened = self._open(Item(name, load))
+        if not opened.error and opened.known["target"] is None:
+            return None, 0.0, f"{name} has no class"
+        if not opened.error:
+            self._predict_all([opened])
+        if opened.error:
+            return None, 0.0, opened.error
+        return opened.known["target"], opened.known["probability"], ""
+
+    def _open(self, item: Item) -> _Opened:
+        """Read an example and bring it to what the model sees."""
+        known: Row = {"image": item.name, "target": item.target, "probability": float("nan"), "seed": self.seed}
+        opened = _Opened(item.name, known)
         try:
-            example = load()
-            if example.target is None:
-                return None, 0.0, f"{name} has no class"
-            return *self._predict(name, self._inputs(example), example.target), ""
-        # A data set of the user's, or its model, can fail in any way; the other images are none the worse.
+            opened.example = example = item.load()
+            target = example.target if item.target is None else item.target
+            # What is no whole number fails here, and a record could not hold it.
+            known["target"] = None
+            known["target"] = None if target is None else index(target)
+            photo = self.classifier.preprocess(example.photo())
+            opened.inputs = photo[None].to(self.classifier.device, self.dtype)
+            if not bool(opened.inputs.isfinite().all()):
+                raise InputError(f"{item.name} has a NaN or an infinity in it once it is preprocessed")
+        # A broken file, a preprocessing that fails: whatever it is, it is this image's.
         except Exception as error:
-            return None, 0.0, in_one_line(error)
+            opened.error = in_one_line(error)
+        return opened
 
-    def _inputs(self, example: Example) -> Tensor:
-        return self.classifier.preprocess(example.photo())[None].to(self.classifier.device, self.dtype)
-
-    def _mask(self, example: Example) -> tuple[Tensor | None, str]:
-        """Return an example's segmentation (1, 1, H, W), if it has one, and why it cannot be read, if so."""
+    def _predict_all(self, sound: Sequence[_Opened]) -> None:
+        """Find out the classes, predicted ones if none are given, and their probabilities: at once, or one by one."""
         try:
-            return (None if example.mask is None else self.classifier.preprocess_mask(example.mask())[None]), ""
+            self._predict(sound)
+        # A class that the model does not have, a model that fails: whose it is shows where each is alone.
+        except Exception as error:
+            if len(sound) == 1:
+                sound[0].error = in_one_line(error)
+                return
+            for each in sound:
+                self._predict_all([each])
+
+    def _predict(self, examples: Sequence[_Opened]) -> None:
+        if not examples:
+            return
+        with torch.no_grad():
+            outputs = self.model(torch.cat([each.seen for each in examples]))
+        no_number = has_nan(outputs)
+        if not no_number:
+            found = classes_of(self.classifier, OutputReader(self.output), outputs, len(examples))
+            no_number = has_nan(found)
+        if no_number:
+            names = ", ".join(each.name for each in examples)
+            raise InputError(f"{self.classifier.name} returned a NaN or an infinity for {names}")
+        for each, probabilities in zip(examples, found, strict=True):
+            given = each.known["target"]
+            target = int(probabilities.argmax()) if given is None else given
+            if not 0 <= target < len(probabilities):
+                raise InputError(
+                    f"{each.name} is of class {target}, {self.classifier.name} has 0 to {len(probabilities) - 1}; "
+                    "put a classes.csv (class_index, wnid) beside the folders to say which class each is"
+                )
+            each.known |= {"target": target, "probability": float(probabilities[target])}
+
+    def _outcomes(self, sound: Sequence[_Opened]) -> list[Outcome]:
+        """Explain and judge examples of one shape."""
+        if not sound:
+            return []
+        inputs = sound[0].seen if len(sound) == 1 else torch.cat([each.seen for each in sound])
+        explained = self.explainer.explain(inputs, [each.known["target"] for each in sound])
+        judged, lacking = [], []
+        for each, maps in zip(sound, explained, strict=True):
+            mask, no_mask = self._mask(each)
+            masked = [entry for entry in self.suite.metrics if entry.metric.needs_segmentation]
+            entries = [entry for entry in self.suite.metrics if mask is not None or entry not in masked]
+            judged.append(Judged(each.seen, each.known["target"], maps.found, mask, entries))
+            cells = [failed(label, entry, error) for label, error in maps.errors.items() for entry in entries]
+            if no_mask:
+                cells += [failed(label, entry, no_mask) for label in self.suite.methods for entry in masked]
+            lacking.append(cells)
+        evaluated = self.evaluator.evaluate(judged)
+        return [self._outcome(*each) for each in zip(sound, explained, lacking, evaluated, strict=True)]
+
+    def _outcome(self, opened: _Opened, maps: Attributions, lacking: list[Cell], evaluated: list[Cell]) -> Outcome:
+        cells = [*lacking]
+        for cell in evaluated:
+            cells.append(cell._replace(seconds=cell.seconds + maps.seconds.get(cell.method, 0.0)))
+        ordered = {label: maps.found[label] for label in self.suite.methods if label in maps.found}
+        return Outcome(self._rows(cells, opened.known), ordered, opened.inputs)
+
+    def _failed(self, opened: _Opened) -> Outcome:
+        return Outcome(self._rows([failed(*each, opened.error) for each in self._cells()], opened.known))
+
+    def _mask(self, opened: _Opened) -> tuple[Tensor | None, str]:
+        """Return an example's segmentation (1, 1, H, W), if it has one, and why it cannot be read, if so."""
+        mask = None if opened.example is None else opened.example.mask
+        try:
+            return (None if mask is None else self.classifier.preprocess_mask(mask())[None]), ""
         # It is missing, broken, or does not fit; what does not need it is none the worse.
         except Exception as error:
             return None, in_one_line(error)
-
-    def _predict(self, name: str, inputs: Tensor, target: int | None) -> tuple[int, float]:
-        """Return a class, the predicted one if none is given, and its probability."""
-        if not bool(inputs.isfinite().all()):
-            raise InputError(f"{name} has a NaN or an infinity in it once it is preprocessed")
-        with torch.no_grad():
-            outputs = self.model(inputs)
-        no_number = has_nan(outputs)
-        if not no_number:
-            [probabilities] = classes_of(self.classifier, OutputReader(self.output), outputs)
-            no_number = has_nan(probabilities)
-        if no_number:
-            raise InputError(f"{self.classifier.name} returned a NaN or an infinity for {name}")
-        target = int(probabilities.argmax()) if target is None else target
-        if not 0 <= target < len(probabilities):
-            raise InputError(
-                f"{name} is of class {target}, {self.classifier.name} has 0 to {len(probabilities) - 1}; "
-                "put a classes.csv (class_index, wnid) beside the folders to say which class each is"
-            )
-        return target, float(probabilities[target])
-
-    def _explain(self, inputs: Tensor, target: int) -> tuple[dict[str, Tensor], dict[str, float], dict[str, str]]:
-        """Return attributions, seconds and errors by method; those that take the same gradients take them once."""
-        found: dict[str, Tensor] = {}
-        seconds: dict[str, float] = {}
-        errors: dict[str, str] = {}
-        for label, method in self.suite.methods.items():
-            if label in found or label in errors:
-                continue
-            group = {label: method}
-            if method.shared is not None:
-                group = {name: each for name, each in self.suite.methods.items() if each.shared == method.shared}
-            started = time.perf_counter()
-            try:
-                found |= self._attribute(group, found, inputs, target)
-            except Exception as error:
-                errors |= dict.fromkeys(group, in_one_line(error))
-            seconds |= dict.fromkeys(group, (time.perf_counter() - started) / len(group))
-        return found, seconds, errors
-
-    def _attributed(self, method: Method, model: nn.Module, images: Tensor, targets: Target) -> Tensor:
-        return method.attribute(model, images, targets, self.seed, output=self.output)
-
-    def _attribute(
-        self, group: Mapping[str, Method], found: Mapping[str, Tensor], inputs: Tensor, target: int
-    ) -> dict[str, Tensor]:
-        [(label, method), *others] = group.items()
-        base = self.suite.bases.get(label, "")
-        if base in found and isinstance(method, Transform):
-            return {label: method.transformed(found[base], self.seed)}
-        if not others:
-            return {label: with_less_memory(lambda: self._attributed(method, self.model, inputs, target))}
-        methods = list(group.values())
-        shared = with_less_memory(
-            lambda: shared_gradients(methods, self.model, inputs, target, self.seed, output=self.output)
-        )
-        return dict(zip(group, shared, strict=True))
-
-    def _evaluate(
-        self,
-        inputs: Tensor,
-        attributions: Mapping[str, Tensor],
-        target: int,
-        mask: Tensor | None,
-        entries: list[MetricEntry],
-    ) -> Iterator[Cell]:
-        """Yield every cell; those of metrics that mask images all in one go if that succeeds."""
-        masking = [entry for entry in entries if isinstance(entry.metric, MaskingMetric)]
-        try:
-            yield from self._masked(inputs, attributions, target, masking)
-        except Exception:
-            # One by one, to find out whose fault it is.
-            for label, entry in ((label, entry) for label in attributions for entry in masking):
-                try:
-                    yield from self._masked(inputs, {label: attributions[label]}, target, [entry])
-                except Exception as error:
-                    yield Cell(label, entry, None, 0.0, in_one_line(error))
-        for entry in (entry for entry in entries if entry not in masking):
-            for label, attribution in attributions.items():
-                started, reading, failure = time.perf_counter(), None, ""
-                try:
-                    with watched(self.model) as watch:
-                        reading = self._evaluated(label, entry.metric, inputs, attribution, target, mask)
-                    failure = watch.reason(reading, attribution)
-                except Exception as error:
-                    failure = in_one_line(error)
-                yield Cell(label, entry, reading, time.perf_counter() - started, failure)
-
-    def _masked(
-        self, inputs: Tensor, attributions: Mapping[str, Tensor], target: int, masking: list[MetricEntry]
-    ) -> list[Cell]:
-        if not attributions or not masking:
-            return []
-        started = time.perf_counter()
-        metrics: dict[str, Any] = {str(place): entry.metric for place, entry in enumerate(masking)}
-        with watched(self.model) as watch:
-            readings = with_less_memory(
-                lambda: evaluate_readings(self.model, inputs, attributions, target, metrics, output=self.output)
-            )
-        seconds = (time.perf_counter() - started) / (len(attributions) * len(masking))
-        found = [
-            (label, entry, readings[label][str(place)]) for label in attributions for place, entry in enumerate(masking)
-        ]
-        return [Cell(*each, seconds, watch.reason(each[2], attributions[each[0]])) for each in found]
-
-    def _evaluated(
-        self, label: str, metric: Metric, inputs: Tensor, attribution: Tensor, target: int, mask: Tensor | None
-    ) -> Reading:
-        """Return what a metric reads that does not mask images by our engine; Quantus's own draw random numbers."""
-        options: dict[str, Any] = {}
-        if isinstance(metric, ForeignMetric):
-            method = self.suite.methods[label]
-            options["explain"] = partial(self._attributed, method)
-
-        def evaluate() -> Reading:
-            with seeded(inputs.device, self.seed):
-                return metric.evaluate(self.model, inputs, attribution, target, mask, output=self.output, **options)
-
-        return with_less_memory(evaluate)
 
     def _cells(self) -> Iterator[tuple[str, MetricEntry]]:
         yield from ((label, entry) for label in self.suite.methods for entry in self.suite.metrics)
@@ -293,5 +268,5 @@ class Scorer:
                     "error": cell.error,
                     "seconds": cell.seconds,
                 }
-                rows += [{**known, **about, **each} for each in scores_of(cell)]
+                rows += [{**known, **about, **each} for each in cell.scores]
         return rows

@@ -12,7 +12,9 @@ from captum_gag.attr.catalogue import Method, method, options_of_spec, parse
 from captum_gag.baselines import Normalization
 from captum_gag.errors import InputError
 from captum_gag.metrics.catalogue import Metric, metric
-from captum_gag.specs import declared, option
+from captum_gag.runs import orderings
+from captum_gag.runs.published import huang_liu_cases, means
+from captum_gag.specs import declared, option, unknown
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -20,6 +22,9 @@ else:
     import tomli as tomllib
 
 _FOLDER = files("captum_gag.runs").joinpath("suites")
+
+CASES = tuple(huang_liu_cases())
+"""The data sets with their models that Huang & Liu (2024) have columns for."""
 
 
 class MetricEntry(NamedTuple):
@@ -47,7 +52,7 @@ class Suite(NamedTuple):
         bases: By the label of a method that transforms another's maps: the label of the other.
         metrics: In the order of the suite.
         confidence: Images with a lower probability of their true class are left out.
-        published: Per metric, published values by method; and ``source``.
+        published: Per metric, published means by method; and ``source``.
     """
 
     title: str
@@ -67,15 +72,23 @@ class SuiteFile:
     title: str = option(default="own suite", help="What the suite is called.")
     n_samples: int = option(default=20, help="Gradients per image, for the methods that sample and do not say.", ge=1)
     confidence: float = option(default=0.0, help="Leave out images with less in their true class.", ge=0, le=1)
-    random_orderings: int = option(default=0, help="Add so many methods Random:0, Random:1, ...", ge=0)
-    published: dict[str, Any] = option(default={}, help="By metric and method the published means; and their source.")
+    random_orderings: int = option(default=0, help="Add so many random orderings, kept as one method.", ge=0)
+    published: dict[str, Any] = option(
+        default={},
+        help="What to compare with: a paper and its tables, such as paper = huang-liu-2024 and table = 2; or by metric "
+        "and method the means, and their source.",
+    )
+    case: str = option(default=CASES[0], help="Whose column of the paper's tables: imagenet-s, isic or places365.")
 
     def __post_init__(self) -> None:
-        """Refuse published values that are none."""
-        for name, means in self.published.items():
-            values = means.values() if isinstance(means, Mapping) else [None]
-            if name != "source" and not all(isinstance(each, int | float) for each in values):
-                raise InputError(f"published {name} is {means!r}; expected a table of means by method")
+        """Refuse a case that the paper has not, and published values that are none."""
+        if self.case not in CASES:
+            raise unknown("case", self.case, CASES)
+        self.published_means()
+
+    def published_means(self) -> dict[str, Any]:
+        """Return the published means by metric and method, of this case; and ``source``."""
+        return means(self.published, self.case)
 
 
 def suite_names() -> list[str]:
@@ -111,35 +124,38 @@ def make_suite(data: Mapping[str, Any], normalization: Normalization | None = No
         data: What the TOML file says; see ``SuiteFile``. A method is a name of the catalogue, or a table with ``type``
             or ``of`` and ``transform`` and its options, under its label; a metric a table with ``type`` and its
             options, ``steps`` (AOPC: a record for each number of steps) and ``variants``, tables of further options.
-        normalization: (mean, std) of the model's input, for the metrics.
+        normalization: (mean, std) of the model's input, for the metrics, and the methods that ask for it.
 
     Raises:
         InputError: It says something that has no meaning.
     """
     said = SuiteFile(**data)
     given = dict(_labelled(said))
-    if not given or not said.metrics:
+    if not (given or said.random_orderings) or not said.metrics:
         raise InputError("expected at least one entry under methods, and one table [metrics.LABEL]")
     specs = {label: _method_spec(label, each) for label, each in given.items()}
+    shared = {"n_samples": said.n_samples} | ({} if normalization is None else {"normalization": normalization})
     for label, spec in specs.items():
         # A method that transforms one of the suite takes what that was given, a class of Captum what Captum does.
-        own = str(spec.get("type", "")).startswith("captum:")
-        if not own and spec.get("of") not in list(specs) and "n_samples" in options_of_spec(spec):
-            specs[label] = {"n_samples": said.n_samples, **spec}
+        if not str(spec.get("type", "")).startswith("captum:") and spec.get("of") not in list(specs):
+            known = options_of_spec(spec)
+            specs[label] = {**{name: value for name, value in shared.items() if name in known}, **spec}
     methods: dict[str, Method] = {}
     for label in specs:
         _build(label, specs, methods, ())
     bases = {label: spec["of"] for label, spec in specs.items() if isinstance(spec.get("of"), str)}
     metrics = tuple(entry for label, each in said.metrics.items() for entry in _entries(label, each, normalization))
     ordered = {label: methods[label] for label in specs}
-    return Suite(said.title, ordered, bases, metrics, said.confidence, dict(said.published))
+    if said.random_orderings:
+        ordered[orderings.LABEL] = orderings.RandomOrderings(n=said.random_orderings)
+    return Suite(said.title, ordered, bases, metrics, said.confidence, said.published_means())
 
 
 def _labelled(said: SuiteFile) -> Iterator[tuple[str, Any]]:
     """Yield each method's label and what it says, whichever way the suite lists them."""
-    labels = set()
     listed = said.methods.items() if isinstance(said.methods, dict) else map(_label, said.methods)
-    for label, each in [*listed, *((f"Random:{seed}", {}) for seed in range(said.random_orderings))]:
+    labels = {orderings.LABEL} if said.random_orderings else set()
+    for label, each in listed:
         if label in labels:
             raise InputError(f"method {label!r} comes twice; give one of them a label of its own")
         labels.add(label)

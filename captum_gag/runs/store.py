@@ -202,10 +202,15 @@ class Run:
         if not path.exists():
             return False
         try:
-            found = pq.read_metadata(path).metadata or {}
+            found = pq.read_metadata(path)
         except Exception as error:
             raise DamagedError(f"{path}: is damaged ({first_line(error)})") from error
-        return (found.get(b"run"), found.get(b"photo")) == (self.digest.encode(), photo.encode())
+        return self._is_of(found, photo)
+
+    def _is_of(self, found: pq.FileMetaData, photo: str) -> bool:
+        """Tell whether a file of records, by what is said in it, is of this photograph and of this run."""
+        marks = found.metadata or {}
+        return (marks.get(b"run"), marks.get(b"photo")) == (self.digest.encode(), photo.encode())
 
     def keep(self, image: str, photo: str, rows: list[dict[str, Any]], maps: Mapping[str, NDArray[Any]]) -> None:
         """Store the records of an image, and its maps (H, W) if there are any."""
@@ -237,10 +242,12 @@ class Run:
         tables = []
         for image, photo in zip(chosen["image"], chosen["photo"], strict=True):
             try:
-                if self.is_done(image, photo):
-                    tables.append(pq.read_table(self._scores_of(image), schema=RECORD))
-            # It is computed again by resume; until then it is not there.
-            except (DamagedError, pa.ArrowException, OSError):
+                # Opened once: a run may have ten thousand of them.
+                with pq.ParquetFile(self._scores_of(image)) as file:
+                    if self._is_of(file.metadata, photo):
+                        tables.append(file.read().cast(RECORD))
+            # It is missing, or damaged and computed again by resume; until then it is not there.
+            except (pa.ArrowException, OSError):
                 continue
         if not tables:
             raise InputError(f"{self.directory}: no image is done yet; go on with: captum-gag resume {self.directory}")

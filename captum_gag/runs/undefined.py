@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from captum_gag.errors import InputError
 from captum_gag.metrics.readings import Reading
 from captum_gag.outputs import tensor_of
+from captum_gag.tensors import finite_rows
 
 
 def has_nan(returned: Any) -> bool:
@@ -38,21 +39,23 @@ class Watch:
         """Look at one batch of outputs, as a forward hook."""
         self.met = self.met or has_nan(returned)
 
-    def reason(self, reading: Reading, attribution: Tensor) -> str:
-        """Return why the score of the only image is NaN.
+    def reasons(self, reading: Reading, attributions: Tensor) -> list[str]:
+        """Return why the scores of images are NaN, where the model's answers are those for all of them.
 
         Returns:
-            "" where it is a number, or where the score is not defined though nothing failed: the map is constant, or
-            nothing that is compared varies.
+            For each "" where it is a number, or where the score is not defined though nothing failed: the map is
+            constant, or nothing that is compared varies.
         """
-        if not bool(reading.score[0].isnan()):
-            return ""
-        whole = bool(attribution.isfinite().all())
-        if whole and not self.met:
-            return ""
-        if reading.causes:
-            return reading.causes[0]
-        return "the model returned a NaN or an infinity" if whole else "the map has a NaN or an infinity in it"
+        undefined = reading.score.isnan().tolist()
+        if not any(undefined):
+            return [""] * len(undefined)
+        whole = finite_rows(attributions).tolist()
+        found = []
+        for row, nothing in enumerate(undefined):
+            why = "the model returned a NaN or an infinity" if whole[row] else "the map has a NaN or an infinity in it"
+            said = reading.causes[row] if reading.causes else why
+            found.append("" if not nothing or (whole[row] and not self.met) else said)
+        return found
 
 
 @contextmanager

@@ -153,7 +153,7 @@ class TestSpecs:
             ({"type": "SG", "n_sample": 50}, "SG: unknown option 'n_sample'; did you mean n_samples"),
             ({"type": "Guided IG", "fraction": 0}, "Guided IG: fraction is 0, expected greater than 0"),
             ({"type": "GAG", "percentile": 101}, "GAG: percentile is 101, expected less than or equal to 100"),
-            ({"type": "GAG", "guide": "papers"}, "GAG: guide is 'papers', expected 'paper' or 'relative'"),
+            ({"type": "GAG", "guide": "papers"}, "GAG: guide is 'papers', expected 'paper', 'strict' or 'relative'"),
             ({"type": "GAG", "aggregation": "mean"}, "GAG: unknown option 'aggregation'"),
             ({"nam": "SG"}, "has no type; expected a name"),
             ({"type": 3}, "has no type; expected a name"),
@@ -188,7 +188,8 @@ class TestSpecs:
 
     def test_listed_types_can_be_built_and_written_down(self) -> None:
         listed = {each["type"]: each["options"] for each in types()}
-        assert [each["name"] for each in listed["GAG"]] == ["n_samples", "percentile", "guide", "noise_level", "stdevs"]
+        named = [each["name"] for each in listed["GAG"]]
+        assert named == ["n_samples", "percentile", "guide", "noise_level", "stdevs", "noise_range"]
         for name in METHODS:
             made = method_type(name)()
             assert {option["name"]: option["default"] for option in listed[name]} == {

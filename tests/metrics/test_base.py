@@ -20,8 +20,20 @@ from captum_gag.specs import declared, option
 # The positional options of each metric, with their defaults.
 OPTIONS = {
     "RCAP": {"lower_bound": 50, "interval": 10, "perturb_baseline": "black", "normalization": None},
-    "Deletion": {"n_steps": 10, "perturb_baseline": "black", "normalization": None, "fractions": None},
-    "Insertion": {"n_steps": 10, "perturb_baseline": "blur", "normalization": None, "fractions": None},
+    "Deletion": {
+        "n_steps": 10,
+        "perturb_baseline": "black",
+        "normalization": None,
+        "fractions": None,
+        "divide_by_width": True,
+    },
+    "Insertion": {
+        "n_steps": 10,
+        "perturb_baseline": "blur",
+        "normalization": None,
+        "fractions": None,
+        "divide_by_width": True,
+    },
     "AOPC": {
         "order": "morf",
         "n_steps": 100,
@@ -32,7 +44,7 @@ OPTIONS = {
     },
     "Faithfulness": {"n_pixels": 100, "perturb_baseline": "mean", "normalization": None, "seed": 0},
     "LogCoshDice": {},
-    "SegmentationMAE": {},
+    "SegmentationMAE": {"square_root": False},
 }
 FUNCTIONS = {
     "RCAP": ["rcap", "rcap_factors"],

@@ -88,8 +88,22 @@ def test_published_fractions() -> None:
     expected = (
         np.trapezoid(probabilities, fractions) if hasattr(np, "trapezoid") else np.trapz(probabilities, fractions)
     )
-    score = deletion(covered, torch.ones(1, 3, 8, 10), best, 0, output=tensor_of, fractions=fractions)
+    arguments = {"output": tensor_of, "fractions": fractions}
+    score = deletion(covered, torch.ones(1, 3, 8, 10), best, 0, **arguments)
     assert 0.9 * score.item() == pytest.approx(expected)
+    undivided = deletion(covered, torch.ones(1, 3, 8, 10), best, 0, divide_by_width=False, **arguments)
+    # 1, 0.8, ..., 0.2, 0, 0, 0, 0, 0 at distances of 0.1: half of the first, and the sum of the next.
+    assert undivided.item() == pytest.approx(expected)
+    assert undivided.item() == pytest.approx(0.1 * (0.5 + 0.8 + 0.6 + 0.4 + 0.2))
+
+
+def test_a_baseline_with_options(additive, images: torch.Tensor) -> None:
+    maps = torch.rand(4, 6, 5, generator=torch.Generator().manual_seed(3)).double()
+    named = {"type": "blur", "sigma": 16.0, "kernel_size": 33}
+    found = insertion(additive, images, maps, 0, perturb_baseline=named)
+    expected = insertion(additive, images, maps, 0, perturb_baseline=baselines.blur(sigma=16.0, kernel_size=33))
+    torch.testing.assert_close(found, expected)
+    assert not torch.allclose(found, insertion(additive, images, maps, 0))
 
 
 @pytest.mark.parametrize("score", [deletion, insertion])

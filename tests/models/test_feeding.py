@@ -18,6 +18,7 @@ from torchvision.transforms import functional as transforms
 from captum_gag.errors import InputError
 from captum_gag.models import Classifier, Preprocessing, load_classifier
 from captum_gag.models.catalogue import model
+from captum_gag.models.networks import NETWORKS
 
 MODULE = """
 import torch
@@ -88,6 +89,16 @@ def test_options_of_size_are_what_torchvision_does(
     torch.testing.assert_close(x, transforms.to_tensor(cut(noise())) * 2 - 1, rtol=0, atol=1e-6)
     assert torch.equal(found.preprocess_mask(Image.new("L", (50, 40), 255)), torch.ones(1, *shape[1:]))
     torch.testing.assert_close(found.to_rgb(x), (x + 1) / 2, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [*NETWORKS, "torchvision", "timm", "users_feeding:net"])
+def test_image_size_is_what_every_type_of_model_sees(kind: str) -> None:
+    if kind == "timm":
+        pytest.importorskip("timm")
+    named = {"torchvision": {"name": "squeezenet1_1"}, "timm": {"name": "resnet18"}}.get(kind, {})
+    for size, shape in ((40, (3, 40, 40)), ([12, 40], (3, 12, 40))):
+        found = model({"type": kind, **named, "image_size": size}).preprocessing()
+        assert found.preprocess(noise()).shape == shape
 
 
 def test_one_channel_is_grey() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from torch import nn
 from captum_gag.errors import InputError
 from captum_gag.models import load_classifier
 from captum_gag.models.catalogue import MODELS, model, parse
+from captum_gag.models.networks import NETWORKS
 
 MODULE = """
 from torch import nn
@@ -132,6 +134,53 @@ def test_weights_that_do_not_fit_or_read_say_so_in_one_line(tmp_path: Path) -> N
             assert len(str(caught.value).splitlines()) == 1
 
 
+@pytest.mark.parametrize(("name", "resize"), [("IMAGENET1K_V1", 256), ("IMAGENET1K_V2", 232)])
+def test_torchvisions_weights_by_name(name: str, resize: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    net, urls = torchvision.models.mobilenet_v2(), []
+
+    def downloaded(url: str, *_: object, **__: object) -> Any:
+        urls.append(url)
+        return net.state_dict()
+
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", downloaded)
+    asked = model({"type": "torchvision", "name": "mobilenet_v2", "weights": name})
+    published = torchvision.models.MobileNet_V2_Weights[name]
+    assert (asked.preprocessing().resize, asked.preprocessing().labels) == (resize, published.meta["categories"])
+    # It is a name and no file, wherever the run goes on.
+    assert asked.absolute().spec()["weights"] == name
+    assert urls == []
+    loaded = asked.load("cpu")
+    assert urls == [published.url]
+    assert loaded.resize == resize
+    torch.testing.assert_close(loaded.model.state_dict(), net.state_dict())
+    assert load_classifier("mobilenet_v2", Path(name), "cpu").resize == resize
+
+
+def test_a_name_that_torchvision_does_not_know_is_answered_with_those_that_it_does() -> None:
+    for each in ("IMAGENET1K_V3", "DEFAULT", "nothing.pth"):
+        asked = model({"type": "torchvision", "name": "resnet50", "weights": each})
+        with pytest.raises(
+            InputError, match=f"{each}: No such file.*resnet50; expected .*IMAGENET1K_V1, IMAGENET1K_V2"
+        ):
+            asked.load("cpu")
+        with pytest.raises(InputError, match="No such file"):
+            asked.absolute()
+        # To look at a run, its weights are not needed.
+        assert asked.preprocessing().labels is None
+
+
+def test_old_files_of_densenets_say_their_names_otherwise(tmp_path: Path) -> None:
+    net = torchvision.models.densenet121(num_classes=5)
+    old = {
+        "module." + re.sub(r"(denselayer\d+\.(?:norm|conv))([12])\.", r"\1.\2.", name): value
+        for name, value in net.state_dict().items()
+    }
+    assert "module.features.denseblock1.denselayer1.norm.1.weight" in old
+    torch.save({"epoch": 1, "state_dict": old}, tmp_path / "places.pth.tar")
+    loaded = load_classifier("densenet121", tmp_path / "places.pth.tar", "cpu")
+    torch.testing.assert_close(loaded.model.state_dict(), net.state_dict())
+
+
 def test_offline_torchvision_points_to_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def offline(*_: object, **__: object) -> None:
         raise URLError("no network")
@@ -215,6 +264,7 @@ def test_what_names_stand_for() -> None:
 
 def test_weights_are_found_from_any_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "w.pth").touch()
     for spec in ({"type": "torchvision", "name": "resnet18"}, {"type": "users_models:of", "classes": 5}):
         found = model({**spec, "weights": "w.pth"})
         assert found.absolute().spec() == {**spec, "weights": str(tmp_path / "w.pth")}
@@ -230,7 +280,7 @@ def test_weights_are_found_from_any_directory(tmp_path: Path, monkeypatch: pytes
     ],
 )
 def test_a_spec_without_meaning_is_one_line(spec: dict[str, Any], message: str) -> None:
-    assert list(MODELS) == ["demo", "cifar10", "torchvision", "timm"]
+    assert list(MODELS) == [*NETWORKS, "torchvision", "timm"]
     with pytest.raises(InputError, match=message) as caught:
         model(spec)
     assert len(str(caught.value).splitlines()) == 1

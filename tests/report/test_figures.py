@@ -77,7 +77,12 @@ def test_a_grid_has_a_row_per_photograph_and_a_place_per_method() -> None:
 def test_areas_hold_the_shares_of_a_map_worked_by_hand() -> None:
     # 10 pixels; the top fifth (9 and 8) holds 17 of 45, the next fifth 13, the rest is noise.
     saliency = np.arange(10.0).reshape(2, 5)
-    _, _, drawn, bars = areas(np.zeros((2, 5, 3)), saliency, lower_bound=60, interval=20).axes
+    _, _, focus, noise, drawn, bars = areas(np.zeros((2, 5, 3)), saliency, lower_bound=60, interval=20).axes
+    assert focus.get_title() == "focus area: top 40 %\n67% of the saliency"
+    assert noise.get_title() == "noise area: the rest\n33% of the saliency"
+    np.testing.assert_array_equal(focus.images[0].get_array().compressed(), [6, 7, 8, 9])
+    np.testing.assert_array_equal(noise.images[0].get_array().compressed(), range(6))
+    assert focus.images[0].get_clim() == noise.images[0].get_clim()
     np.testing.assert_array_equal(drawn.images[0].get_array(), [[2, 2, 2, 2, 2], [2, 1, 1, 0, 0]])
     assert [label.get_text() for label in bars.get_yticklabels()] == ["top 20 %", "20 to 40 %", "noise"]
     np.testing.assert_allclose([bar.get_width() for bar in bars.patches], [17 / 45, 13 / 45, 15 / 45])

@@ -34,14 +34,32 @@ def test_curves_are_means_relative_to_the_random_orderings(stepped):
     assert {line.get_label() for line in axes.lines if line.get_label()[0] != "_"} == {"good"}
 
 
+def test_curves_of_orderings_in_one_list_are_those_of_orderings_that_are_methods(stepped):
+    random = stepped["control"] == "random"
+    pairs = stepped[random & stepped["steps"].notna()].groupby(["image", "steps"])["score"].agg(list)
+    listed = stepped[stepped["method"] == "first"].dropna(subset="steps").assign(method="Random orderings")
+    listed["curve_y"] = [pairs[image, steps] for image, steps in zip(listed["image"], listed["steps"], strict=True)]
+    listed["curve_x_label"] = "random ordering"
+    one = figures.curves(checked(pd.concat([stepped[~random], listed], ignore_index=True))).axes[0]
+    several = figures.curves(stepped).axes[0]
+    for first, second in zip(one.lines, several.lines, strict=True):
+        np.testing.assert_allclose(first.get_ydata(), second.get_ydata())
+    bands = [axes.collections[0].get_paths()[0].vertices for axes in (one, several)]
+    np.testing.assert_allclose(*bands)
+
+
 def test_distributions_show_mean_median_and_quartiles_of_each_method(stepped):
-    first, second, last = figures.distributions(stepped).axes
-    titles = ["AOPC MoRF (mean) L=20", "AOPC MoRF (mean) L=40", "RCAP"]
-    assert [axes.get_title() for axes in (first, second, last)] == titles
-    good = stepped.query("steps == 20 and method == 'good'")["score"]
+    first, last = figures.distributions(stepped).axes
+    # Of the numbers of steps the highest.
+    assert [axes.get_title() for axes in (first, last)] == ["AOPC MoRF (mean) L=40", "RCAP"]
+    good, *random = (
+        stepped.query(f"steps == 40 and method == '{name}'")["score"] for name in ("good", "first", "second")
+    )
     drawn = {line.get_label(): line.get_ydata() for line in first.lines}
     assert drawn["median"][0] == pytest.approx(good.median())
     assert drawn["mean"][0] == pytest.approx(good.mean())
+    assert [tick.get_text() for tick in first.get_xticklabels()] == ["good", "random orderings"]
+    assert drawn["mean"][1] == pytest.approx(pd.concat(random).mean())
 
 
 def test_alphas_have_their_intervals_and_the_threshold(stepped):

@@ -7,8 +7,12 @@ import pandas as pd
 import pytest
 
 from captum_gag.attr.catalogue import method
+from captum_gag.reliability import directions
 from captum_gag.reliability.scores import checked
 from captum_gag.report.run_figures import ablation, curves, curves_of, percentiles_of
+from captum_gag.report.tables import comparison
+from captum_gag.runs.published import huang_liu
+from captum_gag.runs.spec import make_suite, read_suite
 
 
 def _row(image: str, method: str, metric: str, x=None, y=None, labels=("share", "probability"), **columns):
@@ -66,6 +70,32 @@ def test_the_ablation_runs_over_p_in_order_with_published_values_beside() -> Non
     assert gag.get_ydata().tolist() == [0.3, 0.4]
     assert drawn["published"].get_ydata().tolist() == [0.309, 0.438]
     assert list(drawn["SG"].get_ydata()) == [0.1, 0.1]
+
+
+def test_the_papers_ablation_has_a_panel_per_metric_with_its_published_values_and_direction() -> None:
+    suite = make_suite(read_suite("gag-ablation"))
+    scores = checked(
+        pd.DataFrame(
+            [
+                _row(image, method, entry.label, score=number / 100, higher_is_better=entry.metric.higher_is_better)
+                for image in "ab"
+                for number, method in enumerate(suite.methods)
+                for entry in suite.metrics
+            ]
+        )
+    )
+    figure = ablation(
+        comparison(scores, suite.published), percentiles_of(suite.methods), directions.higher_is_better(scores)
+    )
+    up, down = "higher is better", "lower is better"
+    better = {"RCAP": up, "DAUC": down, "IAUC": up, "Log-Cosh Dice": down, "MAE": down}
+    assert [axes.get_title() for axes in figure.axes] == [f"{metric} ({said})" for metric, said in better.items()]
+    for axes, metric in zip(figure.axes, better, strict=True):
+        drawn = {line.get_label(): line for line in axes.lines}
+        printed = huang_liu(1, "imagenet-s").set_index("metric").loc[metric]
+        assert drawn["published"].get_xdata().tolist() == [0, 15, 25, 35, 45, 55, 65, 75, 85]
+        assert drawn["published"].get_ydata().tolist() == printed["value"].tolist()
+        assert {"VarGrad", "SG"} <= set(drawn)
 
 
 def test_percentiles_are_those_of_gag_that_differ_in_nothing_else() -> None:

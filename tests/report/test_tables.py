@@ -19,6 +19,7 @@ from captum_gag.report.tables import (
     comparison,
     failures,
     holm,
+    latex_text,
     printable,
     save_tables,
     score_table,
@@ -133,6 +134,19 @@ def test_tables_are_written_in_every_form(scores: pd.DataFrame, tmp_path: Path) 
     assert r"SG\textasciicircum{}R" in latex
     pd.testing.assert_frame_equal(reliability.read_scores(written[3]), scores, check_dtype=False)
     assert len(pd.read_csv(written[2])) == 8
+
+
+@pytest.mark.parametrize(
+    ("text", "latex"),
+    [
+        ("SG^R", r"SG\textasciicircum{}R"),
+        ("95 % of a_b & {c}", r"95 \% of a\_b \& \{c\}"),
+        (r"C:\~x", r"C:\textbackslash{}\textasciitilde{}x"),
+        ("p <= 0.8 > 0", r"p \textless{}= 0.8 \textgreater{} 0"),
+    ],
+)
+def test_latex_prints_what_it_would_take_for_commands(text: str, latex: str) -> None:
+    assert latex_text(text) == latex
 
 
 def test_the_terminal_shows_every_metric_whole(scores: pd.DataFrame) -> None:

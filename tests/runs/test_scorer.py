@@ -141,7 +141,7 @@ def test_gradients_that_fail_are_tried_once_for_all_methods_that_share_them(monk
         tried.append(len(methods))
         raise RuntimeError("no gradients")
 
-    monkeypatch.setattr("captum_gag.runs.scorer.shared_gradients", failing)
+    monkeypatch.setattr("captum_gag.runs.attributing.shared_gradients", failing)
     rows = rows_of(scorer_of({"methods": ["GAG-85", "Random", "SG", "GAG-0"], "metrics": {"RCAP": {}}}))
     assert tried == [3]
     assert [row["error"] for row in rows] == ["RuntimeError: no gradients", "", *["RuntimeError: no gradients"] * 2]

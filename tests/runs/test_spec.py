@@ -20,14 +20,16 @@ def test_every_suite_that_comes_along_can_be_built(name: str) -> None:
     published = {key for key in suite.published if key != "source"}
     assert published <= {entry.label for entry in suite.metrics}
     for metric in published:
-        assert set(suite.published[metric]) <= set(suite.methods)
+        # Those of a table of the paper may be of more methods than the suite has.
+        assert set(suite.published[metric]) & set(suite.methods)
 
 
 def test_the_papers_tables_are_there() -> None:
     papers = {"gag-ablation", "gag-comparison", "gag-processing", "gag-propositions", "metric-reliability"}
     assert papers <= set(suite_names())
     suite = make_suite(read_suite("metric-reliability"))
-    assert sum(method.control == "random" for method in suite.methods.values()) == 100
+    assert suite.methods["Random orderings"].control == "random"
+    assert vars(suite.methods["Random orderings"])["n"] == 100
     assert [(each.label, each.variant) for each in suite.metrics[:2]] == [
         ("AOPC MoRF", "mean"),
         ("AOPC MoRF", "uniform_rgb"),

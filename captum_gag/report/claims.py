@@ -1,0 +1,188 @@
+"""The paper's claims, tested on the scores of runs: holds, fails, or undecided."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.stats
+
+from captum_gag.reliability.bootstrap import Floats
+from captum_gag.reliability.scores import by_image, checked
+from captum_gag.report.paper_claims import CLAIMS, Question
+from captum_gag.runs.spec import Suite
+
+COLUMNS = ["claim", "statistic", "value", "low", "high", "above", "below", "verdict", "images"]
+VERDICTS = ["fails", "undecided", "holds", "not tested"]
+"""In the order in which one of them decides over a claim."""
+
+FEWEST = 10
+"""Images below which nothing is decided: percentile intervals of so few cover less than they say."""
+
+
+def claims(
+    scores: pd.DataFrame, suite: Suite, *, n_bootstrap: int = 10_000, confidence: float = 0.95, seed: int = 0
+) -> pd.DataFrame:
+    """Test the paper's claims on the scores of a run.
+
+    All statistics are paired: over the images that have a score for each of the methods concerned. Intervals are those
+    of the percentile bootstrap over these images. A number ``holds`` where its interval lies within what is claimed,
+    ``fails`` where it lies outside, and is ``undecided`` elsewhere and of fewer than ``FEWEST`` images. A claim about
+    several numbers holds if all of them do, which needs no correction for their being several (intersection-union
+    test). It fails if one of them does; for that the interval is one of confidence 1 - (1 - confidence) / k with k
+    numbers (Bonferroni).
+
+    Args:
+        scores: The records of the run.
+        suite: What the run scored, built: methods are known by their types and options, never by their labels.
+        n_bootstrap: Resamples of the images.
+        confidence: Of the intervals, in (0, 1).
+        seed: Of the resamples.
+
+    Returns:
+        A row per number: claim, statistic (what it is, and what is claimed of it), value, low, high, above, below
+        (between which two the claim says it lies), verdict, images. Where the run lacks what a claim needs, the verdict
+        is "not tested" and the statistic says what is missing.
+
+    Raises:
+        InputError: The scores are not a score table.
+    """
+    table = checked(scores)
+    rows: list[dict[str, Any]] = []
+    for text, find in CLAIMS.items():
+        asked = list(find(suite)) or ["RCAP"]
+        corrected = 1 - (1 - confidence) / max(1, sum(isinstance(each, Question) for each in asked))
+        for each in asked:
+            if isinstance(each, Question):
+                found = _answer(each, table, n_bootstrap, confidence, corrected, seed)
+            else:
+                found = {"statistic": f"the run has no {each}", "verdict": "not tested", "images": 0}
+            rows.append({"claim": text, **found})
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def decisive(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return what decides over each claim: of its numbers the one whose interval is nearest to failing, or past it.
+
+    Args:
+        rows: As ``claims`` returns them.
+
+    Returns:
+        A row per claim, with the claim's verdict; what is not tested decides only where nothing is.
+    """
+    room = np.fmin(rows["low"] - rows["above"], rows["below"] - rows["high"])
+    order = rows.assign(order=rows["verdict"].map(VERDICTS.index), room=room)
+    first = order.sort_values(["order", "room"], kind="stable").drop_duplicates("claim")
+    return rows.loc[first.index.sort_values()]
+
+
+def side_by_side(rows: pd.DataFrame) -> pd.DataFrame:
+    """Lay claims out as text: a row per claim, a column per network, in each cell the verdict and what decided.
+
+    Args:
+        rows: As ``claims`` returns them, of several runs, with the column network.
+    """
+    decided = pd.concat(decisive(each) for _, each in rows.groupby("network", sort=False))
+    cells = decided.assign(text=[in_words(row) for row in decided.to_dict("records")])
+    table = cells.pivot(index="claim", columns="network", values="text")
+    found: pd.DataFrame = table.reindex(index=rows["claim"].unique(), columns=rows["network"].unique())
+    return found.rename_axis(columns=None)
+
+
+def as_lines(rows: pd.DataFrame) -> list[str]:
+    """Return claims as lines for the terminal: a claim, and below it each network, with what was not tested of it.
+
+    Args:
+        rows: As for ``side_by_side``.
+    """
+    lines = []
+    for claim, cells in side_by_side(rows).iterrows():
+        lines.append(str(claim))
+        for network, text in cells.items():
+            of_cell = rows[(rows["claim"] == claim) & (rows["network"] == network)]
+            lacking = list(of_cell.loc[of_cell["verdict"] == "not tested", "statistic"])
+            also = f"; {'; '.join(lacking)}" if 0 < len(lacking) < len(of_cell) else ""
+            lines.append(f"  {network}: {text}{also}")
+    return lines
+
+
+def in_words(row: Mapping[Any, Any]) -> str:
+    """Return what came of a row of ``claims``: its verdict, statistic, interval and number of images."""
+    if row["verdict"] == "not tested":
+        return f"not tested: {row['statistic']}"
+    ends = "" if np.isnan(row["low"]) else f" [{row['low']:.3f}, {row['high']:.3f}]"
+    return f"{row['verdict']}: {row['statistic']}: {row['value']:.3f}{ends}, {row['images']} images"
+
+
+def save_claims(rows: pd.DataFrame, directory: Path) -> list[Path]:
+    """Write claims.csv, all rows with all digits, and claims.md, a table of claims by networks.
+
+    Args:
+        rows: As for ``side_by_side``.
+        directory: Made if missing.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    written = [directory / "claims.csv", directory / "claims.md"]
+    rows.to_csv(written[0], index=False)
+    written[1].write_text(side_by_side(rows).to_markdown() + "\n", encoding="utf-8")
+    return written
+
+
+def _answer(
+    question: Question, scores: pd.DataFrame, n_bootstrap: int, confidence: float, corrected: float, seed: int
+) -> dict[str, Any]:
+    """Return the row of a question; ``corrected`` is the confidence that failing takes."""
+    of_methods = by_image(scores, question.metric).reindex(columns=list(question.methods)).dropna()
+    values, claimed = question.per_image(of_methods), (question.above, question.below)
+    low, high, verdict = np.nan, np.nan, "undecided"
+    if len(values) >= FEWEST:
+        low, high = _interval(question, values, n_bootstrap, confidence, seed)
+        verdict = _verdict(low, high, *claimed)
+        if verdict == "fails" and corrected > confidence:
+            verdict = _verdict(*_interval(question, values, n_bootstrap, corrected, seed), *claimed)
+    return {
+        "statistic": question.statistic,
+        "value": float(question.of_means(*values.mean(axis=0))) if len(values) else np.nan,
+        "low": low,
+        "high": high,
+        "above": question.above,
+        "below": question.below,
+        "verdict": verdict,
+        "images": len(values),
+    }
+
+
+def _interval(
+    question: Question, values: Floats, n_bootstrap: int, confidence: float, seed: int
+) -> tuple[float, float]:
+    """Return the percentile interval of a question's number over images drawn with replacement."""
+
+    def statistic(*columns: Floats, axis: int = -1) -> Floats:
+        return question.of_means(*(each.mean(axis) for each in columns))
+
+    with warnings.catch_warnings():
+        # All resamples alike are an interval of length 0, whatever scipy says of another method's.
+        warnings.simplefilter("ignore", scipy.stats.DegenerateDataWarning)
+        result = scipy.stats.bootstrap(
+            tuple(values.T),
+            statistic,
+            paired=True,
+            vectorized=True,
+            n_resamples=n_bootstrap,
+            batch=max(1, 10_000_000 // values.size),
+            confidence_level=confidence,
+            method="percentile",
+            rng=np.random.default_rng(seed),
+        )
+    low, high = result.confidence_interval
+    return float(low), float(high)
+
+
+def _verdict(low: float, high: float, above: float, below: float) -> str:
+    if low > above and high < below:
+        return "holds"
+    return "fails" if high <= above or low >= below else "undecided"

@@ -1,0 +1,99 @@
+"""Ratios of the mean scores of variants to those of their own original methods (Huang & Liu, Table 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from captum_gag.reliability.bootstrap import interval, mean_interval
+from captum_gag.reliability.scores import by_image, checked, metrics_of
+
+N_BOOTSTRAP = 10_000
+COLUMNS = ["metric", "variant", "ratio", "low", "high", "images", "over", "left_out"]
+
+
+def ratios(
+    scores: pd.DataFrame,
+    variants: Mapping[str, Mapping[str, str]],
+    n_bootstrap: int = N_BOOTSTRAP,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Return the ratio of each variant's mean score to its own original's, averaged over the originals.
+
+    For variant v of the originals o = 1..m, with means over the images,
+
+        ratio(v) = (1/m) sum_o mean(scores of v of o) / mean(scores of o):
+
+    a mean over methods of ratios of means, as the paper divides mean scores; a mean over images of ratios would be that
+    of the few images whose original scores next to nothing. The interval is of images drawn with replacement, the same
+    for all methods of a draw. A ratio says how many times as much only where the original's mean is above 0, and is
+    anything from minus to plus infinity where that mean may as well be 0. So an original is left out of a metric's
+    average, and named, where the bootstrap interval of its mean reaches 0 or lies below.
+
+    Args:
+        scores: A score table.
+        variants: By the name of the variant, and by the method that is its original, the method that is the variant.
+        n_bootstrap: Resamples of the images.
+        confidence: Of the interval, in (0, 1).
+        seed: Of the resamples.
+
+    Returns:
+        A row per metric and variant: metric (its label), variant, ratio, low, high, images (that have a score of all
+        methods averaged), over (the originals averaged) and left_out (those whose mean may be 0), tuples. NaN where no
+        original is left, or an interval needs a second image.
+
+    Raises:
+        InputError: The scores are not a score table.
+    """
+    scores = checked(scores)
+    rows = []
+    for metric in metrics_of(scores):
+        table = by_image(scores, metric).dropna(axis=1, how="all")
+        vague = {
+            original
+            for original in {each for of in variants.values() for each in of}
+            if original in table and not _above_zero(table[original], n_bootstrap, confidence, seed)
+        }
+        for variant, of in variants.items():
+            there = {o: method for o, method in of.items() if o in table and method in table}
+            kept = {o: method for o, method in there.items() if o not in vague}
+            row = {"metric": metric, "variant": variant, "images": 0, "ratio": np.nan, "low": np.nan, "high": np.nan}
+            row |= {"over": tuple(kept), "left_out": tuple(o for o in there if o in vague)}
+            if kept:
+                whole = table[[*kept.values(), *kept]].dropna().to_numpy()
+                row |= _averaged(whole, len(kept), n_bootstrap, confidence, seed)
+            if there:
+                rows.append(row)
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _above_zero(values: pd.Series, n_bootstrap: int, confidence: float, seed: int) -> bool:
+    """Tell whether a mean lies above 0, with its interval if there is one."""
+    known = values.dropna().to_numpy()
+    low, _ = mean_interval(known, n_bootstrap, confidence, seed)
+    return bool(known.mean() > 0 and not low <= 0)
+
+
+def _averaged(
+    whole: NDArray[np.float64], n_originals: int, n_bootstrap: int, confidence: float, seed: int
+) -> dict[str, float]:
+    """Return ratio, low, high and images of scores (images, variants then originals)."""
+
+    def ratio(drawn: NDArray[np.intp]) -> NDArray[np.float64]:
+        means = whole[drawn].mean(axis=0)
+        # Of a few images that all score 0 the ratio is none, and neither is it an error.
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.array([(means[:n_originals] / means[n_originals:]).mean()])
+
+    everything = np.arange(len(whole))
+    if not len(whole):
+        return {"images": 0}
+    found = {"images": len(whole), "ratio": float(ratio(everything)[0])}
+    if len(whole) > 1:
+        [low], [high] = interval(ratio, len(whole), n_bootstrap, confidence, seed)
+        found |= {"low": float(low), "high": float(high)}
+    return found

@@ -1,0 +1,82 @@
+"""Several runs as one table of scores: photographs of one have some metrics, mosaics of another the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from captum_gag.errors import InputError
+from captum_gag.reliability.scores import checked
+from captum_gag.runs.config import Config
+from captum_gag.runs.store import Run
+
+
+class Together(NamedTuple):
+    """Runs of one case, as one.
+
+    Attributes:
+        scores: Their records, as ``reliability.scores.checked`` returns them.
+        published: Per metric, published means by method.
+        ours: What was scored, in words: the model on the data sets.
+    """
+
+    scores: pd.DataFrame
+    published: dict[str, Any]
+    ours: str
+
+
+def together(runs: Sequence[Run]) -> dict[str, Together]:
+    """Put the scores of runs together, by the case that their suites are compared with.
+
+    Args:
+        runs: At least one.
+
+    Raises:
+        InputError: Two runs of a case differ in what must be the same in one table, or score the same image by the same
+            metric for the same method; or a run has no scores yet.
+    """
+    by_case: dict[str, list[Run]] = {}
+    for run in runs:
+        by_case.setdefault(run.config.suite_file().case, []).append(run)
+    return {case: _one(case, of_case) for case, of_case in by_case.items()}
+
+
+def _one(case: str, runs: Sequence[Run]) -> Together:
+    first, *others = runs
+    for other in others:
+        different = list(_differences(first.config, other.config))
+        if different:
+            raise InputError(
+                f"{first.directory} and {other.directory} differ in {', '.join(different)}; expected runs of one model "
+                f"by the same methods and metrics, for one table of case {case}"
+            )
+    try:
+        scores = checked(pd.concat([run.scores() for run in runs], ignore_index=True))
+    except InputError as error:
+        named = " and ".join(str(run.directory) for run in runs)
+        raise InputError(f"{named}: {error}") from error
+    published: dict[str, Any] = {}
+    for run in reversed(runs):
+        published |= run.config.suite_file().published_means()
+    data = dict.fromkeys(_name(run.config.data) for run in runs)
+    return Together(scores, published, f"{_name(first.config.model)} on {' and '.join(data)}")
+
+
+def _differences(first: Config, other: Config) -> Iterator[str]:
+    """Yield what two runs do not share, though their scores would stand side by side."""
+    if first.model != other.model:
+        yield "model"
+    one, two = first.suite_file(), other.suite_file()
+    if one.n_samples != two.n_samples:
+        yield "n_samples"
+    for what, before, now in (("metric", one.metrics, two.metrics), ("method", one.methods, two.methods)):
+        if isinstance(before, Mapping) and isinstance(now, Mapping):
+            yield from (f"{what} {label}" for label in before if label in now and before[label] != now[label])
+
+
+def _name(spec: Mapping[str, Any]) -> str:
+    """Return what a model or a data set is called, without the folders that it lies in."""
+    said = str(spec.get("name", spec.get("root", spec["type"])))
+    return said.replace("\\", "/").rstrip("/").rpartition("/")[2].rpartition(":")[2]

@@ -1,0 +1,129 @@
+"""The maps of every method for a chunk of examples; what fails costs its own example and method."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from captum_gag.attr.captum_methods import CaptumMethod
+from captum_gag.attr.catalogue import Method, shared_gradients
+from captum_gag.attr.map_transforms import Transform
+from captum_gag.attr.own_methods import OwnMethod
+from captum_gag.batching import with_less_memory
+from captum_gag.errors import in_one_line
+from captum_gag.outputs import Output
+from captum_gag.runs.orderings import RandomOrderings
+from captum_gag.runs.spec import Suite
+from captum_gag.tensors import Target
+
+
+@dataclass
+class Attributions:
+    """What the methods of a suite say of one example, by label.
+
+    Attributes:
+        found: Attributions (1, C, H, W), or (1, 1, H, W).
+        seconds: What each cost.
+        errors: Why there are none.
+    """
+
+    found: dict[str, Tensor] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    errors: dict[str, str] = field(default_factory=dict)
+
+
+def takes_examples_alone(method: Method) -> bool:
+    """Return whether the map of an example may depend on the batch that it comes in.
+
+    A user's own method may look at the whole batch; feature permutation exchanges features among its images; the
+    noise of a reversed map is drawn image after image; and noise may be asked for by the range of the whole batch.
+    """
+    ours = type(method).__module__.startswith("captum_gag.attr.")
+    permutes = isinstance(method, CaptumMethod) and "Permutation" in method.name
+    by_batch = getattr(method, "noise_range", "example") == "batch"
+    return not ours or permutes or by_batch or isinstance(method, OwnMethod | Transform)
+
+
+class Explainer:
+    """The methods of a suite, which explain chunks of examples."""
+
+    def __init__(self, model: nn.Module, suite: Suite, seed: int, output: Output) -> None:
+        """Take a model, the methods, the seed of all noise, and what the model returns."""
+        self.model, self.suite, self.seed, self.output = model, suite, seed, output
+
+    def explain(self, inputs: Tensor, targets: Sequence[int]) -> list[Attributions]:
+        """Explain every example with every method; methods that take the same gradients take them once.
+
+        Args:
+            inputs: The examples, (N, C, H, W).
+            targets: Their classes.
+
+        Returns:
+            N of what was found, each the same as if its example were alone, up to how the model rounds in a batch.
+        """
+        examples = [Attributions() for _ in targets]
+        seen: set[str] = set()
+        for label, method in self.suite.methods.items():
+            # They cost no attribution.
+            if label in seen or isinstance(method, RandomOrderings):
+                continue
+            group = {label: method}
+            if method.shared is not None:
+                group = {name: each for name, each in self.suite.methods.items() if each.shared == method.shared}
+            seen |= group.keys()
+            alone = any(takes_examples_alone(each) for each in group.values())
+            for rows in [[row] for row in range(len(targets))] if alone else [list(range(len(targets)))]:
+                self._explain(group, inputs, targets, rows, examples)
+        return examples
+
+    def _explain(
+        self,
+        group: Mapping[str, Method],
+        inputs: Tensor,
+        targets: Sequence[int],
+        rows: list[int],
+        examples: list[Attributions],
+    ) -> None:
+        """Explain some of the examples with one group of methods: together, and where that fails one by one."""
+        some = inputs if len(rows) == len(inputs) else inputs[rows]
+        classes = torch.tensor([targets[row] for row in rows])
+        started, maps, error = time.perf_counter(), {}, ""
+        try:
+            maps = self._attribute(group, examples[rows[0]].found, some, classes)
+        except Exception as failure:
+            if len(rows) > 1:
+                for row in rows:
+                    self._explain(group, inputs, targets, [row], examples)
+                return
+            error = in_one_line(failure)
+        seconds = (time.perf_counter() - started) / (len(group) * len(rows))
+        for label in group:
+            for place, row in enumerate(rows):
+                examples[row].seconds[label] = seconds
+                if label in maps:
+                    examples[row].found[label] = maps[label][place : place + 1]
+                else:
+                    examples[row].errors[label] = error
+
+    def _attribute(
+        self, group: Mapping[str, Method], found: Mapping[str, Tensor], inputs: Tensor, targets: Target
+    ) -> dict[str, Tensor]:
+        [(label, method), *others] = group.items()
+        base = self.suite.bases.get(label, "")
+        if base in found and isinstance(method, Transform):
+            return {label: method.transformed(found[base], self.seed)}
+        if not others:
+            return {label: with_less_memory(lambda: self.attributed(method, self.model, inputs, targets))}
+        methods = list(group.values())
+        shared = with_less_memory(
+            lambda: shared_gradients(methods, self.model, inputs, targets, self.seed, output=self.output)
+        )
+        return dict(zip(group, shared, strict=True))
+
+    def attributed(self, method: Method, model: nn.Module, images: Tensor, targets: Target) -> Tensor:
+        """Return what a method says of images, with the run's seed."""
+        return method.attribute(model, images, targets, self.seed, output=self.output)

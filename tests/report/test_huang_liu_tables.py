@@ -1,0 +1,120 @@
+"""Tables 1, 2 and 3 of Huang & Liu hold every number that is printed, and ours where there is one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from captum_gag.report.huang_liu_tables import ORIGINALS, VARIANTS, tables
+from captum_gag.report.paper_layout import markdown
+from captum_gag.runs.published import huang_liu, huang_liu_cases
+from captum_gag.runs.spec import make_suite, read_suite
+
+IMAGES = 4
+
+
+def scores(methods: list[str], metrics: list[str], variant: str = "", shift: float = 0.0) -> pd.DataFrame:
+    """Score method m (from 1) on image i as m / 100 + i / 1000."""
+    return pd.DataFrame(
+        [
+            {
+                "image": f"image {image}",
+                "method": method,
+                "metric": metric,
+                "variant": variant,
+                "score": number / 100 + image / 1000 + shift,
+            }
+            for number, method in enumerate(methods, 1)
+            for metric in metrics
+            for image in range(IMAGES)
+        ]
+    )
+
+
+def methods_of(*suites: str) -> list[str]:
+    return list(dict.fromkeys(method for suite in suites for method in make_suite(read_suite(suite)).methods))
+
+
+EVERYTHING = methods_of("gag-ablation", "gag-comparison", "gag-processing")
+
+
+def test_a_run_of_all_methods_gives_all_three_tables_with_every_published_cell() -> None:
+    found = tables({"imagenet-s": scores(EVERYTHING, ["RCAP", "DAUC", "IAUC"])}, n_bootstrap=50)
+    assert [table.name for table in found] == [f"huang-liu-2024-table-{number}" for number in (1, 2, 3)]
+    for number, table in enumerate(found, 1):
+        printed = pd.concat([huang_liu(number, case).assign(case=case) for case in huang_liu_cases()])
+        # 9, 14 and 5 rows of 5 + 3 + 3 columns.
+        assert len(table.cells) == len(printed) == {1: 9, 2: 14, 3: 5}[number] * 11
+        assert table.cells["published"].tolist() == printed["value"].tolist()
+        assert table.cells["row"].tolist() == printed["method"].tolist()
+        assert table.cells["column"].tolist() == printed["metric"].tolist()
+        text = markdown(table)
+        for value in printed["value"]:
+            assert f" {value:.{table.digits}f} " in text
+
+
+def test_ours_are_the_means_of_the_case_that_they_are_of() -> None:
+    first, *_ = tables({"isic": scores(methods_of("gag-ablation"), ["RCAP"])}, {"isic": "b4 on ham"}, n_bootstrap=200)
+    cells = first.cells.set_index(["group", "row", "column"])
+    group = "ISIC with EfficientNet; ours: b4 on ham"
+    # The second method: 0.02 and 0, 0.001, 0.002, 0.003.
+    assert cells.loc[(group, "GAG-15", "RCAP"), ["ours", "images"]].tolist() == pytest.approx([0.0215, IMAGES])
+    low, high = cells.loc[(group, "GAG-15", "RCAP"), ["low", "high"]]
+    assert 0.02 <= low < 0.0215 < high <= 0.023
+    assert np.isnan(cells.loc[(group, "GAG-15", "DAUC"), "ours"])
+    others = [each for each in cells.index.levels[0] if each != group]
+    assert cells.loc[others, "ours"].isna().all()
+
+
+def test_ratios_are_of_each_variant_to_its_own_original() -> None:
+    assert [list(of.values()) for of in VARIANTS.values()][3] == ["SG-G", "IG-G", "Guided IG-G", "Blur IG-G", "GB-G"]
+    methods = methods_of("gag-processing")
+    [third] = [each for each in tables({"imagenet-s": scores(methods, ["RCAP"])}, n_bootstrap=50) if "3" in each.name]
+    mean = {method: number / 100 + 0.0015 for number, method in enumerate(methods, 1)}
+    ours = third.cells.set_index(["group", "row", "column"])["ours"]
+    for variant, ending in {"+": "+", "-": "-", "A": "-A", "G": "-G", "GA": "-GA"}.items():
+        expected = np.mean([mean[original + ending] / mean[original] for original in ORIGINALS])
+        assert ours["ImageNet-S with ResNet-50", variant, "RCAP"] == pytest.approx(expected)
+
+
+def test_what_an_average_lacks_is_a_note() -> None:
+    methods = methods_of("gag-processing")
+    table = scores(methods, ["RCAP"])
+    table.loc[table["method"] == "GB", "score"] = 0.0
+    table = table[table["method"] != "SG-A"]
+    [third] = [each for each in tables({"imagenet-s": table}, n_bootstrap=50) if "3" in each.name]
+    notes = third.cells[third.cells["column"] == "RCAP"].set_index("row")["note"].iloc[:5]
+    without = "Without GB: the interval of its mean score reaches 0, which nothing divides."
+    assert (notes["A"], notes["G"]) == (f"Over IG, Guided IG, Blur IG alone. {without}", without)
+
+
+@pytest.mark.parametrize(
+    ("suite", "numbers"), [("gag-ablation", [1]), ("gag-comparison", [2]), ("gag-processing", [3]), ("quick", [])]
+)
+def test_a_table_comes_where_half_of_its_rows_have_scores(suite: str, numbers: list[int]) -> None:
+    found = tables({"imagenet-s": scores(methods_of(suite), ["RCAP"])}, n_bootstrap=50)
+    assert [table.name[-1] for table in found] == [str(number) for number in numbers]
+    assert tables({"imagenet-s": scores(methods_of(suite), ["Sparseness"])}) == []
+
+
+def test_of_several_settings_of_a_metric_the_first_is_shown_and_said() -> None:
+    both = pd.concat(
+        [
+            scores(methods_of("gag-ablation"), ["RCAP"], "black"),
+            scores(methods_of("gag-ablation"), ["RCAP"], "mean", shift=0.5),
+        ]
+    )
+    [first] = tables({"imagenet-s": both}, n_bootstrap=50)
+    row = first.cells[(first.cells["row"] == "GAG-0") & (first.cells["column"] == "RCAP")].iloc[0]
+    assert row["ours"] == pytest.approx(0.0115)
+    assert row["note"] == "Ours is the variant black of black, mean."
+
+
+def test_images_are_counted_by_metric() -> None:
+    methods = methods_of("gag-ablation")
+    mosaics = scores(methods, ["MAE"])
+    mosaics = mosaics[mosaics["image"] != "image 0"].assign(image=lambda table: "mosaic of " + table["image"])
+    [first] = tables({"imagenet-s": pd.concat([scores(methods, ["RCAP"]), mosaics])}, n_bootstrap=50)
+    assert "| RCAP (n = 4) " in markdown(first)
+    assert "| MAE (n = 3)<sup>" in markdown(first)
