@@ -195,7 +195,7 @@ def test_the_same_command_gives_the_same_files() -> None:
         (["--target", "cat"], "--target 'cat'.*auto"),
         (["--method", "SGG"], "'SGG'.*SG"),
         (["--method", "SG", "--set", "percentil=70"], "none of the methods given has an option 'percentil'"),
-        (["--method", "GAG", "--set", "guide=mine"], "guide is 'mine', expected 'paper' or 'relative'"),
+        (["--method", "GAG", "--set", "guide=mine"], "guide is 'mine', expected 'paper', 'strict' or 'relative'"),
         (["--method", "captum:Occlusion"], "needs sliding_window_shapes"),
         (["--set", "percentile=70"], "--set goes with --method"),
         (["--method", "SG", "--percentile", "70"], "none of the methods given has an option 'percentile'"),

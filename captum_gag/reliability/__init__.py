@@ -8,7 +8,7 @@ from captum_gag.reliability.agreement import (
     internal_consistency,
 )
 from captum_gag.reliability.arrays import from_arrays
-from captum_gag.reliability.groups import groups
+from captum_gag.reliability.grouping import groups
 from captum_gag.reliability.orderings import ordering_means
 from captum_gag.reliability.scores import read_scores
 from captum_gag.reliability.summaries import against_baselines, stability, summary, tricks

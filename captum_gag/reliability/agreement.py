@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from captum_gag.reliability.bootstrap import Indices, interval
 from captum_gag.reliability.directions import signs
-from captum_gag.reliability.groups import by_groups
+from captum_gag.reliability.grouping import by_groups
 from captum_gag.reliability.scores import LABEL, checked, complete, matrices, ranks
 
 Statistic = Callable[[Indices], NDArray[np.float64]]

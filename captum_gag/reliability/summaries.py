@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from captum_gag.reliability.agreement import CONFIDENCE, N_BOOTSTRAP, PatternCounts
 from captum_gag.reliability.bootstrap import mean_interval
 from captum_gag.reliability.directions import signs
-from captum_gag.reliability.groups import by_groups
+from captum_gag.reliability.grouping import by_groups
 from captum_gag.reliability.orderings import random_bands
 from captum_gag.reliability.scores import LABEL, by_image, checked, is_edges, is_manipulated, is_random, matrices, ranks
 

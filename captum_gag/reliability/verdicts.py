@@ -18,7 +18,7 @@ from captum_gag.reliability.agreement import (
     internal_consistency,
 )
 from captum_gag.reliability.directions import signs
-from captum_gag.reliability.groups import check_edges, concatenated, groups
+from captum_gag.reliability.grouping import check_edges, concatenated, groups
 from captum_gag.reliability.scores import checked, is_edges, is_random, judged
 from captum_gag.reliability.summaries import against_baselines, stability, summary, tricks
 
