@@ -81,7 +81,7 @@ Standardise = Annotated[
 def train_cifar10(
     data: Cifar10Data,
     out: Annotated[Path, typer.Option(help="File of the weights.")] = Path("cifar10.safetensors"),
-    epochs: Epochs = 30,
+    epochs: Epochs = 40,
     seed: Annotated[int, typer.Option(min=0, help="Of weights, order and dropout.")] = 0,
     standardise: Standardise = False,
     device: Device = "auto",
@@ -112,7 +112,7 @@ def metric_reliability(
     random_orderings: Annotated[
         int, typer.Option(min=0, help="Random orderings that the methods are compared with; the paper has 100.")
     ] = 100,
-    epochs: Epochs = 30,
+    epochs: Epochs = 40,
     standardise: Standardise = False,
     n_bootstrap: Annotated[int, typer.Option(min=1, help="Resamples of the images, for the intervals.")] = 10_000,
     seed: Annotated[int, typer.Option(min=0, help="Of the training, all noise, and the resamples.")] = 0,

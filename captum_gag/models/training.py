@@ -40,11 +40,11 @@ class Recipe:
             the paper; otherwise pixels come in as they are, in [0, 1].
     """
 
-    epochs: int = 30
+    epochs: int = 40
     batch_size: int = 128
-    learning_rate: float = 1e-3
+    learning_rate: float = 3e-3
     weight_decay: float = 0.05
-    patience: int = 5
+    patience: int = 8
     validation: int = 5000
     seed: int = 0
     standardise: bool = False

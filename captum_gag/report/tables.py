@@ -146,7 +146,9 @@ def _text(row: Mapping[Any, Any], embolden: Callable[[str], str]) -> str:
     mean = f"{row['mean']:.3f}"
     star = "*" if row["p"] < SIGNIFICANT else ""
     beside = "" if np.isnan(row["published"]) else f" (published {row['published']:.3f})"
-    return f"{embolden(mean) if row['best'] else mean}{star} [{row['low']:.3f}, {row['high']:.3f}]{beside}"
+    # One image has no interval.
+    between = "" if np.isnan(row["low"]) else f" [{row['low']:.3f}, {row['high']:.3f}]"
+    return f"{embolden(mean) if row['best'] else mean}{star}{between}{beside}"
 
 
 def failures(scores: pd.DataFrame) -> pd.DataFrame:

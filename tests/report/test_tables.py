@@ -21,6 +21,7 @@ from captum_gag.report.tables import (
     holm,
     latex_text,
     printable,
+    printed_cells,
     save_tables,
     score_table,
     write_scores,
@@ -164,6 +165,11 @@ def test_variants_and_lengths_are_metrics_of_their_own(scores: pd.DataFrame) -> 
     rows = comparison(pd.concat(stepped), {"RCAP (mean) L=40": {"SG": 0.5}})
     assert list(rows["metric"].unique()) == ["RCAP (mean) L=20", "RCAP (mean) L=40", "RCAP (blur) L=20"]
     assert rows.set_index(["metric", "method"])["published"].dropna().to_dict() == {("RCAP (mean) L=40", "SG"): 0.5}
+
+
+def test_one_image_has_no_interval(scores: pd.DataFrame) -> None:
+    one = scores[scores["image"] == scores["image"].iloc[0]]
+    assert "[" not in "".join(printed_cells(comparison(one)).to_numpy().ravel())
 
 
 def test_without_a_direction_no_method_is_best(scores: pd.DataFrame) -> None:
