@@ -1,13 +1,21 @@
-"""Files that are there whole or not at all, what JSON can hold, and the rows of CSV as they stand."""
+"""Files that are there whole or not at all, what JSON can hold, rows of CSV as they stand, and the reader of TOML."""
 
 from __future__ import annotations
 
 import csv
 import math
 import os
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+__all__ = ["csv_rows", "plain", "replace_file", "tomllib"]
 
 
 def replace_file(path: Path, write: Callable[[Path], object]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import importlib
 import inspect
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache, wraps
 from pathlib import Path
@@ -20,11 +19,7 @@ from pydantic_core import PydanticUndefined
 from typing_extensions import dataclass_transform
 
 from captum_gag.errors import InputError, first_line, shown
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from captum_gag.files import tomllib
 
 T = TypeVar("T")
 C = TypeVar("C", bound=type)

@@ -15,8 +15,6 @@ from captum_gag.baselines import BaselineLike, Normalization, resolve
 from captum_gag.errors import InputError, shown, warn
 from captum_gag.tensors import INTERPOLATIONS, finite_rows, interpolated, positions
 
-# By the number of the positions' axes.
-
 
 @dataclass
 class MapBatch:

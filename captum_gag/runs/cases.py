@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from captum_gag.data.catalogue import parse as parse_data
 from captum_gag.errors import InputError
+from captum_gag.files import tomllib
 from captum_gag.models.catalogue import model
 from captum_gag.models.catalogue import parse as parse_model
 from captum_gag.models.sources import OwnModel, Torchvision
 from captum_gag.specs import declared, option, unknown
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 SIZES = ("image_size", "crop", "preprocess")
 """Options of a model that say what it sees."""
@@ -118,5 +114,6 @@ def case(name: str) -> Case:
     return Case(name=name, **stored[name])
 
 
+@cache
 def _stored() -> dict[str, dict[str, Any]]:
     return dict(tomllib.loads(files("captum_gag.runs").joinpath("cases.toml").read_text(encoding="utf-8")))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -11,15 +10,11 @@ from typing import Any, NamedTuple
 from captum_gag.attr.catalogue import Method, method, options_of_spec, parse
 from captum_gag.baselines import Normalization
 from captum_gag.errors import InputError
+from captum_gag.files import tomllib
 from captum_gag.metrics.catalogue import Metric, metric
 from captum_gag.runs import orderings
 from captum_gag.runs.published import huang_liu_cases, means
 from captum_gag.specs import declared, option, unknown
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 _FOLDER = files("captum_gag.runs").joinpath("suites")
 
