@@ -17,12 +17,14 @@ class Kind(NamedTuple):
         contradiction: Says what about them contradicts this meaning; "" if nothing does.
         help: What it means, in a few words.
         suspicion: Says what they look like instead; "" if they do not. A few outputs can look so by chance.
+        by_shape: Whether the contradiction is one of their shape, which is known without looking at numbers.
     """
 
     probabilities: Callable[[Tensor], Tensor]
     contradiction: Callable[[Tensor], str]
     help: str
     suspicion: Callable[[Tensor], str] = lambda outputs: ""
+    by_shape: bool = False
 
 
 def sum_to_one(outputs: Tensor) -> bool:
@@ -72,18 +74,21 @@ KINDS: dict[str, Kind] = {
         _one_column,
         "one score per class; a softmax follows",
         _like_probabilities,
+        by_shape=True,
     ),
     "probabilities": Kind(with_complement, _not_probabilities, "in [0, 1]; of one column, of class 1 of two"),
     "logit": Kind(
         lambda outputs: with_complement(outputs.sigmoid()),
         lambda outputs: "" if outputs.shape[1] == 1 else f"there are {outputs.shape[1]} columns, not one",
         "one score, of class 1 of two; a sigmoid follows",
+        by_shape=True,
     ),
     "sigmoid": Kind(
         lambda outputs: outputs.sigmoid(),
         lambda outputs: "",
         "one score per label, several may hold; a sigmoid follows",
         _like_a_sigmoid,
+        by_shape=True,
     ),
     "log_probabilities": Kind(lambda outputs: outputs.exp(), _not_log_probabilities, "as log_softmax returns them"),
 }

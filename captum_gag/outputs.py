@@ -167,7 +167,8 @@ class OutputReader:
         kind = str(self.kind)
         if kind == "callable":
             return kind
-        compared = _compared(outputs)
+        # Their shape alone says all: looking at numbers would wait for an accelerator, batch after batch.
+        compared = outputs if KINDS[kind].by_shape and self._unsuspected else _compared(outputs)
         if len(compared):
             found = KINDS[kind].contradiction(compared) or (not self._unsuspected and KINDS[kind].suspicion(compared))
             if found:
@@ -176,7 +177,7 @@ class OutputReader:
                     f"{', '.join(KINDS)}, or a callable from what the model returns to probabilities."
                 )
             # Of logits a sum other than 1 says enough.
-            self._unsuspected = self._unsuspected or kind == "logits" or not in_unit_interval(compared)
+            self._unsuspected = self._unsuspected or kind in ("logits", "logit") or not in_unit_interval(compared)
         return kind
 
 
