@@ -135,3 +135,39 @@ def warn_of_batch_statistics(model: Any) -> None:
             f"The model has batch statistics in training mode ({changing[0]}), which every forward pass changes; pass "
             "freeze_statistics=True or call model.eval()."
         )
+
+
+@contextmanager
+def computing_in(dtype: torch.dtype | None, model: nn.Module, device: torch.device) -> Iterator[None]:
+    """Let a model compute in another dtype what stands it, inside this context.
+
+    Only the model's own passes: what is around them keeps its precision. Of contexts in one another the inner one
+    counts.
+
+    Args:
+        dtype: As for ``torch.autocast``; float32 switches it off, None leaves it as it is around this.
+        model: Whose passes they are.
+        device: Where it is.
+    """
+    if dtype is None:
+        yield
+        return
+    entered: list[torch.autocast] = []
+
+    def enter(module: nn.Module, given: Any) -> None:
+        entered.append(torch.autocast(device.type, dtype, enabled=dtype != torch.float32))
+        entered[-1].__enter__()
+
+    def leave(module: nn.Module, given: Any, returned: Any) -> None:
+        # None where another hook failed before the model was entered.
+        if entered:
+            entered.pop().__exit__(None, None, None)
+
+    # The inner context leaves first.
+    left = model.register_forward_hook(leave, prepend=True, always_call=True)
+    handles = [model.register_forward_pre_hook(enter), left]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from captum_gag.errors import InputError
-from captum_gag.modules import buffers_kept, modules_inside, require_evaluation_mode
+from captum_gag.modules import buffers_kept, computing_in, modules_inside, require_evaluation_mode
 
 INNER = nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.5))
 
@@ -98,3 +98,46 @@ def test_a_holder_in_training_mode_changes_nothing(wrap: Callable[[nn.Module], A
     require_evaluation_mode(wrap(nn.Sequential(nn.Linear(2, 2), nn.ReLU()).eval()))
     with pytest.raises(InputError, match=r"training mode \(Dropout\)"):
         require_evaluation_mode(nn.Sequential(wrap(nn.Linear(2, 2).eval()), nn.Dropout().train()))
+
+
+class Computes(nn.Module):
+    """Remembers the dtype that its layer computed in."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.seen = nn.Linear(2, 2), []
+
+    def forward(self, x: torch.Tensor, fail: bool = False) -> torch.Tensor:
+        self.seen.append(self.layer(x).dtype)
+        if fail:
+            raise ArithmeticError
+        return x
+
+
+def test_only_the_models_own_passes_compute_in_less() -> None:
+    model, x = Computes(), torch.ones(1, 2)
+    with computing_in(torch.bfloat16, model, x.device):
+        model(x)
+        assert (x @ x.T).dtype == torch.float32
+        with computing_in(torch.float32, model, x.device):
+            model(x)
+        model(x)
+        with computing_in(torch.float16, model, x.device):
+            model(x)
+        with pytest.raises(ArithmeticError):
+            model(x, fail=True)
+        assert (x @ x.T).dtype == torch.float32
+    model(x)
+    assert model.seen == [torch.bfloat16, torch.float32, torch.bfloat16, torch.float16, torch.bfloat16, torch.float32]
+    assert not torch.is_autocast_enabled("cpu")
+
+
+def test_gradients_of_passes_in_less_are_near_those_in_single_precision() -> None:
+    torch.manual_seed(0)
+    model, x = nn.Sequential(nn.Linear(8, 64), nn.Tanh(), nn.Linear(64, 1)), torch.randn(4, 8, requires_grad=True)
+    [exact] = torch.autograd.grad(model(x).sum(), x)
+    with computing_in(torch.bfloat16, model, x.device):
+        [found] = torch.autograd.grad(model(x).sum(), x)
+    assert found.dtype == torch.float32
+    assert not torch.equal(found, exact)
+    torch.testing.assert_close(found, exact, atol=0.02, rtol=0.05)

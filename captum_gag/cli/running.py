@@ -87,6 +87,13 @@ def run(
     dtype: Annotated[
         str, typer.Option(metavar="float32|float64|bfloat16|float16", help="In which the model computes.")
     ] = "float32",
+    attribution_autocast: Annotated[
+        str | None,
+        typer.Option(metavar="bfloat16", help="Let the model compute in it what stands it, while methods explain."),
+    ] = None,
+    metrics_autocast: Annotated[
+        str | None, typer.Option(metavar="bfloat16|float16", help="The same while metrics judge.")
+    ] = None,
     threads: Annotated[
         int | None, typer.Option(min=1, help="CPU threads per worker. Default: the cores, shared out.")
     ] = None,
@@ -128,6 +135,8 @@ def run(
             seed=seed,
             device=best_device() if device == "auto" else device,
             dtype=dtype,
+            attribution_autocast=attribution_autocast,
+            metrics_autocast=metrics_autocast,
             threads=threads or max(1, (os.cpu_count() or 1) // workers),
             batch_size=batch_size,
             save_maps=save_maps,

@@ -15,6 +15,7 @@ from typing_extensions import Self
 
 from captum_gag.errors import InputError
 from captum_gag.models.loading import Classifier, best_device, name_of
+from captum_gag.models.optimizing import Optimization, optimized
 from captum_gag.models.preprocessing import Preprocessing, Size
 from captum_gag.models.weights import read_state
 from captum_gag.outputs import OUTPUT_HELP, declarable
@@ -72,6 +73,12 @@ class ModelSpec(Specified):
         "interpolation and channels; mean and std then say how it normalises.",
         kw_only=True,
     )
+    optimize: tuple[Optimization, ...] = option(
+        default=(),
+        help="Compute the same function more cheaply: batch normalisations folded into convolutions; weights frozen; "
+        "channels innermost in memory; compiled. Rounding changes, but for frozen.",
+        kw_only=True,
+    )
 
     def __post_init__(self) -> None:
         """Refuse options that say the same thing twice."""
@@ -125,6 +132,7 @@ class ModelSpec(Specified):
         classifier = self.as_asked(self.build(None if file is None else read_state(file)))
         if self.output is not None:
             classifier.output = self.output
+        classifier.model = optimized(classifier.model, self.optimize)
         return classifier.on(best_device() if device == "auto" else device)
 
     def as_asked(self, fed: P) -> P:

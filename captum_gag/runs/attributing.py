@@ -15,6 +15,7 @@ from captum_gag.attr.map_transforms import Transform
 from captum_gag.attr.own_methods import OwnMethod
 from captum_gag.batching import with_less_memory
 from captum_gag.errors import in_one_line
+from captum_gag.modules import computing_in
 from captum_gag.outputs import Output
 from captum_gag.runs.orderings import RandomOrderings
 from captum_gag.runs.spec import Suite
@@ -51,9 +52,11 @@ def takes_examples_alone(method: Method) -> bool:
 class Explainer:
     """The methods of a suite, which explain chunks of examples."""
 
-    def __init__(self, model: nn.Module, suite: Suite, seed: int, output: Output) -> None:
-        """Take a model, the methods, the seed of all noise, and what the model returns."""
-        self.model, self.suite, self.seed, self.output = model, suite, seed, output
+    def __init__(
+        self, model: nn.Module, suite: Suite, seed: int, output: Output, autocast: torch.dtype | None = None
+    ) -> None:
+        """Take a model, the methods, the seed of all noise, what the model returns, and in what it may compute."""
+        self.model, self.suite, self.seed, self.output, self.autocast = model, suite, seed, output, autocast
 
     def explain(self, inputs: Tensor, targets: Sequence[int]) -> list[Attributions]:
         """Explain every example with every method; methods that take the same gradients take them once.
@@ -119,11 +122,13 @@ class Explainer:
         if not others:
             return {label: with_less_memory(lambda: self.attributed(method, self.model, inputs, targets))}
         methods = list(group.values())
-        shared = with_less_memory(
-            lambda: shared_gradients(methods, self.model, inputs, targets, self.seed, output=self.output)
-        )
+        with computing_in(self.autocast, self.model, inputs.device):
+            shared = with_less_memory(
+                lambda: shared_gradients(methods, self.model, inputs, targets, self.seed, output=self.output)
+            )
         return dict(zip(group, shared, strict=True))
 
     def attributed(self, method: Method, model: nn.Module, images: Tensor, targets: Target) -> Tensor:
         """Return what a method says of images, with the run's seed."""
-        return method.attribute(model, images, targets, self.seed, output=self.output)
+        with computing_in(self.autocast, model, images.device):
+            return method.attribute(model, images, targets, self.seed, output=self.output)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
 from captum_gag.data.catalogue import dataset
 from captum_gag.data.datasets import ImageData
+from captum_gag.errors import InputError
 from captum_gag.models.catalogue import model
 from captum_gag.models.preprocessing import Preprocessing
 from captum_gag.runs.identity import identity
-from captum_gag.runs.scorer import Scorer
+from captum_gag.runs.scorer import Autocast, Scorer
 from captum_gag.runs.spec import Suite, SuiteFile, make_suite
 from captum_gag.specs import declared, option
 
@@ -34,11 +35,24 @@ class Config:
     dtype: str = option(
         default="float32", help="In which the model computes.", pattern="^(float32|float64|bfloat16|float16)$"
     )
+    attribution_autocast: Literal["bfloat16"] | None = option(
+        default=None,
+        help="In which methods let the model compute what stands it, by torch.autocast; None for dtype alone. Small "
+        "gradients would be 0 in float16.",
+    )
+    metrics_autocast: Literal["bfloat16", "float16"] | None = option(
+        default=None, help="The same for metrics, which need no gradients."
+    )
     threads: int = option(default=1, help="CPU threads of each worker: sums are rounded by how they are split.", ge=1)
     batch_size: int | None = option(
         default=None, help="Images scored at a time; None takes many small ones, and large ones alone.", ge=1
     )
     save_maps: bool = option(default=False, help="Keep the maps too.")
+
+    def __post_init__(self) -> None:
+        """Refuse autocast of what is in less than single precision already."""
+        if (self.attribution_autocast or self.metrics_autocast) and self.dtype != "float32":
+            raise InputError(f"autocast is for a model in float32, dtype is {self.dtype}; leave one of them out")
 
     def suite_file(self) -> SuiteFile:
         """Return what the suite says, without building anything of it: title, published values."""
@@ -66,7 +80,8 @@ class Config:
         torch.set_num_threads(self.threads)
         classifier = model(self.model).load(device or self.device)
         suite = make_suite(self.suite, classifier.normalization)
-        return Scorer(classifier, suite, self.seed, DTYPES[self.dtype], data)
+        autocast = Autocast(*(name and DTYPES[name] for name in (self.attribution_autocast, self.metrics_autocast)))
+        return Scorer(classifier, suite, self.seed, DTYPES[self.dtype], data, autocast)
 
     def identity(self, data: ImageData, scorer: Scorer) -> dict[str, str]:
         """Return what the numbers depend on beside this and the photographs, by content."""

@@ -18,6 +18,7 @@ from captum_gag.metrics.catalogue import MaskingMetric
 from captum_gag.metrics.evaluate import readings_of
 from captum_gag.metrics.foreign import ForeignMetric
 from captum_gag.metrics.readings import Reading
+from captum_gag.modules import computing_in
 from captum_gag.runs.attributing import Explainer
 from captum_gag.runs.cells import Cell, failed, scores_of
 from captum_gag.runs.orderings import OverOrderings, RandomOrderings, judging_orderings
@@ -46,9 +47,9 @@ class Judged(NamedTuple):
 class Evaluator:
     """The metrics of a suite, which judge the maps of chunks of examples."""
 
-    def __init__(self, explainer: Explainer) -> None:
-        """Take the model, the suite and the seed of what explains; Quantus's metrics may ask it again."""
-        self.explainer = explainer
+    def __init__(self, explainer: Explainer, autocast: torch.dtype | None = None) -> None:
+        """Take the model, the suite and the seed of what explains, which Quantus's metrics may ask again."""
+        self.explainer, self.autocast = explainer, autocast
         self.model, self.output = explainer.model, explainer.output
         self.orderings = {
             label: each for label, each in explainer.suite.methods.items() if isinstance(each, RandomOrderings)
@@ -59,6 +60,10 @@ class Evaluator:
 
         Metrics that mask images share forward passes across examples, methods, steps and random orderings.
         """
+        with computing_in(self.autocast, self.model, examples[0].inputs.device):
+            return self._evaluate(examples)
+
+    def _evaluate(self, examples: Sequence[Judged]) -> list[list[Cell]]:
         cells: list[list[Cell]] = [[] for _ in examples]
         alike: dict[object, list[int]] = {}
         for row, each in enumerate(examples):
