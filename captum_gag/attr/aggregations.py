@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from captum_gag.attr.contract import Percentile
 from captum_gag.attr.interpretations import Interpretation, signed
+from captum_gag.attr.pooling import BoxPooling, Pooling
 from captum_gag.errors import InputError, warn
 from captum_gag.specs import checked
 from captum_gag.tensors import row_percentiles
@@ -154,21 +155,28 @@ class GuidedMean:
     Args:
         percentile: p in [0, 100]; 0 gives the plain mean.
         guide: Name of an entry of ``GUIDES``.
+        pooling: What is made of the variance before both, such as ``BoxPooling(5)``; by default nothing.
     """
 
     percentile: Percentile = 85.0
     guide: str = "paper"
+    pooling: Pooling = field(default_factory=BoxPooling)
 
     def __post_init__(self) -> None:
         """Refuse what has no meaning."""
         if self.guide not in GUIDES:
             raise InputError(f"guide is {self.guide!r}, expected one of {sorted(GUIDES)}.")
 
+    def __repr__(self) -> str:
+        """Name the pooling where there is one."""
+        pooling = "" if self.pooling == BoxPooling() else f", pooling={self.pooling!r}"
+        return f"GuidedMean(percentile={self.percentile!r}, guide={self.guide!r}{pooling})"
+
     def __call__(self, moments: GradientMoments) -> Tensor:
         """Aggregate to shape (N, ...)."""
         if self.percentile == 0:
             return moments.interpreted.mean
-        variance = moments.signed.variance
+        variance = self.pooling(moments.signed.variance)
         rows = variance.flatten(2).flatten(0, 1) if variance.ndim > 2 else variance.reshape(len(variance), -1)
         threshold = row_percentiles(rows, [self.percentile])
         guide = GUIDES[self.guide](rows, threshold).to(variance.dtype).reshape(variance.shape)

@@ -17,6 +17,7 @@ from captum_gag.attr.gradient_sources import guided_backpropagation
 from captum_gag.attr.interpretations import Interpretation, absolute, negative, positive, signed, squared
 from captum_gag.attr.methods import Method, behind_the_door, named
 from captum_gag.attr.modifications import GaussianNoise, Modification
+from captum_gag.attr.pooling import BoxPooling, Window
 from captum_gag.attr.sampled_gradients import GradientSource, SampledGradients
 from captum_gag.errors import InputError
 from captum_gag.outputs import Output
@@ -57,6 +58,11 @@ class SampledMethod(Method):
         help="Below the percentile: multiply by the variance (strict: at the percentile too, as the published code), "
         "or by the variance relative to its percentile.",
     )
+    guide_window: Window = option(
+        default=1,
+        help="Of the guide: average the variance over so many positions along each axis, an odd number; or a tuple "
+        "with one for each axis after the first.",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -77,7 +83,7 @@ class SampledMethod(Method):
         """Return the options that the given ones make void, each with the reason."""
         aggregation = given.get("aggregation", cls.__pydantic_fields__["aggregation"].default)  # type: ignore[attr-defined]
         void = "" if aggregation == "guided" else f'with aggregation "{aggregation}"'
-        return {"percentile": void, "guide": void} if void else {}
+        return dict.fromkeys(("percentile", "guide", "guide_window"), void) if void else {}
 
     def modification(self, seed: int | None) -> Modification:
         """Return where gradients are taken."""
@@ -94,7 +100,7 @@ class SampledMethod(Method):
         aggregations: dict[str, Aggregation] = {
             "mean": Mean(),
             "variance": Variance(),
-            "guided": GuidedMean(self.percentile, self.guide),
+            "guided": GuidedMean(self.percentile, self.guide, BoxPooling(self.guide_window)),
         }
         return Reading(INTERPRETATIONS[self.interpretation], aggregations[self.aggregation])
 
