@@ -75,7 +75,7 @@ class BoxPooling:
         if isinstance(self.window, int):
             if len(shape) < 3:
                 raise InputError(
-                    f"window {self.window} for inputs {dimensions}: which axes have neighbours cannot be told; give a "
+                    f"guide_window {self.window} for inputs {dimensions}: which axes have neighbours cannot be told; give a "
                     "side for each axis after the first, such as (1, 5) of signals (N, C, T), or leave it at 1."
                 )
             sides: tuple[int, ...] = (1, *[self.window] * (len(shape) - 1))
@@ -83,7 +83,7 @@ class BoxPooling:
             sides = self.window
         if len(sides) != len(shape) or any(side > size for side, size in zip(sides, shape, strict=True)):
             raise InputError(
-                f"window {self.window} for inputs {dimensions}: expected a side for each axis after the first, none "
+                f"guide_window {self.window} for inputs {dimensions}: expected a side for each axis after the first, none "
                 "larger than the axis."
             )
         return sides
