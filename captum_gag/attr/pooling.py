@@ -75,16 +75,16 @@ class BoxPooling:
         if isinstance(self.window, int):
             if len(shape) < 3:
                 raise InputError(
-                    f"guide_window {self.window} for inputs {dimensions}: which axes have neighbours cannot be told; give a "
-                    "side for each axis after the first, such as (1, 5) of signals (N, C, T), or leave it at 1."
+                    f"guide_window {self.window} for inputs {dimensions}: which axes have neighbours cannot be told; "
+                    "give a side for each axis after the first, such as (1, 5) of signals (N, C, T), or leave it at 1."
                 )
             sides: tuple[int, ...] = (1, *[self.window] * (len(shape) - 1))
         else:
             sides = self.window
         if len(sides) != len(shape) or any(side > size for side, size in zip(sides, shape, strict=True)):
             raise InputError(
-                f"guide_window {self.window} for inputs {dimensions}: expected a side for each axis after the first, none "
-                "larger than the axis."
+                f"guide_window {self.window} for inputs {dimensions}: expected a side for each axis after the first, "
+                "none larger than the axis."
             )
         return sides
 
