@@ -8,6 +8,7 @@ from captum_gag.attr.layers import LayerGuidedAbsoluteGrad
 from captum_gag.attr.modifications import GaussianNoise, Samples
 from captum_gag.attr.path_methods import BlurIG, GuidedIG
 from captum_gag.attr.paths import BlurPath, GuidedPath, StraightPath
+from captum_gag.attr.pooling import BoxPooling
 from captum_gag.attr.random_starts import RandomStarts
 from captum_gag.attr.saliency import reverse_saliency, saliency_map
 from captum_gag.attr.sampled_gradients import SampledGradients
@@ -15,6 +16,7 @@ from captum_gag.attr.sampled_gradients import SampledGradients
 __all__ = [
     "BlurIG",
     "BlurPath",
+    "BoxPooling",
     "GaussianNoise",
     "GuidedAbsoluteGrad",
     "GuidedIG",

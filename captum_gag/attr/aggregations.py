@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from captum_gag.attr.contract import Percentile
 from captum_gag.attr.interpretations import Interpretation, signed
+from captum_gag.attr.pooling import BoxPooling, Pooling
 from captum_gag.errors import InputError, warn
 from captum_gag.specs import checked
 from captum_gag.tensors import row_percentiles
@@ -21,11 +22,15 @@ class RunningMoments:
     Nothing is kept but three tensors, and no large sums are subtracted from one another: neither memory nor
     rounding grows with the number of tensors. Samples are taken one after the other, so that the result does
     not depend on how they were grouped into batches.
+
+    Attributes:
+        count: Of the samples; of ``joined`` moments those of each example, (N, 1, ...).
+        mean: Of the samples.
     """
 
     def __init__(self) -> None:
         """Start with no samples."""
-        self.count = 0
+        self.count: int | Tensor = 0
         self.mean = torch.empty(0)
         self._squares = torch.empty(0)
 
@@ -36,20 +41,33 @@ class RunningMoments:
             self._squares = torch.zeros_like(samples[0])
         for sample in samples:
             self.count += 1
+            share = 1 / int(self.count)
             deviation = sample - self.mean
-            self.mean.add_(deviation, alpha=1 / self.count)
-            self._squares.addcmul_(deviation, deviation, value=1 - 1 / self.count)
+            self.mean.add_(deviation, alpha=share)
+            self._squares.addcmul_(deviation, deviation, value=1 - share)
 
-    def at(self, place: int) -> RunningMoments:
-        """Return the moments of one entry of the tensors."""
-        one = RunningMoments()
-        one.count, one.mean, one._squares = self.count, self.mean[place], self._squares[place]
-        return one
+    def at(self, place: int | list[int]) -> RunningMoments:
+        """Return the moments of one entry of the tensors, or of several."""
+        some = RunningMoments()
+        some.count, some.mean, some._squares = self.count, self.mean[place], self._squares[place]
+        return some
+
+    @staticmethod
+    def joined(parts: Sequence[tuple[list[int], RunningMoments]]) -> RunningMoments:
+        """Return the moments of N examples out of those of some each, given with their places among the N."""
+        places = torch.tensor([place for some, _ in parts for place in some])
+        order = places.argsort()
+        whole = RunningMoments()
+        whole.mean = torch.cat([each.mean for _, each in parts])[order]
+        whole._squares = torch.cat([each._squares for _, each in parts])[order]
+        counts = torch.tensor([int(each.count) for some, each in parts for _ in some])[order]
+        whole.count = counts.to(whole.mean.device).reshape(-1, *[1] * (whole.mean.ndim - 1))
+        return whole
 
     @property
     def variance(self) -> Tensor:
         """Unbiased variance (equation 3): the sum of squared deviations over count - 1."""
-        if self.count < 2:
+        if isinstance(self.count, int) and self.count < 2:
             raise InputError(f"A variance needs at least 2 samples, got {self.count}; raise the number of samples.")
         return self._squares / (self.count - 1)
 
@@ -83,6 +101,23 @@ class GradientMoments:
         one = GradientMoments(self.interpretation)
         one.signed, one.interpreted = self.signed, self.interpreted.at(place)
         return one
+
+    def of_examples(self, rows: list[int]) -> GradientMoments:
+        """Return the moments of some of the N examples."""
+        some = GradientMoments(self.interpretation)
+        some.signed = self.signed.at(rows)
+        some.interpreted = some.signed if self.interpreted is self.signed else self.interpreted.at(rows)
+        return some
+
+    @staticmethod
+    def joined(parts: Sequence[tuple[list[int], GradientMoments]]) -> GradientMoments:
+        """Return the moments of N examples out of those of some each, given with their places among the N."""
+        whole = GradientMoments(parts[0][1].interpretation)
+        whole.signed = RunningMoments.joined([(rows, each.signed) for rows, each in parts])
+        same = parts[0][1].interpreted is parts[0][1].signed
+        interpreted = [(rows, each.interpreted) for rows, each in parts]
+        whole.interpreted = whole.signed if same else RunningMoments.joined(interpreted)
+        return whole
 
     def standard_error(self) -> Tensor:
         """Monte-Carlo standard error of the mean interpreted gradient, shape (N, ...)."""
@@ -154,21 +189,28 @@ class GuidedMean:
     Args:
         percentile: p in [0, 100]; 0 gives the plain mean.
         guide: Name of an entry of ``GUIDES``.
+        pooling: What is made of the variance before both, such as ``BoxPooling(5)``; by default nothing.
     """
 
     percentile: Percentile = 85.0
     guide: str = "paper"
+    pooling: Pooling = field(default_factory=BoxPooling)
 
     def __post_init__(self) -> None:
         """Refuse what has no meaning."""
         if self.guide not in GUIDES:
             raise InputError(f"guide is {self.guide!r}, expected one of {sorted(GUIDES)}.")
 
+    def __repr__(self) -> str:
+        """Name the pooling where there is one."""
+        pooling = "" if self.pooling == BoxPooling() else f", pooling={self.pooling!r}"
+        return f"GuidedMean(percentile={self.percentile!r}, guide={self.guide!r}{pooling})"
+
     def __call__(self, moments: GradientMoments) -> Tensor:
         """Aggregate to shape (N, ...)."""
         if self.percentile == 0:
             return moments.interpreted.mean
-        variance = moments.signed.variance
+        variance = self.pooling(moments.signed.variance)
         rows = variance.flatten(2).flatten(0, 1) if variance.ndim > 2 else variance.reshape(len(variance), -1)
         threshold = row_percentiles(rows, [self.percentile])
         guide = GUIDES[self.guide](rows, threshold).to(variance.dtype).reshape(variance.shape)

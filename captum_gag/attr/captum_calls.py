@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from captum_gag.attr.sampled_gradients import gradients_per_batch, rows_of
+from captum_gag.attr.sampled_gradients import gradients_per_batch
 from captum_gag.batching import out_of_memory
 from captum_gag.errors import InputError, warn
 from captum_gag.modules import modules_inside
@@ -69,6 +69,12 @@ def in_batches(explainer: Any) -> Any:
 
     explainer.gradient_func = in_parts
     return explainer
+
+
+def rows_of(value: Any, rows: slice, total: int) -> Any:
+    """Take some rows of what has an entry for each of ``total``: a list of targets, or a tensor."""
+    each = isinstance(value, list) or (isinstance(value, Tensor) and value.ndim > 0 and len(value) == total)
+    return value[rows] if each else value
 
 
 def mean_over_references(attribute: Callable[[Tensor], Tensor], references: Tensor) -> Tensor:

@@ -17,7 +17,9 @@ from captum_gag.attr.gradient_sources import guided_backpropagation
 from captum_gag.attr.interpretations import Interpretation, absolute, negative, positive, signed, squared
 from captum_gag.attr.methods import Method, behind_the_door, named
 from captum_gag.attr.modifications import GaussianNoise, Modification
+from captum_gag.attr.pooling import BoxPooling, Window
 from captum_gag.attr.sampled_gradients import GradientSource, SampledGradients
+from captum_gag.attr.stopping import FIRST_LOOK, Tolerance
 from captum_gag.errors import InputError
 from captum_gag.outputs import Output
 from captum_gag.specs import checked, declared, option
@@ -57,6 +59,11 @@ class SampledMethod(Method):
         help="Below the percentile: multiply by the variance (strict: at the percentile too, as the published code), "
         "or by the variance relative to its percentile.",
     )
+    guide_window: Window = option(
+        default=1,
+        help="Of the guide: average the variance over so many positions along each axis, an odd number; or a tuple "
+        "with one for each axis after the first.",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -77,7 +84,7 @@ class SampledMethod(Method):
         """Return the options that the given ones make void, each with the reason."""
         aggregation = given.get("aggregation", cls.__pydantic_fields__["aggregation"].default)  # type: ignore[attr-defined]
         void = "" if aggregation == "guided" else f'with aggregation "{aggregation}"'
-        return {"percentile": void, "guide": void} if void else {}
+        return dict.fromkeys(("percentile", "guide", "guide_window"), void) if void else {}
 
     def modification(self, seed: int | None) -> Modification:
         """Return where gradients are taken."""
@@ -94,7 +101,7 @@ class SampledMethod(Method):
         aggregations: dict[str, Aggregation] = {
             "mean": Mean(),
             "variance": Variance(),
-            "guided": GuidedMean(self.percentile, self.guide),
+            "guided": GuidedMean(self.percentile, self.guide, BoxPooling(self.guide_window)),
         }
         return Reading(INTERPRETATIONS[self.interpretation], aggregations[self.aggregation])
 
@@ -103,8 +110,13 @@ class SampledMethod(Method):
         sampler = SampledGradients(
             model, self.modification(seed), *self.reading, self.gradient_source, freeze_statistics=True
         )
-        attributions: Tensor = sampler.attribute(inputs, target=captum_target(targets))
+        attributions: Tensor = sampler.attribute(inputs, target=captum_target(targets), tolerance=self.stops_at)
         return attributions
+
+    @property
+    def stops_at(self) -> float | None:
+        """Tolerance at which each example stops; None takes all samples."""
+        return None
 
     @property
     def parts(self) -> str:
@@ -113,9 +125,9 @@ class SampledMethod(Method):
         return " x ".join([*parts, *([self.gradient_source.__name__] if self.gradient_source else [])])
 
     @property
-    def shared(self) -> Hashable:
-        """Where gradients are taken, and by what."""
-        return self.modification(0), self.gradient_source
+    def shared(self) -> Hashable | None:
+        """Where gradients are taken, and by what; None where each method stops when its own map has settled."""
+        return (self.modification(0), self.gradient_source) if self.stops_at is None else None
 
 
 @named("SG")
@@ -133,6 +145,20 @@ class NoisyGradients(SampledMethod):
     noise_range: Literal["example", "batch"] = option(
         default="example", help="Whose range (max - min): the image's own, or that of the whole batch."
     )
+    tolerance: Tolerance | None = option(
+        default=None,
+        help="Let each image stop before n_samples, as soon as the estimated rank correlation of its map with that of "
+        "infinitely many samples is at least 1 - tolerance.",
+    )
+
+    def __post_init__(self) -> None:
+        """Refuse a tolerance that nothing comes of."""
+        super().__post_init__()
+        if self.tolerance is not None and self.n_samples <= FIRST_LOOK:
+            raise InputError(
+                f"{type(self).__name__}: tolerance needs n_samples of more than {FIRST_LOOK}, where maps are first "
+                "looked at"
+            )
 
     @classmethod
     def without_effect(cls, given: Mapping[str, Any]) -> dict[str, str]:
@@ -144,6 +170,11 @@ class NoisyGradients(SampledMethod):
     def modification(self, seed: int | None) -> Modification:
         """Return noise around the image."""
         return GaussianNoise(self.n_samples, self.stdevs, self.noise_level, seed, self.noise_range)
+
+    @property
+    def stops_at(self) -> float | None:
+        """Tolerance at which each example stops; None takes all samples."""
+        return self.tolerance
 
     @property
     def gradient_source(self) -> GradientSource | None:
@@ -202,7 +233,8 @@ def shared_gradients(
         InputError: The methods do not take the same gradients, or what is given does not fit together.
     """
     sampled = [method for method in methods if isinstance(method, SampledMethod)]
-    if len(sampled) != len(methods) or len({method.shared for method in sampled}) != 1:
+    gradients_of = {method.shared for method in sampled}
+    if len(sampled) != len(methods) or len(gradients_of) != 1 or None in gradients_of:
         kinds = ", ".join(type(method).__name__ for method in methods)
         raise InputError(f"{kinds or 'no methods'}: not the same gradients; expected such as GAG-85, SG and VarGrad")
     first = sampled[0]

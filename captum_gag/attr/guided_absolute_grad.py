@@ -10,7 +10,9 @@ from captum_gag.attr.aggregations import GuidedMean
 from captum_gag.attr.contract import Count, Inputs, Level, Percentile, Seed, checked_inputs, like_inputs
 from captum_gag.attr.interpretations import absolute
 from captum_gag.attr.modifications import GaussianNoise
+from captum_gag.attr.pooling import BoxPooling, Window
 from captum_gag.attr.sampled_gradients import ModelGradients
+from captum_gag.attr.stopping import Tolerance
 from captum_gag.specs import checked
 
 
@@ -50,6 +52,8 @@ class GuidedAbsoluteGrad(ModelGradients):
         return_standard_error: bool = False,
         show_progress: bool = False,
         noise_range: str = "example",
+        guide_window: Window = 1,
+        tolerance: Tolerance | None = None,
     ) -> Any:
         """Explain ``inputs``.
 
@@ -77,6 +81,12 @@ class GuidedAbsoluteGrad(ModelGradients):
             show_progress: Show a progress bar over the samples.
             noise_range: Used when ``stdevs`` is None: "example" takes each example's own range, "batch" that of the
                 whole batch, as the authors' published code; a map then depends on the batch that it came in.
+            guide_window: Positions along each axis, odd, over which V is averaged before its percentile and the guide
+                are taken, so that fewer samples may do: 5 for 5 x 5 pixels. 1 is the paper. A tuple has a side for each
+                axis after the first, as inputs (N, C, T) and (N, F) need it; see ``BoxPooling``.
+            tolerance: Let each example stop before ``nt_samples``, as soon as the estimated rank correlation of its map
+                with that of infinitely many samples is at least 1 - tolerance; see ``UntilStable``. Two samples of an
+                example go through the model at a time then. None takes all samples.
 
         Returns:
             Attributions >= 0 with the shapes, dtype (single precision for half) and device of ``inputs``; a tuple if
@@ -86,16 +96,17 @@ class GuidedAbsoluteGrad(ModelGradients):
         Raises:
             InputError: If inputs, target or parameters have no meaning, or do not fit what the model returns.
         """
-        aggregation = GuidedMean(percentile, guide)
+        aggregation = GuidedMean(percentile, guide, BoxPooling(guide_window))
         limit = nt_samples_batch_size and nt_samples_batch_size * len(checked_inputs(inputs)[0])
         noise = GaussianNoise(nt_samples, stdevs, noise_level, seed, noise_range)
-        moments = self.sampler(noise, absolute).moments(
+        moments = self.sampler(noise, absolute, aggregation).moments(
             inputs,
             target,
             additional_forward_args,
             limit,
             show_progress,
             description=self.get_name(),
+            tolerance=tolerance,
         )
         attributions = like_inputs(inputs, [aggregation(each) for each in moments])
         if not return_standard_error:

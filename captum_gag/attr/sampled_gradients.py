@@ -26,7 +26,9 @@ from captum_gag.attr.contract import (
 )
 from captum_gag.attr.interpretations import Interpretation, signed
 from captum_gag.attr.modifications import Modification
+from captum_gag.attr.stopping import FIRST_LOOK, EverySample, Tolerance, UntilStable
 from captum_gag.batching import examples_per_batch
+from captum_gag.errors import InputError
 from captum_gag.modules import buffers_kept, warn_of_batch_statistics
 from captum_gag.specs import checked
 from captum_gag.tensors import at_least_single
@@ -92,6 +94,7 @@ class SampledGradients(GradientAttribution):
         *,
         internal_batch_size: Count | None = None,
         show_progress: bool = False,
+        tolerance: Tolerance | None = None,
     ) -> TensorOrTuple:
         """Explain ``inputs``.
 
@@ -103,6 +106,9 @@ class SampledGradients(GradientAttribution):
                 goes with the examples; everything else is passed as it is.
             internal_batch_size: Modified examples in one forward pass at most. None picks a number.
             show_progress: Show a progress bar over the samples.
+            tolerance: Let each example stop before the last sample, as soon as the estimated rank correlation of its
+                map with that of infinitely many samples is at least 1 - tolerance; see ``UntilStable``. None takes
+                all samples. Not for paths, of which a part has no meaning.
 
         Returns:
             Attributions: shapes, dtype (single precision for half) and device of ``inputs``; a tuple if and only if a
@@ -111,7 +117,9 @@ class SampledGradients(GradientAttribution):
         Raises:
             InputError: If inputs, target or parameters have no meaning, or do not fit what the model returns.
         """
-        moments = self.moments(inputs, target, additional_forward_args, internal_batch_size, show_progress)
+        moments = self.moments(
+            inputs, target, additional_forward_args, internal_batch_size, show_progress, tolerance=tolerance
+        )
         return like_inputs(inputs, [self.aggregation(each) for each in moments])
 
     @torch.no_grad()
@@ -124,27 +132,49 @@ class SampledGradients(GradientAttribution):
         internal_batch_size: Count | None = None,
         show_progress: bool = False,
         description: str | None = None,
+        tolerance: Tolerance | None = None,
     ) -> list[GradientMoments]:
         """Sample all gradients and return their moments, one for each input; arguments as in ``attribute``.
 
         Several aggregations can be read off the same moments: GAG-0 and GAG-85, say, of the same noise. The moments of
-        an example with a NaN or an infinity have no meaning; ``like_inputs`` makes NaN of what is read off them.
+        an example with a NaN or an infinity have no meaning; ``like_inputs`` makes NaN of what is read off them. With
+        ``tolerance`` their ``count`` says how many samples each example took.
         """
         with torch.inference_mode(False), torch.no_grad(), self._statistics():
             tensors = checked_inputs(inputs)
             n = len(tensors[0])
             targets = checked_target(target, n)
             limit = internal_batch_size or gradients_per_batch(tensors[0], self.modification.n_samples * n)
-            moments = [GradientMoments(self.interpretation) for _ in tensors]
+            taken = self._examples(len(tensors), n, tolerance)
             description = f"{description or self.get_name()} attribution"
             with tqdm(total=self.modification.n_samples, desc=description, disable=not show_progress) as progress:
-                for samples in self.modification.samples(tensors, max(1, limit // n)):
-                    gradients = self._gradients(samples.points, targets, additional_forward_args, limit)
-                    contributions = samples.weigh(gradients) if samples.weigh else gradients
-                    for each, contribution in zip(moments, contributions, strict=True):
-                        each.update(contribution)
+                for samples in self.modification.samples(tensors, taken.at_once(max(1, limit // n))):
+                    if samples.weigh and tolerance is not None:
+                        raise InputError(
+                            f"tolerance is {tolerance} for {type(self.modification).__name__}, which is a path; a part "
+                            "of a path has no meaning, so leave tolerance out, or give independent samples, as noise."
+                        )
+                    gradients = self._gradients(samples.points, taken.rows, targets, additional_forward_args, limit)
+                    taken.update(samples.weigh(gradients) if samples.weigh else gradients)
                     progress.update(len(gradients[0]))
-        return moments
+                    if not taken.rows:
+                        break
+        return taken.moments()
+
+    def _examples(self, n_inputs: int, n: int, tolerance: float | None) -> EverySample:
+        """Return what takes in the gradients of n examples.
+
+        Raises:
+            InputError: There are too few samples to stop before the last.
+        """
+        if tolerance is None:
+            return EverySample(self.interpretation, n_inputs, n)
+        if self.modification.n_samples <= FIRST_LOOK:
+            raise InputError(
+                f"tolerance is {tolerance} for {self.modification.n_samples} samples, expected more than {FIRST_LOOK}: "
+                "maps are looked at from there on."
+            )
+        return UntilStable(self.interpretation, n_inputs, n, self.aggregation, tolerance)
 
     @contextmanager
     def _statistics(self) -> Iterator[None]:
@@ -155,22 +185,30 @@ class SampledGradients(GradientAttribution):
             yield
 
     def _gradients(
-        self, points: tuple[Tensor, ...], target: CaptumTarget, additional_forward_args: Any, limit: int
+        self,
+        points: tuple[Tensor, ...],
+        rows: list[int],
+        target: CaptumTarget,
+        additional_forward_args: Any,
+        limit: int,
     ) -> tuple[Tensor, ...]:
-        """Return the gradients at the points, each of shape (k, N, ...), in at least single precision."""
+        """Return the gradients at the points (k, N, ...) of some rows, (k, rows, ...), in at least single precision."""
         k, n = points[0].shape[:2]
-        targets = repeat_rows(target, k)
-        arguments = repeat_arguments(additional_forward_args, k, n)
+        if len(rows) < n:
+            points = tuple(point[:, rows] for point in points)
+        examples = rows * k
         batches = []
-        for first in range(0, k * n, limit):
-            rows = slice(first, first + limit)
-            some = tuple(point.flatten(0, 1)[rows].requires_grad_() for point in points)
-            aimed = rows_of(targets, rows, k * n)
+        for first in range(0, len(examples), limit):
+            part = slice(first, first + limit)
+            some = tuple(point.flatten(0, 1)[part].requires_grad_() for point in points)
+            aimed = [target[each] for each in examples[part]] if isinstance(target, list) else target
             with explained(self.forward_func, some), self._reading(scores_for(aimed, len(some[0]))) as forward:
-                given = arguments and tuple(argument_rows(each, rows, k * n) for each in arguments)
+                given = arguments_of(additional_forward_args, examples[part], n)
                 batches.append(self.gradient_source(forward, some, aimed, given))
         return tuple(
-            (torch.cat(parts) if len(parts) > 1 else parts[0]).to(at_least_single(parts[0].dtype)).unflatten(0, (k, n))
+            (torch.cat(parts) if len(parts) > 1 else parts[0])
+            .to(at_least_single(parts[0].dtype))
+            .unflatten(0, (k, len(rows)))
             for parts in zip(*batches, strict=True)
         )
 
@@ -204,35 +242,29 @@ class ModelGradients(GradientAttribution):
         super().__init__(forward_func)
         self.freeze_statistics = freeze_statistics
 
-    def sampler(self, modification: Modification, interpretation: Interpretation = signed) -> SampledGradients:
+    def sampler(
+        self,
+        modification: Modification,
+        interpretation: Interpretation = signed,
+        aggregation: Aggregation | None = None,
+    ) -> SampledGradients:
         """Return the loop over gradients of the model at the points of a modification."""
         return SampledGradients(
-            self.forward_func, modification, interpretation, freeze_statistics=self.freeze_statistics
+            self.forward_func, modification, interpretation, aggregation, freeze_statistics=self.freeze_statistics
         )
 
 
-def repeat_rows(value: Any, k: int) -> Any:
-    """Repeat what has one entry per example for k versions of the examples, version after version."""
-    if isinstance(value, Tensor):
-        # Whoever calls in inference mode has tensors that no graph takes; repeating makes another.
-        return value.repeat(k, *[1] * (value.ndim - 1))
-    return value * k if isinstance(value, list) else value
+def arguments_of(arguments: Any, examples: list[int], n: int) -> tuple[Any, ...] | None:
+    """Return the additional arguments for some of n examples, each perhaps several times.
 
-
-def repeat_arguments(arguments: Any, k: int, n: int) -> tuple[Any, ...] | None:
-    """Repeat those additional arguments that go with the n examples for k versions of them."""
+    Args:
+        arguments: As Captum takes them; a tensor of n rows goes with the examples.
+        examples: Which ones.
+        n: How many there are.
+    """
     if arguments is None:
         return None
     given = arguments if isinstance(arguments, tuple) else (arguments,)
-    return tuple(repeat_rows(a, k) if isinstance(a, Tensor) and a.ndim and len(a) == n else a for a in given)
-
-
-def rows_of(value: Any, rows: slice, total: int) -> Any:
-    """Take some rows of what has an entry for each of ``total``: a list of targets, or a tensor."""
-    each = isinstance(value, list) or (isinstance(value, Tensor) and value.ndim > 0 and len(value) == total)
-    return value[rows] if each else value
-
-
-def argument_rows(argument: Any, rows: slice, total: int) -> Any:
-    """Take some rows of an additional argument: only a tensor of ``total`` rows goes with the examples."""
-    return rows_of(argument, rows, total) if isinstance(argument, Tensor) else argument
+    return tuple(
+        each[examples] if isinstance(each, Tensor) and each.ndim and len(each) == n else each for each in given
+    )

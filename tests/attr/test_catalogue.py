@@ -189,7 +189,16 @@ class TestSpecs:
     def test_listed_types_can_be_built_and_written_down(self) -> None:
         listed = {each["type"]: each["options"] for each in types()}
         named = [each["name"] for each in listed["GAG"]]
-        assert named == ["n_samples", "percentile", "guide", "noise_level", "stdevs", "noise_range"]
+        assert named == [
+            "n_samples",
+            "percentile",
+            "guide",
+            "guide_window",
+            "noise_level",
+            "stdevs",
+            "noise_range",
+            "tolerance",
+        ]
         for name in METHODS:
             made = method_type(name)()
             assert {option["name"]: option["default"] for option in listed[name]} == {
