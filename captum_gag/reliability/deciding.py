@@ -130,14 +130,16 @@ def _ordered(scores: pd.DataFrame, order: Sequence[Any] | None, seed: int) -> li
 
 
 def oriented(scores: pd.DataFrame, images: Sequence[Any], methods: Sequence[str], metrics: Sequence[str]) -> Floats:
-    """Return the scores of a checked table as (images, methods, metrics), higher is better everywhere, with gaps."""
-    found = np.full((len(images), len(methods), len(metrics)), np.nan)
-    rows = scores[scores["image"].isin(images)]
-    places = [
-        pd.Index(names).get_indexer(rows[column])
-        for names, column in ((images, "image"), (methods, "method"), (metrics, LABEL))
-    ]
-    found[tuple(places)] = rows["score"] * rows[LABEL].map(signs(scores))
+    """Return some of the scores of a checked table as (images, methods, metrics), higher is better, NaN for gaps.
+
+    Raises:
+        InputError: It is not known whether higher is better.
+    """
+    wanted = {"image": images, "method": methods, LABEL: metrics}
+    found = np.full([len(names) for names in wanted.values()], np.nan)
+    places = np.array([pd.Index(names).get_indexer(scores[column]) for column, names in wanted.items()])
+    asked = (places >= 0).all(axis=0)
+    found[tuple(places[:, asked])] = (scores["score"] * scores[LABEL].map(signs(scores)))[asked]
     return found
 
 
@@ -209,7 +211,7 @@ class Decider:
         """
         places, _ = self._shown()
         asked = (self._bets.wins + self._bets.losses + self._bets.ties)[places] > 0
-        decided = self._decided.any(axis=0)[places]
+        decided = self._decided[:, places].any(axis=0)
         return int((asked & decided).sum()), int((asked & ~decided).sum())
 
     def table(self) -> pd.DataFrame:
