@@ -65,7 +65,7 @@ def timed_run(config: Config, executor: Executor, place: Path) -> tuple[float, f
     """Return the seconds until the first image is done, and those per image after it."""
     done: list[float] = []
     started = time.perf_counter()
-    track = lambda total, before: nullcontext(lambda: done.append(time.perf_counter() - started))  # noqa: E731
+    track = lambda total, before: nullcontext(lambda said: done.append(time.perf_counter() - started))  # noqa: E731
     run, bench = begin(place, config)
     execute(run, executor, bench=bench, track=track, say=lambda text: None)
     return done[0], (done[-1] - done[0]) / (len(done) - 1)

@@ -79,6 +79,25 @@ def test_ones_own_methods_and_metrics_are_found_beside_the_working_directory(tmp
     assert call("report", "run", "--n-bootstrap", 20).exit_code == 0
 
 
+def test_a_run_until_decided_shows_its_decisions(tmp_path):
+    (tmp_path / "suite.toml").write_text('methods = ["VG", "Random", "Sobel"]\n[metrics.RCAP]\n')
+    given = ["run", tmp_path / "suite.toml", "--model", "tiny:model", "--data", "tiny:sixty_photos", "--out"]
+    result = call(*given, tmp_path / "run", "--until", "decided", "--against", "VG", "--alpha", 0.1)
+    assert result.exit_code == 0, result.output
+    assert "RCAP: VG against" in result.output
+    assert "2 decided, 0 open" in result.stderr
+    shown = call("table", tmp_path / "run")
+    assert "better at" in shown.output
+    decisions = pd.read_csv(tmp_path / "run" / "tables" / "decisions.csv")
+    assert decisions["decision"].tolist() == ["better", "better"]
+    assert call("report", tmp_path / "run", "--n-bootstrap", 20).exit_code == 0
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "<h3>Decided</h3>" in page
+    assert "--until decided --alpha 0.1 --against VG" in page
+    assert "--until 'done' is unknown" in call(*given, tmp_path / "a", "--until", "done").stderr
+    assert "give --until decided with them" in call(*given, tmp_path / "a", "--alpha", 0.1).stderr
+
+
 def test_table_for_people_and_for_machines(run):
     result = call("table", run)
     assert result.exit_code == 0

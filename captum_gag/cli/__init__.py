@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from captum_gag.cli import claiming, drawing, explaining, judging, running, showing
+from captum_gag.cli import claiming, drawing, explaining, judging, listing, running, showing
 
 # Torch, captum, quantus and matplotlib are imported inside the commands, so that --help does not wait for them.
 
@@ -47,8 +47,8 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     showing.table,
     showing.report,
     claiming.claims,
-    running.suites,
-    running.metrics,
+    listing.suites,
+    listing.metrics,
     judging.reliability,
     judging.train_cifar10,
     judging.metric_reliability,

@@ -1,4 +1,4 @@
-"""``captum-gag run``, ``resume``, ``suites`` and ``metrics``."""
+"""``captum-gag run`` and ``resume``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from captum_gag.cli.common import (
     MODEL,
     Device,
     ImageSize,
-    Json,
     Output,
     RunDirectory,
     Seed,
@@ -22,7 +21,6 @@ from captum_gag.cli.common import (
     errors_in_one_line,
     model_options,
     model_spec,
-    print_json,
     with_options,
 )
 
@@ -106,6 +104,26 @@ def run(
     address: Address = None,
     shard: Shard = "1/1",
     save_maps: Annotated[bool, typer.Option("--save-maps", help="Keep the maps, as safetensors.")] = False,
+    until: Annotated[
+        str | None,
+        typer.Option(
+            metavar="decided",
+            help="Take the images in random order, and stop as soon as it is decided by every metric which of the "
+            "methods are better on most images than the one of --against, or at --limit.",
+        ),
+    ] = None,
+    alpha: Annotated[
+        float | None,
+        typer.Option(help="With --until decided: the probability of any wrong decision, in (0, 1). Default: 0.05."),
+    ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            metavar="METHOD|best",
+            help="With --until decided: the method that all others are compared with. Default: best, the one with the "
+            "best mean score by each metric, which needs more images.",
+        ),
+    ] = None,
 ) -> None:
     """Score many methods by many metrics over a data set: a table of a paper, or your own.
 
@@ -140,6 +158,7 @@ def run(
             threads=threads or max(1, (os.cpu_count() or 1) // workers),
             batch_size=batch_size,
             save_maps=save_maps,
+            **_questions(until, alpha, against),
         )
         opened, bench = begin(out, config)
         _execute(opened, executor, shard, bench=bench)
@@ -162,40 +181,6 @@ def resume(
         from captum_gag.runs.store import Run
 
         _execute(Run.load(run), _executor(engine, workers, address), shard, recompute=recompute)
-
-
-def suites(json: Json = False) -> None:
-    """List the suites that captum-gag run takes by name."""
-    from captum_gag.runs.spec import make_suite, read_suite, suite_names
-
-    found = [
-        {
-            "name": name,
-            "title": suite.title,
-            "methods": list(suite.methods),
-            "metrics": [" ".join(filter(None, (each.label, each.variant))) for each in suite.metrics],
-        }
-        for name, suite in ((name, make_suite(read_suite(name))) for name in suite_names())
-    ]
-    if json:
-        print_json(found)
-        return
-    for each in found:
-        typer.echo(f"{each['name']}: {each['title']}")
-
-
-def metrics(json: Json = False) -> None:
-    """List the metrics that a suite takes by type; Quantus's own are taken as quantus:Class.
-
-    With --json also their options: name, type, default, range, help.
-    """
-    from captum_gag.metrics.catalogue import rows
-
-    if json:
-        print_json(rows())
-        return
-    for each in rows():
-        typer.echo(f"{each['type']}: {each['summary']} {each['better'].capitalize()} is better.")
 
 
 class _Asked(NamedTuple):
@@ -227,6 +212,18 @@ def _asked(
     return _Asked(chosen.suite(suite), spec, listed)
 
 
+def _questions(until: str | None, alpha: float | None, against: str | None) -> dict[str, Any]:
+    """Return when the run is to stop, as options of its config."""
+    from captum_gag.errors import InputError
+
+    given = {"until": until, "alpha": alpha, "against": against}
+    if until not in (None, "decided"):
+        raise InputError(f"--until {until!r} is unknown; expected decided")
+    if until is None and (alpha is not None or against is not None):
+        raise InputError("--alpha and --against say what is to be decided; give --until decided with them")
+    return {name: value for name, value in given.items() if value is not None}
+
+
 def _sections(texts: list[str]) -> dict[str, dict[str, Any]]:
     """Return the options of the data set and of the model that --set names."""
     from captum_gag.errors import InputError
@@ -245,6 +242,8 @@ def _execute(run: Run, executor: Executor, shard: str, *, bench: Bench | None = 
     from rich.console import Console
 
     from captum_gag.errors import InputError
+    from captum_gag.report.decisions import decisions
+    from captum_gag.report.decisions import printable as printable_decisions
     from captum_gag.report.tables import comparison, failures, printable
     from captum_gag.runs.execution import execute
 
@@ -262,6 +261,9 @@ def _execute(run: Run, executor: Executor, shard: str, *, bench: Bench | None = 
     )
     scores = run.scores()
     Console().print(printable(comparison(scores, run.config.suite_file().published_means())))
+    decided = decisions(run, scores)
+    if decided is not None:
+        Console().print(printable_decisions(decided))
     typer.echo(str(run.directory))
     failed = failures(scores)
     for row in failed.to_dict("records"):
@@ -282,8 +284,13 @@ def _executor(name: str, workers: int, address: str | None) -> Executor:
 
 
 @contextmanager
-def _progress(total: int, done: int) -> Iterator[Callable[[], None]]:
+def _progress(total: int, done: int) -> Iterator[Callable[[str], None]]:
     from tqdm import tqdm
 
     with tqdm(total=total, initial=done, unit="image") as bar:
-        yield lambda: (bar.update(1), None)[1]
+
+        def advance(said: str) -> None:
+            bar.set_postfix_str(said, refresh=False)
+            bar.update(1)
+
+        yield advance

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Group
 
     from captum_gag.report.several_runs import Together
+    from captum_gag.runs.store import Run
 
 
 def table(
@@ -38,7 +39,8 @@ def table(
 
     A star marks a method that differs from the metric's best one (Wilcoxon signed-rank test over the images, p < 0.05
     after Holm's correction). Published values stand beside ours where the suite knows them. Writes table.md, table.tex,
-    table.csv (all numbers) and scores.parquet; with --layout paper each table as Markdown, LaTeX and CSV.
+    table.csv (all numbers) and scores.parquet; with --layout paper each table as Markdown, LaTeX and CSV. Of a run made
+    with --until decided it also shows what is decided, and writes decisions.csv.
 
     Example: captum-gag table RUN-PHOTOGRAPHS RUN-MOSAICS --layout paper
     """
@@ -49,7 +51,10 @@ def table(
 
         if layout not in LAYOUTS:
             raise InputError(f"--layout {layout!r} is unknown; expected {' or '.join(LAYOUTS)}")
-        LAYOUTS[layout](together([Run.load(each) for each in runs]), out or runs[0] / "tables", json)
+        loaded, place = [Run.load(each) for each in runs], out or runs[0] / "tables"
+        LAYOUTS[layout](together(loaded), place, json)
+        if len(loaded) == 1:
+            _decisions(loaded[0], place, json)
 
 
 def _full(found: Mapping[str, Together], out: Path, json: bool) -> None:
@@ -86,6 +91,17 @@ def _paper(found: Mapping[str, Together], out: Path, json: bool) -> None:
 
 
 LAYOUTS: dict[str, Callable[[Mapping[str, Together], Path, bool], None]] = {"full": _full, "paper": _paper}
+
+
+def _decisions(run: Run, out: Path, json: bool) -> None:
+    """Show what a run decided, if it was one until decided."""
+    from captum_gag.report.decisions import decisions, printable, save_decisions
+
+    if run.config.until == "decided":
+        rows = decisions(run, run.scores())
+        written = save_decisions(rows, out)
+        if not json:
+            _show(json, [], [printable(rows)], [written])
 
 
 def _show(json: bool, rows: list[dict[Any, Any]], blocks: list[Group], written: list[Path]) -> None:

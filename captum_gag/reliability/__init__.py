@@ -8,6 +8,7 @@ from captum_gag.reliability.agreement import (
     internal_consistency,
 )
 from captum_gag.reliability.arrays import from_arrays
+from captum_gag.reliability.deciding import sequential
 from captum_gag.reliability.grouping import groups
 from captum_gag.reliability.orderings import ordering_means
 from captum_gag.reliability.scores import read_scores
@@ -28,6 +29,7 @@ __all__ = [
     "ordering_means",
     "read_scores",
     "report",
+    "sequential",
     "stability",
     "summary",
     "tricks",

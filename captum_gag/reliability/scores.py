@@ -128,12 +128,17 @@ def _labels(scores: pd.DataFrame) -> pd.Series:
     """Compose what tables show for a metric out of its name, its variant and its number of steps."""
     known = scores[KEY[2:]].drop_duplicates()
     labels = [
-        family_label(metric, variant) + ("" if steps is pd.NA else f" L={steps}")
+        metric_label(metric, variant, None if steps is pd.NA else steps)
         for metric, variant, steps in known.itertuples(index=False)
     ]
     # Groups are numbered as they come, as the rows of known are.
     group = scores.groupby(KEY[2:], dropna=False, sort=False).ngroup()
     return pd.Series(np.array(labels, dtype=object)[group.to_numpy()], index=scores.index)
+
+
+def metric_label(metric: str, variant: str, steps: int | None) -> str:
+    """Return how a metric is called, with its variant and its number of steps: ``AOPC MoRF (mean) L=20``."""
+    return family_label(metric, variant) + ("" if steps is None else f" L={steps}")
 
 
 def family_label(metric: str, variant: str) -> str:

@@ -23,6 +23,7 @@ from captum_gag.reliability import ReliabilityReport
 from captum_gag.reliability.directions import higher_is_better
 from captum_gag.reliability.scores import LABEL, by_image, checked, judged, metrics_of
 from captum_gag.report import reliability_report
+from captum_gag.report.decisions import decisions
 from captum_gag.report.gallery import COLUMNS, Item, Source, gallery, picture_side
 from captum_gag.report.run_figures import ablation, curves, curves_of, percentiles_of
 from captum_gag.report.style import COLOURS, HEAT, LINES, as_svg, page_colours
@@ -82,7 +83,7 @@ def write_page(run: Run, path: Path, n_bootstrap: int = 1000, seed: int = 0) -> 
         checks, unreliable = reliability.report(scores, n_bootstrap, seed=seed), ""
     except InputError as error:
         checks, unreliable = None, f"Not checked: {error}."
-    found = failures(scores)
+    found, decided = failures(scores), decisions(run, scores)
     page = {
         "colours": page_colours(),
         "title": suite.title or "A run of captum-gag",
@@ -92,6 +93,7 @@ def write_page(run: Run, path: Path, n_bootstrap: int = 1000, seed: int = 0) -> 
         "means": _means(rows),
         "numbers": _table(rows.drop(columns="best")),
         "failures": _table(found),
+        "decisions": None if decided is None else _table(decided),
         "figures": _figures(scores, rows, _percentiles(config), checks),
         "gallery_note": _gallery_note(items, source),
         "disagreement": _disagreement(scores, items),
@@ -244,6 +246,8 @@ def _command(run: Run) -> str:
     for key in ("limit", "confidence", "seed", "device", "dtype", "threads"):
         value = getattr(config, key)
         words += [] if value is None else [f"--{key}", str(value)]
+    if config.until == "decided":
+        words += ["--until", "decided", "--alpha", str(config.alpha), "--against", config.against]
     return shlex.join([*words, *(["--save-maps"] if config.save_maps else []), "--out", "RUN"])
 
 

@@ -11,6 +11,7 @@ from captum_gag.data.datasets import ImageData
 from captum_gag.errors import InputError
 from captum_gag.models.catalogue import model
 from captum_gag.models.preprocessing import Preprocessing
+from captum_gag.reliability.deciding import BEST
 from captum_gag.runs.identity import identity
 from captum_gag.runs.scorer import Autocast, Scorer
 from captum_gag.runs.spec import Suite, SuiteFile, make_suite
@@ -48,6 +49,13 @@ class Config:
         default=None, help="Images scored at a time; None takes many small ones, and large ones alone.", ge=1
     )
     save_maps: bool = option(default=False, help="Keep the maps too.")
+    until: str = option(
+        default="done",
+        help="done: score all images chosen. decided: in random order, until it is known which methods are better.",
+        pattern="^(done|decided)$",
+    )
+    alpha: float = option(default=0.05, help="Probability of any wrong decision, with until decided.", gt=0, lt=1)
+    against: str = option(default=BEST, help="The method that is compared with all others, or best, likewise.")
 
     def __post_init__(self) -> None:
         """Refuse autocast of what is in less than single precision already."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from captum_gag.data.datasets import ImageData
@@ -15,12 +17,13 @@ from captum_gag.errors import InputError
 from captum_gag.runs.config import Config
 from captum_gag.runs.executors import Bench, Executor, in_this_process
 from captum_gag.runs.identity import differences, digest, file_digest, stamp
+from captum_gag.runs.stopping import require_answerable, stopping
 from captum_gag.runs.store import DamagedError, Run
 
 Shard = tuple[int, int]
 Say = Callable[[str], None]
-Track = Callable[[int, int], AbstractContextManager[Callable[[], None]]]
-"""(total, already done) -> a context that gives what to call after each image."""
+Track = Callable[[int, int], AbstractContextManager[Callable[[str], None]]]
+"""(total, already done) -> a context that gives what to call after each image, with what is to be said of the run."""
 
 
 def begin(directory: Path, config: Config) -> tuple[Run, Bench]:
@@ -30,6 +33,7 @@ def begin(directory: Path, config: Config) -> tuple[Run, Bench]:
         InputError: The model, the data set or the suite cannot be used, or the directory holds something else.
     """
     bench = Bench.open(config)
+    require_answerable(config, bench.scorer.suite)
     return Run.create(directory, config, bench.identity()), bench
 
 
@@ -43,7 +47,7 @@ def execute(
     track: Track | None = None,
     say: Say = print,
 ) -> int:
-    """Score the images of a run that are not yet done.
+    """Score the images of a run that are not yet done, or as many as it takes where it is one until decided.
 
     Args:
         run: Where to read what to do, and to keep what is done.
@@ -76,12 +80,21 @@ def execute(
     if len(todo) < total:
         say(f"{total - len(todo)} of {total} images are done already")
     unfinished = [chunk for chunk in mine if not todo.isdisjoint(chunk)]
-    with track(total, total - len(todo)) if track else nullcontext(_nothing) as advance:
-        for chunk in executor(bench, unfinished) if todo else ():
-            for done in (each for each in chunk if each.image in todo):
-                run.keep(done.image, photos[done.image], done.rows, done.maps)
-                advance()
-    return len(todo)
+    until, scored = stopping(run), 0
+    until.look()
+    if unfinished and not until.decided:
+        # Chunks are handed out as workers become free: no further one once all is decided.
+        handed_out = takewhile(lambda _: not until.decided, unfinished)
+        with track(total, total - len(todo)) if track else nullcontext(_nothing) as advance:
+            for chunk in executor(bench, handed_out):
+                for done in (each for each in chunk if each.image in todo):
+                    run.keep(done.image, photos[done.image], done.rows, done.maps)
+                    until.look()
+                    advance(until.said)
+                    scored += 1
+    if until.said:
+        say(f"{until.said} after {until.images} of {len(photos)} images")
+    return scored
 
 
 def _check_identity(run: Run, bench: Bench, recompute: bool, say: Say) -> None:
@@ -156,7 +169,8 @@ def _photo(data: ImageData, index: int) -> str:
 def choose(bench: Bench) -> tuple[pd.DataFrame, str]:
     """Return the images that are confident enough, and why the first without a confidence has none; "" if all have.
 
-    There are ``limit`` at most, with the columns of ``store.SELECTION``.
+    There are ``limit`` at most, with the columns of ``store.SELECTION``; in the order of the data set, or in a random
+    one by the seed where the run is one until decided.
 
     Without a threshold every image is taken, unread, and the probability is not known. A file that cannot be
     read, or has no known class, is not confident.
@@ -165,9 +179,13 @@ def choose(bench: Bench) -> tuple[pd.DataFrame, str]:
     limit = len(data) if config.limit is None else config.limit
     rows: list[dict[str, Any]] = []
     failures = []
-    for index, name in enumerate(data.names):
+    order = range(len(data))
+    if config.until == "decided":
+        order = np.random.default_rng(config.seed).permutation(len(data)).tolist()
+    for index in order:
         if len(rows) >= limit:
             break
+        name = data.names[index]
         target, probability = data.listed_target(index), float("nan")
         if config.confidence > 0:
             target, probability, failure = bench.scorer.confidence(name, partial(data.__getitem__, index))
@@ -189,5 +207,5 @@ def _is_done(run: Run, image: str, photo: str, say: Say) -> bool:
         return False
 
 
-def _nothing() -> None:
+def _nothing(_: str) -> None:
     pass

@@ -12,6 +12,7 @@ from captum_gag.baselines import Normalization
 from captum_gag.errors import InputError
 from captum_gag.files import tomllib
 from captum_gag.metrics.catalogue import Metric, metric
+from captum_gag.reliability.scores import metric_label
 from captum_gag.runs import orderings
 from captum_gag.runs.published import huang_liu_cases, means
 from captum_gag.specs import declared, option, unknown
@@ -110,6 +111,18 @@ def read_suite(name: str) -> dict[str, Any]:
         return dict(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"suite {name}: {error}") from error
+
+
+def labels_of(said: SuiteFile) -> tuple[list[str], list[str]]:
+    """Return the labels of the methods and of the metrics of a suite, as tables show them, without building any."""
+    methods = [name for name, _ in _labelled(said)] + [orderings.LABEL] * bool(said.random_orderings)
+    metrics = [
+        metric_label(name, variant, steps)
+        for name, each in said.metrics.items()
+        for variant in each.get("variants") or ("",)
+        for steps in tuple(_checked_steps(name, each.get("steps") or ())) or (None,)
+    ]
+    return methods, metrics
 
 
 def make_suite(data: Mapping[str, Any], normalization: Normalization | None = None) -> Suite:

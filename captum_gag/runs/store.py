@@ -232,6 +232,18 @@ class Run:
             return {}
         return {name: torch.from_numpy(each) for name, each in found.items()}
 
+    def records(self, image: str, photo: str) -> pa.Table | None:
+        """Read the records of an image, with the columns of ``RECORD``; None while it is not done.
+
+        Nor is it where they are damaged or of something else, until resume has computed them again.
+        """
+        try:
+            # Opened once: a run may have ten thousand of them.
+            with pq.ParquetFile(self._scores_of(image)) as file:
+                return file.read().cast(RECORD) if self._is_of(file.metadata, photo) else None
+        except (pa.ArrowException, OSError):
+            return None
+
     def scores(self) -> pd.DataFrame:
         """Read the records of all images done, in the order of the selection; columns as in ``RECORD``.
 
@@ -239,20 +251,12 @@ class Run:
             InputError: There are none.
         """
         chosen = self.chosen()
-        tables = []
-        for image, photo in zip(chosen["image"], chosen["photo"], strict=True):
-            try:
-                # Opened once: a run may have ten thousand of them.
-                with pq.ParquetFile(self._scores_of(image)) as file:
-                    if self._is_of(file.metadata, photo):
-                        tables.append(file.read().cast(RECORD))
-            # It is missing, or damaged and computed again by resume; until then it is not there.
-            except (pa.ArrowException, OSError):
-                continue
+        found = (self.records(*each) for each in zip(chosen["image"], chosen["photo"], strict=True))
+        tables = [each for each in found if each is not None]
         if not tables:
             raise InputError(f"{self.directory}: no image is done yet; go on with: captum-gag resume {self.directory}")
-        found = pa.concat_tables(tables).to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
-        return found.astype({"target": "Int64", "steps": "Int64"})
+        scores = pa.concat_tables(tables).to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
+        return scores.astype({"target": "Int64", "steps": "Int64"})
 
     @property
     def _description(self) -> Path:

@@ -1,0 +1,94 @@
+"""When a run stops: with the last image chosen, or as soon as it is decided which methods are better."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from captum_gag.errors import InputError
+from captum_gag.reliability.deciding import Decider, oriented
+from captum_gag.reliability.scores import checked
+from captum_gag.runs.config import Config
+from captum_gag.runs.spec import Suite, labels_of
+from captum_gag.runs.store import Run
+
+
+class UntilDone:
+    """Goes on to the last image.
+
+    Attributes:
+        images: How many images count so far.
+        decided: Whether no further one is needed.
+        said: How far it is, in words; "" if there is nothing to say.
+    """
+
+    images: int = 0
+    decided: bool = False
+    said: str = ""
+
+    def look(self) -> None:
+        """Let the images count that are done by now."""
+
+
+class UntilDecided(UntilDone):
+    """Stops once every question has its answer.
+
+    Images count in the order of the selection, which is random: those done from the first on without a gap, whatever
+    the order in which they came, and whoever scored them. So the answers do not depend on how long an image takes, and
+    are the same with any number of workers or shards, interrupted or not. See ``reliability.sequential``.
+    """
+
+    def __init__(self, run: Run) -> None:
+        """Ask the questions of a run whose images are chosen."""
+        config, chosen = run.config, run.chosen()
+        methods, metrics = labels_of(config.suite_file())
+        self._run, self._decider = run, Decider(methods, metrics, config.against, config.alpha)
+        self._order = list(zip(chosen["image"], chosen["photo"], strict=True))
+
+    def look(self) -> None:
+        """Let the images count that are done by now."""
+        for image, photo in self._order[self.images :]:
+            records = self._run.records(image, photo)
+            if records is None:
+                break
+            self._count(records.to_pandas(), [image])
+
+    def count(self, scores: pd.DataFrame) -> None:
+        """Let the images of a run count whose records are there already."""
+        done = set(scores["image"])
+        images = [image for image, _ in self._order]
+        end = next((place for place, image in enumerate(images) if image not in done), len(images))
+        self._count(scores, images[:end])
+
+    def table(self) -> pd.DataFrame:
+        """Return the questions with what is known of each, as ``reliability.sequential`` does."""
+        return self._decider.table()
+
+    def _count(self, scores: pd.DataFrame, images: list[str]) -> None:
+        if images:
+            self._decider.update(oriented(checked(scores), images, self._decider.methods, self._decider.metrics))
+        self.images += len(images)
+        closed, left = self._decider.counts()
+        self.decided, self.said = closed > 0 and not left, f"{closed} decided, {left} open"
+
+
+def stopping(run: Run) -> UntilDone:
+    """Return when a run stops that has its images chosen."""
+    return UntilDecided(run) if run.config.until == "decided" else UntilDone()
+
+
+def require_answerable(config: Config, suite: Suite) -> None:
+    """Refuse a run until decided that could not be.
+
+    Raises:
+        InputError: A metric does not say whether higher is better, or there is nothing to compare.
+    """
+    if config.until != "decided":
+        return
+    methods, metrics = labels_of(config.suite_file())
+    Decider(methods, metrics, config.against, config.alpha)
+    unknown = [each.label for each in suite.metrics if each.metric.higher_is_better is None]
+    if unknown:
+        raise InputError(
+            f"it is not known whether higher is better by {', '.join(unknown)}, so that it cannot be decided; take it "
+            "out of the suite, or run it without --until decided"
+        )
