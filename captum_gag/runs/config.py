@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
@@ -36,13 +36,14 @@ class Config:
     dtype: str = option(
         default="float32", help="In which the model computes.", pattern="^(float32|float64|bfloat16|float16)$"
     )
-    attribution_autocast: Literal["bfloat16"] | None = option(
+    attribution_autocast: str | None = option(
         default=None,
+        pattern="^bfloat16$",
         help="In which methods let the model compute what stands it, by torch.autocast; None for dtype alone. Small "
         "gradients would be 0 in float16.",
     )
-    metrics_autocast: Literal["bfloat16", "float16"] | None = option(
-        default=None, help="The same for metrics, which need no gradients."
+    metrics_autocast: str | None = option(
+        default=None, pattern="^(bfloat16|float16)$", help="The same for metrics, which need no gradients."
     )
     threads: int = option(default=1, help="CPU threads of each worker: sums are rounded by how they are split.", ge=1)
     batch_size: int | None = option(
