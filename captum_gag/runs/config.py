@@ -89,7 +89,7 @@ class Config:
         torch.set_num_threads(self.threads)
         classifier = model(self.model).load(device or self.device)
         suite = make_suite(self.suite, classifier.normalization)
-        less = {None: None, **DTYPES}
+        less: dict[str | None, torch.dtype | None] = {None: None, **DTYPES}
         autocast = Autocast(less[self.attribution_autocast], less[self.metrics_autocast])
         return Scorer(classifier, suite, self.seed, DTYPES[self.dtype], data, autocast)
 
