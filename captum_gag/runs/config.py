@@ -89,8 +89,7 @@ class Config:
         torch.set_num_threads(self.threads)
         classifier = model(self.model).load(device or self.device)
         suite = make_suite(self.suite, classifier.normalization)
-        less: dict[str | None, torch.dtype | None] = {None: None, **DTYPES}
-        autocast = Autocast(less[self.attribution_autocast], less[self.metrics_autocast])
+        autocast = Autocast(*(DTYPES.get(name or "") for name in (self.attribution_autocast, self.metrics_autocast)))
         return Scorer(classifier, suite, self.seed, DTYPES[self.dtype], data, autocast)
 
     def identity(self, data: ImageData, scorer: Scorer) -> dict[str, str]:
