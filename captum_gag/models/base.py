@@ -73,8 +73,8 @@ class ModelSpec(Specified):
         "interpolation and channels; mean and std then say how it normalises.",
         kw_only=True,
     )
-    optimize: tuple[Optimization, ...] = option(
-        default=(),
+    optimize: tuple[Optimization, ...] | None = option(
+        default=None,
         help="Compute the same function more cheaply: batch normalisations folded into convolutions; weights frozen; "
         "channels innermost in memory; compiled. Rounding changes, but for frozen.",
         kw_only=True,
@@ -132,7 +132,7 @@ class ModelSpec(Specified):
         classifier = self.as_asked(self.build(None if file is None else read_state(file)))
         if self.output is not None:
             classifier.output = self.output
-        classifier.model = optimized(classifier.model, self.optimize)
+        classifier.model = optimized(classifier.model, self.optimize or ())
         return classifier.on(best_device() if device == "auto" else device)
 
     def as_asked(self, fed: P) -> P:
