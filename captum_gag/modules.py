@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from captum_gag.errors import InputError, warn
+from captum_gag.errors import InputError, in_one_line, warn
 
 _OWN = frozenset(vars(nn.Module()))
 _CONTAINERS = (Mapping, list, tuple, set, frozenset)
@@ -135,6 +135,27 @@ def warn_of_batch_statistics(model: Any) -> None:
             f"The model has batch statistics in training mode ({changing[0]}), which every forward pass changes; pass "
             "freeze_statistics=True or call model.eval()."
         )
+
+
+def with_folded_batch_norm(model: nn.Module, what: str) -> nn.Module:
+    """Return a copy of a model in eval mode with batch normalisations folded into the convolutions before them.
+
+    Args:
+        model: To be copied.
+        what: Needs this, for the message.
+
+    Raises:
+        InputError: The model cannot be traced.
+    """
+    # Torch has no public place for it that finds the pairs itself: should a release move it, only what folds fails.
+    from torch.fx.experimental.optimization import fuse
+
+    try:
+        return fuse(model)
+    # Tracing runs the model's own code on symbols, which can fail in any way.
+    except Exception as error:
+        said = in_one_line(error)
+        raise InputError(f"{what} needs a model that torch.fx can trace; this one fails: {said}") from error
 
 
 @contextmanager

@@ -22,7 +22,8 @@ from captum_gag.attr.layers import eager
 from captum_gag.attr.methods import Images, Method, named
 from captum_gag.attr.references import fetched, reference_images
 from captum_gag.baselines import Normalization, constant
-from captum_gag.errors import InputError, in_one_line
+from captum_gag.errors import InputError
+from captum_gag.modules import with_folded_batch_norm
 from captum_gag.specs import declared, option
 
 if TYPE_CHECKING:
@@ -139,19 +140,11 @@ class DeepTaylor(Method):
             InputError: The model cannot be traced, has a layer for which Captum knows no rule, or a layer gets what its
                 rule is not for.
         """
-        # Captum has no public place for its rules, nor torch for this fusion: should a release move them, only Deep
-        # Taylor fails, and not the catalogue.
-        from torch.fx.experimental.optimization import fuse
-
+        # Captum has no public place for its rules: should a release move them, only Deep Taylor fails.
         from captum_gag.attr.lrp_rules import attach
 
         box = self._box(inputs)
-        try:
-            folded = fuse(eager(model))  # type: ignore[arg-type]
-        # Tracing runs the model's own code on symbols, which can fail in any way.
-        except Exception as error:
-            said = in_one_line(error)
-            raise InputError(f"Deep Taylor needs a model that torch.fx can trace; this one fails: {said}") from error
+        folded = with_folded_batch_norm(eager(model), "Deep Taylor")  # type: ignore[arg-type]
         # Captum takes the rules away again, but the copy is thrown away in any case.
         attach(folded, box)  # type: ignore[arg-type]
         with refusing_captums_errors(

@@ -132,8 +132,9 @@ class ModelSpec(Specified):
         classifier = self.as_asked(self.build(None if file is None else read_state(file)))
         if self.output is not None:
             classifier.output = self.output
-        classifier.model = optimized(classifier.model, self.optimize or ())
-        return classifier.on(best_device() if device == "auto" else device)
+        placed = classifier.on(best_device() if device == "auto" else device)
+        placed.model = optimized(placed.model, self.optimize or ())
+        return placed
 
     def as_asked(self, fed: P) -> P:
         """Return a preprocessing, or a classifier with its own, with what the options say instead.

@@ -10,26 +10,14 @@ import torch
 from torch import nn
 
 from captum_gag.errors import InputError, in_one_line
+from captum_gag.modules import with_folded_batch_norm
 
 Optimization = Literal["fold_batch_norm", "frozen", "channels_last", "compile"]
 
 
 def fold_batch_norm(model: nn.Module) -> nn.Module:
-    """Fold batch normalisations into the convolutions before them, in a copy.
-
-    Raises:
-        InputError: The model cannot be traced.
-    """
-    # Torch has no public place for it that finds the pairs itself.
-    from torch.fx.experimental.optimization import fuse
-
-    try:
-        return fuse(model)
-    # Tracing runs the model's own code on symbols, which can fail in any way.
-    except Exception as error:
-        raise InputError(
-            f'"fold_batch_norm" needs a model that torch.fx can trace; this one fails: {in_one_line(error)}'
-        ) from error
+    """Fold batch normalisations into the convolutions before them; for models that torch.fx can trace."""
+    return with_folded_batch_norm(model, 'optimize = ["fold_batch_norm"]')
 
 
 def frozen(model: nn.Module) -> nn.Module:
@@ -59,14 +47,20 @@ OPTIMIZATIONS: dict[Optimization, Callable[[nn.Module], nn.Module]] = {
 
 
 def optimized(model: nn.Module, names: Iterable[str]) -> nn.Module:
-    """Return a network with some of ``OPTIMIZATIONS``, in eval mode; the one given stays as it is.
+    """Return a network in eval mode with some of ``OPTIMIZATIONS``; the one given stays as it is.
 
     Raises:
         InputError: One of them does not fit the model.
     """
     wanted = set(names)
-    found = copy.deepcopy(model).eval() if wanted else model
+    found = copy.deepcopy(model) if wanted else model
     for name, apply in OPTIMIZATIONS.items():
         if name in wanted:
-            found = apply(found)
+            try:
+                found = apply(found)
+            except InputError:
+                raise
+            # Scripted and exported models and those of other dimensions refuse in ways of their own.
+            except Exception as error:
+                raise InputError(f'optimize = ["{name}"] does not fit this model: {in_one_line(error)}') from error
     return found

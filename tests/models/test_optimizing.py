@@ -72,8 +72,13 @@ class Branching(nn.Module):
 
 
 def test_what_cannot_be_traced_is_refused() -> None:
-    with pytest.raises(InputError, match=r'"fold_batch_norm" needs a model that torch.fx can trace; this one fails: '):
+    with pytest.raises(InputError, match=r'optimize = \["fold_batch_norm"\] needs a model that torch.fx can trace; '):
         optimized(Branching(), ["fold_batch_norm"])
+
+
+def test_what_does_not_fit_is_refused() -> None:
+    with pytest.raises(InputError, match=r'optimize = \["channels_last"\] does not fit this model: .*rank 4'):
+        optimized(nn.Conv3d(1, 2, 3), ["channels_last"])
 
 
 def test_a_spec_says_it(tmp_path: Path) -> None:
