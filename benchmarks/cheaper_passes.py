@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from captum_gag import GuidedAbsoluteGrad
 from captum_gag.attr import saliency_map
 from captum_gag.data.catalogue import dataset
+from captum_gag.errors import InputError
 from captum_gag.metrics import rcap
 from captum_gag.models.catalogue import model
 from captum_gag.models.loading import Classifier
@@ -48,8 +49,8 @@ WAYS = [
     Way("channels_last", ("channels_last",)),
     Way("fold_batch_norm", ("fold_batch_norm",)),
     Way("compile", ("compile",)),
-    Way("all four", ("frozen", "channels_last", "fold_batch_norm", "compile")),
-    Way("all but compile", ("frozen", "channels_last", "fold_batch_norm")),
+    Way("frozen, channels_last", ("frozen", "channels_last")),
+    Way("frozen, channels_last, compile", ("frozen", "channels_last", "compile")),
     Way("bfloat16 for attribution", attribution=torch.bfloat16),
     Way("bfloat16 for metrics", metrics=torch.bfloat16),
     Way("float16 for attribution (refused in runs)", attribution=torch.float16),
@@ -79,9 +80,14 @@ def main() -> None:
     options = parser.parse_args()
     data = dataset(options.data)
     base = model(options.model)
-    networks: list[Classifier] = [
-        type(base)(**{**base.options(), "optimize": way.optimize}).load("cpu") for way in WAYS
-    ]
+    ways: list[Way] = []
+    networks: list[Classifier] = []
+    for way in WAYS:
+        try:
+            networks.append(type(base)(**{**base.options(), "optimize": way.optimize}).load("cpu"))
+            ways.append(way)
+        except InputError as error:
+            print(f"{way.name}: {error}")
     x = torch.stack([networks[0].preprocess(data[each % len(data)].photo()) for each in range(BATCH)])
 
     def forward(way: Way, network: nn.Module) -> None:
@@ -94,14 +100,14 @@ def main() -> None:
 
     seconds: dict[tuple[str, str], list[float]] = {}
     for number in range(options.rounds + 1):
-        for way, classifier in zip(WAYS, networks, strict=True):
+        for way, classifier in zip(ways, networks, strict=True):
             for what, call in {"forward": forward, "gradient": backward}.items():
                 took = timed(lambda call=call, way=way, network=classifier.model: call(way, network))
                 # The first round warms up, and compiles.
                 if number:
                     seconds.setdefault((way.name, what), []).append(took)
     rows, first_maps, first_scores = [], [], []
-    for place, (way, classifier) in enumerate(zip(WAYS, networks, strict=True)):
+    for place, (way, classifier) in enumerate(zip(ways, networks, strict=True)):
         maps, scores, zeros = [], [], []
         for index in range(min(options.limit, len(data))):
             image = classifier.preprocess(data[index].photo())[None]
@@ -117,7 +123,7 @@ def main() -> None:
         if place == 0:
             first_maps, first_scores = maps, scores
         ratios = {
-            what: median(a / b for a, b in zip(seconds[way.name, what], seconds[WAYS[0].name, what], strict=True))
+            what: median(a / b for a, b in zip(seconds[way.name, what], seconds[ways[0].name, what], strict=True))
             for what in ("forward", "gradient")
         }
         agreement = [spearmanr(a, b).statistic for a, b in zip(maps, first_maps, strict=True)]

@@ -12,12 +12,25 @@ from torch import nn
 from captum_gag.errors import InputError, in_one_line
 from captum_gag.modules import with_folded_batch_norm
 
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+
 Optimization = Literal["fold_batch_norm", "frozen", "channels_last", "compile"]
 
 
 def fold_batch_norm(model: nn.Module) -> nn.Module:
-    """Fold batch normalisations into the convolutions before them; for models that torch.fx can trace."""
-    return with_folded_batch_norm(model, 'optimize = ["fold_batch_norm"]')
+    """Fold batch normalisations into the convolutions before them.
+
+    Raises:
+        InputError: The model cannot be traced, or there is nothing that torch.fx can fold.
+    """
+    folded = with_folded_batch_norm(model, 'optimize = ["fold_batch_norm"]')
+    before, after = (sum(isinstance(each, BATCH_NORMS) for each in net.modules()) for net in (model, folded))
+    if after >= before:
+        raise InputError(
+            f'optimize = ["fold_batch_norm"]: none of the {before} batch normalisations of this model can be folded; '
+            "torch.fx folds those right behind an nn.Conv1d, Conv2d or Conv3d, not behind a subclass; leave it out"
+        )
+    return folded
 
 
 def frozen(model: nn.Module) -> nn.Module:

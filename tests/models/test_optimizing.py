@@ -76,6 +76,19 @@ def test_what_cannot_be_traced_is_refused() -> None:
         optimized(Branching(), ["fold_batch_norm"])
 
 
+class SubclassedConv(nn.Conv2d):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("network", "number"),
+    [(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()), 0), (nn.Sequential(SubclassedConv(3, 4, 3), nn.BatchNorm2d(4)), 1)],
+)
+def test_folding_nothing_is_refused(network: nn.Module, number: int) -> None:
+    with pytest.raises(InputError, match=f"none of the {number} batch normalisations of this model can be folded"):
+        optimized(network.eval(), ["fold_batch_norm"])
+
+
 def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(InputError, match=r'optimize = \["channels_last"\] does not fit this model: .*rank 4'):
         optimized(nn.Conv3d(1, 2, 3), ["channels_last"])
