@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
@@ -23,26 +21,16 @@ from captum_gag.cli.common import (
     model_spec,
     with_options,
 )
-
-if TYPE_CHECKING:
-    from captum_gag.runs.executors import Bench, Executor
-    from captum_gag.runs.store import Run
-
-Shard = Annotated[
-    str, typer.Option(metavar="I/N", help="Do every N-th image only, from the I-th on: a share for each machine.")
-]
-Workers = Annotated[int, typer.Option(min=1, help="Processes (or Ray actors) that share the images.")]
-EngineName = Annotated[
-    str, typer.Option("--engine", metavar="local|ray", help="Who works: this machine, or a Ray cluster.")
-]
-Address = Annotated[str | None, typer.Option(help="Of the Ray cluster; without it, Ray starts on this machine.")]
-Recompute = Annotated[
-    bool,
-    typer.Option(
-        "--recompute",
-        help="Score again what no longer is what it was: weights, photographs, class files, code, package versions.",
-    ),
-]
+from captum_gag.cli.executing import (
+    Address,
+    EngineName,
+    Prefetch,
+    Recompute,
+    Shard,
+    Workers,
+    execute_run,
+    executor_named,
+)
 
 
 def run(
@@ -100,6 +88,7 @@ def run(
         typer.Option(min=1, help="Images scored at a time. Default: many small ones, one of 224 x 224 or larger."),
     ] = None,
     workers: Workers = 1,
+    prefetch: Prefetch = 0,
     engine: EngineName = "local",
     address: Address = None,
     shard: Shard = "1/1",
@@ -140,7 +129,7 @@ def run(
         from captum_gag.runs.execution import begin
         from captum_gag.runs.spec import SuiteFile, read_suite
 
-        executor = _executor(engine, workers, address)
+        executor = executor_named(engine, workers, address, prefetch)
         further = _sections(set or [])
         of_model = model_options(weights, output, image_size, further["model"])
         asked = _asked(case, read_suite(suite), model, of_model, data)
@@ -161,12 +150,13 @@ def run(
             **_questions(until, alpha, against),
         )
         opened, bench = begin(out, config)
-        _execute(opened, executor, shard, bench=bench)
+        execute_run(opened, executor, shard, bench=bench)
 
 
 def resume(
     run: RunDirectory,
     workers: Workers = 1,
+    prefetch: Prefetch = 0,
     engine: EngineName = "local",
     address: Address = None,
     shard: Shard = "1/1",
@@ -180,7 +170,7 @@ def resume(
     with errors_in_one_line():
         from captum_gag.runs.store import Run
 
-        _execute(Run.load(run), _executor(engine, workers, address), shard, recompute=recompute)
+        execute_run(Run.load(run), executor_named(engine, workers, address, prefetch), shard, recompute=recompute)
 
 
 class _Asked(NamedTuple):
@@ -236,61 +226,3 @@ def _sections(texts: list[str]) -> dict[str, dict[str, Any]]:
             raise InputError(f"--set {key}=... has no meaning; expected data.KEY=VALUE or model.KEY=VALUE")
         found[section][name] = value
     return found
-
-
-def _execute(run: Run, executor: Executor, shard: str, *, bench: Bench | None = None, recompute: bool = False) -> None:
-    from rich.console import Console
-
-    from captum_gag.errors import InputError
-    from captum_gag.report.decisions import decisions
-    from captum_gag.report.decisions import printable as printable_decisions
-    from captum_gag.report.tables import comparison, failures, printable
-    from captum_gag.runs.execution import execute
-
-    parts = shard.split("/")
-    if len(parts) != 2 or not all(part.isdecimal() for part in parts):
-        raise InputError(f"--shard {shard!r} has no meaning; expected I/N, such as 1/4")
-    execute(
-        run,
-        executor,
-        bench=bench,
-        shard=(int(parts[0]), int(parts[1])),
-        recompute=recompute,
-        track=_progress,
-        say=lambda text: typer.echo(text, err=True),
-    )
-    scores = run.scores()
-    Console().print(printable(comparison(scores, run.config.suite_file().published_means())))
-    decided = decisions(run, scores)
-    if decided is not None:
-        Console().print(printable_decisions(decided))
-    typer.echo(str(run.directory))
-    failed = failures(scores)
-    for row in failed.to_dict("records"):
-        typer.echo(f"failed: {row['method']}, {row['cells']} cells, first {row['image']}: {row['error']}", err=True)
-    if len(failed):
-        raise typer.Exit(1)
-
-
-def _executor(name: str, workers: int, address: str | None) -> Executor:
-    from captum_gag.errors import InputError
-    from captum_gag.runs import executors
-
-    if name == "ray":
-        return executors.on_ray(workers, address)
-    if name != "local":
-        raise InputError(f"--engine {name!r} is unknown; expected local or ray")
-    return executors.in_this_process if workers == 1 else executors.in_processes(workers)
-
-
-@contextmanager
-def _progress(total: int, done: int) -> Iterator[Callable[[str], None]]:
-    from tqdm import tqdm
-
-    with tqdm(total=total, initial=done, unit="image") as bar:
-
-        def advance(said: str) -> None:
-            bar.set_postfix_str(said, refresh=False)
-            bar.update(1)
-
-        yield advance

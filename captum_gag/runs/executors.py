@@ -25,7 +25,7 @@ from captum_gag.errors import InputError, in_one_line
 from captum_gag.runs.cells import Outcome, Row
 from captum_gag.runs.config import Config
 from captum_gag.runs.identity import differences
-from captum_gag.runs.scorer import Item, Scorer
+from captum_gag.runs.scorer import Item, Opened, Scorer
 
 Chunk = tuple[str, ...]
 """The names of images that are scored at once."""
@@ -67,16 +67,20 @@ class Bench:
         return self.config.identity(self.data, self.scorer)
 
     def do(self, images: Chunk) -> list[Done]:
-        """Score a chunk of images of the data set."""
-        items = [Item(image, partial(self._example, image)) for image in images]
+        """Read and score a chunk of images of the data set."""
+        return self.score(self.read(images))
+
+    def read(self, images: Chunk) -> list[Opened]:
+        """Read a chunk of images of the data set, and bring them to what the model sees."""
+        return [self.scorer.open(Item(image, partial(self._example, image))) for image in images]
+
+    def score(self, opened: Sequence[Opened]) -> list[Done]:
+        """Score a chunk of images that are read."""
         with warnings.catch_warnings():
             # What they would say of single images is in the records: NaN, and why.
             warnings.simplefilter("ignore")
-            outcomes = self.scorer.score_many(items)
-        return [
-            Done(*each)
-            for each in zip(images, (each.rows for each in outcomes), map(self._maps, outcomes), strict=True)
-        ]
+            outcomes = self.scorer.score_opened(opened)
+        return [Done(each.name, found.rows, self._maps(found)) for each, found in zip(opened, outcomes, strict=True)]
 
     def chunks(self, images: Sequence[str]) -> list[Chunk]:
         """Divide all images of a run, in their order, into chunks that are scored at once, always the same ones."""

@@ -52,7 +52,7 @@ class Autocast(NamedTuple):
 
 
 @dataclass
-class _Opened:
+class Opened:
     """An example on its way: what is known of it, what the model sees, and why it cannot be scored, if so."""
 
     name: str
@@ -151,7 +151,10 @@ class Scorer:
             to how the model rounds in a batch. A cell that fails has the score NaN and says in ``error`` why; it costs
             no other cell.
         """
-        opened = [self._open(item) for item in items]
+        return self.score_opened([self.open(item) for item in items])
+
+    def score_opened(self, opened: Sequence[Opened]) -> list[Outcome]:
+        """Score a chunk of examples that are read already; see ``score_many``."""
         sizes = {each.seen.shape for each in opened if not each.error}
         # Where each image decides what the model returns, or has a size of its own, it is alone.
         alone = self.output == "auto" or len(sizes) > 1
@@ -164,7 +167,7 @@ class Scorer:
 
     def confidence(self, name: str, load: Callable[[], Example]) -> tuple[int | None, float, str]:
         """Return an example's own class, its probability, and why there is none; the probability is 0 then."""
-        opened = self._open(Item(name, load))
+        opened = self.open(Item(name, load))
         if not opened.error and opened.known["target"] is None:
             return None, 0.0, f"{name} has no class"
         if not opened.error:
@@ -173,10 +176,10 @@ class Scorer:
             return None, 0.0, opened.error
         return opened.known["target"], opened.known["probability"], ""
 
-    def _open(self, item: Item) -> _Opened:
+    def open(self, item: Item) -> Opened:
         """Read an example and bring it to what the model sees."""
         known: Row = {"image": item.name, "target": item.target, "probability": float("nan"), "seed": self.seed}
-        opened = _Opened(item.name, known)
+        opened = Opened(item.name, known)
         try:
             opened.example = example = item.load()
             target = example.target if item.target is None else item.target
@@ -192,7 +195,7 @@ class Scorer:
             opened.error = in_one_line(error)
         return opened
 
-    def _predict_all(self, sound: Sequence[_Opened]) -> None:
+    def _predict_all(self, sound: Sequence[Opened]) -> None:
         """Find out the classes, predicted ones if none are given, and their probabilities: at once, or one by one."""
         try:
             self._predict(sound)
@@ -204,7 +207,7 @@ class Scorer:
             for each in sound:
                 self._predict_all([each])
 
-    def _predict(self, examples: Sequence[_Opened]) -> None:
+    def _predict(self, examples: Sequence[Opened]) -> None:
         if not examples:
             return
         with torch.no_grad():
@@ -226,7 +229,7 @@ class Scorer:
                 )
             each.known |= {"target": target, "probability": float(probabilities[target])}
 
-    def _outcomes(self, sound: Sequence[_Opened]) -> list[Outcome]:
+    def _outcomes(self, sound: Sequence[Opened]) -> list[Outcome]:
         """Explain and judge examples of one shape."""
         if not sound:
             return []
@@ -245,17 +248,17 @@ class Scorer:
         evaluated = self.evaluator.evaluate(judged)
         return [self._outcome(*each) for each in zip(sound, explained, lacking, evaluated, strict=True)]
 
-    def _outcome(self, opened: _Opened, maps: Attributions, lacking: list[Cell], evaluated: list[Cell]) -> Outcome:
+    def _outcome(self, opened: Opened, maps: Attributions, lacking: list[Cell], evaluated: list[Cell]) -> Outcome:
         cells = [*lacking]
         for cell in evaluated:
             cells.append(cell._replace(seconds=cell.seconds + maps.seconds.get(cell.method, 0.0)))
         ordered = {label: maps.found[label] for label in self.suite.methods if label in maps.found}
         return Outcome(self._rows(cells, opened.known), ordered, opened.inputs)
 
-    def _failed(self, opened: _Opened) -> Outcome:
+    def _failed(self, opened: Opened) -> Outcome:
         return Outcome(self._rows([failed(*each, opened.error) for each in self._cells()], opened.known))
 
-    def _mask(self, opened: _Opened) -> tuple[Tensor | None, str]:
+    def _mask(self, opened: Opened) -> tuple[Tensor | None, str]:
         """Return an example's segmentation (1, 1, H, W), if it has one, and why it cannot be read, if so."""
         mask = None if opened.example is None else opened.example.mask
         try:
