@@ -52,6 +52,13 @@ def contenders(model: nn.Module, images: torch.Tensor) -> dict[str, Callable[[],
         **bare,
         "GuidedAbsoluteGrad": lambda: gag.attribute(images, target=TARGET, nt_samples=SAMPLES),
         "GuidedAbsoluteGrad, seed": lambda: gag.attribute(images, target=TARGET, nt_samples=SAMPLES, seed=0),
+        "GuidedAbsoluteGrad, window 9": lambda: gag.attribute(
+            images, target=TARGET, nt_samples=SAMPLES, guide_window=9
+        ),
+        # A look at the map after every second sample from the fourth on, and never an end.
+        "GuidedAbsoluteGrad, tolerance": lambda: gag.attribute(
+            images, target=TARGET, nt_samples=SAMPLES, tolerance=1e-9
+        ),
         "NoiseTunnel": lambda: noise_tunnel(model, images, SAMPLES),
     }
 
