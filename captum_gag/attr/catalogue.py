@@ -82,6 +82,11 @@ ENTRIES: dict[str, Entry] = {
         )
         for p in (0, 15, 25, 45, 65, 85)
     },
+    "GAG-85 fast": Entry(
+        {"type": "GAG", "percentile": 85.0, "n_samples": 6, "guide_window": 9},
+        f"mean magnitude, guided by pooled variance, of 6 {_NOISY}",
+        "captum-gag",
+    ),
     "VG": Entry({"type": "captum:Saliency", "abs": False}, "the gradient", "Simonyan 2014"),
     "SG": Entry({"type": "SG"}, f"mean of {_NOISY}", "Smilkov 2017"),
     "VarGrad": Entry({"type": "SG", "aggregation": "variance"}, f"variance of {_NOISY}", "Adebayo 2018"),
