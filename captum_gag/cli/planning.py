@@ -125,10 +125,8 @@ def _printable(found: Plan) -> Table:
     table.add_row("backward passes", *(f"{row.backward:,.0f}" for row in rows))
     table.add_row(f"time, 1 worker ({found.threads} threads)", *(_time(row.seconds) for row in rows))
     if found.workers > 1:
-        table.add_row(
-            f"at least, {found.workers} workers ({found.threads} threads each)",
-            *(_time(row.seconds_of_workers) for row in rows),
-        )
+        several = f"at least, {found.workers} workers ({found.threads} threads each)"
+        table.add_row(several, *(_time(row.seconds_of_workers) for row in rows))
     return table
 
 

@@ -49,8 +49,8 @@ def forecast(
     """Foresee after how many images every question of ``sequential`` is decided.
 
     A future is drawn in two steps: weights of the pilot's images from Dirichlet(1, ..., 1) (the Bayesian bootstrap),
-    since a few images leave much open, and then images by these weights, decided one after the other. A method that wins
-    on every image of a pilot does so in every future, so that a small pilot is too hopeful.
+    since a few images leave much open, and then images by these weights, decided one after the other. A method that
+    wins on every image of a pilot does so in every future, so that a small pilot is too hopeful.
 
     Args:
         scores: Of the pilot, (n, methods, metrics), higher is better, NaN where there is none.

@@ -15,8 +15,8 @@ def test_where_one_always_wins_the_forecast_is_exact() -> None:
     scores = np.zeros((12, 3, 1))
     scores[:, 0] = 1
     scores[:, 2] = 0.5
-    table = reliability.from_arrays({"m": {name: np.full(60, level) for name, level in zip("abc", (1, 0, 0.5))}})
-    table["higher_is_better"] = True
+    levels = {"a": 1.0, "b": 0.0, "c": 0.5}
+    table = reliability.from_arrays({"RCAP": {name: np.full(60, level) for name, level in levels.items()}})
     at = reliability.sequential(table, "a")["decided_at"].max()
     found = forecast(scores, ["a", "b", "c"], ["m"], 100, "a")
     assert (found.median, found.high, found.share, found.pilot) == (at, at, 1.0, 12)

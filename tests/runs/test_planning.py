@@ -17,18 +17,18 @@ from captum_gag.runs import planning
 from captum_gag.runs.config import Config
 from captum_gag.runs.planning import Plan, plan
 
-SUITE = {"methods": ["VG", {"type": "SG", "label": "SG", "n_samples": 7}, "Random"], "metrics": {"RCAP": {}}}
+SUITE = {"methods": [{"type": "SG", "label": "SG", "n_samples": 7}, "Sobel", "Random"], "metrics": {"RCAP": {}}}
 
 
 def config(**options: Any) -> Config:
     given = {"suite": SUITE, "model": {"type": "tiny:model"}, "data": {"type": "tiny:sixty_photos"}, "device": "cpu"}
-    return Config(**{**given, "batch_size": 1, "against": "VG", **options})
+    return Config(**{**given, "batch_size": 1, "against": "SG", **options})
 
 
 def test_passes_are_those_counted_by_hand() -> None:
     found = plan(config())
-    # A prediction, a gradient, seven, and the five images that RCAP looks at of each of three maps.
-    assert (found.forward, found.backward) == (1 + 1 + 7 + 3 * 5, 1 + 7)
+    # A prediction, seven gradients, and the five images that RCAP looks at of each of three maps.
+    assert (found.forward, found.backward) == (1 + 7 + 3 * 5, 7)
     assert (found.measured, found.images, found.at_once, found.failed) == (2, 60, 1, 0)
     assert found.decision is None
 
@@ -36,7 +36,7 @@ def test_passes_are_those_counted_by_hand() -> None:
 def test_small_images_are_measured_as_many_at_a_time_as_a_run_scores() -> None:
     found = plan(config(batch_size=4, limit=30))
     assert (found.measured, found.images, found.at_once) == (8, 30, 4)
-    assert (found.forward, found.backward) == (24, 8)
+    assert (found.forward, found.backward) == (23, 7)
 
 
 def test_cells_that_fail_are_counted() -> None:
@@ -85,7 +85,7 @@ def test_workers_on_the_same_cores_do_not_add_up(monkeypatch: pytest.MonkeyPatch
     [
         ({"pilot": 9}, "a pilot of 9 images cannot be: expected 10 at least"),
         ({"pilot": 10, "scores": pd.DataFrame()}, "a run to tell it from is given too"),
-        ({"scores": pd.DataFrame({"image": [1], "method": ["VG"]})}, "no scores of Random, SG"),
+        ({"scores": pd.DataFrame({"image": [1], "method": ["SG"]})}, "no scores of Random, Sobel"),
     ],
 )
 def test_what_nothing_can_be_told_from_is_refused(options: dict[str, Any], message: str) -> None:
