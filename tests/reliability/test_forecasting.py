@@ -37,7 +37,7 @@ def test_a_smaller_share_of_wins_takes_more_images() -> None:
         assert median is not None
         return median
 
-    assert needed(20) < needed(18) < needed(15)
+    assert needed(20) < needed(16)
 
 
 def test_a_pilot_too_small_is_refused() -> None:
