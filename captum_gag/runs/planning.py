@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from math import ceil
@@ -64,7 +64,7 @@ class Plan:
         forward: Images that go through the model, per image scored.
         backward: Those whose gradient is taken, likewise.
         seconds: Per image scored, with one worker.
-        opening: Seconds until a worker has model, suite and data set.
+        opening: Seconds until a worker that has started has model, suite and data set.
         device: Where it was measured.
         memory: Bytes of the process at its highest; None where the system does not say.
         device_memory: Bytes that tensors took on the accelerator at their highest; None without one.
@@ -132,13 +132,21 @@ class Passes:
     def _after(self, model: nn.Module, inputs: tuple[Any, ...], outputs: Any) -> None:
         rows = next(len(each) for each in inputs if isinstance(each, Tensor))
         self.forward += rows
-        values = outputs.values() if isinstance(outputs, dict) else outputs if isinstance(outputs, tuple) else [outputs]
-        tensor = next((each for each in values if isinstance(each, Tensor) and each.requires_grad), None)
+        tensor = next((each for each in _parts(outputs) if isinstance(each, Tensor) and each.requires_grad), None)
         if tensor is not None:
             tensor.register_hook(lambda gradient: self._came_back(rows))
 
     def _came_back(self, rows: int) -> None:
         self.backward += rows
+
+
+def _parts(outputs: Any) -> Iterable[Any]:
+    """Return what a model's outputs are put together from, whatever form they have."""
+    if isinstance(outputs, Tensor):
+        return [outputs]
+    if isinstance(outputs, Mapping):
+        return outputs.values()
+    return outputs if isinstance(outputs, list | tuple) else vars(outputs).values()
 
 
 def plan(config: Config, workers: int = 1, pilot: int = 0, scores: pd.DataFrame | None = None) -> Plan:
