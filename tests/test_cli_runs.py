@@ -90,6 +90,12 @@ def test_a_run_until_decided_shows_its_decisions(tmp_path):
     assert "better at" in shown.output
     decisions = pd.read_csv(tmp_path / "run" / "tables" / "decisions.csv")
     assert decisions["decision"].tolist() == ["better", "better"]
+    rows = json.loads(call("table", tmp_path / "run", "--json").output)
+    assert [(row["rival"], row["decision"]) for row in rows if row.get("table") == "decisions"] == [
+        ("Random", "better"),
+        ("Sobel", "better"),
+    ]
+    assert [row["method"] for row in rows if "table" not in row] == ["VG", "Random", "Sobel"]
     assert call("report", tmp_path / "run", "--n-bootstrap", 20).exit_code == 0
     page = (tmp_path / "run" / "report.html").read_text()
     assert "<h3>Decided</h3>" in page

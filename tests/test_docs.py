@@ -125,7 +125,7 @@ def test_commands_are_the_command_lines(page: Path) -> None:
 
 def test_commands_are_found() -> None:
     in_readme = [each[0] for each in commands(ROOT / "README.md")]
-    assert in_readme == ["demo", "explain", "explain", "run", "table", "report"]
+    assert in_readme == ["demo", "explain", "explain", "plan", "run", "table", "report"]
     shell = list(commands(ROOT / "docs" / "runs.md"))
     assert ["table", "RUN"] in shell
     shards = [each[each.index("--shard") + 1] for each in shell if "--shard" in each]

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from captum_gag.cli import claiming, drawing, explaining, judging, listing, running, showing
+from captum_gag.cli import claiming, drawing, explaining, judging, listing, planning, running, showing
 
 # Torch, captum, quantus and matplotlib are imported inside the commands, so that --help does not wait for them.
 
@@ -42,6 +42,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     explaining.demo,
     explaining.explain,
     explaining.methods,
+    planning.plan,
     running.run,
     running.resume,
     showing.table,

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 Shard = Annotated[
     str, typer.Option(metavar="I/N", help="Do every N-th image only, from the I-th on: a share for each machine.")
 ]
-Workers = Annotated[int, typer.Option(min=1, help="Processes (or Ray actors) that share the images.")]
 Prefetch = Annotated[
     int,
     typer.Option(min=0, help="Images, or chunks of small ones, read ahead while the model works; for one worker."),

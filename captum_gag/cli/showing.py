@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -52,13 +52,22 @@ def table(
         if layout not in LAYOUTS:
             raise InputError(f"--layout {layout!r} is unknown; expected {' or '.join(LAYOUTS)}")
         loaded, place = [Run.load(each) for each in runs], out or runs[0] / "tables"
-        LAYOUTS[layout](together(loaded), place, json)
+        shown = LAYOUTS[layout](together(loaded), place)
         if len(loaded) == 1:
-            _decisions(loaded[0], place, json)
+            shown += _decisions(loaded[0], place)
+        _show(json, shown)
 
 
-def _full(found: Mapping[str, Together], out: Path, json: bool) -> None:
-    """Show all methods by all metrics of runs of one case."""
+class _Shown(NamedTuple):
+    """A part of what is shown: rows for machines, the same laid out, and the files that it is written to."""
+
+    rows: list[dict[Any, Any]]
+    blocks: list[Group]
+    written: list[Path]
+
+
+def _full(found: Mapping[str, Together], out: Path) -> list[_Shown]:
+    """Return all methods by all metrics of runs of one case."""
     from captum_gag.errors import InputError
     from captum_gag.report.tables import comparison, printable, save_tables
 
@@ -67,11 +76,11 @@ def _full(found: Mapping[str, Together], out: Path, json: bool) -> None:
     [whole] = found.values()
     rows = comparison(whole.scores, whole.published)
     written = save_tables(rows, whole.scores, out)
-    _show(json, rows.to_dict("records"), [printable(rows)], written)
+    return [_Shown(rows.to_dict("records"), [printable(rows)], written)]
 
 
-def _paper(found: Mapping[str, Together], out: Path, json: bool) -> None:
-    """Show the papers' tables of which the scores are there."""
+def _paper(found: Mapping[str, Together], out: Path) -> list[_Shown]:
+    """Return the papers' tables of which the scores are there."""
     from captum_gag.errors import InputError
     from captum_gag.report import huang_liu_tables, tomsett_tables
     from captum_gag.report.paper_layout import printable, save_paper_tables
@@ -87,33 +96,34 @@ def _paper(found: Mapping[str, Together], out: Path, json: bool) -> None:
         raise InputError("no table of a paper has scores for half of its rows; expected runs of the papers' suites")
     written = save_paper_tables(tables, out)
     rows = [{"table": table.name, **cell} for table in tables for cell in table.cells.to_dict("records")]
-    _show(json, rows, [printable(table) for table in tables], written)
+    return [_Shown(rows, [printable(table) for table in tables], written)]
 
 
-LAYOUTS: dict[str, Callable[[Mapping[str, Together], Path, bool], None]] = {"full": _full, "paper": _paper}
+LAYOUTS: dict[str, Callable[[Mapping[str, Together], Path], list[_Shown]]] = {"full": _full, "paper": _paper}
 
 
-def _decisions(run: Run, out: Path, json: bool) -> None:
-    """Show what a run decided, if it was one until decided."""
+def _decisions(run: Run, out: Path) -> list[_Shown]:
+    """Return what a run decided, if it was one until decided."""
     from captum_gag.report.decisions import decisions, printable, save_decisions
 
-    if run.config.until == "decided":
-        rows = decisions(run, run.scores())
-        written = save_decisions(rows, out)
-        if not json:
-            _show(json, [], [printable(rows)], [written])
+    rows = decisions(run, run.scores())
+    if rows is None:
+        return []
+    named = [{"table": "decisions", **row} for row in rows.to_dict("records")]
+    return [_Shown(named, [printable(rows)], [save_decisions(rows, out)])]
 
 
-def _show(json: bool, rows: list[dict[Any, Any]], blocks: list[Group], written: list[Path]) -> None:
+def _show(json: bool, shown: list[_Shown]) -> None:
     """Print the rows as JSON, or what is for people and where it was written."""
     if json:
-        print_json(rows)
+        print_json([row for part in shown for row in part.rows])
         return
     from rich.console import Console
 
-    for block in blocks:
-        Console().print(block)
-    typer.echo("\n".join(map(str, written)))
+    for part in shown:
+        for block in part.blocks:
+            Console().print(block)
+        typer.echo("\n".join(map(str, part.written)))
 
 
 def report(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import re
 import sys
 import threading
 import warnings
@@ -117,7 +118,8 @@ def in_processes(workers: int) -> Executor:
 
     def executor(bench: Bench, chunks: Iterable[Chunk]) -> Iterator[list[Done]]:
         context = multiprocessing.get_context("spawn")
-        initargs = (bench.config, bench.identity(), sys.path, context.Value("i", 0))
+        # Nothing that this process must keep for them: it may be gone while they start, when the run stops early.
+        initargs = (bench.config, bench.identity(), sys.path)
         pool = ProcessPoolExecutor(workers, context, _start_one_of_many, initargs)
         waiting = iter(chunks)
         try:
@@ -237,10 +239,10 @@ def _opened(config: Config, identity: dict[str, str], device: str | None) -> Ben
     return bench
 
 
-def _start_one_of_many(config: Config, identity: dict[str, str], path: list[str], started: Any) -> None:
+def _start_one_of_many(config: Config, identity: dict[str, str], path: list[str]) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    with started.get_lock():
-        number, started.value = started.value, started.value + 1
+    # Processes of one pool are numbered one after the other, in their names.
+    number = int(re.findall(r"\d+", multiprocessing.current_process().name)[-1])
     _start(config, identity, path, device_of(config.device, number))
 
 

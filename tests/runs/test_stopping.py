@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -128,6 +129,24 @@ def test_several_processes_decide_the_same(whole: Run, tmp_path: Path) -> None:
     run = done(tmp_path / "run", config(), executor=in_processes(2))
     named = ["metric", "rival", "decision", "decided_at"]
     assert_frame_equal(found(run)[named], found(whole)[named])
+
+
+@pytest.mark.slow
+def test_workers_that_are_still_starting_when_the_run_stops_say_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    bench, others = Bench.open(config()), multiprocessing.active_children()
+
+    def stopped() -> Iterator[Chunk]:
+        yield ("000000",)
+        raise InputError("decided by others")
+
+    # The processes begin with the first chunk, and take seconds until they have read what they are given.
+    with pytest.raises(InputError, match="decided by others"):
+        next(in_processes(2)(bench, stopped()))
+    started = [process for process in multiprocessing.active_children() if process not in others]
+    for process in started:
+        process.join()
+    assert [process.exitcode for process in started] == [0, 0]
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_at_the_limit_what_is_open_is_open(tmp_path: Path) -> None:

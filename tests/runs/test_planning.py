@@ -1,0 +1,115 @@
+"""A plan against passes counted by hand and the run that follows it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from captum_gag.cli import app
+from captum_gag.errors import InputError
+from captum_gag.reliability.forecasting import Forecast
+from captum_gag.runs import planning
+from captum_gag.runs.config import Config
+from captum_gag.runs.planning import Plan, plan
+
+SUITE = {"methods": [{"type": "SG", "label": "SG", "n_samples": 7}, "Sobel", "Random"], "metrics": {"RCAP": {}}}
+
+
+def config(**options: Any) -> Config:
+    given = {"suite": SUITE, "model": {"type": "tiny:model"}, "data": {"type": "tiny:sixty_photos"}, "device": "cpu"}
+    return Config(**{**given, "batch_size": 1, "against": "SG", **options})
+
+
+def test_passes_are_those_counted_by_hand() -> None:
+    found = plan(config())
+    # A prediction, seven gradients, and the five images that RCAP looks at of each of three maps.
+    assert (found.forward, found.backward) == (1 + 7 + 3 * 5, 7)
+    assert (found.measured, found.images, found.at_once, found.failed) == (2, 60, 1, 0)
+    assert found.decision is None
+
+
+def test_small_images_are_measured_as_many_at_a_time_as_a_run_scores() -> None:
+    found = plan(config(batch_size=4, limit=30))
+    assert (found.measured, found.images, found.at_once) == (8, 30, 4)
+    assert (found.forward, found.backward) == (23, 7)
+
+
+def test_cells_that_fail_are_counted() -> None:
+    assert plan(config(data={"type": "tiny:bad_items"}, limit=6, batch_size=6)).failed == 3
+
+
+MADE = Plan(
+    methods=3,
+    metrics=1,
+    measured=2,
+    failed=0,
+    images=10,
+    at_most=False,
+    at_once=4,
+    forward=20.0,
+    backward=5.0,
+    seconds=2.0,
+    opening=3.0,
+    device="cpu",
+    memory=2**30,
+    device_memory=None,
+    threads=1,
+    workers=8,
+    abreast=2,
+    decision=None,
+)
+
+
+def test_time_is_that_of_the_worker_with_most_chunks() -> None:
+    one, all_ = MADE.totals()
+    # Of three chunks of four, two and two, a worker has two, which is eight images.
+    assert (all_.images, all_.forward, all_.backward) == (10, 200, 50)
+    assert (all_.seconds, all_.seconds_of_workers) == (3 + 10 * 2, 3 + 8 * 2)
+    assert (one.seconds, one.seconds_of_workers) == (5, 5)
+    decided = replace(MADE, decision=Forecast(10, 10, 0.9, 6, None))
+    assert [each.images for each in decided.totals()] == [1, 6, 10]
+
+
+def test_workers_on_the_same_cores_do_not_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planning.os, "cpu_count", lambda: 8)
+    assert [plan(config(threads=4), workers).abreast for workers in (1, 2, 5)] == [1, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"pilot": 9}, "a pilot of 9 images cannot be: expected 10 at least"),
+        ({"pilot": 10, "scores": pd.DataFrame()}, "a run to tell it from is given too"),
+        ({"scores": pd.DataFrame({"image": [1], "method": ["SG"]})}, "no scores of Random, Sobel"),
+    ],
+)
+def test_what_nothing_can_be_told_from_is_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        plan(config(), **options)
+
+
+def test_no_image_is_confident() -> None:
+    with pytest.raises(InputError, match="no image has a confidence above 1"):
+        plan(config(confidence=1.0))
+
+
+def test_the_command_writes_nothing_and_says_what_it_knows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    asked = ["plan", "quick", "--model", "tiny:model", "--data", "tiny:sixty_photos", "--batch-size", "1"]
+    shown = CliRunner().invoke(app, [*asked, "--workers", "2"])
+    assert shown.exit_code == 0, shown.output
+    assert "2 cannot tell; give --pilot N" in shown.output
+    assert "the time of 2 workers is that of" in shown.output
+    # GAG-85, SmoothGrad and VarGrad of 20 samples each, and one gradient; sixty times as many in all.
+    [backward] = [line.split() for line in shown.output.splitlines() if "backward" in line]
+    assert backward == ["backward", "passes", "61", "3,660"]
+    piloted = CliRunner().invoke(app, [*asked, "--pilot", "10", "--against", "GAG-85", "--json"])
+    assert '"pilot": 10' in piloted.output
+    assert not list(tmp_path.iterdir())
+    refused = CliRunner().invoke(app, [*asked, "--alpha", "0.1"])
+    assert refused.exit_code == 2
