@@ -18,6 +18,9 @@ from captum_gag.models.weights import read_state
 
 RECIPE = Recipe(epochs=12, batch_size=64, weight_decay=0.01, patience=4, validation=500)
 
+N_TEST = 1000
+"""Test images that what the network relies on is verified on."""
+
 
 def train_planted(
     data: Planted,
@@ -59,6 +62,6 @@ def train_planted(
         known=data.spec(),
     )
     state = read_state(out)
-    found = reliance(classifier_of(data.kind, state).on(device), Planted(data.kind, seed=data.seed))
+    found = reliance(classifier_of(data.kind, state).on(device), Planted(data.kind, n_images=N_TEST, seed=data.seed))
     replace_file(out, lambda path: write_weights(path, state, data.kind, found))
     return found

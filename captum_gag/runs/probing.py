@@ -81,8 +81,8 @@ def require_own_numbers(data: ImageData, classifier: Classifier, classes: int) -
     if numbered not in (None, classes):
         raise InputError(
             f"{data}: its {numbered} classes are numbered by the order of their names, and {classifier.name} has "
-            f"{classes}, so these are not its numbers; say which class each is by a classes.csv (class_index, wnid or name) beside "
-            "the folders, or by the option classes of a table"
+            f"{classes}, so these are not its numbers; say which class each is by a classes.csv (class_index, wnid or "
+            "name) beside the folders, or by the option classes of a table"
         )
 
 
