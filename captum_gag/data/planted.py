@@ -175,10 +175,11 @@ def replacement(kind: str, scene: Scene, part: Part, generator: np.random.Genera
         return _half_replaced(scene, int(generator.integers(2)))
     if carries:
         carrier = str(KINDS[kind].carrier)
-        things = tuple(replace(each, **{carrier: VALUES[carrier][target]}) for each in scene.objects)
-        return replace(scene, target=target, objects=things)
-    name = "objects" if part == "object" else "distractors"
-    return replace(scene, **{name: tuple(_another(kind, each, generator) for each in getattr(scene, name))})
+        new: dict[str, Any] = {carrier: VALUES[carrier][target]}
+        return replace(scene, target=target, objects=tuple(replace(each, **new) for each in scene.objects))
+    if part == "object":
+        return replace(scene, objects=tuple(_another(kind, each, generator) for each in scene.objects))
+    return replace(scene, distractors=tuple(_another(kind, each, generator) for each in scene.distractors))
 
 
 def _half_replaced(scene: Scene, which: int) -> Scene:
