@@ -112,8 +112,8 @@ def train_planted(
     out: Annotated[Path, typer.Option(metavar="FILE", help="The .safetensors file of the weights.")],
     epochs: Annotated[
         int, typer.Option(min=1, help="At most so many; fewer if the validation loss stops falling.")
-    ] = 12,
-    n_images: Annotated[int, typer.Option(min=1, help="Training images, which are drawn first.")] = 6000,
+    ] = 8,
+    n_images: Annotated[int, typer.Option(min=1, help="Training images, which are drawn first.")] = 4000,
     seed: Annotated[int, typer.Option(min=0, help="Of weights and order; the images are those of seed 0.")] = 0,
     device: Device = "auto",
 ) -> None:

@@ -16,7 +16,7 @@ from captum_gag.models.reliance import Reliance, reliance
 from captum_gag.models.training import Recipe, train
 from captum_gag.models.weights import read_state
 
-RECIPE = Recipe(epochs=12, batch_size=64, weight_decay=0.01, patience=4, validation=500)
+RECIPE = Recipe(epochs=8, batch_size=64, weight_decay=0.01, patience=4, validation=500)
 
 N_TEST = 1000
 """Test images that what the network relies on is verified on."""
