@@ -31,7 +31,7 @@ class PlantedNet(nn.Sequential):
     """Four 3 x 3 convolutions, batch-normalised, with max pooling between them; the mean over places, a linear layer.
 
     As in the network for CIFAR-10, nothing but the normalisation has a bias, every ReLU is a module of its own, and
-    pixels come in as they are, in [0, 1], so that DeepLIFT and LRP apply.
+    pixels come in as they are, in [0, 1], so that DeepLIFT and deep Taylor decomposition apply.
     """
 
     def __init__(self) -> None:

@@ -238,6 +238,20 @@ def test_training_goes_on_to_the_same_weights_and_says_what_they_rely_on(tmp_pat
             train_planted(other, paths[0], recipe, say=quiet)
 
 
+@pytest.mark.slow
+def test_a_network_that_has_learnt_what_is_behind_is_loaded_and_right(tmp_path, monkeypatch):
+    monkeypatch.setattr("captum_gag.models.planting.N_TEST", 200)
+    path = tmp_path / "w.safetensors"
+    recipe = replace(RECIPE, epochs=3, batch_size=32, validation=100)
+    found = train_planted(planted("background", 1000, split="train"), path, recipe, say=quiet)
+    assert found.failed == []
+    classifier = load_classifier("planted", path, "cpu")
+    test = planted("background", 100, seed=1)
+    inputs = torch.stack([classifier.preprocess(example.photo()) for example in test])
+    right = classifier.model(inputs).argmax(1) == torch.tensor([example.target for example in test])
+    assert right.float().mean() > 0.9
+
+
 @pytest.mark.parametrize(
     ("out", "n_images", "message"),
     [("w.pth", 600, "expected a name that ends in .safetensors"), ("w.safetensors", 500, "500 training images; expec")],
