@@ -59,7 +59,7 @@ def train_planted(
         recipe,
         device,
         say,
-        known=data.spec(),
+        known={"data": data.spec()},
     )
     state = read_state(out)
     found = reliance(classifier_of(data.kind, state).on(device), Planted(data.kind, n_images=N_TEST, seed=data.seed))
