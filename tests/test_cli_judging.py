@@ -11,6 +11,7 @@ from captum_gag import reliability
 from captum_gag.cli import app
 from captum_gag.data.cifar10 import CLASSES
 from captum_gag.models.cifar10 import Cifar10Net, write_weights
+from captum_gag.models.reliance import Reliance
 
 
 def call(*arguments):
@@ -87,3 +88,25 @@ def test_the_second_paper_in_one_command_that_goes_on(tmp_path):
     again = call(*arguments)
     assert again.exit_code == 0
     assert "3 of 3 images are done already" in again.stderr
+
+
+@pytest.mark.parametrize(("followed", "status"), [(995, 0), (900, 2)])
+def test_a_network_whose_reason_is_not_the_planted_one_is_refused(monkeypatch, followed, status):
+    asked = []
+
+    def trained(data, out, recipe, device, say):
+        asked.append((data.spec(), str(out), recipe.epochs, recipe.seed, device))
+        return Reliance(data.kind, 1000, 990, {"object": followed, "distractor": 998, "background": 1000})
+
+    monkeypatch.setattr("captum_gag.models.planting.train_planted", trained)
+    given = ["--out", "w.safetensors", "--n-images", 600, "--epochs", 3, "--seed", 2, "--device", "cpu"]
+    result = call("train-planted", "both", *given)
+    spec = {"type": "planted", "kind": "both", "mask": "reason", "split": "train", "n_images": 600, "seed": 0}
+    assert asked == [(spec, "w.safetensors", 3, 2, "cpu")]
+    assert result.exit_code == status
+    assert "distractor replaced: the prediction stays in 99.8% of images" in result.stdout
+    assert ("w.safetensors" in result.stdout) == (not status)
+    if status:
+        [line] = result.stderr.splitlines()
+        assert "relies on more, or on less, than the object of planted:both: object replaced: " in line
+        assert "in 90.0% of images" in line

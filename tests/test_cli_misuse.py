@@ -260,6 +260,8 @@ RUN = [
         for place in ["none", "empty"]
     ),
     *(["--data", f"{kind}:text.txt"] for kind in ["isic", "places365", "cifar10", "imagenet-s"]),
+    ["--data", "planted:objects"],
+    ["--data", "planted:object", "--set", "data.mask=cat"],
     ["--data", "photos"],
     ["--data", "tiny:photos", "--set", "data.colour=red"],
     ["--data", "tiny:photos", "--set", "data.length=many"],
@@ -384,6 +386,20 @@ def test_tables_of_scores(kind: str, suffix: str) -> None:
 )
 def test_training(arguments: list[str]) -> None:
     assert_said(call("train-cifar10", *arguments))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["objects", "--out", "w.safetensors"],
+        ["object"],
+        ["object", "--out", "w.pth"],
+        ["object", "--out", "w.safetensors", "--n-images", "500"],
+        ["object", "--out", "w.safetensors", "--epochs", "0"],
+    ],
+)
+def test_training_on_planted_images(arguments: list[str]) -> None:
+    assert_said(call("train-planted", *arguments))
 
 
 def test_a_pickled_model_as_weights() -> None:

@@ -52,6 +52,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     listing.metrics,
     judging.reliability,
     judging.train_cifar10,
+    judging.train_planted,
     judging.metric_reliability,
 )
 for command in COMMANDS:

@@ -26,8 +26,8 @@ Data = Annotated[
     str | None,
     typer.Option(
         help="demo, a folder of images or of a folder per class, imagenet-s:DIR, isic:DIR, places365:DIR, "
-        "cifar10:DIR, mosaic:DIR, or package.module:callable, which returns a torch Dataset. With --case a folder "
-        "is of the case's type. Default: demo."
+        "cifar10:DIR, mosaic:DIR, planted:KIND, or package.module:callable, which returns a torch Dataset. With "
+        "--case a folder is of the case's type. Default: demo."
     ),
 ]
 Sets = Annotated[

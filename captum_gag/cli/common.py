@@ -21,7 +21,7 @@ Device = Annotated[
 MODEL: Any = typer.Option(
     "--model",
     metavar="NAME",
-    help="demo (EfficientNet-Lite0, the default), efficientnet-lite1, efficientnet-lite2, cifar10, a "
+    help="demo (EfficientNet-Lite0, the default), efficientnet-lite1, efficientnet-lite2, cifar10, planted, a "
     "torchvision classifier such as resnet18, timm:NAME, or package.module:callable, which returns a torch.nn.Module "
     "(fed as for ImageNet) or a captum_gag.models.Classifier.",
 )

@@ -13,12 +13,13 @@ from captum_gag.data.imagenet_s import ImageNetS
 from captum_gag.data.images import shown
 from captum_gag.data.memory import Demo, TorchData
 from captum_gag.data.mosaics import Mosaic
+from captum_gag.data.planted import Planted
 from captum_gag.data.tables import ISIC, Places365
 from captum_gag.errors import InputError
 from captum_gag.specs import build, unknown
 
 DATASETS: dict[str, type[ImageData]] = {
-    each.type: each for each in (Demo, ImageFolder, ImageNetS, ISIC, Places365, Cifar10, Mosaic)
+    each.type: each for each in (Demo, ImageFolder, ImageNetS, ISIC, Places365, Cifar10, Mosaic, Planted)
 }
 
 
@@ -27,8 +28,9 @@ def parse(text: str) -> dict[str, Any]:
 
     Args:
         text: ``demo`` (five photographs), a folder of images or of a folder per class, ``imagenet-s:DIR``,
-            ``isic:DIR``, ``places365:DIR``, ``cifar10:DIR``, ``mosaic:DIR`` (of photographs of different classes), or
-            ``package.module:callable``, which returns a ``torch.utils.data.Dataset``.
+            ``isic:DIR``, ``places365:DIR``, ``cifar10:DIR``, ``mosaic:DIR`` (of photographs of different classes),
+            ``planted:KIND`` (object, texture, colour, watermark, both or background), or ``package.module:callable``,
+            which returns a ``torch.utils.data.Dataset``.
 
     Raises:
         InputError: It is none of these.
@@ -38,12 +40,14 @@ def parse(text: str) -> dict[str, Any]:
         return {"type": text}
     if where and kind in DATASETS and issubclass(DATASETS[kind], StoredData):
         return {"type": kind, "root": where}
+    if where and kind == Planted.type:
+        return {"type": kind, "kind": where}
     if Path(text).is_dir():
         return {"type": ImageFolder.type, "root": text}
     if where:
         return {"type": text}
-    kinds = ", ".join(f"{each}:DIR" for each in DATASETS if each not in (Demo.type, ImageFolder.type))
-    raise InputError(f"{shown(text)}: no such folder; expected demo, a folder, {kinds}")
+    kinds = [f"{name}:DIR" for name, each in DATASETS.items() if issubclass(each, StoredData) and each != ImageFolder]
+    raise InputError(f"{shown(text)}: no such folder; expected demo, a folder, {', '.join(kinds)}, {Planted.type}:KIND")
 
 
 def dataset(spec: str | Mapping[str, Any]) -> ImageData:

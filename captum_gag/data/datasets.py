@@ -108,6 +108,11 @@ class ImageData(Specified):
         """
         return None
 
+    @property
+    def labels(self) -> tuple[str, ...] | None:
+        """The name of each class, where a model that names its classes must call them so; None if it need not."""
+        return None
+
     def train(self) -> ImageData:
         """Return the training images that belong to this data set.
 

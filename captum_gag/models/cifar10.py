@@ -9,7 +9,6 @@ from typing import ClassVar
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from captum_gag.data.cifar10 import CLASSES
@@ -17,7 +16,7 @@ from captum_gag.errors import InputError
 from captum_gag.models.base import ModelSpec
 from captum_gag.models.loading import Classifier
 from captum_gag.models.preprocessing import Preprocessing
-from captum_gag.models.weights import load_state
+from captum_gag.models.weights import load_state, read_metadata
 from captum_gag.specs import declared
 
 WIDTHS = (32, 64, 128)
@@ -95,14 +94,7 @@ def read_statistics(path: Path) -> Statistics | None:
     Raises:
         InputError: It says something that has no meaning.
     """
-    if path.suffix != ".safetensors" or not path.is_file():
-        return None
-    try:
-        with safe_open(path, "pt") as file:
-            said = file.metadata() or {}
-    # What is wrong with the file is said where its weights are read.
-    except (SafetensorError, OSError):
-        return None
+    said = read_metadata(path)
     if not {"mean", "std"} <= set(said):
         return None
     try:

@@ -1,4 +1,4 @@
-"""The recipe by which the CIFAR-10 network is trained: weight decay, dropout, early stopping; resumable.
+"""The recipe by which small networks are trained, first that for CIFAR-10: weight decay, early stopping; resumable.
 
 Of Tomsett et al. (2019) are the network (``models.cifar10``), its dropout, batch normalisation, weight decay, the lack
 of biases, and, by option, the standardised inputs. Ours are optimiser (AdamW), learning rate and its schedule, batch
@@ -8,7 +8,7 @@ are unless asked otherwise.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -88,69 +88,112 @@ def train_cifar10(
     images, targets = read_cifar10(data, "train")
     if len(images) <= recipe.validation:
         raise InputError(f"{data}: {len(images)} training images; expected more than the {recipe.validation} held out")
+    fed = _statistics(images) if recipe.standardise else PIXELS
+    train(
+        Cifar10Net,
+        (images, targets),
+        out,
+        lambda path, state: write_weights(path, state, fed),
+        recipe,
+        device,
+        say,
+        fed=fed,
+        augmented=shifted_and_mirrored,
+    )
+    best = Cifar10Net().to(device)
+    best.load_state_dict(safetensors.torch.load_file(out, device=device))
+    return evaluate(best, *read_cifar10(data, "test"), fed)[1]
+
+
+def train(
+    build: Callable[[], nn.Module],
+    data: tuple[Tensor, Tensor],
+    out: Path,
+    write: Callable[[Path, dict[str, Tensor]], object],
+    recipe: Recipe,
+    device: str = "cpu",
+    say: Callable[[str], None] = print,
+    *,
+    fed: Statistics = PIXELS,
+    augmented: Callable[[Tensor, torch.Generator], Tensor] = lambda images, _: images,
+    known: Mapping[str, Any] = {},
+) -> None:
+    """Train a network, and write the weights of the epoch with the lowest validation loss; see ``train_cifar10``.
+
+    Args:
+        build: Returns the network with random weights.
+        data: Images (N, 3, H, W), uint8, more than are held out, and classes (N,).
+        out: The file to write; all state is kept beside it in ``out`` + ``.checkpoint``.
+        write: Writes weights into a file.
+        recipe: How to train.
+        device: Where, as torch names it.
+        say: Gets a line per epoch.
+        fed: How pixels become the input.
+        augmented: Changes the images of a step, by random numbers.
+        known: What decides the weights besides the recipe, for the checkpoint to be known by.
+
+    Raises:
+        InputError: The checkpoint is of another recipe.
+    """
+    images, targets = data
     order = torch.randperm(len(images), generator=_generator(recipe.seed, 0))
     held_out, kept = order[: recipe.validation], order[recipe.validation :]
-    fed = _statistics(images) if recipe.standardise else PIXELS
     checkpoint = out.with_name(out.name + ".checkpoint")
+    asked = {**known, **asdict(recipe)}
     with torch.random.fork_rng():
         torch.manual_seed(recipe.seed)
-        net = Cifar10Net().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        net = build().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         optimizer = torch.optim.AdamW(net.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
             optimizer, recipe.epochs * -(-len(kept) // recipe.batch_size)
         )
-        progress = _resume(checkpoint, recipe, net, optimizer, schedule)
+        progress = _resume(checkpoint, asked, net, optimizer, schedule)
         while progress.epoch < recipe.epochs and progress.epoch - progress.best_epoch < recipe.patience:
             progress.epoch += 1
             torch.manual_seed(recipe.seed + progress.epoch)
-            loss = _epoch(net, optimizer, schedule, images, targets, kept, recipe, progress.epoch, fed)
+            generator = _generator(recipe.seed, progress.epoch)
+            rows = kept[torch.randperm(len(kept), generator=generator)]
+            batches = (
+                (_inputs(augmented(images[each], generator).to(device), fed), targets[each].to(device))
+                for each in rows.split(recipe.batch_size)
+            )
+            loss = _epoch(net, optimizer, schedule, batches)
             held_loss, accuracy = evaluate(net, images[held_out], targets[held_out], fed)
             progress.history.append({"loss": loss, "validation_loss": held_loss, "validation_accuracy": accuracy})
             say(f"epoch {progress.epoch}: loss {loss:.3f}, validation loss {held_loss:.3f}, accuracy {accuracy:.1%}")
             if held_loss < progress.best_loss:
                 progress.best_loss, progress.best_epoch = held_loss, progress.epoch
-                replace_file(out, lambda path: write_weights(path, _plain(net), fed))
+                replace_file(out, lambda path: write(path, _plain(net)))
             state = {
-                "recipe": asdict(recipe),
+                "recipe": asked,
                 "progress": asdict(progress),
                 "net": net.state_dict(),
                 "optimizer": optimizer.state_dict(),
                 "schedule": schedule.state_dict(),
             }
             replace_file(checkpoint, lambda path, state=state: torch.save(state, path))  # type: ignore[misc]
-    best = Cifar10Net().to(device)
-    best.load_state_dict(safetensors.torch.load_file(out, device=device))
-    return evaluate(best, *read_cifar10(data, "test"), fed)[1]
 
 
 def _epoch(
     net: nn.Module,
     optimizer: torch.optim.Optimizer,
     schedule: torch.optim.lr_scheduler.LRScheduler,
-    images: Tensor,
-    targets: Tensor,
-    kept: Tensor,
-    recipe: Recipe,
-    epoch: int,
-    fed: Statistics,
+    batches: Iterable[tuple[Tensor, Tensor]],
 ) -> float:
+    """Train on batches of inputs and classes, and return the mean loss."""
     net.train()
-    generator = _generator(recipe.seed, epoch)
-    device = next(net.parameters()).device
-    total = 0.0
-    order = kept[torch.randperm(len(kept), generator=generator)]
-    for rows in order.split(recipe.batch_size):
-        batch = _inputs(shifted_and_mirrored(images[rows], generator).to(device), fed)
+    total, count = 0.0, 0
+    for inputs, targets in batches:
         # bfloat16 halves the time on processors that have it, and the weights stay in single precision.
-        with torch.autocast(device.type, torch.bfloat16):
-            scores = net(batch.contiguous(memory_format=torch.channels_last))
-        loss = cross_entropy(scores.float(), targets[rows].to(device))
+        with torch.autocast(inputs.device.type, torch.bfloat16):
+            scores = net(inputs.contiguous(memory_format=torch.channels_last))
+        loss = cross_entropy(scores.float(), targets)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         schedule.step()
-        total += loss.item() * len(rows)
-    return total / len(kept)
+        total, count = total + loss.item() * len(targets), count + len(targets)
+    return total / count
 
 
 def shifted_and_mirrored(images: Tensor, generator: torch.Generator) -> Tensor:
@@ -177,7 +220,7 @@ def evaluate(net: nn.Module, images: Tensor, targets: Tensor, fed: Statistics = 
 
 def _resume(
     checkpoint: Path,
-    recipe: Recipe,
+    asked: Mapping[str, Any],
     net: nn.Module,
     optimizer: torch.optim.Optimizer,
     schedule: torch.optim.lr_scheduler.LRScheduler,
@@ -187,8 +230,8 @@ def _resume(
     state: dict[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=True)
     # A part of the recipe that the checkpoint does not know was what it is by default.
     made = asdict(Recipe()) | state["recipe"]
-    if made != asdict(recipe):
-        raise InputError(f"{checkpoint}: was made with {made}, asked for {asdict(recipe)}; delete it to start anew")
+    if made != asked:
+        raise InputError(f"{checkpoint}: was made with {made}, asked for {dict(asked)}; delete it to start anew")
     for part, name in ((net, "net"), (optimizer, "optimizer"), (schedule, "schedule")):
         part.load_state_dict(state[name])
     return Progress(**state["progress"])

@@ -60,6 +60,20 @@ def read_state(path: Path) -> dict[str, Tensor]:
     return state
 
 
+def read_metadata(path: Path) -> dict[str, str]:
+    """Return what a file of weights says of them; nothing if it is no ``.safetensors``, or is not there."""
+    from safetensors import SafetensorError, safe_open
+
+    if path.suffix != ".safetensors" or not path.is_file():
+        return {}
+    try:
+        with safe_open(path, "pt") as file:
+            return dict(file.metadata() or {})
+    # What is wrong with the file is said where its weights are read.
+    except (SafetensorError, OSError):
+        return {}
+
+
 def fitted(state: Mapping[str, Tensor], names: Collection[str]) -> dict[str, Tensor]:
     """Return weights by the names that a network has for them.
 

@@ -66,18 +66,23 @@ def probed(classifier: Classifier, model: nn.Module, dtype: torch.dtype) -> Foun
     return Found(decided, said, probabilities[0].shape[1])
 
 
-def require_own_numbers(data: ImageData, name: str, classes: int) -> None:
+def require_own_numbers(data: ImageData, classifier: Classifier, classes: int) -> None:
     """Refuse a data set whose classes were numbered by their order, where the model has another number of them.
 
     Raises:
-        InputError: It has.
+        InputError: It has, or its classes have other names than the data set's must have.
     """
+    if data.labels is not None and classifier.labels is not None and data.labels != tuple(classifier.labels):
+        raise InputError(
+            f"{data}: its classes are {', '.join(data.labels)}, and those of {classifier.name} are "
+            f"{', '.join(classifier.labels[: len(data.labels)])}; take a model that was trained on this data set"
+        )
     numbered = data.numbered_by_order
     if numbered not in (None, classes):
         raise InputError(
-            f"{data}: its {numbered} classes are numbered by the order of their names, and {name} has {classes}, so "
-            "these are not its numbers; say which class each is by a classes.csv (class_index, wnid or name) beside "
-            "the folders, or by the option classes of a table"
+            f"{data}: its {numbered} classes are numbered by the order of their names, and {classifier.name} has "
+            f"{classes}, so these are not its numbers; say which class each is by a classes.csv (class_index, wnid or "
+            "name) beside the folders, or by the option classes of a table"
         )
 
 

@@ -105,7 +105,7 @@ class Scorer:
         self.output = found.output
         self.digests = {"weights": tensor_digest(classifier.model.state_dict()), "output": found.said}
         if data is not None and found.classes is not None:
-            require_own_numbers(data, classifier.name, found.classes)
+            require_own_numbers(data, classifier, found.classes)
         for label, method in suite.methods.items():
             try:
                 method.prepare(self.references)

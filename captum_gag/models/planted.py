@@ -1,0 +1,109 @@
+"""A small network for planted images, which is loaded only if what it relies on has been verified."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import ClassVar
+
+import safetensors.torch
+from torch import Tensor, nn
+
+from captum_gag.data.planted import KINDS, N_CLASSES
+from captum_gag.data.scenes import SIDE
+from captum_gag.errors import InputError
+from captum_gag.models.base import ModelSpec
+from captum_gag.models.loading import Classifier
+from captum_gag.models.preprocessing import Preprocessing
+from captum_gag.models.reliance import Reliance
+from captum_gag.models.weights import load_state, read_metadata
+from captum_gag.specs import declared
+
+WIDTHS = (16, 32, 64, 64)
+
+PIXELS = ((0.0,) * 3, (1.0,) * 3)
+"""Mean and standard deviation of pixels that come in as they are, in [0, 1]."""
+
+
+class PlantedNet(nn.Sequential):
+    """Four 3 x 3 convolutions, batch-normalised, with max pooling between them; the mean over places, a linear layer.
+
+    As in the network for CIFAR-10, nothing but the normalisation has a bias, every ReLU is a module of its own, and
+    pixels come in as they are, in [0, 1], so that DeepLIFT and deep Taylor decomposition apply.
+    """
+
+    def __init__(self) -> None:
+        """Build the network with random weights."""
+        layers: list[nn.Module] = []
+        channels = 3
+        for width in WIDTHS:
+            layers += [nn.Conv2d(channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
+            layers += [nn.MaxPool2d(2)]
+            channels = width
+        layers[-1] = nn.AdaptiveAvgPool2d(1)
+        super().__init__(*layers, nn.Flatten(), nn.Linear(channels, N_CLASSES, bias=False))
+
+
+@declared
+class PlantedModel(ModelSpec):
+    """A small network for planted images, which needs weights of captum-gag train-planted; their file says the kind."""
+
+    type: ClassVar[str] = "planted"
+
+    def own_preprocessing(self) -> Preprocessing:
+        """Return the pixels 64 x 64 as they are, and the classes of the kind; none if the weights are gone."""
+        said = {} if self.weights is None else read_metadata(Path(self.weights))
+        kind = KINDS.get(said.get("kind", ""))
+        return Preprocessing(*PIXELS, resize=SIDE, crop=SIDE, labels=None if kind is None else list(kind.labels))
+
+    def build(self, state: Mapping[str, Tensor] | None) -> Classifier:
+        """Build the network.
+
+        Raises:
+            InputError: There are no weights, what they rely on was not verified, or is not what carries the class, or
+                the network is asked to be fed otherwise than it was then.
+        """
+        if state is None or self.weights is None:
+            raise InputError("the planted network needs weights; train them: captum-gag train-planted KIND --out FILE")
+        found = read_reliance(Path(self.weights))
+        found.require()
+        if vars(self.preprocessing()) != vars(self.own_preprocessing()):
+            raise InputError(
+                f"{self.weights}: what the network relies on was verified on images of {SIDE} x {SIDE} pixels as they "
+                "are; leave out the options that say how it is fed"
+            )
+        return classifier_of(found.kind, state)
+
+
+def classifier_of(kind: str, state: Mapping[str, Tensor]) -> Classifier:
+    """Return the network with weights, whatever they rely on."""
+    net = PlantedNet()
+    load_state(net, state, PlantedModel.type)
+    return Classifier(PlantedModel.type, net.eval(), *PIXELS, SIDE, SIDE, list(KINDS[kind].labels))
+
+
+def write_weights(path: Path, state: Mapping[str, Tensor], kind: str, found: Reliance | None = None) -> None:
+    """Write weights with the kind that they were trained on and, once that is known, what they rely on, as metadata."""
+    said = {"kind": kind} | ({} if found is None else {"reliance": json.dumps(asdict(found))})
+    safetensors.torch.save_file(dict(state), path, said)
+
+
+def read_reliance(path: Path) -> Reliance:
+    """Return what the network of these weights relies on.
+
+    Raises:
+        InputError: Their file does not say so.
+    """
+    said = read_metadata(path)
+    if "reliance" in said:
+        try:
+            return Reliance(**json.loads(said["reliance"]))
+        except (TypeError, ValueError) as error:
+            raise InputError(f"{path}: its metadata has reliance {said['reliance']}, which has no meaning") from error
+    asked = f"captum-gag train-planted {said.get('kind', 'KIND')} --out {path}"
+    raise InputError(
+        f"{path}: does not say that what the network relies on was verified, since it is of another training or of one "
+        f"that was interrupted, which goes on by the same command: {asked}"
+    )
