@@ -15,8 +15,8 @@ from captum_gag.errors import InputError, shown
 TOLERANCES = {torch.float64: 1e-10}
 TOLERANCE = 1e-6
 
-# Each grid of the preconditioner is coarser than the last by this factor: iterations grow by a fifth over a factor of
-# 2, each costs a third (benchmarks/imputation.py).
+# Each grid of the preconditioner is coarser than the last by this factor: a fifth more iterations than with a factor of
+# 2, each at a third of the cost.
 COARSER = 4
 
 # The weight of a coarse function's own energy beside that of the kept pixels next to it: fewest iterations of 1, 1/2
