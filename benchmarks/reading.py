@@ -97,7 +97,7 @@ def rows(suite: Suite, image: str, rng: np.random.Generator) -> Iterator[dict[st
 
 
 def read(command: str, directory: Path) -> None:
-    """Run a command in this process and print the seconds of it and of its parts, and the peak of memory."""
+    """Run a command in this process and print its seconds, the CPU's for each part, and the peak of memory."""
     seconds: dict[str, float] = {}
     with ExitStack() as stack:
         for part, name in PARTS.items():
@@ -105,21 +105,21 @@ def read(command: str, directory: Path) -> None:
         started, used = perf_counter(), process_time()
         app([command, str(directory)], standalone_mode=False)
         whole, used = perf_counter() - started, process_time() - used
-    seconds["the rest"] = whole - sum(seconds.values())
+    seconds["the rest"] = used - sum(seconds.values())
     parts = ", ".join(f"{part} {took:.1f}" for part, took in seconds.items())
-    print(f"{command}: {whole:.1f} s, of which {used:.1f} s CPU, peak {peak()} MiB ({parts})")
+    print(f"{command}: {whole:.1f} s, CPU {used:.1f} s ({parts}), peak {peak()} MiB")
 
 
 def timed(call: Callable[..., Any], part: str, seconds: dict[str, float]) -> Callable[..., Any]:
-    """Return the function, adding what each call takes, until its last item if it yields."""
+    """Return the function, adding the CPU time of each call, until its last item if it yields."""
 
     @functools.wraps(call)
     def measured(*args: Any, **kwargs: Any) -> Any:
-        started = perf_counter()
+        started = process_time()
         found = call(*args, **kwargs)
         if isinstance(found, Iterator):
             found = iter(list(found))
-        seconds[part] = seconds.get(part, 0.0) + perf_counter() - started
+        seconds[part] = seconds.get(part, 0.0) + process_time() - started
         return found
 
     return measured
