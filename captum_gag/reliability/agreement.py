@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from inspect import unwrap
 from itertools import combinations
 
-import krippendorff
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from captum_gag.reliability.bootstrap import Indices, interval
+from captum_gag.reliability.bootstrap import Floats, Indices, Statistic, interval
 from captum_gag.reliability.directions import signs
 from captum_gag.reliability.grouping import by_groups
-from captum_gag.reliability.scores import LABEL, checked, complete, matrices, ranks
-
-Statistic = Callable[[Indices], NDArray[np.float64]]
-"""From the indices of the images drawn to the numbers that they give."""
+from captum_gag.reliability.scores import LABEL, complete, matrices, ranks
 
 CONFIDENCE = 0.999
 N_BOOTSTRAP = 10_000
@@ -57,41 +53,40 @@ def inter_rater(
     """
 
     def alpha_of(matrix: pd.DataFrame) -> Statistic | None:
-        return PatternCounts(ranks(matrix)).alphas if min(matrix.shape) >= 2 else None
+        return Rankings(ranks(matrix)).alphas if min(matrix.shape) >= 2 else None
 
     return _per_metric(scores, "alpha", alpha_of, n_bootstrap, confidence, seed)
 
 
-class PatternCounts:
+class Rankings:
     """Rankings of the methods, kept so that alpha of any draw of images costs a count instead of a ranking."""
 
-    def __init__(self, ranked: NDArray[np.float64]) -> None:
+    def __init__(self, ranked: Floats) -> None:
         """Take ranks, images x methods."""
-        patterns, self.pattern_of = np.unique(ranked, axis=0, return_inverse=True)
-        self.domain = np.unique(patterns)
-        # Per pattern, which value each method gets: patterns x (methods * values).
-        self.ratings = (patterns[:, :, None] == self.domain).astype(float).reshape(len(patterns), -1)
+        domain, places = np.unique(ranked, return_inverse=True)
+        self.shape = ranked.shape[1], len(domain)
+        # Which of the cells (method, value) each image adds one to.
+        self.cells = places.reshape(ranked.shape) + len(domain) * np.arange(ranked.shape[1])
 
-    def alphas(self, images: Indices) -> NDArray[np.float64]:
-        """Return alpha as an array of one."""
-        return np.array([self.alpha(images)])
+    def alphas(self, draws: Iterable[Indices]) -> Floats:
+        """Return alpha of each draw of images, (draws, 1)."""
+        return np.array([[self.alpha(drawn)] for drawn in draws])
 
-    def alpha(self, images: Indices) -> float:
-        """Return alpha of some images; NaN for fewer than 2, and where no two methods differ."""
-        if len(self.domain) < 2 or len(images) < 2:
+    def alpha(self, drawn: Indices) -> float:
+        """Return alpha of some images; NaN for fewer than 2, and where no two methods differ.
+
+        On the ordinal scale two values are as far apart as their average ranks among all ratings, so alpha takes no
+        more than sums of these. For n ratings, s of each method, with the average ranks r less their mean,
+
+            alpha = 1 - (n - 1) / (n (s - 1)) * (s - sum_methods (sum r)^2 / sum_ratings r^2).
+        """
+        tallies = np.bincount(self.cells[drawn].ravel(), minlength=self.shape[0] * self.shape[1]).reshape(self.shape)
+        of_value, s, n = tallies.sum(axis=0), len(drawn), self.shape[0] * len(drawn)
+        r = of_value.cumsum() - of_value / 2 - n / 2
+        spread = (of_value * r**2).sum()
+        if s < 2 or spread == 0:
             return float("nan")
-        drawn = np.bincount(self.pattern_of[images], minlength=len(self.ratings))
-        value_counts = (drawn @ self.ratings).reshape(-1, len(self.domain))
-        used = value_counts.any(axis=0)
-        if used.sum() < 2:
-            return float("nan")
-        return float(
-            krippendorff.alpha(
-                value_counts=value_counts[:, used],
-                value_domain=self.domain[used],
-                level_of_measurement="ordinal",
-            )
-        )
+        return float(1 - (n - 1) / (n * (s - 1)) * (s - ((tallies @ r) ** 2).sum() / spread))
 
 
 @by_groups
@@ -140,11 +135,11 @@ def _per_metric(
 ) -> pd.DataFrame:
     """Return a row per metric: a statistic of its matrix, images x methods, with its interval; NaN for none."""
     rows = {}
-    for metric, matrix in matrices(checked(scores)):
+    for metric, matrix in matrices(scores):
         row = {name: np.nan, "low": np.nan, "high": np.nan, "images": len(matrix), "methods": matrix.shape[1]}
         statistic = statistic_of(matrix)
         if statistic is not None:
-            [row[name]] = statistic(np.arange(len(matrix)))
+            [[row[name]]] = statistic(np.arange(len(matrix))[None])
             [row["low"]], [row["high"]] = interval(statistic, len(matrix), n_bootstrap, confidence, seed)
         rows[metric] = row
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("metric")
@@ -179,7 +174,6 @@ def internal_consistency(
     Raises:
         InputError: The scores are not a score table, or a direction is not known.
     """
-    scores = checked(scores)
     directions = pd.Series(signs(scores))
     metrics = sorted(directions.index)
     rows = []
@@ -192,7 +186,7 @@ def internal_consistency(
         if known.any() and len(matrix) >= 3:
             spearman = Spearman(matrix.to_numpy())
             low, high = interval(spearman.pairs, len(matrix), n_bootstrap, confidence, seed)
-            found.loc[known, "rho"] = spearman.pairs(np.arange(len(matrix)))
+            [found.loc[known, "rho"]] = spearman.pairs(np.arange(len(matrix))[None])
             found.loc[known, "low"], found.loc[known, "high"] = low, high
         rows.append(found)
     return pd.concat(rows, ignore_index=True)[["method", "metric", "other", "rho", "low", "high", "images"]]
@@ -229,8 +223,8 @@ def implementation_sensitivity(
         InputError: The scores are not a score table, or a direction is not known.
     """
     parts = [
-        internal_consistency(group, n_bootstrap, confidence, seed)
-        for _, group in checked(scores).groupby(["metric", "steps"], dropna=False)
+        unwrap(internal_consistency)(group, n_bootstrap, confidence, seed)
+        for _, group in scores.groupby(["metric", "steps"], dropna=False)
         if group["variant"].nunique() > 1
     ]
     empty = pd.DataFrame(columns=["method", "metric", "other", "rho", "low", "high", "images"])
@@ -240,28 +234,46 @@ def implementation_sensitivity(
 class Spearman:
     """Scores kept so that rank correlations of any draw of images cost a count instead of a sort."""
 
-    def __init__(self, columns: NDArray[np.float64]) -> None:
+    def __init__(self, columns: Floats) -> None:
         """Take scores, images x columns."""
-        # Per column the place of each score among the distinct ones: equal scores have equal places.
-        self.places = [np.unique(column, return_inverse=True)[1] for column in columns.T]
+        # Per column the images in the order of their scores, where each distinct score begins, and its place.
+        self.columns = []
+        for column in columns.T:
+            _, starts, places = np.unique(np.sort(column), return_index=True, return_inverse=True)
+            order = np.argsort(column)
+            place = np.empty_like(places)
+            place[order] = places
+            self.columns.append((order, starts, place))
 
-    def pairs(self, images: Indices) -> NDArray[np.float64]:
-        """Return the correlations of all pairs of columns, (0, 1), (0, 2), ..., (1, 2), ...; NaN with a constant."""
-        ranked = np.stack([_midranks(place[images]) for place in self.places])
-        spread = ranked - ranked.mean(axis=1, keepdims=True)
-        norms = np.sqrt((spread**2).sum(axis=1))
+    def pairs(self, draws: Iterable[Indices]) -> Floats:
+        """Return the correlations of all pairs of columns, (0, 1), (0, 2), ..., (1, 2), ...; NaN with a constant.
+
+        Args:
+            draws: Of images.
+
+        Returns:
+            (draws, pairs).
+        """
+        upper = np.triu_indices(len(self.columns), 1)
+        return np.array([self._matrix(drawn)[upper] for drawn in draws])
+
+    def mean_of_pairs(self, draws: Iterable[Indices]) -> Floats:
+        """Return the mean of the correlations of all pairs, (draws, 1); NaN where a column is constant."""
+        return np.asarray(self.pairs(draws).mean(axis=1, keepdims=True))
+
+    def _matrix(self, drawn: Indices) -> Floats:
+        counts = np.bincount(drawn, minlength=len(self.columns[0][0])).astype(np.int32)
+        images = np.flatnonzero(counts)
+        times = counts[images].astype(float)
+        spread = np.empty((len(self.columns), len(images)))
+        for row, (order, starts, place) in zip(spread, self.columns, strict=True):
+            tallies = counts[order]
+            if len(starts) < len(order):
+                tallies = np.add.reduceat(tallies, starts)
+            # Twice the average rank of each distinct score, less twice the mean of all ranks: whole numbers.
+            ranks = 2 * np.cumsum(tallies, dtype=np.int64) - tallies - len(drawn)
+            row[:] = ranks[place[images]]
+        products = (spread * times) @ spread.T
+        norms = np.sqrt(np.diag(products))
         with np.errstate(invalid="ignore"):
-            correlations = (spread @ spread.T) / np.outer(norms, norms)
-        return np.asarray(correlations[np.triu_indices(len(norms), 1)])
-
-    def mean_of_pairs(self, images: Indices) -> NDArray[np.float64]:
-        """Return the mean of the correlations of all pairs, as an array of one; NaN where a column is constant."""
-        return np.asarray(self.pairs(images).mean(keepdims=True))
-
-
-def _midranks(places: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Rank integers, ties sharing their average rank."""
-    counts = np.bincount(places)
-    last = np.cumsum(counts)
-    middle: NDArray[np.float64] = last - (counts - 1) / 2
-    return middle[places]
+            return np.asarray(products / np.outer(norms, norms))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from inspect import unwrap
 
 import numpy as np
 import pandas as pd
@@ -96,17 +97,18 @@ def _checks(scores: pd.DataFrame, n_bootstrap: int, confidence: float, seed: int
         named = ", ".join(map(str, scores["method"].unique()[:5]))
         raise InputError(f"there is no method to judge: found {named} alone; expected others besides the random ones")
     edgeless = methods[~is_edges(methods)]
-    alpha_without_edges = inter_rater(edgeless, *options) if 0 < len(edgeless) < len(methods) else edgeless.iloc[:0]
+    alpha = unwrap(inter_rater)
+    alpha_without_edges = alpha(edgeless, *options) if 0 < len(edgeless) < len(methods) else edgeless.iloc[:0]
     return {
-        "inter_rater": inter_rater(methods, *options).reset_index(),
+        "inter_rater": alpha(methods, *options).reset_index(),
         "inter_rater_without_edges": alpha_without_edges.reset_index(),
-        "inter_method": inter_method(methods, *options).reset_index(),
-        "internal_consistency": internal_consistency(methods, *options),
-        "implementation": implementation_sensitivity(methods, *options),
-        "baselines": against_baselines(scores, n_bootstrap, seed=seed),
-        "tricks": tricks(scores, n_bootstrap, seed=seed),
-        "stability": stability(methods, seed=seed),
-        "summary": summary(scores[~is_random(scores)], *options),
+        "inter_method": unwrap(inter_method)(methods, *options).reset_index(),
+        "internal_consistency": unwrap(internal_consistency)(methods, *options),
+        "implementation": unwrap(implementation_sensitivity)(methods, *options),
+        "baselines": unwrap(against_baselines)(scores, n_bootstrap, seed=seed),
+        "tricks": unwrap(tricks)(scores, n_bootstrap, seed=seed),
+        "stability": unwrap(stability)(methods, seed=seed),
+        "summary": unwrap(summary)(scores[~is_random(scores)], *options),
     }
 
 

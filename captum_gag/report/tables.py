@@ -17,9 +17,9 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from captum_gag.reliability.bootstrap import mean_interval
+from captum_gag.reliability.bootstrap import mean_intervals
 from captum_gag.reliability.directions import higher_is_better
-from captum_gag.reliability.scores import by_image, checked
+from captum_gag.reliability.scores import by_image, checked, metrics_of
 
 SIGNIFICANT = 0.05
 
@@ -44,9 +44,11 @@ def comparison(scores: pd.DataFrame, published: Mapping[str, Any] | None = None)
         InputError: The scores are not a score table.
     """
     scores = checked(scores)
+    tables = {metric: by_image(scores, metric) for metric in metrics_of(scores)}
+    intervals = mean_intervals(tables, 10_000, 0.95, 0)
     rows = []
     for metric, higher in higher_is_better(scores).items():
-        table = by_image(scores, metric)
+        table = tables[metric]
         table = table[[name for name in scores["method"].unique() if name in table]]
         means = table.mean() if higher else -table.mean()
         best = means.idxmax() if means.notna().any() and higher is not None else None
@@ -55,7 +57,7 @@ def comparison(scores: pd.DataFrame, published: Mapping[str, Any] | None = None)
         )
         for method in table:
             values = table[method].dropna().to_numpy()
-            low, high = mean_interval(values, 10_000, 0.95, 0)
+            low, high = intervals[metric, method]
             rows.append(
                 {
                     "metric": metric,
