@@ -9,10 +9,14 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from captum_gag.reliability.bootstrap import Floats, Indices, Statistic, interval
+from captum_gag.reliability.bootstrap import Floats, Indices, interval
 from captum_gag.reliability.directions import signs
 from captum_gag.reliability.grouping import by_groups
+from captum_gag.reliability.rankings import Rankings, alpha_interval
 from captum_gag.reliability.scores import LABEL, complete, matrices, ranks
+
+Estimate = tuple[float, float, float]
+"""A statistic, and the lower and upper end of its interval."""
 
 CONFIDENCE = 0.999
 N_BOOTSTRAP = 10_000
@@ -21,9 +25,7 @@ N_BOOTSTRAP = 10_000
 @by_groups
 def inter_rater(
     scores: pd.DataFrame,
-    n_bootstrap: int = N_BOOTSTRAP,
     confidence: float = CONFIDENCE,
-    seed: int = 0,
     *,
     by: str | None = None,
     edges: Sequence[float] = (),
@@ -33,60 +35,30 @@ def inter_rater(
     Each image is a rater, each method a unit that it rates; the rating is the method's rank on that image. Alpha is 1
     when all images rank alike, about 0 when the rankings are random, and below 0 when they contradict each other.
     Ties share their average rank, as Spearman's correlation has it: that keeps the sum of the ranks, and does not
-    invent an order by the methods' names. Ratings are ordinal.
+    invent an order by the methods' names. Ratings are ordinal. The interval is ``alpha_interval``.
 
     Args:
         scores: A score table, see ``read_scores``. A method without any score is left out, and an image that lacks a
             score of one of the others.
-        n_bootstrap: Resamples of the images.
         confidence: Of the interval, in (0, 1).
-        seed: Of the resamples.
         by: A column by which images are grouped, for the table of each group; see ``groups``.
         edges: What cuts that column into ranges.
 
     Returns:
         A row per metric, with alpha, low, high, images, methods. NaN for fewer than 2 images or methods,
-        and where every image ties all methods.
+        and where every image ties all methods; low and high also for fewer than 3 images.
 
     Raises:
         InputError: The scores are not a score table.
     """
 
-    def alpha_of(matrix: pd.DataFrame) -> Statistic | None:
-        return Rankings(ranks(matrix)).alphas if min(matrix.shape) >= 2 else None
+    def alpha_of(matrix: pd.DataFrame) -> Estimate | None:
+        if min(matrix.shape) < 2:
+            return None
+        ranked = ranks(matrix)
+        return Rankings(ranked).alpha(np.arange(len(ranked))), *alpha_interval(ranked, confidence)
 
-    return _per_metric(scores, "alpha", alpha_of, n_bootstrap, confidence, seed)
-
-
-class Rankings:
-    """Rankings of the methods, kept so that alpha of any draw of images costs a count instead of a ranking."""
-
-    def __init__(self, ranked: Floats) -> None:
-        """Take ranks, images x methods."""
-        domain, places = np.unique(ranked, return_inverse=True)
-        self.shape = ranked.shape[1], len(domain)
-        # Which of the cells (method, value) each image adds one to.
-        self.cells = places.reshape(ranked.shape) + len(domain) * np.arange(ranked.shape[1])
-
-    def alphas(self, draws: Iterable[Indices]) -> Floats:
-        """Return alpha of each draw of images, (draws, 1)."""
-        return np.array([[self.alpha(drawn)] for drawn in draws])
-
-    def alpha(self, drawn: Indices) -> float:
-        """Return alpha of some images; NaN for fewer than 2, and where no two methods differ.
-
-        On the ordinal scale two values are as far apart as their average ranks among all ratings, so alpha takes no
-        more than sums of these. For n ratings, s of each method, with the average ranks r less their mean,
-
-            alpha = 1 - (n - 1) / (n (s - 1)) * (s - sum_methods (sum r)^2 / sum_ratings r^2).
-        """
-        tallies = np.bincount(self.cells[drawn].ravel(), minlength=self.shape[0] * self.shape[1]).reshape(self.shape)
-        of_value, s, n = tallies.sum(axis=0), len(drawn), self.shape[0] * len(drawn)
-        r = of_value.cumsum() - of_value / 2 - n / 2
-        spread = (of_value * r**2).sum()
-        if s < 2 or spread == 0:
-            return float("nan")
-        return float(1 - (n - 1) / (n * (s - 1)) * (s - ((tallies @ r) ** 2).sum() / spread))
+    return _per_metric(scores, "alpha", alpha_of)
 
 
 @by_groups
@@ -119,29 +91,22 @@ def inter_method(
         InputError: The scores are not a score table.
     """
 
-    def rho_of(matrix: pd.DataFrame) -> Statistic | None:
-        return Spearman(matrix.to_numpy()).mean_of_pairs if matrix.shape[1] >= 2 and len(matrix) >= 3 else None
+    def rho_of(matrix: pd.DataFrame) -> Estimate | None:
+        if matrix.shape[1] < 2 or len(matrix) < 3:
+            return None
+        mean_of_pairs = Spearman(matrix.to_numpy()).mean_of_pairs
+        [low], [high] = interval(mean_of_pairs, len(matrix), n_bootstrap, confidence, seed)
+        return float(mean_of_pairs(np.arange(len(matrix))[None])[0, 0]), low, high
 
-    return _per_metric(scores, "rho", rho_of, n_bootstrap, confidence, seed)
+    return _per_metric(scores, "rho", rho_of)
 
 
-def _per_metric(
-    scores: pd.DataFrame,
-    name: str,
-    statistic_of: Callable[[pd.DataFrame], Statistic | None],
-    n_bootstrap: int,
-    confidence: float,
-    seed: int,
-) -> pd.DataFrame:
+def _per_metric(scores: pd.DataFrame, name: str, estimate: Callable[[pd.DataFrame], Estimate | None]) -> pd.DataFrame:
     """Return a row per metric: a statistic of its matrix, images x methods, with its interval; NaN for none."""
     rows = {}
     for metric, matrix in matrices(scores):
-        row = {name: np.nan, "low": np.nan, "high": np.nan, "images": len(matrix), "methods": matrix.shape[1]}
-        statistic = statistic_of(matrix)
-        if statistic is not None:
-            [[row[name]]] = statistic(np.arange(len(matrix))[None])
-            [row["low"]], [row["high"]] = interval(statistic, len(matrix), n_bootstrap, confidence, seed)
-        rows[metric] = row
+        value, low, high = estimate(matrix) or (np.nan, np.nan, np.nan)
+        rows[metric] = {name: value, "low": low, "high": high, "images": len(matrix), "methods": matrix.shape[1]}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("metric")
 
 

@@ -9,11 +9,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from captum_gag.reliability.agreement import CONFIDENCE, N_BOOTSTRAP, Rankings
+from captum_gag.reliability.agreement import CONFIDENCE, N_BOOTSTRAP
 from captum_gag.reliability.bootstrap import mean_intervals
 from captum_gag.reliability.directions import signs
 from captum_gag.reliability.grouping import by_groups
 from captum_gag.reliability.orderings import random_bands
+from captum_gag.reliability.rankings import Rankings
 from captum_gag.reliability.scores import (
     LABEL,
     by_image,

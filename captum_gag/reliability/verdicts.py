@@ -98,9 +98,9 @@ def _checks(scores: pd.DataFrame, n_bootstrap: int, confidence: float, seed: int
         raise InputError(f"there is no method to judge: found {named} alone; expected others besides the random ones")
     edgeless = methods[~is_edges(methods)]
     alpha = unwrap(inter_rater)
-    alpha_without_edges = alpha(edgeless, *options) if 0 < len(edgeless) < len(methods) else edgeless.iloc[:0]
+    alpha_without_edges = alpha(edgeless, confidence) if 0 < len(edgeless) < len(methods) else edgeless.iloc[:0]
     return {
-        "inter_rater": alpha(methods, *options).reset_index(),
+        "inter_rater": alpha(methods, confidence).reset_index(),
         "inter_rater_without_edges": alpha_without_edges.reset_index(),
         "inter_method": unwrap(inter_method)(methods, *options).reset_index(),
         "internal_consistency": unwrap(internal_consistency)(methods, *options),
@@ -139,6 +139,8 @@ def _alpha_in_words(row: dict[str, float]) -> str:
     alpha, low, high = row["alpha"], row["low"], row["high"]
     if np.isnan(alpha):
         return f"Agreement over images is undefined ({row['images']:.0f} images, {row['methods']:.0f} methods)."
+    if np.isnan(low):
+        return f"Alpha {alpha:.2f} ({row['images']:.0f} images), too few images to tell whether it is reliable."
     if alpha >= RELIABLE_ALPHA:
         judged = "reliable: the images agree on the ranking of the methods"
         unsure = low < RELIABLE_ALPHA

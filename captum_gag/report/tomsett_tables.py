@@ -46,10 +46,7 @@ def _alphas(scores: pd.DataFrame, n_bootstrap: int, seed: int) -> PaperTable:
     published["label"] = [_label(*each) for each in published[["metric", "perturbation"]].itertuples(index=False)]
     wanted = scores[scores[LABEL].isin(published["label"])]
     parts = {"with": wanted if is_edges(wanted).any() else wanted.iloc[:0], "without": wanted[~is_edges(wanted)]}
-    ours = {
-        edges: inter_rater(part, n_bootstrap, CONFIDENCE, seed) if len(part) else pd.DataFrame()
-        for edges, part in parts.items()
-    }
+    ours = {edges: inter_rater(part, CONFIDENCE) if len(part) else pd.DataFrame() for edges, part in parts.items()}
     cells = [
         {
             "row": row.metric,

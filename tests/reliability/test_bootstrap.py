@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from captum_gag.reliability import bootstrap
-from captum_gag.reliability.agreement import Rankings, Spearman
+from captum_gag.reliability.agreement import Spearman
 from captum_gag.reliability.bootstrap import interval, mean_interval, mean_intervals
+from captum_gag.reliability.rankings import Rankings
 
 DRAWS = 300
 

@@ -53,7 +53,7 @@ def test_the_direction_is_in_the_verdict_and_turns_it(scores):
 
 def test_tables_are_the_checks_own(scores, report):
     real = scores[scores["method"].isin(["GAG-85", "SG", "poor", "Sobel"])]
-    expected = reliability.inter_rater(real, n_bootstrap=200).reset_index()
+    expected = reliability.inter_rater(real).reset_index()
     pd.testing.assert_frame_equal(report.tables["inter_rater"], expected)
     assert report.tables["inter_rater"]["methods"].unique() == [4]
     assert report.tables["inter_rater_without_edges"]["methods"].unique() == [3]
