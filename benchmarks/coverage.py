@@ -152,11 +152,12 @@ def of_means(tables: int, draws: int) -> list[dict[str, object]]:
             counts = generator.multinomial(images, np.full(images, 1 / images), size=draws) / images
             means = values[:some] @ counts.T
             errors = np.sqrt(np.maximum(values[:some] ** 2 @ counts.T - means**2, 0) / (images - 1))
-            pivots = (means - mean[:some, None]) / np.where(errors > 1e-9, errors, np.nan)
+            away = means - mean[:some, None]
+            pivots = np.where(errors > 1e-9, away / errors, np.copysign(np.inf, away))
             for confidence in CONFIDENCES:
                 shares = (1 - confidence) / 2, (1 + confidence) / 2
                 reach = t.ppf(shares[1], images - 1) * error
-                low, high = np.nanquantile(pivots, shares, axis=1)
+                low, high = np.quantile(pivots, shares, axis=1)
                 ends = {
                     "Student's t": (mean - reach, mean + reach),
                     "percentile": tuple(np.quantile(means, shares, axis=1)),
@@ -168,9 +169,12 @@ def of_means(tables: int, draws: int) -> list[dict[str, object]]:
 
 
 def held(low: Floats, high: Floats, truth: float) -> dict[str, float]:
-    """Return how many of the intervals contain the truth, in percent, and how wide they are."""
+    """Return how many of the intervals contain the truth, in percent, how wide they are, and how many have ends."""
+    told = np.isfinite(low + high)
+    inside = (low <= truth) & (truth <= high)
     width = np.minimum(high, 1) - np.maximum(low, -1)
-    return {"covered": 100 * float(((low <= truth) & (truth <= high)).mean()), "width": float(np.nanmedian(width))}
+    covered = 100 * float(inside[told].mean()) if told.any() else float("nan")
+    return {"covered": covered, "width": float(np.nanmedian(width)), "told": 100 * float(told.mean())}
 
 
 def main() -> None:
@@ -183,11 +187,13 @@ def main() -> None:
     warnings.simplefilter("ignore", RuntimeWarning)
     with np.errstate(all="ignore"):
         means, alpha = (pd.DataFrame(of(args.tables, args.draws)) for of in (of_means, of_alpha))
-    pd.set_option("display.width", 160)
+    pd.set_option("display.width", 160, "display.max_columns", None)
     for confidence in CONFIDENCES:
         chosen = means[means["confidence"] == confidence]
         print(f"\nMeans, {confidence:.1%}: percent covered, by number of images")
         print(chosen.pivot_table("covered", ["scores", "interval"], "images").round(1))
+        print("\nPercent that have finite ends")
+        print(chosen.pivot_table("told", ["scores", "interval"], "images").round(1))
         chosen = alpha[alpha["confidence"] == confidence]
         for what, of in (("least over methods and truths", "min"), ("mean", "mean")):
             print(f"\nAlpha, {confidence:.1%}: percent covered, {what}, by number of images")

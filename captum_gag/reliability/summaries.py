@@ -158,7 +158,8 @@ def tricks(
 
     Returns:
         A row per metric and manipulated method: metric, method, original_mean, mean, gain (positive where the
-        manipulated map scores better), low, high (bootstrap interval of the gain), fooled (the interval lies above 0).
+        manipulated map scores better), low, high (bootstrap interval of the gain), fooled (the interval lies above 0;
+        None where there is none).
 
     Raises:
         InputError: The scores are not a score table, or a direction is not known.
@@ -177,7 +178,7 @@ def tricks(
         means = {"original_mean": tables[metric][originals[trick]].mean(), "mean": tables[metric][trick].mean()}
         gain = gains[metric][trick].mean()
         row = {"metric": metric, "method": trick, **means, "gain": gain}
-        rows.append(row | {"low": low, "high": high, "fooled": bool(low > 0)})
+        rows.append(row | {"low": low, "high": high, "fooled": None if np.isnan(low) else bool(low > 0)})
     columns = ["metric", "method", "original_mean", "mean", "gain", "low", "high", "fooled"]
     return pd.DataFrame(rows, columns=columns)
 

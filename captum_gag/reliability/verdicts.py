@@ -122,9 +122,9 @@ def _verdict(metric: str, direction: int, found: dict[str, pd.DataFrame]) -> str
         losers = list(beaten.loc[beaten[key].eq(False), "method"])
         if losers:
             said.append(f"By it these do not beat {what}: {', '.join(losers)}.")
-    fooled = rows["tricks"]
-    if fooled["fooled"].any():
-        said.append(f"It is fooled by: {', '.join(fooled.loc[fooled['fooled'], 'method'])}.")
+    fooled = rows["tricks"].loc[rows["tricks"]["fooled"].eq(True), "method"]
+    if len(fooled):
+        said.append(f"It is fooled by: {', '.join(fooled)}.")
     steady = rows["stability"]
     enough = steady[steady["flips"] < 0.05]
     if len(enough):

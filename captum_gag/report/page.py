@@ -146,10 +146,15 @@ def _in_words(
             said.append(f"{metric}: it is not known whether higher is better, so no method is best.")
             continue
         best = of_metric[of_metric["best"]].iloc[0]
-        alike = list(of_metric.loc[~of_metric["best"] & ~(of_metric["p"] < SIGNIFICANT), "method"])
+        others = of_metric[~of_metric["best"] & of_metric["images"].gt(0)]
+        alike = list(others.loc[others["testable"] & ~(others["p"] < SIGNIFICANT), "method"])
+        untold = list(others.loc[~others["testable"], "method"])
         which = "(higher is better)" if higher else "(lower is better)"
         close = f" It does not differ significantly from {', '.join(alike)}." if alike else ""
-        interval = f"{best['mean']:.3f} [{best['low']:.3f}, {best['high']:.3f}]"
+        close += f" There are too few images to tell it from {', '.join(untold)}." if untold else ""
+        interval = f"{best['mean']:.3f}"
+        if not np.isnan(best["low"]):
+            interval += f" [{best['low']:.3f}, {best['high']:.3f}]"
         said.append(f"{metric} {which}: {best['method']} is best, {interval}.{close}")
     if checks is not None:
         alpha = checks.tables["inter_rater"].set_index("metric")["alpha"]
