@@ -24,7 +24,7 @@ Floats = NDArray[np.float64]
 Ends = tuple[Floats, Floats]
 
 IMAGES = (3, 5, 8, 10, 15, 20, 30, 50, 100, 300)
-METHODS = (3, 5, 10)
+METHODS = (3, 4, 10)
 ALPHAS = (0.0, 0.3, 0.6, 0.9)
 CONFIDENCES = (0.95, 0.999)
 
@@ -72,6 +72,8 @@ def jackknife(ranks: Floats, confidence: float, scale: str = "", ties: int = 0) 
     whole, without = left_out(ranks, ties)
     n = without.shape[1]
     error = np.sqrt((n - 1) / n * ((without - without.mean(1, keepdims=True)) ** 2).sum(1))
+    if ties:
+        error = np.maximum(error, np.sqrt(2 / (n * (n - 1) * (ranks.shape[2] - 1))))
     reach = t.ppf((1 + confidence) / 2, n - 1 - ties) * error
     if scale == "log":
         factor = np.exp(reach / (1 - whole))

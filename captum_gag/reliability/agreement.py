@@ -46,7 +46,7 @@ def inter_rater(
 
     Returns:
         A row per metric, with alpha, low, high, images, methods. NaN for fewer than 2 images or methods,
-        and where every image ties all methods; low and high also for fewer than 3 images.
+        and where every image ties all methods; low and high also for fewer than 3.
 
     Raises:
         InputError: The scores are not a score table.

@@ -65,7 +65,7 @@ def mean_intervals(
         the same.
     """
     known = {name: table.dropna(how="all") for name, table in tables.items()}
-    found = {}
+    found: dict[tuple[str, str], tuple[float, float]] = {}
     for length in {len(table) for table in known.values()}:
         alike = {name: table for name, table in known.items() if len(table) == length}
         values = np.concatenate([table.to_numpy(float) for table in alike.values()], axis=1)
@@ -111,7 +111,8 @@ def _mean_intervals(values: Floats, n_bootstrap: int, confidence: float, seed: i
             variance = times @ centred**2 / sizes - means**2
             # Images that are all alike say that their mean is certain; but for rounding, their variance is 0.
             alike = variance <= ALIKE * variances
-            return np.where(alike, np.copysign(np.inf, means), means / np.sqrt(variance / (sizes - 1)))
+            found: Floats = means / np.sqrt(variance / (sizes - 1))
+        return np.where(alike, np.copysign(np.inf, means), found)
 
     least, most = interval(pivots, len(values), n_bootstrap, confidence, seed)
     errors = np.sqrt(variances / np.maximum(of_column - 1, 1))

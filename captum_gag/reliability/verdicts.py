@@ -140,7 +140,8 @@ def _alpha_in_words(row: dict[str, float]) -> str:
     if np.isnan(alpha):
         return f"Agreement over images is undefined ({row['images']:.0f} images, {row['methods']:.0f} methods)."
     if np.isnan(low):
-        return f"Alpha {alpha:.2f} ({row['images']:.0f} images), too few images to tell whether it is reliable."
+        few = f"{row['images']:.0f} images, {row['methods']:.0f} methods"
+        return f"Alpha {alpha:.2f} ({few}), too few to tell whether it is reliable."
     if alpha >= RELIABLE_ALPHA:
         judged = "reliable: the images agree on the ranking of the methods"
         unsure = low < RELIABLE_ALPHA

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from captum_gag.reliability.bootstrap import Floats, Indices, counts, interval, mean_interval
+from captum_gag.reliability.bootstrap import Floats, Indices, counts, interval
 from captum_gag.reliability.scores import by_image, checked, metrics_of
 
 N_BOOTSTRAP = 10_000
@@ -71,10 +71,12 @@ def ratios(
 
 
 def _above_zero(values: pd.Series, n_bootstrap: int, confidence: float, seed: int) -> bool:
-    """Tell whether a mean lies above 0, with its interval if there is one."""
+    """Tell whether a mean lies above 0, and so do those of the draws by which the ratio's interval is found."""
     known = values.dropna().to_numpy()
-    low, _ = mean_interval(known, n_bootstrap, confidence, seed)
-    return bool(known.mean() > 0 and not low <= 0)
+    if len(known) < 2:
+        return bool(known.mean() > 0)
+    means = interval(lambda drawn: known[drawn].mean(1, keepdims=True), len(known), n_bootstrap, confidence, seed)
+    return bool(means[0].item() > 0)
 
 
 def _averaged(whole: Floats, n_originals: int, n_bootstrap: int, confidence: float, seed: int) -> dict[str, float]:

@@ -1,5 +1,7 @@
 """The interval of alpha against plain leave-one-out by the krippendorff package, and against simulated truths."""
 
+import itertools
+
 import krippendorff
 import numpy as np
 import pytest
@@ -36,9 +38,18 @@ def test_the_interval_is_that_of_a_loop(block, monkeypatch):
     assert alpha_interval(ranked, 0.9) == pytest.approx((alpha(padded) - reach, alpha(padded) + reach), abs=1e-12)
 
 
+def test_the_standard_error_is_at_least_that_of_random_rankings():
+    # Every order of three methods twice: no image agrees with the rest, and the jackknife's error is nearly 0.
+    orders = np.array(list(itertools.permutations([1.0, 2.0, 3.0])) * 2)
+    low, high = alpha_interval(orders, 0.95)
+    assert high - low == pytest.approx(2 * scipy.stats.t.ppf(0.975, 11) * np.sqrt(2 / (12 * 13 * 2)))
+    assert low < 0 < high
+
+
 def test_two_images_are_too_few_and_those_that_tie_all_say_nothing():
-    assert np.isnan(alpha_interval(np.array([[1.0, 2.0], [1.0, 2.0]]), 0.95)).all()
-    assert np.isnan(alpha_interval(np.full((9, 2), 1.5), 0.95)).all()
+    assert np.isnan(alpha_interval(np.array([[1.0, 2.0, 3.0], [1.0, 2.0, 3.0]]), 0.95)).all()
+    assert np.isnan(alpha_interval(np.array([[1.0, 2.0]] * 9), 0.95)).all(), "two methods are too few"
+    assert np.isnan(alpha_interval(np.full((9, 3), 2.0), 0.95)).all()
 
 
 @pytest.mark.parametrize(("images", "distance"), [(5, 0.0), (5, 1.0), (20, 0.5), (20, 3.0)])

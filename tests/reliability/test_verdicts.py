@@ -47,7 +47,7 @@ def test_few_images_decide_nothing():
     found = reliability.report(
         reliability.from_arrays({"RCAP": scores}, transforms={"sharpened": ("GAG-85", "sharpen")}), n_bootstrap=200
     )
-    said = "higher is better. Alpha 1.00 (2 images), too few images to tell whether it is reliable."
+    said = "higher is better. Alpha 1.00 (2 images, 2 methods), too few to tell whether it is reliable."
     assert found.verdicts["RCAP"] == said
     assert found.tables["baselines"]["beats_edges"].tolist() == found.tables["tricks"]["fooled"].tolist() == [None]
 
