@@ -26,7 +26,7 @@ def tables(scores: pd.DataFrame, n_bootstrap: int = 10_000, seed: int = 0) -> li
     Args:
         scores: A score table whose methods and metrics have the labels of the suite metric-reliability; others are
             left out.
-        n_bootstrap: Resamples of the images, for the 99.9 % intervals.
+        n_bootstrap: Resamples of the images, for the 99.9 % intervals of rho.
         seed: Of the resamples.
 
     Returns:
@@ -37,11 +37,11 @@ def tables(scores: pd.DataFrame, n_bootstrap: int = 10_000, seed: int = 0) -> li
     """
     known = judged(checked(scores))
     known = known[known["method"].isin(METHODS)]
-    found = [_alphas(known, n_bootstrap, seed), _correlations(known, n_bootstrap, seed)] if len(known) else []
+    found = [_alphas(known), _correlations(known, n_bootstrap, seed)] if len(known) else []
     return [each for each in found if each.cells["ours"].notna().any()]
 
 
-def _alphas(scores: pd.DataFrame, n_bootstrap: int, seed: int) -> PaperTable:
+def _alphas(scores: pd.DataFrame) -> PaperTable:
     published = tomsett_alpha()
     published["label"] = [_label(*each) for each in published[["metric", "perturbation"]].itertuples(index=False)]
     wanted = scores[scores[LABEL].isin(published["label"])]
