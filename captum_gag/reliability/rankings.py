@@ -32,14 +32,15 @@ class Rankings:
         """Return alpha of all images but one, for each, (images,)."""
         kinds, kind_of = np.unique(self.cells, axis=0, return_inverse=True)
         whole = self._tallies(np.arange(len(self.cells))).ravel()
-        found = []
+        found: list[Floats] = []
         size = max(1, BLOCK // len(whole))
         for first in range(0, len(kinds), size):
             some = kinds[first : first + size]
             tallies = np.repeat(whole[None], len(some), axis=0)
             tallies[np.arange(len(some))[:, None], some] -= 1
             found.append(self._alphas(tallies.reshape(-1, *self.shape)))
-        return np.concatenate(found)[kind_of.ravel()]
+        of_kind: Floats = np.concatenate(found)
+        return of_kind.take(kind_of.ravel())
 
     def _tallies(self, drawn: Indices) -> Indices:
         """Return how many of the images give each method each value, (methods, values)."""
