@@ -233,7 +233,8 @@ def from_pixels(pixels: Tensor, images: Tensor, normalization: Normalization | N
 
 def _scaling(images: Tensor, normalization: Normalization | None) -> tuple[Tensor, Tensor]:
     """Return mean and standard deviation by which pixels became the images; 0 and 1 without ``normalization``."""
-    shift, scale = (_per_channel(each, images, None) for each in _statistics(normalization or (0.0, 1.0)))
+    known = (0.0, 1.0) if normalization is None else normalization
+    shift, scale = (_per_channel(each, images, None) for each in _statistics(known))
     if not {len(shift), len(scale)} <= {1, images.shape[1]}:
         raise InputError(
             f"normalization has {len(shift)} means and {len(scale)} standard deviations, expected one for each of the "
