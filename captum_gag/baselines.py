@@ -14,6 +14,8 @@ from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
 from captum_gag.errors import InputError, shown, warn
+from captum_gag.imputation import Imputation as Imputation
+from captum_gag.imputation import fill_from_neighbours, floating_inputs, like_inputs
 
 Baseline = Callable[[Tensor], Tensor]
 """A function from images (N, C, H, W) in model space, any (N, C, *positions) or rows (N, F), to others like them."""
@@ -49,7 +51,7 @@ def constant(value: float | Sequence[float], normalization: Normalization | None
     """
 
     def baseline(images: Tensor) -> Tensor:
-        colour = _per_channel(value, _inputs(images), "The colour")
+        colour = _per_channel(value, floating_inputs(images), "The colour")
         return from_pixels(colour, images, normalization).expand_as(images)
 
     return baseline
@@ -65,7 +67,7 @@ def mean(normalization: Normalization | None = None) -> Baseline:
 
     def baseline(images: Tensor) -> Tensor:
         # The features of a row are its positions.
-        axes = tuple(range(2, _inputs(images).ndim)) or 1
+        axes = tuple(range(2, floating_inputs(images).ndim)) or 1
         return images.mean(axes, keepdim=True).expand_as(images)
 
     return baseline
@@ -79,12 +81,7 @@ def uniform_rgb(normalization: Normalization | None = None, seed: int | None = 0
     """
 
     def baseline(images: Tensor) -> Tensor:
-        if seed is not None and (not isinstance(seed, int) or isinstance(seed, bool) or abs(seed) >= 2**63):
-            raise InputError(f"seed is {shown(seed)}, expected an integer or None.")
-        generator = None if seed is None else torch.Generator(_inputs(images).device).manual_seed(seed)
-        shape = images.shape if seed is None else images.shape[1:]
-        pixels = torch.rand(shape, generator=generator, device=images.device).to(images.dtype)
-        return from_pixels(pixels, images, normalization).expand_as(images)
+        return from_pixels(_drawn(torch.rand, images, seed), images, normalization).expand_as(images)
 
     return baseline
 
@@ -103,11 +100,7 @@ def blur(normalization: Normalization | None = None, sigma: float = 5.0, kernel_
                 raise InputError(f"{name} is {shown(given)}, expected a number above 0, in pixels.")
         if kernel_size % 2 != 1:
             raise InputError(f"kernel_size is {kernel_size!r}, expected an odd integer.")
-        if _inputs(images).ndim != 4:
-            raise InputError(
-                f'The baseline "blur" is for images (N, C, H, W), not for inputs {tuple(images.shape)}; pass '
-                'perturb_baseline="mean".'
-            )
+        _require_images(images, "blur")
         height, width = (min(kernel_size, 2 * side - 1) for side in images.shape[-2:])
         # Rows, then columns: the same image for 2 x 11 products per pixel instead of 11 x 11.
         rows = gaussian_blur(images, [width, 1], [sigma, sigma])
@@ -117,11 +110,36 @@ def blur(normalization: Normalization | None = None, sigma: float = 5.0, kernel_
     return baseline
 
 
+def road(normalization: Normalization | None = None, noise: float = 0.01, seed: int | None = 0) -> Imputation:
+    """Return ROAD's noisy linear imputation (Rong et al., 2022): removed pixels are the mean of their neighbours.
+
+    The weighted mean of the 8 neighbours, solved for all removed pixels at once (``fill_from_neighbours``), and
+    Gaussian noise, so that removed pixels cannot be told by being smooth. With a seed the noise of a pixel is the same
+    in all images and for all masks, and torch's global random state is left alone. An image of which nothing is kept
+    is its mean colour, with the noise. Other inputs than images (N, C, H, W) are refused.
+
+    Args:
+        normalization: (mean, std) of the model's input; without it the noise is in the input's own units.
+        noise: Standard deviation of the noise, of pixels in [0, 1].
+        seed: Of the noise.
+    """
+
+    def impute(images: Tensor, removed: Tensor) -> Tensor:
+        if isinstance(noise, bool) or not isinstance(noise, int | float) or not 0 <= noise < float("inf"):
+            raise InputError(f"noise is {shown(noise)}, expected a number of at least 0.")
+        _require_images(images, "road")
+        scale = _scaling(images, normalization)[1]
+        return fill_from_neighbours(images, removed) + (_drawn(torch.randn, images, seed) * noise / scale).to(images)
+
+    return Imputation(impute)
+
+
 BASELINES: dict[str, Callable[..., Baseline]] = {
     "black": black,
     "mean": mean,
     "uniform_rgb": uniform_rgb,
     "blur": blur,
+    "road": road,
 }
 
 
@@ -131,7 +149,8 @@ def resolve(perturb_baseline: BaselineLike, normalization: Normalization | None 
     Args:
         perturb_baseline: A name from ``BASELINES`` (a colour in pixel space), or a dict with such a name as ``type``
             and its options, as in {"type": "blur", "sigma": 16, "kernel_size": 33}; a number or a tensor broadcastable
-            to the images (both in model space), or a callable from images to images like them.
+            to the images (both in model space), or a callable from images to images like them, which is an
+            ``Imputation`` where it depends on the removed pixels.
         normalization: (mean, std) of the model's input, for the names.
 
     Raises:
@@ -141,21 +160,11 @@ def resolve(perturb_baseline: BaselineLike, normalization: Normalization | None 
         _statistics(normalization)
     if isinstance(perturb_baseline, str | dict):
         return _named(perturb_baseline, normalization)
+    if isinstance(perturb_baseline, Imputation):
+        return perturb_baseline
 
     def baseline(images: Tensor) -> Tensor:
-        given = perturb_baseline(images) if callable(perturb_baseline) else perturb_baseline
-        try:
-            replacement = torch.as_tensor(given, dtype=_inputs(images).dtype, device=images.device)
-        # What holds no numbers, or lists of different lengths.
-        except (TypeError, ValueError, OverflowError, RuntimeError):
-            raise InputError(f"perturb_baseline is {shown(given)}, expected numbers like the images.") from None
-        try:
-            return replacement.expand_as(images)
-        except RuntimeError:
-            raise InputError(
-                f"perturb_baseline has shape {tuple(replacement.shape)}, expected one that broadcasts to the images' "
-                f"{tuple(images.shape)}."
-            ) from None
+        return like_inputs(perturb_baseline(images) if callable(perturb_baseline) else perturb_baseline, images)
 
     return baseline
 
@@ -198,11 +207,11 @@ def perturb_func(
 
     def perturb(arr: NDArray[Any], indices: NDArray[Any], **kwargs: Any) -> NDArray[Any]:
         images = torch.as_tensor(arr).reshape(len(arr), *shape)
-        replacement = baseline(images).reshape(len(arr), -1).numpy()
-        changed: NDArray[Any] = arr.copy()
-        rows = np.arange(len(arr))[:, None]
-        changed[rows, indices] = replacement[rows, indices]
-        return changed
+        removed = np.zeros(arr.shape, bool)
+        removed[np.arange(len(arr))[:, None], indices] = True
+        mask = torch.as_tensor(removed).reshape(images.shape)
+        replacement = baseline(images, mask) if isinstance(baseline, Imputation) else baseline(images)
+        return np.where(removed, replacement.reshape(len(arr), -1).numpy(), arr)
 
     return perturb
 
@@ -218,13 +227,29 @@ def from_pixels(pixels: Tensor, images: Tensor, normalization: Normalization | N
                 "is probably not black; pass normalization=(mean, std)."
             )
         return pixels
-    shift, scale = (_per_channel(each, images, None) for each in _statistics(normalization))
+    shift, scale = _scaling(images, normalization)
+    return (pixels - shift) / scale
+
+
+def _scaling(images: Tensor, normalization: Normalization | None) -> tuple[Tensor, Tensor]:
+    """Return mean and standard deviation by which pixels became the images; 0 and 1 without ``normalization``."""
+    known = (0.0, 1.0) if normalization is None else normalization
+    shift, scale = (_per_channel(each, images, None) for each in _statistics(known))
     if not {len(shift), len(scale)} <= {1, images.shape[1]}:
         raise InputError(
             f"normalization has {len(shift)} means and {len(scale)} standard deviations, expected one for each of the "
             f"{images.shape[1]} channels."
         )
-    return (pixels - shift) / scale
+    return shift, scale
+
+
+def _drawn(draw: Callable[..., Tensor], images: Tensor, seed: int | None) -> Tensor:
+    """Return random numbers, (C, ...) for all images with a seed, (N, C, ...) of the global state without."""
+    if seed is not None and (not isinstance(seed, int) or isinstance(seed, bool) or abs(seed) >= 2**63):
+        raise InputError(f"seed is {shown(seed)}, expected an integer or None.")
+    generator = None if seed is None else torch.Generator(floating_inputs(images).device).manual_seed(seed)
+    shape = images.shape if seed is None else images.shape[1:]
+    return draw(shape, generator=generator, device=images.device).to(images.dtype)
 
 
 def _statistics(normalization: Any) -> tuple[Any, Any]:
@@ -255,8 +280,9 @@ def _per_channel(value: Any, images: Tensor, what: str | None) -> Tensor:
     return given.reshape(-1, *[1] * (images.ndim - 2))
 
 
-def _inputs(images: Any) -> Tensor:
-    if not isinstance(images, Tensor) or not images.is_floating_point() or images.ndim < 2:
-        found = f"{tuple(images.shape)} of {images.dtype}" if isinstance(images, Tensor) else type(images).__name__
-        raise InputError(f"images are {found}, expected a floating-point tensor (N, C, H, W) or (N, ...).")
-    return images
+def _require_images(images: Tensor, name: str) -> None:
+    if floating_inputs(images).ndim != 4:
+        raise InputError(
+            f'The baseline "{name}" is for images (N, C, H, W), not for inputs {tuple(images.shape)}; pass '
+            'perturb_baseline="mean".'
+        )

@@ -122,8 +122,8 @@ def test_every_baseline_is_one_for_captum(name: str) -> None:
     torch.testing.assert_close(attributions.sum((1, 2, 3)).float(), difference, atol=0.02, rtol=0.02)
 
 
-@pytest.mark.parametrize("name", baselines.BASELINES)
-def test_every_baseline_is_a_perturbation_for_quantus(name: str) -> None:
+@pytest.mark.parametrize("name", sorted({*baselines.BASELINES} - {"road"}))
+def test_every_baseline_of_the_image_alone_is_a_perturbation_for_quantus(name: str) -> None:
     model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 4 * 4, 2))
     images = torch.randn(2, 3, 4, 4)
     calls = []

@@ -111,8 +111,9 @@ def baseline_option(default: BaselineLike) -> Any:
     """Declare the option that says what hidden pixels show."""
     return option(
         default=default,
-        help='What hidden pixels show: a name ("black", "mean", "uniform_rgb", "blur"; in pixel space), a dict of type '
-        "(such a name) and its options, a number or tensor (in model space), or a callable from images to images.",
+        help='What hidden pixels show: a name ("black", "mean", "uniform_rgb", "blur", "road"; in pixel space), a dict '
+        "of type (such a name) and its options, a number or tensor (in model space), or a callable from images to "
+        "images.",
     )
 
 

@@ -75,11 +75,11 @@ class FaithfulnessMetric(MaskingMetric):
             return torch.cat([numbers[:1] - 1, numbers[1:]]).expand(len(images), -1)
 
         masked = MaskedInputs(
-            batch.baseline(self.perturb_baseline, self.normalization),
             images,
+            batch.baseline(self.perturb_baseline, self.normalization),
             batch.once(("faithfulness order", n_pixels, self.seed), order),
             batch.once(("faithfulness levels", n_pixels), levels),
-            torch.eq,
+            torch.ne,
         )
         return Plan(
             masked,

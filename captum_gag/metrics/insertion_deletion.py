@@ -60,25 +60,25 @@ class ProbabilityCurveMetric(MaskingMetric):
         "the published code of Huang & Liu does not.",
     )
 
+    @abstractmethod
+    def shows(self, ranks: Tensor, counts: Tensor) -> Tensor:
+        """Return which pixels show the image when so many of the most salient have changed."""
+
     def check(self) -> None:
         """Refuse fractions and baselines that have no meaning."""
         self.shares()
         resolve(self.perturb_baseline, self.normalization)
-
-    @abstractmethod
-    def sides(self, images: Tensor, baseline: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what the salient pixels show that have changed, and what the others show; both like ``images``."""
 
     def plan(self, batch: MapBatch) -> Plan:
         """Return the image with ever more of its most salient pixels changed, read as ``ProbabilityCurve``."""
         exact = self.shares()
         shares = exact.to(batch.saliency).expand(len(batch.images), -1)
         counts = (exact * batch.saliency[0].numel()).round().to(batch.saliency).expand(len(batch.images), -1)
-        changed, others = self.sides(batch.images, batch.baseline(self.perturb_baseline, self.normalization))
+        hidden = batch.baseline(self.perturb_baseline, self.normalization)
         undefined = without_ranking(batch.saliency).unsqueeze(1)
         return Plan(
             # Half a rank below the count, so that no and all pixels are outside the range of ranks.
-            MaskedInputs(changed, others, batch.saliency_ranks, counts - 0.5, torch.lt),
+            MaskedInputs(batch.images, hidden, batch.saliency_ranks, counts - 0.5, self.shows),
             lambda probabilities: ProbabilityCurve(
                 shares, probabilities.masked_fill(undefined, torch.nan), self.divide_by_width
             ),
@@ -110,9 +110,9 @@ class DeletionMetric(ProbabilityCurveMetric):
 
     higher_is_better = False
 
-    def sides(self, images: Tensor, baseline: Tensor) -> tuple[Tensor, Tensor]:
-        """Return baseline and images."""
-        return baseline, images
+    def shows(self, ranks: Tensor, counts: Tensor) -> Tensor:
+        """Return the less salient ones."""
+        return ranks >= counts
 
 
 @declared
@@ -126,9 +126,9 @@ class InsertionMetric(ProbabilityCurveMetric):
 
     higher_is_better = True
 
-    def sides(self, images: Tensor, baseline: Tensor) -> tuple[Tensor, Tensor]:
-        """Return images and baseline."""
-        return images, baseline
+    def shows(self, ranks: Tensor, counts: Tensor) -> Tensor:
+        """Return the most salient ones."""
+        return ranks < counts
 
 
 @function_of(DeletionMetric)

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from captum_gag.attr.saliency import saliency_map
-from captum_gag.baselines import BaselineLike, Normalization, resolve
+from captum_gag.baselines import BaselineLike, Imputation, Normalization, resolve
 from captum_gag.errors import InputError, shown, warn
+from captum_gag.metrics.masking import Imputed
 from captum_gag.tensors import INTERPOLATIONS, finite_rows, interpolated, positions
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -34,7 +37,7 @@ class MapBatch:
 
     images: Tensor
     maps: Tensor
-    shared: dict[object, Tensor] = field(default_factory=dict)
+    shared: dict[object, Any] = field(default_factory=dict)
     channel_axis: int = 1
 
     def __post_init__(self) -> None:
@@ -84,22 +87,28 @@ class MapBatch:
     def _has_channels(self) -> bool:
         return self.images.ndim > 2 and self.maps.ndim == self.images.ndim
 
-    def baseline(self, perturb_baseline: BaselineLike, normalization: Normalization | None) -> Tensor:
-        """Return the images that stand in for hidden pixels, like the images, made once."""
+    def baseline(self, perturb_baseline: BaselineLike, normalization: Normalization | None) -> Tensor | Imputed:
+        """Return what stands in for hidden pixels, images like the images or an imputation of them, made once."""
         named = isinstance(perturb_baseline, str | float | int | dict)
         key = (str(perturb_baseline) if named else id(perturb_baseline), str(normalization))
         replacement = resolve(perturb_baseline, normalization)
-        if named:
-            return self.once(key, lambda: replacement(self.images))
         # A user's own tensor or function is of inputs as the user has them.
-        axis = self.channel_axis
-        return self.once(key, lambda: channels_first(replacement(as_given(self.images, axis)), axis))
+        axis = 1 if named else self.channel_axis
+        images = as_given(self.images, axis)
+        if not isinstance(replacement, Imputation):
+            return self.once(key, lambda: channels_first(replacement(images), axis))
 
-    def once(self, key: object, make: Callable[[], Tensor]) -> Tensor:
+        def fill(images: Tensor, removed: Tensor) -> Tensor:
+            return channels_first(replacement(as_given(images, axis), as_given(removed, axis)), axis)
+
+        return self.once(key, lambda: Imputed(channels_first(replacement(images), axis), fill))
+
+    def once(self, key: object, make: Callable[[], T]) -> T:
         """Return what does not depend on the maps, made once for all methods: then its images are predicted once."""
         if key not in self.shared:
             self.shared[key] = make()
-        return self.shared[key]
+        found: T = self.shared[key]
+        return found
 
 
 def check_channel_axis(channel_axis: Any, inputs: Tensor) -> None:

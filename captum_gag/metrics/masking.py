@@ -25,6 +25,18 @@ Model = Callable[[Tensor], Any]
 IMAGES_PER_CPU_THREAD, IMAGES_PER_ACCELERATOR = 2, 64
 
 
+class Imputed(NamedTuple):
+    """What hidden pixels show where that depends on which pixels are hidden.
+
+    Attributes:
+        whole: Images of which all is hidden, (N, C, *positions) or (N, F).
+        fill: From images and a mask of the hidden pixels that broadcasts to them, to the images filled in.
+    """
+
+    whole: Tensor
+    fill: Callable[[Tensor, Tensor], Tensor]
+
+
 class MaskedInputs(NamedTuple):
     """S versions of each of N images: a pixel is shown where ``compare(order, level)`` holds and hidden elsewhere.
 
@@ -33,17 +45,22 @@ class MaskedInputs(NamedTuple):
 
     Attributes:
         shown: Images (N, C, *positions), or rows (N, F), seen where the comparison holds.
-        hidden: The same, seen elsewhere.
+        hidden: What is seen elsewhere: a baseline of the batch, like the images.
         order: Saliency or rank of each pixel, (N, *positions) or (N, F).
         levels: What ``order`` is compared with, (N, S).
-        compare: ``torch.ge`` for saliency against thresholds, ``torch.lt`` for ranks against counts, ``torch.eq``.
+        compare: ``torch.ge`` for saliency against thresholds, ``torch.lt`` for ranks against counts, ``torch.ne``.
     """
 
     shown: Tensor
-    hidden: Tensor
+    hidden: Tensor | Imputed
     order: Tensor
     levels: Tensor
     compare: Callable[[Tensor, Tensor], Tensor] = torch.ge
+
+    @property
+    def baseline(self) -> Tensor:
+        """Images of which nothing is shown, like ``shown``."""
+        return self.hidden.whole if isinstance(self.hidden, Imputed) else self.hidden
 
     def write(self, images: Tensor | slice, levels: Tensor, batch: Tensor) -> None:
         """Write versions of some images into a batch (B, C, *positions).
@@ -54,8 +71,11 @@ class MaskedInputs(NamedTuple):
             batch: Where to.
         """
         order = self.order[images]
-        mask = self.compare(order, levels.reshape(-1, *[1] * (order.ndim - 1)))
-        torch.where(over_channels(mask, self.shown), self.shown[images], self.hidden[images], out=batch)
+        mask = over_channels(self.compare(order, levels.reshape(-1, *[1] * (order.ndim - 1))), self.shown)
+        if isinstance(self.hidden, Imputed):
+            batch.copy_(self.hidden.fill(self.shown[images].expand_as(batch), ~mask))
+        else:
+            torch.where(mask, self.shown[images], self.hidden[images], out=batch)
 
     def uniform(self) -> tuple[Tensor, Tensor]:
         """Return which versions are one image as a whole, and, of these, which are the one that is shown, (N, S)."""
@@ -139,7 +159,7 @@ def run_plans(
 
 
 def _read(plan: Plan, probabilities: Tensor) -> Reading:
-    images = (plan.masked.shown, plan.masked.hidden)
+    images = (plan.masked.shown, plan.masked.baseline)
     # A broken image, or map, has no score, also where the broken pixels happen to be hidden, or not to be asked.
     sound = torch.stack([finite_rows(each) for each in (*images, plan.ranked) if each is not None]).all(0)
     reading = plan.read(probabilities.masked_fill(~sound.unsqueeze(1), torch.nan))

@@ -108,9 +108,9 @@ class AOPCMetric(MaskingMetric):
             lost = (outputs[:, :1] - outputs).cumsum(1)[:, 1:]
             return AOPCCurve((lost / (replaced[0, 1:] + 1)).masked_fill(undefined, torch.nan))
 
-        shown = batch.baseline(self.perturb_baseline, self.normalization)
+        hidden = batch.baseline(self.perturb_baseline, self.normalization)
         # Half a rank below the count, so that the image itself is outside the range of ranks.
-        return Plan(MaskedInputs(shown, images, pixels, replaced - 0.5, torch.lt), read, ranked)
+        return Plan(MaskedInputs(images, hidden, pixels, replaced - 0.5, torch.ge), read, ranked)
 
 
 def _of_each(values: Tensor, make: Callable[[Tensor], Tensor]) -> Tensor:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from inspect import unwrap
 from itertools import combinations
 
-import krippendorff
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from captum_gag.reliability.bootstrap import Indices, interval
+from captum_gag.reliability.bootstrap import Floats, Indices, interval
 from captum_gag.reliability.directions import signs
 from captum_gag.reliability.grouping import by_groups
-from captum_gag.reliability.scores import LABEL, checked, complete, matrices, ranks
+from captum_gag.reliability.rankings import Rankings, alpha_interval
+from captum_gag.reliability.scores import LABEL, complete, matrices, ranks
 
-Statistic = Callable[[Indices], NDArray[np.float64]]
-"""From the indices of the images drawn to the numbers that they give."""
+Estimate = tuple[float, float, float]
+"""A statistic, and the lower and upper end of its interval."""
 
 CONFIDENCE = 0.999
 N_BOOTSTRAP = 10_000
@@ -25,9 +25,7 @@ N_BOOTSTRAP = 10_000
 @by_groups
 def inter_rater(
     scores: pd.DataFrame,
-    n_bootstrap: int = N_BOOTSTRAP,
     confidence: float = CONFIDENCE,
-    seed: int = 0,
     *,
     by: str | None = None,
     edges: Sequence[float] = (),
@@ -37,61 +35,30 @@ def inter_rater(
     Each image is a rater, each method a unit that it rates; the rating is the method's rank on that image. Alpha is 1
     when all images rank alike, about 0 when the rankings are random, and below 0 when they contradict each other.
     Ties share their average rank, as Spearman's correlation has it: that keeps the sum of the ranks, and does not
-    invent an order by the methods' names. Ratings are ordinal.
+    invent an order by the methods' names. Ratings are ordinal. The interval is ``alpha_interval``.
 
     Args:
         scores: A score table, see ``read_scores``. A method without any score is left out, and an image that lacks a
             score of one of the others.
-        n_bootstrap: Resamples of the images.
         confidence: Of the interval, in (0, 1).
-        seed: Of the resamples.
         by: A column by which images are grouped, for the table of each group; see ``groups``.
         edges: What cuts that column into ranges.
 
     Returns:
         A row per metric, with alpha, low, high, images, methods. NaN for fewer than 2 images or methods,
-        and where every image ties all methods.
+        and where every image ties all methods; low and high also for fewer than 3.
 
     Raises:
         InputError: The scores are not a score table.
     """
 
-    def alpha_of(matrix: pd.DataFrame) -> Statistic | None:
-        return PatternCounts(ranks(matrix)).alphas if min(matrix.shape) >= 2 else None
+    def alpha_of(matrix: pd.DataFrame) -> Estimate | None:
+        if min(matrix.shape) < 2:
+            return None
+        ranked = ranks(matrix)
+        return Rankings(ranked).alpha(np.arange(len(ranked))), *alpha_interval(ranked, confidence)
 
-    return _per_metric(scores, "alpha", alpha_of, n_bootstrap, confidence, seed)
-
-
-class PatternCounts:
-    """Rankings of the methods, kept so that alpha of any draw of images costs a count instead of a ranking."""
-
-    def __init__(self, ranked: NDArray[np.float64]) -> None:
-        """Take ranks, images x methods."""
-        patterns, self.pattern_of = np.unique(ranked, axis=0, return_inverse=True)
-        self.domain = np.unique(patterns)
-        # Per pattern, which value each method gets: patterns x (methods * values).
-        self.ratings = (patterns[:, :, None] == self.domain).astype(float).reshape(len(patterns), -1)
-
-    def alphas(self, images: Indices) -> NDArray[np.float64]:
-        """Return alpha as an array of one."""
-        return np.array([self.alpha(images)])
-
-    def alpha(self, images: Indices) -> float:
-        """Return alpha of some images; NaN for fewer than 2, and where no two methods differ."""
-        if len(self.domain) < 2 or len(images) < 2:
-            return float("nan")
-        drawn = np.bincount(self.pattern_of[images], minlength=len(self.ratings))
-        value_counts = (drawn @ self.ratings).reshape(-1, len(self.domain))
-        used = value_counts.any(axis=0)
-        if used.sum() < 2:
-            return float("nan")
-        return float(
-            krippendorff.alpha(
-                value_counts=value_counts[:, used],
-                value_domain=self.domain[used],
-                level_of_measurement="ordinal",
-            )
-        )
+    return _per_metric(scores, "alpha", alpha_of)
 
 
 @by_groups
@@ -124,29 +91,22 @@ def inter_method(
         InputError: The scores are not a score table.
     """
 
-    def rho_of(matrix: pd.DataFrame) -> Statistic | None:
-        return Spearman(matrix.to_numpy()).mean_of_pairs if matrix.shape[1] >= 2 and len(matrix) >= 3 else None
+    def rho_of(matrix: pd.DataFrame) -> Estimate | None:
+        if matrix.shape[1] < 2 or len(matrix) < 3:
+            return None
+        mean_of_pairs = Spearman(matrix.to_numpy()).mean_of_pairs
+        [low], [high] = interval(mean_of_pairs, len(matrix), n_bootstrap, confidence, seed)
+        return float(mean_of_pairs(np.arange(len(matrix))[None])[0, 0]), low, high
 
-    return _per_metric(scores, "rho", rho_of, n_bootstrap, confidence, seed)
+    return _per_metric(scores, "rho", rho_of)
 
 
-def _per_metric(
-    scores: pd.DataFrame,
-    name: str,
-    statistic_of: Callable[[pd.DataFrame], Statistic | None],
-    n_bootstrap: int,
-    confidence: float,
-    seed: int,
-) -> pd.DataFrame:
+def _per_metric(scores: pd.DataFrame, name: str, estimate: Callable[[pd.DataFrame], Estimate | None]) -> pd.DataFrame:
     """Return a row per metric: a statistic of its matrix, images x methods, with its interval; NaN for none."""
     rows = {}
-    for metric, matrix in matrices(checked(scores)):
-        row = {name: np.nan, "low": np.nan, "high": np.nan, "images": len(matrix), "methods": matrix.shape[1]}
-        statistic = statistic_of(matrix)
-        if statistic is not None:
-            [row[name]] = statistic(np.arange(len(matrix)))
-            [row["low"]], [row["high"]] = interval(statistic, len(matrix), n_bootstrap, confidence, seed)
-        rows[metric] = row
+    for metric, matrix in matrices(scores):
+        value, low, high = estimate(matrix) or (np.nan, np.nan, np.nan)
+        rows[metric] = {name: value, "low": low, "high": high, "images": len(matrix), "methods": matrix.shape[1]}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("metric")
 
 
@@ -179,7 +139,6 @@ def internal_consistency(
     Raises:
         InputError: The scores are not a score table, or a direction is not known.
     """
-    scores = checked(scores)
     directions = pd.Series(signs(scores))
     metrics = sorted(directions.index)
     rows = []
@@ -192,7 +151,7 @@ def internal_consistency(
         if known.any() and len(matrix) >= 3:
             spearman = Spearman(matrix.to_numpy())
             low, high = interval(spearman.pairs, len(matrix), n_bootstrap, confidence, seed)
-            found.loc[known, "rho"] = spearman.pairs(np.arange(len(matrix)))
+            [found.loc[known, "rho"]] = spearman.pairs(np.arange(len(matrix))[None])
             found.loc[known, "low"], found.loc[known, "high"] = low, high
         rows.append(found)
     return pd.concat(rows, ignore_index=True)[["method", "metric", "other", "rho", "low", "high", "images"]]
@@ -229,8 +188,8 @@ def implementation_sensitivity(
         InputError: The scores are not a score table, or a direction is not known.
     """
     parts = [
-        internal_consistency(group, n_bootstrap, confidence, seed)
-        for _, group in checked(scores).groupby(["metric", "steps"], dropna=False)
+        unwrap(internal_consistency)(group, n_bootstrap, confidence, seed)
+        for _, group in scores.groupby(["metric", "steps"], dropna=False)
         if group["variant"].nunique() > 1
     ]
     empty = pd.DataFrame(columns=["method", "metric", "other", "rho", "low", "high", "images"])
@@ -240,28 +199,46 @@ def implementation_sensitivity(
 class Spearman:
     """Scores kept so that rank correlations of any draw of images cost a count instead of a sort."""
 
-    def __init__(self, columns: NDArray[np.float64]) -> None:
+    def __init__(self, columns: Floats) -> None:
         """Take scores, images x columns."""
-        # Per column the place of each score among the distinct ones: equal scores have equal places.
-        self.places = [np.unique(column, return_inverse=True)[1] for column in columns.T]
+        # Per column the images in the order of their scores, where each distinct score begins, and its place.
+        self.columns = []
+        for column in columns.T:
+            _, starts, places = np.unique(np.sort(column), return_index=True, return_inverse=True)
+            order = np.argsort(column)
+            place = np.empty_like(places)
+            place[order] = places
+            self.columns.append((order, starts, place))
 
-    def pairs(self, images: Indices) -> NDArray[np.float64]:
-        """Return the correlations of all pairs of columns, (0, 1), (0, 2), ..., (1, 2), ...; NaN with a constant."""
-        ranked = np.stack([_midranks(place[images]) for place in self.places])
-        spread = ranked - ranked.mean(axis=1, keepdims=True)
-        norms = np.sqrt((spread**2).sum(axis=1))
+    def pairs(self, draws: Iterable[Indices]) -> Floats:
+        """Return the correlations of all pairs of columns, (0, 1), (0, 2), ..., (1, 2), ...; NaN with a constant.
+
+        Args:
+            draws: Of images.
+
+        Returns:
+            (draws, pairs).
+        """
+        upper = np.triu_indices(len(self.columns), 1)
+        return np.array([self._matrix(drawn)[upper] for drawn in draws])
+
+    def mean_of_pairs(self, draws: Iterable[Indices]) -> Floats:
+        """Return the mean of the correlations of all pairs, (draws, 1); NaN where a column is constant."""
+        return np.asarray(self.pairs(draws).mean(axis=1, keepdims=True))
+
+    def _matrix(self, drawn: Indices) -> Floats:
+        counts = np.bincount(drawn, minlength=len(self.columns[0][0])).astype(np.int32)
+        images = np.flatnonzero(counts)
+        times = counts[images].astype(float)
+        spread = np.empty((len(self.columns), len(images)))
+        for row, (order, starts, place) in zip(spread, self.columns, strict=True):
+            tallies = counts[order]
+            if len(starts) < len(order):
+                tallies = np.add.reduceat(tallies, starts)
+            # Twice the average rank of each distinct score, less twice the mean of all ranks: whole numbers.
+            ranks = 2 * np.cumsum(tallies, dtype=np.int64) - tallies - len(drawn)
+            row[:] = ranks[place[images]]
+        products = (spread * times) @ spread.T
+        norms = np.sqrt(np.diag(products))
         with np.errstate(invalid="ignore"):
-            correlations = (spread @ spread.T) / np.outer(norms, norms)
-        return np.asarray(correlations[np.triu_indices(len(norms), 1)])
-
-    def mean_of_pairs(self, images: Indices) -> NDArray[np.float64]:
-        """Return the mean of the correlations of all pairs, as an array of one; NaN where a column is constant."""
-        return np.asarray(self.pairs(images).mean(keepdims=True))
-
-
-def _midranks(places: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Rank integers, ties sharing their average rank."""
-    counts = np.bincount(places)
-    last = np.cumsum(counts)
-    middle: NDArray[np.float64] = last - (counts - 1) / 2
-    return middle[places]
+            return np.asarray(products / np.outer(norms, norms))

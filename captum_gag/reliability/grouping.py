@@ -65,10 +65,11 @@ def check_edges(by: str | None, edges: Sequence[float]) -> None:
 
 
 def by_groups(statistic: F) -> F:
-    """Let a statistic be computed for each group of images, where it is given ``by``, and perhaps ``edges``.
+    """Check the table that a statistic is given, and compute it for each group of images where there is ``by``.
 
     Args:
-        statistic: From a score table to a table; its signature has by and edges, its body need not know them.
+        statistic: From a checked score table to a table; its signature has by and edges, its body need not know them.
+            Who has checked the table calls ``inspect.unwrap`` of what this returns.
     """
 
     @wraps(statistic)
@@ -77,7 +78,7 @@ def by_groups(statistic: F) -> F:
     ) -> Any:
         check_edges(by, edges)
         if by is None:
-            return statistic(scores, *args, **options)
+            return statistic(checked(scores), *args, **options)
         return concatenated(
             [(group, statistic(rows, *args, **options)) for group, rows in groups(scores, by, edges)], by
         )

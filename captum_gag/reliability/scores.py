@@ -173,7 +173,8 @@ def metrics_of(scores: pd.DataFrame) -> list[str]:
 
 def by_image(scores: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Return one metric's scores of a checked table as a matrix, images x methods, with its gaps."""
-    return scores[scores[LABEL] == metric].pivot(index="image", columns="method", values="score")
+    of_metric = scores.loc[scores[LABEL] == metric, ["image", "method", "score"]]
+    return of_metric.pivot(index="image", columns="method", values="score")
 
 
 def matrices(scores: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:

@@ -9,12 +9,22 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from captum_gag.reliability.agreement import CONFIDENCE, N_BOOTSTRAP, PatternCounts
-from captum_gag.reliability.bootstrap import mean_interval
+from captum_gag.reliability.agreement import CONFIDENCE, N_BOOTSTRAP
+from captum_gag.reliability.bootstrap import mean_intervals
 from captum_gag.reliability.directions import signs
 from captum_gag.reliability.grouping import by_groups
 from captum_gag.reliability.orderings import random_bands
-from captum_gag.reliability.scores import LABEL, by_image, checked, is_edges, is_manipulated, is_random, matrices, ranks
+from captum_gag.reliability.rankings import Rankings
+from captum_gag.reliability.scores import (
+    LABEL,
+    by_image,
+    is_edges,
+    is_manipulated,
+    is_random,
+    matrices,
+    metrics_of,
+    ranks,
+)
 
 
 @by_groups
@@ -44,12 +54,14 @@ def summary(
     Raises:
         InputError: The scores are not a score table.
     """
+    tables = {metric: by_image(scores, metric) for metric in metrics_of(scores)}
+    intervals = mean_intervals(tables, n_bootstrap, confidence, seed)
     rows = []
-    for (metric, method), group in checked(scores).groupby([LABEL, "method"], sort=False):
+    for (metric, method), group in scores.groupby([LABEL, "method"], sort=False):
         values = group["score"].dropna().to_numpy()
         row: dict[str, object] = {"metric": metric, "method": method}
         if len(values):
-            low, high = mean_interval(values, n_bootstrap, confidence, seed)
+            low, high = intervals[metric, method]
             quartiles = dict(
                 zip(("min", "q1", "median", "q3", "max"), np.quantile(values, np.arange(5) / 4), strict=True)
             )
@@ -91,15 +103,22 @@ def against_baselines(
     Raises:
         InputError: The scores are not a score table, or a direction is not known.
     """
-    scores = checked(scores)
     random, edge = (set(scores.loc[each, "method"]) for each in (is_random(scores), is_edges(scores)))
     others = random | edge | set(scores.loc[is_manipulated(scores), "method"])
     bands = random_bands(scores, n_bootstrap, confidence, seed)
+    directions = signs(scores)
+    tables = {metric: by_image(scores, metric) for metric in directions}
+    of_edges = {metric: next((table[name] for name in table if name in edge), None) for metric, table in tables.items()}
+    gains = {
+        metric: directions[metric] * tables[metric].drop(columns=others, errors="ignore").sub(of_edge, axis=0)
+        for metric, of_edge in of_edges.items()
+        if of_edge is not None
+    }
+    intervals = mean_intervals(gains, n_bootstrap, confidence, seed)
     rows = []
-    for metric, direction in signs(scores).items():
-        table = by_image(scores, metric)
+    for metric, direction in directions.items():
+        table, of_edge = tables[metric], of_edges[metric]
         low, high = bands.get(metric, (np.nan, np.nan))
-        of_edges = next((table[name] for name in table if name in edge), None)
         for method in table:
             if method in others:
                 continue
@@ -108,9 +127,10 @@ def against_baselines(
             worst = high if direction > 0 else low
             row["beats_random"] = None if np.isnan(low + mean) else bool(direction * (mean - worst) > 0)
             row["edges"], row["beats_edges"] = (np.nan, None)
-            if of_edges is not None:
-                row["edges"] = of_edges.mean()
-                row["beats_edges"] = _better(direction * (table[method] - of_edges), n_bootstrap, confidence, seed)
+            if of_edge is not None:
+                gain, _ = intervals[metric, method]
+                row["edges"] = of_edge.mean()
+                row["beats_edges"] = None if np.isnan(gain) else bool(gain > 0)
             rows.append(row)
     columns = ["metric", "method", "mean", "random_low", "random_high", "beats_random", "edges", "beats_edges"]
     return pd.DataFrame(rows, columns=columns)
@@ -138,30 +158,27 @@ def tricks(
 
     Returns:
         A row per metric and manipulated method: metric, method, original_mean, mean, gain (positive where the
-        manipulated map scores better), low, high (bootstrap interval of the gain), fooled (the interval lies above 0).
+        manipulated map scores better), low, high (bootstrap interval of the gain), fooled (the interval lies above 0;
+        None where there is none).
 
     Raises:
         InputError: The scores are not a score table, or a direction is not known.
     """
-    scores = checked(scores)
     originals = scores[is_manipulated(scores)].drop_duplicates("method").set_index("method")["base"]
-    rows = []
+    tables = {metric: by_image(scores, metric) for metric in metrics_of(scores)}
+    gains = {}
     for metric, direction in signs(scores).items():
-        table = by_image(scores, metric)
-        for trick in filter(originals.__contains__, table):
-            original = originals[trick]
-            if original not in table:
-                continue
-            gains = (direction * (table[trick] - table[original])).dropna().to_numpy()
-            low, high = mean_interval(gains, n_bootstrap, confidence, seed)
-            row = {
-                "metric": metric,
-                "method": trick,
-                "original_mean": table[original].mean(),
-                "mean": table[trick].mean(),
-            }
-            gain = gains.mean() if len(gains) else np.nan
-            rows.append(row | {"gain": gain, "low": low, "high": high, "fooled": bool(low > 0)})
+        table = tables[metric]
+        there = {trick: originals[trick] for trick in table if trick in originals and originals[trick] in table}
+        gains[metric] = direction * (table[list(there)] - table[list(there.values())].to_numpy())
+    intervals = mean_intervals(gains, n_bootstrap, confidence, seed)
+    rows = []
+    for metric, trick in ((metric, trick) for metric, table in gains.items() for trick in table):
+        low, high = intervals[metric, trick]
+        means = {"original_mean": tables[metric][originals[trick]].mean(), "mean": tables[metric][trick].mean()}
+        gain = gains[metric][trick].mean()
+        row = {"metric": metric, "method": trick, **means, "gain": gain}
+        rows.append(row | {"low": low, "high": high, "fooled": None if np.isnan(low) else bool(low > 0)})
     columns = ["metric", "method", "original_mean", "mean", "gain", "low", "high", "fooled"]
     return pd.DataFrame(rows, columns=columns)
 
@@ -196,18 +213,17 @@ def stability(
     Raises:
         InputError: The scores are not a score table, or a direction is not known.
     """
-    scores = checked(scores)
     directions = signs(scores)
     rows = []
     for metric, matrix in matrices(scores):
         if min(matrix.shape) < 2:
             continue
         generator = np.random.default_rng(seed)
-        counts = PatternCounts(ranks(matrix))
+        rankings = Rankings(ranks(matrix))
         values = directions[metric] * matrix.to_numpy()
         for size in _sizes(len(matrix)) if sizes is None else [n for n in sizes if n <= len(matrix)]:
             draws = [generator.permutation(len(matrix))[:size] for _ in range(n_resamples)]
-            alphas = np.array([counts.alpha(drawn) for drawn in draws])
+            alphas = rankings.alphas(draws)
             means = np.stack([values[drawn].mean(axis=0) for drawn in draws])
             low, high = np.nanquantile(alphas, [0.025, 0.975]) if not np.isnan(alphas).all() else (np.nan, np.nan)
             flips, best = _changes(means, values.mean(axis=0))
@@ -226,9 +242,3 @@ def _changes(means: NDArray[np.float64], whole: NDArray[np.float64]) -> tuple[fl
     pairs = list(combinations(range(len(whole)), 2))
     flips = [(np.sign(means[:, a] - means[:, b]) != np.sign(whole[a] - whole[b])).mean() for a, b in pairs]
     return float(np.mean(flips)), float((means.argmax(axis=1) != whole.argmax()).mean())
-
-
-def _better(gains: pd.Series, n_bootstrap: int, confidence: float, seed: int) -> bool | None:
-    values = gains.dropna().to_numpy()
-    low, _ = mean_interval(values, n_bootstrap, confidence, seed)
-    return None if np.isnan(low) else bool(low > 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from inspect import unwrap
 
 import numpy as np
 import pandas as pd
@@ -96,17 +97,18 @@ def _checks(scores: pd.DataFrame, n_bootstrap: int, confidence: float, seed: int
         named = ", ".join(map(str, scores["method"].unique()[:5]))
         raise InputError(f"there is no method to judge: found {named} alone; expected others besides the random ones")
     edgeless = methods[~is_edges(methods)]
-    alpha_without_edges = inter_rater(edgeless, *options) if 0 < len(edgeless) < len(methods) else edgeless.iloc[:0]
+    alpha = unwrap(inter_rater)
+    alpha_without_edges = alpha(edgeless, confidence) if 0 < len(edgeless) < len(methods) else edgeless.iloc[:0]
     return {
-        "inter_rater": inter_rater(methods, *options).reset_index(),
+        "inter_rater": alpha(methods, confidence).reset_index(),
         "inter_rater_without_edges": alpha_without_edges.reset_index(),
-        "inter_method": inter_method(methods, *options).reset_index(),
-        "internal_consistency": internal_consistency(methods, *options),
-        "implementation": implementation_sensitivity(methods, *options),
-        "baselines": against_baselines(scores, n_bootstrap, seed=seed),
-        "tricks": tricks(scores, n_bootstrap, seed=seed),
-        "stability": stability(methods, seed=seed),
-        "summary": summary(scores[~is_random(scores)], *options),
+        "inter_method": unwrap(inter_method)(methods, *options).reset_index(),
+        "internal_consistency": unwrap(internal_consistency)(methods, *options),
+        "implementation": unwrap(implementation_sensitivity)(methods, *options),
+        "baselines": unwrap(against_baselines)(scores, n_bootstrap, seed=seed),
+        "tricks": unwrap(tricks)(scores, n_bootstrap, seed=seed),
+        "stability": unwrap(stability)(methods, seed=seed),
+        "summary": unwrap(summary)(scores[~is_random(scores)], *options),
     }
 
 
@@ -120,9 +122,9 @@ def _verdict(metric: str, direction: int, found: dict[str, pd.DataFrame]) -> str
         losers = list(beaten.loc[beaten[key].eq(False), "method"])
         if losers:
             said.append(f"By it these do not beat {what}: {', '.join(losers)}.")
-    fooled = rows["tricks"]
-    if fooled["fooled"].any():
-        said.append(f"It is fooled by: {', '.join(fooled.loc[fooled['fooled'], 'method'])}.")
+    fooled = rows["tricks"].loc[rows["tricks"]["fooled"].eq(True), "method"]
+    if len(fooled):
+        said.append(f"It is fooled by: {', '.join(fooled)}.")
     steady = rows["stability"]
     enough = steady[steady["flips"] < 0.05]
     if len(enough):
@@ -137,6 +139,9 @@ def _alpha_in_words(row: dict[str, float]) -> str:
     alpha, low, high = row["alpha"], row["low"], row["high"]
     if np.isnan(alpha):
         return f"Agreement over images is undefined ({row['images']:.0f} images, {row['methods']:.0f} methods)."
+    if np.isnan(low):
+        few = f"{row['images']:.0f} images, {row['methods']:.0f} methods"
+        return f"Alpha {alpha:.2f} ({few}), too few to tell whether it is reliable."
     if alpha >= RELIABLE_ALPHA:
         judged = "reliable: the images agree on the ranking of the methods"
         unsure = low < RELIABLE_ALPHA

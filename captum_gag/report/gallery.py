@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,7 +22,6 @@ from captum_gag.errors import in_one_line
 from captum_gag.models import Preprocessing
 from captum_gag.reliability.scores import judged
 from captum_gag.report.figures import top_of
-from captum_gag.report.run_figures import curves_of
 from captum_gag.runs.store import Run
 
 SIDES = (224, 192, 160, 128, 112, 96, 80, 72, 64, 56, 48)
@@ -43,7 +43,7 @@ class Item(NamedTuple):
         probability: Of that class; NaN if not known.
         pictures: Data URI of a sheet of squares: the photograph, or grey, then a map per method; "" without maps.
         methods: Of the maps, in the order of the sheet.
-        curves: By metric: x, x_label, y_label and by method y.
+        curves: By metric: x, x_label, y_label and by method y, None where it is not known.
         agreement: Mean of Spearman's rho between the maps of two methods, without random and manipulated ones; NaN with
             fewer than two.
     """
@@ -56,6 +56,10 @@ class Item(NamedTuple):
     methods: list[str]
     curves: dict[str, Any]
     agreement: float
+
+    def numbers(self) -> dict[str, float]:
+        """Return what may be NaN."""
+        return {"probability": self.probability, "agreement": self.agreement}
 
 
 class Source(NamedTuple):
@@ -101,7 +105,7 @@ class Source(NamedTuple):
         return "" if self.preprocessing is None or np.isnan(target) else self.preprocessing.label(int(target))
 
 
-def gallery(run: Run, scores: pd.DataFrame, source: Source, side: int) -> Iterator[Item]:
+def gallery(run: Run, scores: pd.DataFrame, source: Source, side: int, drawn: pd.DataFrame) -> Iterator[Item]:
     """Yield the images of a run one by one, in the order of the data set.
 
     Args:
@@ -109,11 +113,13 @@ def gallery(run: Run, scores: pd.DataFrame, source: Source, side: int) -> Iterat
         scores: Its records, as ``reliability.scores.checked`` returns them.
         source: Of the photographs.
         side: Of a picture, in pixels; see ``picture_side``.
+        drawn: The curves of the scores, as ``run_figures.curves_of`` returns them.
 
     Yields:
         One per image that has scores.
     """
-    curves = dict(tuple(curves_of(scores).groupby("image", sort=False)))
+    rows = list(drawn[["metric", "method", "x", "y", "x_label", "y_label"]].itertuples(index=False, name=None))
+    curves = drawn.groupby("image", sort=False).indices
     first = scores.drop_duplicates("image").set_index("image")
     targets = first["target"].astype("Float64").astype(float)
     methods = set(judged(scores)["method"])
@@ -126,7 +132,7 @@ def gallery(run: Run, scores: pd.DataFrame, source: Source, side: int) -> Iterat
             probability=float(first["probability"][image]),
             pictures=_sheet(source.photo(image), maps, side) if maps else "",
             methods=list(maps),
-            curves=_curves(curves[image]) if image in curves else {},
+            curves=_curves([rows[place] for place in curves[image]]) if image in curves else {},
             agreement=agreement({name: each for name, each in maps.items() if name in methods}),
         )
 
@@ -147,16 +153,24 @@ def agreement(maps: Mapping[str, Tensor]) -> float:
     return float(rho if np.ndim(rho) == 0 else rho[np.triu_indices(len(kept), 1)].mean())
 
 
-def _curves(rows: pd.DataFrame) -> dict[str, Any]:
-    return {
-        metric: {
-            "x": of_metric["x"].iloc[0].round(3).tolist(),
-            "x_label": of_metric["x_label"].iloc[0],
-            "y_label": of_metric["y_label"].iloc[0],
-            "y": {method: y.round(3).tolist() for method, y in zip(of_metric["method"], of_metric["y"], strict=True)},
-        }
-        for metric, of_metric in rows.groupby("metric", sort=False)
-    }
+def agreement_with_mean(table: pd.DataFrame) -> pd.Series:
+    """Return Spearman's rho of each row with the mean of the rows, over the columns that the row has."""
+    means = pd.DataFrame(np.where(table.notna(), table.mean(), np.nan), table.index, table.columns)
+    one, other = (ranked.sub(ranked.mean(axis=1), axis=0) for ranked in (table.rank(axis=1), means.rank(axis=1)))
+    return (one * other).sum(axis=1) / np.sqrt((one**2).sum(axis=1) * (other**2).sum(axis=1))
+
+
+def _curves(rows: Sequence[tuple[Any, ...]]) -> dict[str, Any]:
+    """Return the curves of an image by metric, from rows of metric, method, x, y, x_label, y_label."""
+    found: dict[str, Any] = {}
+    # All at once: a page may have a million of them.
+    whole = np.concatenate([y for _, _, _, y, _, _ in rows]).round(3)
+    ys = iter(np.where(np.isnan(whole), None, whole).tolist())
+    for metric, method, x, y, x_label, y_label in rows:
+        if metric not in found:
+            found[metric] = {"x": x.round(3).tolist(), "x_label": x_label, "y_label": y_label, "y": {}}
+        found[metric]["y"][method] = list(islice(ys, len(y)))
+    return found
 
 
 def _sheet(photo: Tensor | None, maps: Mapping[str, Tensor], side: int) -> str:

@@ -24,8 +24,8 @@ from captum_gag.reliability.directions import higher_is_better
 from captum_gag.reliability.scores import LABEL, by_image, checked, judged, metrics_of
 from captum_gag.report import reliability_report
 from captum_gag.report.decisions import decisions
-from captum_gag.report.gallery import COLUMNS, Item, Source, gallery, picture_side
-from captum_gag.report.run_figures import ablation, curves, curves_of, percentiles_of
+from captum_gag.report.gallery import COLUMNS, Item, Source, agreement_with_mean, gallery, picture_side
+from captum_gag.report.run_figures import ablation, curves_of, drawn_curves, percentiles_of
 from captum_gag.report.style import COLOURS, HEAT, LINES, as_svg, page_colours
 from captum_gag.report.tables import SIGNIFICANT, comparison, failures, printed_cells
 from captum_gag.runs.config import Config
@@ -76,7 +76,8 @@ def write_page(run: Run, path: Path, n_bootstrap: int = 1000, seed: int = 0) -> 
     config = run.config
     source = Source.of(run)
     side = picture_side(scores["image"].nunique() * (1 + scores["method"].nunique()))
-    items = list(gallery(run, scores, source, side))
+    drawn = curves_of(scores)
+    items = list(gallery(run, scores, source, side, drawn))
     suite = config.suite_file()
     rows = comparison(scores, suite.published_means())
     try:
@@ -94,7 +95,7 @@ def write_page(run: Run, path: Path, n_bootstrap: int = 1000, seed: int = 0) -> 
         "numbers": _table(rows.drop(columns="best")),
         "failures": _table(found),
         "decisions": None if decided is None else _table(decided),
-        "figures": _figures(scores, rows, _percentiles(config), checks),
+        "figures": _figures(scores, rows, _percentiles(config), checks, drawn),
         "gallery_note": _gallery_note(items, source),
         "disagreement": _disagreement(scores, items),
         "unreliable": unreliable,
@@ -108,7 +109,7 @@ def write_page(run: Run, path: Path, n_bootstrap: int = 1000, seed: int = 0) -> 
         "facts": _facts(run, scores),
         "side": side,
         "data": _data(scores, items, source, side),
-        "items": (plain(item._asdict()) for item in items),
+        "items": ({**item._asdict(), **plain(item.numbers())} for item in items),
         "version": version("captum-gag"),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -145,10 +146,15 @@ def _in_words(
             said.append(f"{metric}: it is not known whether higher is better, so no method is best.")
             continue
         best = of_metric[of_metric["best"]].iloc[0]
-        alike = list(of_metric.loc[~of_metric["best"] & ~(of_metric["p"] < SIGNIFICANT), "method"])
+        others = of_metric[~of_metric["best"] & of_metric["images"].gt(0)]
+        alike = list(others.loc[others["testable"] & ~(others["p"] < SIGNIFICANT), "method"])
+        untold = list(others.loc[~others["testable"], "method"])
         which = "(higher is better)" if higher else "(lower is better)"
         close = f" It does not differ significantly from {', '.join(alike)}." if alike else ""
-        interval = f"{best['mean']:.3f} [{best['low']:.3f}, {best['high']:.3f}]"
+        close += f" There are too few images to tell it from {', '.join(untold)}." if untold else ""
+        interval = f"{best['mean']:.3f}"
+        if not np.isnan(best["low"]):
+            interval += f" [{best['low']:.3f}, {best['high']:.3f}]"
         said.append(f"{metric} {which}: {best['method']} is best, {interval}.{close}")
     if checks is not None:
         alpha = checks.tables["inter_rater"].set_index("metric")["alpha"]
@@ -190,13 +196,18 @@ def _cell(value: Any, text: str | None = None, best: bool = False) -> dict[str, 
 
 
 def _figures(
-    scores: pd.DataFrame, rows: pd.DataFrame, percentiles: Mapping[str, float], checks: ReliabilityReport | None
+    scores: pd.DataFrame,
+    rows: pd.DataFrame,
+    percentiles: Mapping[str, float],
+    checks: ReliabilityReport | None,
+    found: pd.DataFrame,
 ) -> list[dict[str, str]]:
     drawn: dict[str, Figure] = {}
     if len(set(percentiles.values())) > 1:
         drawn["ablation"] = ablation(rows, percentiles, higher_is_better(scores))
-    if len(curves_of(judged(scores))):
-        drawn["details"] = curves(judged(scores))
+    details = found[found["method"].isin(judged(scores)["method"])]
+    if len(details):
+        drawn["details"] = drawn_curves(details)
     if checks is not None:
         drawn |= reliability_report.figures(checks)
     return [{"caption": CAPTIONS[name], "svg": as_svg(figure)} for name, figure in drawn.items()]
@@ -217,8 +228,7 @@ def _disagreement(scores: pd.DataFrame, items: list[Item]) -> list[dict[str, Any
         table = by_image(judged(scores), metric)
         if table.shape[1] > 2:
             words = f"On these images {metric} ranks the methods least as it does on average (Spearman's rho)."
-            rho = table.T.corrwith(table.mean(), method="spearman")
-            tables.append((f"Ranked against the mean by {metric}", words, rho))
+            tables.append((f"Ranked against the mean by {metric}", words, agreement_with_mean(table)))
     return [
         {
             "caption": caption,
@@ -271,13 +281,14 @@ def _data(scores: pd.DataFrame, items: list[Item], source: Source, side: int) ->
     images = [item.image for item in items]
     table = scores.set_index(["image", "method", LABEL])["score"]
     whole = table.reindex(pd.MultiIndex.from_product([images, methods, metrics])).to_numpy().round(6)
+    known = np.where(np.isnan(whole), None, whole)
     styles = zip(list(LINES.values()) * len(COLOURS), COLOURS * len(LINES), strict=True)
     return {
         "images": images,
         "labels": [item.label for item in items],
         "methods": methods,
         "metrics": metrics,
-        "scores": plain(whole.reshape(len(images), len(methods), len(metrics)).tolist()),
+        "scores": known.reshape(len(images), len(methods), len(metrics)).tolist(),
         "photographs": not source.missing,
         "side": side,
         "columns": COLUMNS,

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from captum_gag.reliability.bootstrap import interval, mean_interval
+from captum_gag.reliability.bootstrap import Floats, Indices, counts, interval
 from captum_gag.reliability.scores import by_image, checked, metrics_of
 
 N_BOOTSTRAP = 10_000
@@ -72,27 +71,27 @@ def ratios(
 
 
 def _above_zero(values: pd.Series, n_bootstrap: int, confidence: float, seed: int) -> bool:
-    """Tell whether a mean lies above 0, with its interval if there is one."""
+    """Tell whether a mean lies above 0, and so do those of the draws by which the ratio's interval is found."""
     known = values.dropna().to_numpy()
-    low, _ = mean_interval(known, n_bootstrap, confidence, seed)
-    return bool(known.mean() > 0 and not low <= 0)
+    if len(known) < 2:
+        return bool(known.mean() > 0)
+    means = interval(lambda drawn: known[drawn].mean(1, keepdims=True), len(known), n_bootstrap, confidence, seed)
+    return bool(means[0].item() > 0)
 
 
-def _averaged(
-    whole: NDArray[np.float64], n_originals: int, n_bootstrap: int, confidence: float, seed: int
-) -> dict[str, float]:
+def _averaged(whole: Floats, n_originals: int, n_bootstrap: int, confidence: float, seed: int) -> dict[str, float]:
     """Return ratio, low, high and images of scores (images, variants then originals)."""
 
-    def ratio(drawn: NDArray[np.intp]) -> NDArray[np.float64]:
-        means = whole[drawn].mean(axis=0)
+    def ratio(drawn: Indices) -> Floats:
+        means = counts(drawn, len(whole)) @ whole / len(whole)
         # Of a few images that all score 0 the ratio is none, and neither is it an error.
         with np.errstate(divide="ignore", invalid="ignore"):
-            return np.array([(means[:n_originals] / means[n_originals:]).mean()])
+            return (means[:, :n_originals] / means[:, n_originals:]).mean(axis=1, keepdims=True)
 
-    everything = np.arange(len(whole))
+    everything = np.arange(len(whole))[None]
     if not len(whole):
         return {"images": 0}
-    found = {"images": len(whole), "ratio": float(ratio(everything)[0])}
+    found = {"images": len(whole), "ratio": float(ratio(everything)[0, 0])}
     if len(whole) > 1:
         [low], [high] = interval(ratio, len(whole), n_bootstrap, confidence, seed)
         found |= {"low": float(low), "high": float(high)}

@@ -23,7 +23,6 @@ WHICH = {True: " (higher is better)", False: " (lower is better)", None: ""}
 """What a title says of a metric's direction; nothing where that is not known."""
 
 
-@styled
 def curves(scores: pd.DataFrame) -> Figure:
     """Draw the curve that each metric's score sums up, per method: the mean over the images with its 95 % interval.
 
@@ -33,7 +32,16 @@ def curves(scores: pd.DataFrame) -> Figure:
     Returns:
         A panel per metric that has a curve, not known to pyplot.
     """
-    found = curves_of(scores)
+    return drawn_curves(curves_of(scores))
+
+
+@styled
+def drawn_curves(found: pd.DataFrame) -> Figure:
+    """Draw curves as ``curves`` does.
+
+    Args:
+        found: As ``curves_of`` returns them.
+    """
     metrics = list(found["metric"].unique())
     figure = Figure(figsize=(8, 0.5 + 3.2 * max(1, len(metrics))))
     for axes, metric in zip(figure.subplots(max(1, len(metrics)), squeeze=False)[:, 0], metrics, strict=False):

@@ -17,9 +17,9 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from captum_gag.reliability.bootstrap import mean_interval
+from captum_gag.reliability.bootstrap import mean_intervals
 from captum_gag.reliability.directions import higher_is_better
-from captum_gag.reliability.scores import by_image, checked
+from captum_gag.reliability.scores import by_image, checked, metrics_of
 
 SIGNIFICANT = 0.05
 
@@ -37,25 +37,31 @@ def comparison(scores: pd.DataFrame, published: Mapping[str, Any] | None = None)
     Returns:
         A row per metric and method: mean, low and high (95 % bootstrap interval), images, published, best, p (Wilcoxon
         signed-rank test against the best over the images that both have a score for, Holm-corrected over the methods
-        of the metric; NaN for the best, and where there is nothing to test). A metric of which it is not known whether
-        higher is better has no best method.
+        of the metric; NaN for the best, and where there is nothing to test), testable (whether any scores of so many
+        images and methods could give a p below 0.05). A metric of which it is not known whether higher is better has
+        no best method.
 
     Raises:
         InputError: The scores are not a score table.
     """
     scores = checked(scores)
+    tables = {metric: by_image(scores, metric) for metric in metrics_of(scores)}
+    intervals = mean_intervals(tables, 10_000, 0.95, 0)
     rows = []
     for metric, higher in higher_is_better(scores).items():
-        table = by_image(scores, metric)
+        table = tables[metric]
         table = table[[name for name in scores["method"].unique() if name in table]]
         means = table.mean() if higher else -table.mean()
         best = means.idxmax() if means.notna().any() and higher is not None else None
         p_values = holm(
             {name: _wilcoxon(table[name], table[best]) for name in table if best is not None and name != best}
         )
+        # All differences of one sign have the least p that there is.
+        shared = table.notna().mul(table[best].notna(), axis=0).sum() if best is not None else {}
+        least = holm({name: 2.0 ** (1 - shared[name]) for name in p_values})
         for method in table:
             values = table[method].dropna().to_numpy()
-            low, high = mean_interval(values, 10_000, 0.95, 0)
+            low, high = intervals[metric, method]
             rows.append(
                 {
                     "metric": metric,
@@ -67,6 +73,7 @@ def comparison(scores: pd.DataFrame, published: Mapping[str, Any] | None = None)
                     "published": (published or {}).get(metric, {}).get(method, np.nan),
                     "best": method == best,
                     "p": p_values.get(method, np.nan),
+                    "testable": least.get(method, np.nan) < SIGNIFICANT,
                 }
             )
     return pd.DataFrame(rows)

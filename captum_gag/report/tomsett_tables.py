@@ -26,7 +26,7 @@ def tables(scores: pd.DataFrame, n_bootstrap: int = 10_000, seed: int = 0) -> li
     Args:
         scores: A score table whose methods and metrics have the labels of the suite metric-reliability; others are
             left out.
-        n_bootstrap: Resamples of the images, for the 99.9 % intervals.
+        n_bootstrap: Resamples of the images, for the 99.9 % intervals of rho.
         seed: Of the resamples.
 
     Returns:
@@ -37,19 +37,16 @@ def tables(scores: pd.DataFrame, n_bootstrap: int = 10_000, seed: int = 0) -> li
     """
     known = judged(checked(scores))
     known = known[known["method"].isin(METHODS)]
-    found = [_alphas(known, n_bootstrap, seed), _correlations(known, n_bootstrap, seed)] if len(known) else []
+    found = [_alphas(known), _correlations(known, n_bootstrap, seed)] if len(known) else []
     return [each for each in found if each.cells["ours"].notna().any()]
 
 
-def _alphas(scores: pd.DataFrame, n_bootstrap: int, seed: int) -> PaperTable:
+def _alphas(scores: pd.DataFrame) -> PaperTable:
     published = tomsett_alpha()
     published["label"] = [_label(*each) for each in published[["metric", "perturbation"]].itertuples(index=False)]
     wanted = scores[scores[LABEL].isin(published["label"])]
     parts = {"with": wanted if is_edges(wanted).any() else wanted.iloc[:0], "without": wanted[~is_edges(wanted)]}
-    ours = {
-        edges: inter_rater(part, n_bootstrap, CONFIDENCE, seed) if len(part) else pd.DataFrame()
-        for edges, part in parts.items()
-    }
+    ours = {edges: inter_rater(part, CONFIDENCE) if len(part) else pd.DataFrame() for edges, part in parts.items()}
     cells = [
         {
             "row": row.metric,

@@ -238,9 +238,12 @@ class Run:
         Nor is it where they are damaged or of something else, until resume has computed them again.
         """
         try:
-            # Opened once: a run may have ten thousand of them.
+            # A run may have ten thousand of them: each is opened once, and is too small to be worth several threads.
             with pq.ParquetFile(self._scores_of(image)) as file:
-                return file.read().cast(RECORD) if self._is_of(file.metadata, photo) else None
+                if not self._is_of(file.metadata, photo):
+                    return None
+                table = file.read(use_threads=False).replace_schema_metadata()
+                return table if table.schema == RECORD else table.cast(RECORD)
         except (pa.ArrowException, OSError):
             return None
 

@@ -39,10 +39,10 @@ def test_alpha_of_a_worked_example():
     w = 25.5 / 157.5
     mean_rho = (3 * w - 1) / 2
     # Krippendorff's alpha of m complete rankings of n is 1 - (1 - mean rho) (mn - 1) / mn.
-    found = reliability.inter_rater(by_image(executives), **QUICK)
+    found = reliability.inter_rater(by_image(executives))
     assert found.loc["A", "alpha"] == pytest.approx(1 - (1 - mean_rho) * 17 / 18, abs=1e-12)
     # Turned round, they agree as much: no direction is needed.
-    turned = reliability.inter_rater(by_image(-np.array(executives)), **QUICK)
+    turned = reliability.inter_rater(by_image(-np.array(executives)))
     assert turned.loc["A", "alpha"] == pytest.approx(found.loc["A", "alpha"], abs=1e-12)
 
 
@@ -54,20 +54,21 @@ def test_alpha_with_ties_is_the_packages_own(methods, images, seed):
     if len(np.unique(ranked)) < 2:
         return
     expected = krippendorff.alpha(reliability_data=ranked, level_of_measurement="ordinal")
-    found = reliability.inter_rater(by_image(scores), n_bootstrap=2)
+    found = reliability.inter_rater(by_image(scores))
     assert found.loc["A", "alpha"] == pytest.approx(expected, abs=1e-12)
 
 
 def test_identical_rankings_have_alpha_1_and_rankings_that_tie_all_have_none():
     same = arrays({"A": {"x": [3, 30, 9], "y": [2, 20, 8], "z": [1, 10, 7]}, "B": {"x": [1, 2, 3], "y": [1, 2, 3]}})
-    found = reliability.inter_rater(same, **QUICK)
-    assert found.loc["A", ["alpha", "low", "high"]].tolist() == [1, 1, 1]
+    found = reliability.inter_rater(same)
+    assert found.loc["A", ["alpha", "high"]].tolist() == [1, 1]
+    assert found.loc["A", "low"] < 0.5, "three images do not say that all others rank so"
     assert found.loc["B"].isna()[["alpha", "low", "high"]].all()
     assert found.loc["B", ["images", "methods"]].tolist() == [3, 2]
 
 
 def test_opposite_rankings_of_two_images_are_the_least_agreement():
-    found = reliability.inter_rater(arrays({"A": {"x": [1, 2], "y": [2, 1]}}), **QUICK)
+    found = reliability.inter_rater(arrays({"A": {"x": [1, 2], "y": [2, 1]}}))
     # Two raters, two units, always opposite: by hand, observed disagreement 4 of 4 pairs, expected 8 of 12.
     assert found.loc["A", "alpha"] == pytest.approx(1 - 1 / (2 / 3))
 
@@ -80,19 +81,19 @@ def test_the_interval_covers_alpha_at_its_nominal_rate(distance):
     def rankings(images):
         return scipy.stats.rankdata(distance * np.arange(4) + rng.normal(size=(images, 4)), axis=1)
 
-    everybody = reliability.inter_rater(by_image(rankings(20_000)), n_bootstrap=2).loc["A", "alpha"]
+    everybody = reliability.inter_rater(by_image(rankings(20_000))).loc["A", "alpha"]
     assert everybody == pytest.approx(0, abs=0.002) if distance == 0 else everybody > 0.2
     covered = 0
     for _ in range(200):
-        found = reliability.inter_rater(by_image(rankings(100)), n_bootstrap=200, confidence=0.95).loc["A"]
+        found = reliability.inter_rater(by_image(rankings(100)), confidence=0.95).loc["A"]
         covered += found["low"] <= everybody <= found["high"]
-    # Of 200 at 95 %, less than 181 or more than 198 come up once in a hundred times.
-    assert 181 <= covered <= 198
+    # Of 200 at 95 %, less than 181 come up once in a hundred times. Where alpha is 0, the interval is wide.
+    assert covered >= 181
 
 
 def test_more_noise_is_less_agreement():
     rng = np.random.default_rng(2)
-    alpha = [reliability.inter_rater(table(rng, 200, noise), **QUICK)["alpha"]["A"] for noise in (0.1, 1, 3, 30)]
+    alpha = [reliability.inter_rater(table(rng, 200, noise))["alpha"]["A"] for noise in (0.1, 1, 3, 30)]
     assert alpha[0] == pytest.approx(1, abs=0.01)
     assert alpha == sorted(alpha, reverse=True)
     assert alpha[-1] == pytest.approx(0, abs=0.05)
@@ -106,12 +107,12 @@ def test_spearman_is_scipys(seed, tied):
     drawn = rng.integers(20, size=20)
     chosen = columns[drawn]
     if (chosen == chosen[0]).all(axis=0).any():
-        assert np.isnan(Spearman(columns).mean_of_pairs(drawn))
+        assert np.isnan(Spearman(columns).mean_of_pairs([drawn]))
         return
     expected = np.mean(
         [scipy.stats.spearmanr(chosen[:, a], chosen[:, b]).statistic for a, b in itertools.combinations(range(3), 2)]
     )
-    assert Spearman(columns).mean_of_pairs(drawn) == pytest.approx(expected, abs=1e-12)
+    assert Spearman(columns).mean_of_pairs([drawn]).item() == pytest.approx(expected, abs=1e-12)
 
 
 def test_inter_method_of_a_planted_table():
@@ -157,11 +158,14 @@ def test_implementation_sensitivity_compares_variants_of_one_metric_of_one_lengt
     assert len(reliability.implementation_sensitivity(table(rng), **QUICK)) == 0
 
 
-@pytest.mark.parametrize("check", [reliability.inter_rater, reliability.inter_method, reliability.internal_consistency])
-def test_permuting_the_rows_changes_nothing(check):
+@pytest.mark.parametrize(
+    ("check", "options"),
+    [(reliability.inter_rater, {}), (reliability.inter_method, QUICK), (reliability.internal_consistency, QUICK)],
+)
+def test_permuting_the_rows_changes_nothing(check, options):
     scores = table(np.random.default_rng(6))
     shuffled = scores.sample(frac=1, random_state=0)
-    first, second = check(scores, **QUICK), check(shuffled, **QUICK)
+    first, second = check(scores, **options), check(shuffled, **options)
     assert_frame_equal(first.sort_index(), second.sort_index(), check_like=True)
 
 
@@ -169,8 +173,8 @@ def test_an_image_with_a_gap_is_left_out_and_a_method_without_scores_too():
     scores = table(np.random.default_rng(7), metrics=("A",))
     gap = (scores["image"] == 3) & (scores["method"] == "m2")
     nothing = scores[scores["method"] == "m1"].assign(method="constant", score=np.nan)
-    found = reliability.inter_rater(pd.concat([scores.assign(score=scores["score"].mask(gap)), nothing]), **QUICK)
-    whole = reliability.inter_rater(scores[scores["image"] != 3], **QUICK)
+    found = reliability.inter_rater(pd.concat([scores.assign(score=scores["score"].mask(gap)), nothing]))
+    whole = reliability.inter_rater(scores[scores["image"] != 3])
     assert_frame_equal(found, whole)
     assert found.loc["A", ["images", "methods"]].tolist() == [39, 4]
 
@@ -190,7 +194,7 @@ def test_the_interval_of_a_correlation_covers_it_at_its_nominal_rate():
 
 def test_the_same_seed_gives_the_same_interval_and_another_one_another():
     scores = table(np.random.default_rng(9))
-    first, again, other = (reliability.inter_rater(scores, 200, 0.95, seed) for seed in (0, 0, 1))
+    first, again, other = (reliability.inter_method(scores, 200, 0.95, seed) for seed in (0, 0, 1))
     assert_frame_equal(first, again)
     assert not first["low"].equals(other["low"])
-    assert first["alpha"].equals(other["alpha"])
+    assert first["rho"].equals(other["rho"])

@@ -128,7 +128,7 @@ def test_names_may_be_numbers():
     table = from_arrays({7: {1: [1, 2, 3], 2: [2, 3, 4]}}, levels="metric", higher_is_better={7: False})
     found = reliability.against_baselines(table, n_bootstrap=10)
     assert found[["metric", "method", "mean"]].values.tolist() == [["7", "1", 2.0], ["7", "2", 3.0]]
-    assert reliability.inter_rater(table, n_bootstrap=10).loc["7", "alpha"] == 1
+    assert reliability.inter_rater(table).loc["7", "alpha"] == 1
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,7 @@ def test_labels_are_composed_and_their_parts_kept():
     assert pd.isna(first.loc["F (x) L=3", "steps"])
     assert first.loc["AOPC MoRF (mean) L=40", ["metric", "variant", "steps"]].tolist() == ["AOPC MoRF", "mean", 40]
     assert_frame_equal(checked(table), table)
-    assert reliability.inter_rater(table, n_bootstrap=5).index.tolist() == expected
+    assert reliability.inter_rater(table).index.tolist() == expected
 
 
 def test_roles_come_from_columns_and_without_them_from_exact_names():

@@ -83,7 +83,7 @@ def test_more_images_are_more_stable():
     assert found["flips"].iloc[0] > 0.1
     # All images drawn without replacement are all images.
     assert found[["flips", "best_changes"]].iloc[-1].tolist() == [0, 0]
-    whole = reliability.inter_rater(scores, n_bootstrap=10)["alpha"]["A"]
+    whole = reliability.inter_rater(scores)["alpha"]["A"]
     assert found[["alpha", "alpha_low", "alpha_high"]].iloc[-1].tolist() == pytest.approx([whole] * 3)
     width = found["alpha_high"] - found["alpha_low"]
     assert width.is_monotonic_decreasing

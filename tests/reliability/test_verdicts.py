@@ -42,6 +42,16 @@ def test_verdicts_say_what_the_tables_say(report):
     assert "unreliable" in report.verdicts["AOPC MoRF (mean) L=20"]
 
 
+def test_few_images_decide_nothing():
+    scores = {"GAG-85": [0.9, 0.8], "sharpened": [0.95, 0.9], "Sobel": [0.1, 0.2]}
+    found = reliability.report(
+        reliability.from_arrays({"RCAP": scores}, transforms={"sharpened": ("GAG-85", "sharpen")}), n_bootstrap=200
+    )
+    said = "higher is better. Alpha 1.00 (2 images, 2 methods), too few to tell whether it is reliable."
+    assert found.verdicts["RCAP"] == said
+    assert found.tables["baselines"]["beats_edges"].tolist() == found.tables["tricks"]["fooled"].tolist() == [None]
+
+
 def test_the_direction_is_in_the_verdict_and_turns_it(scores):
     turned = scores[scores["metric"] == "RCAP"].assign(higher_is_better=False)
     said = reliability.report(turned, n_bootstrap=200).verdicts["RCAP"]
@@ -53,7 +63,7 @@ def test_the_direction_is_in_the_verdict_and_turns_it(scores):
 
 def test_tables_are_the_checks_own(scores, report):
     real = scores[scores["method"].isin(["GAG-85", "SG", "poor", "Sobel"])]
-    expected = reliability.inter_rater(real, n_bootstrap=200).reset_index()
+    expected = reliability.inter_rater(real).reset_index()
     pd.testing.assert_frame_equal(report.tables["inter_rater"], expected)
     assert report.tables["inter_rater"]["methods"].unique() == [4]
     assert report.tables["inter_rater_without_edges"]["methods"].unique() == [3]

@@ -5,21 +5,37 @@ import io
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
 
 from captum_gag.reliability.scores import checked
-from captum_gag.report.gallery import COLUMNS, MOST_BYTES, SIDES, Source, agreement, gallery, picture_side
+from captum_gag.report.gallery import (
+    COLUMNS,
+    MOST_BYTES,
+    SIDES,
+    Source,
+    agreement,
+    agreement_with_mean,
+    gallery,
+    picture_side,
+)
+from captum_gag.report.run_figures import curves_of
 
 from .conftest import HOSTILE
 
 SIDE = 64
 
 
+def gallery_of(run, source):
+    scores = checked(run.scores())
+    return gallery(run, scores, source, SIDE, curves_of(scores))
+
+
 @pytest.fixture(scope="module")
 def items(run):
-    return list(gallery(run, checked(run.scores()), Source.of(run), SIDE))
+    return list(gallery_of(run, Source.of(run)))
 
 
 def _sheet(item):
@@ -65,6 +81,18 @@ def test_agreement_is_the_mean_of_rho_over_pairs():
     assert math.isnan(agreement({"a": rows, "constant": torch.ones(4, 4), "nan": rows * torch.nan}))
 
 
+def test_agreement_with_the_mean_is_pandas_own():
+    rng = np.random.default_rng(0)
+    # Ties, gaps, a row of one score, and one without any.
+    scores = rng.integers(0, 9, (40, 5)).astype(float)
+    scores[rng.uniform(size=scores.shape) < 0.2] = np.nan
+    scores[0, 1:], scores[1] = np.nan, np.nan
+    table = pd.DataFrame(scores, columns=list("abcde"))
+    expected = table.T.corrwith(table.mean(), method="spearman")
+    assert 30 < expected.notna().sum() < 40
+    pd.testing.assert_series_equal(agreement_with_mean(table), expected)
+
+
 def test_random_and_manipulated_maps_do_not_count_as_disagreement(run, items):
     maps = run.maps("b.png")
     kept = {name: maps[name] for name in ("GAG-85", "GAG-0", "SG", "VG")}
@@ -83,7 +111,7 @@ def test_photographs_that_are_gone_cost_themselves_alone(reconfigured):
     run = reconfigured(data={"type": "folder", "root": "/nowhere"})
     source = Source.of(run)
     assert "/nowhere" in source.missing
-    [first, *_] = gallery(run, checked(run.scores()), source, SIDE)
+    [first, *_] = gallery_of(run, source)
     assert (first.label[:6], len(first.methods)) == ("class ", 6), "how the model is fed is still known"
     assert _sheet(first).getpixel((5, 5)) == pytest.approx((128,) * 3, abs=3)
 
@@ -92,4 +120,4 @@ def test_weights_that_are_gone_cost_nothing(reconfigured, items):
     run = reconfigured(model={"type": "tiny:model", "weights": "/nowhere.safetensors"})
     source = Source.of(run)
     assert source.missing == ""
-    assert [item.pictures for item in gallery(run, checked(run.scores()), source, SIDE)] == [i.pictures for i in items]
+    assert [item.pictures for item in gallery_of(run, source)] == [i.pictures for i in items]

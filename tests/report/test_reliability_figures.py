@@ -63,7 +63,7 @@ def test_distributions_show_mean_median_and_quartiles_of_each_method(stepped):
 
 
 def test_alphas_have_their_intervals_and_the_threshold(stepped):
-    table = reliability.inter_rater(stepped, n_bootstrap=50).reset_index()
+    table = reliability.inter_rater(stepped).reset_index()
     [axes] = figures.alphas(table, 0.65).axes
     assert [tick.get_text() for tick in axes.get_yticklabels()] == table["metric"].tolist()
     assert any(line.get_xdata()[0] == 0.65 for line in axes.lines if len(line.get_xdata()) == 2)

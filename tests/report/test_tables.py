@@ -122,6 +122,16 @@ def test_comparison_knows_the_best_and_what_differs_from_it(scores: pd.DataFrame
     assert low < mean < high
 
 
+@pytest.mark.parametrize(("methods", "least"), [(2, 6), (3, 7), (11, 9)])
+def test_what_no_scores_could_tell_apart_is_not_testable(methods: int, least: int) -> None:
+    # The least p of n images is 2 / 2^n; Holm multiplies it by the number of methods besides the best.
+    for images in range(2, 12):
+        found = {f"m{place}": (place + 1) * np.arange(1, images + 1) for place in range(methods)}
+        rows = comparison(reliability.from_arrays({"RCAP": found}, levels="metric"))
+        others = rows[~rows["best"]]
+        assert (others["p"] < 0.05).all() == others["testable"].all() == (images >= least)
+
+
 def test_tables_are_written_in_every_form(scores: pd.DataFrame, tmp_path: Path) -> None:
     rows = comparison(scores)
     written = save_tables(rows, scores, tmp_path)
