@@ -40,7 +40,8 @@ class Rankings:
             tallies[np.arange(len(some))[:, None], some] -= 1
             found.append(self._alphas(tallies.reshape(-1, *self.shape)))
         of_kind: Floats = np.concatenate(found)
-        return of_kind.take(kind_of.ravel())
+        each: Floats = of_kind[kind_of.ravel()]
+        return each
 
     def _tallies(self, drawn: Indices) -> Indices:
         """Return how many of the images give each method each value, (methods, values)."""

@@ -165,7 +165,7 @@ def _curves(rows: Sequence[tuple[Any, ...]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     # All at once: a page may have a million of them.
     whole = np.concatenate([y for _, _, _, y, _, _ in rows]).round(3)
-    ys = iter(np.where(np.isnan(whole), None, whole).tolist())
+    ys = iter([None if np.isnan(y) else y for y in whole.tolist()])
     for metric, method, x, y, x_label, y_label in rows:
         if metric not in found:
             found[metric] = {"x": x.round(3).tolist(), "x_label": x_label, "y_label": y_label, "y": {}}

@@ -281,7 +281,8 @@ def _data(scores: pd.DataFrame, items: list[Item], source: Source, side: int) ->
     images = [item.image for item in items]
     table = scores.set_index(["image", "method", LABEL])["score"]
     whole = table.reindex(pd.MultiIndex.from_product([images, methods, metrics])).to_numpy().round(6)
-    known = np.where(np.isnan(whole), None, whole)
+    known = whole.astype(object)
+    known[np.isnan(whole)] = None
     styles = zip(list(LINES.values()) * len(COLOURS), COLOURS * len(LINES), strict=True)
     return {
         "images": images,

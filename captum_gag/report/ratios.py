@@ -86,7 +86,8 @@ def _averaged(whole: Floats, n_originals: int, n_bootstrap: int, confidence: flo
         means = counts(drawn, len(whole)) @ whole / len(whole)
         # Of a few images that all score 0 the ratio is none, and neither is it an error.
         with np.errstate(divide="ignore", invalid="ignore"):
-            return (means[:, :n_originals] / means[:, n_originals:]).mean(axis=1, keepdims=True)
+            found: Floats = (means[:, :n_originals] / means[:, n_originals:]).mean(axis=1, keepdims=True)
+            return found
 
     everything = np.arange(len(whole))[None]
     if not len(whole):

@@ -99,8 +99,8 @@ class Plan:
         return [self._total(each) for each in dict.fromkeys([1, median or self.images, self.images])]
 
     def _total(self, images: int) -> Total:
-        passes = (images * each for each in (self.forward, self.backward))
-        return Total(images, *passes, self._seconds(images, 1), self._seconds(images, self.abreast))
+        seconds = self._seconds(images, 1), self._seconds(images, self.abreast)
+        return Total(images, images * self.forward, images * self.backward, *seconds)
 
     def _seconds(self, images: int, workers: int) -> float:
         """Return the seconds of the worker with most chunks, until it is ready included."""
