@@ -191,12 +191,11 @@ def test_reliability_of_a_run_and_of_ones_own_numbers(run, tmp_path):
     assert "RCAP: higher is better. Alpha" in result.output
     assert (tmp_path / "a" / "report.html").exists()
     rng = np.random.default_rng(0)
-    own = reliability.from_arrays(
-        {"mine": {"x": rng.random(20), "y": rng.random(20) + 5}}, levels="metric", higher_is_better={"mine": True}
-    )
+    scores = {"x": rng.random(20), "y": rng.random(20) + 5, "z": rng.random(20) + 10}
+    own = reliability.from_arrays({"mine": scores}, levels="metric", higher_is_better={"mine": True})
     own.to_csv(tmp_path / "own.csv", index=False)
     result = call("reliability", tmp_path / "own.csv", "--out", tmp_path / "b", "--n-bootstrap", 50)
-    assert "Alpha 1.00 [1.00, 1.00], reliable" in result.output
+    assert "Alpha 1.00 [0.76, 1.00], reliable" in result.output
 
 
 def test_a_failing_cell_is_listed_and_the_exit_status_tells(tmp_path):
