@@ -10,6 +10,7 @@ from captum_gag.reliability.agreement import (
 from captum_gag.reliability.arrays import from_arrays
 from captum_gag.reliability.deciding import sequential
 from captum_gag.reliability.grouping import groups
+from captum_gag.reliability.meta_evaluation import meta_consistency
 from captum_gag.reliability.orderings import ordering_means
 from captum_gag.reliability.scores import read_scores
 from captum_gag.reliability.summaries import against_baselines, stability, summary, tricks
@@ -26,6 +27,7 @@ __all__ = [
     "inter_method",
     "inter_rater",
     "internal_consistency",
+    "meta_consistency",
     "ordering_means",
     "read_scores",
     "report",

@@ -1,0 +1,121 @@
+"""Meta-evaluation: a metric should not mind the minor, and should see the disruptive (Hedström et al., 2023)."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.stats import wilcoxon
+
+from captum_gag.errors import InputError
+from captum_gag.reliability.directions import signs
+from captum_gag.reliability.scores import COLUMNS, LABEL, by_image, checked, judged
+
+Matrix = NDArray[np.float64]
+
+RESULTS = ("iac_nr", "iac_ar", "iec_nr", "iec_ar")
+
+
+def meta_consistency(scores: pd.DataFrame, perturbed: pd.DataFrame) -> pd.DataFrame:
+    r"""Score each metric by how its scores answer to perturbations of the images or the model (MetaQuantus).
+
+    A minor perturbation leaves the prediction as it is, so scores and ranking should stay (noise resilience, NR); a
+    disruptive one changes what the model does, so scores should become worse (reactivity to adversary, AR). With scores
+    q, perturbed q', and ranks r of the methods within an image:
+
+    .. math::
+        \mathrm{IAC}_{NR} = \overline{p(q_j, q'_j)}, \quad \mathrm{IAC}_{AR} = 1 - \overline{p(q_j, q'_j)}, \quad
+        \mathrm{IEC}_{NR} = \overline{[r_{ij} = r'_{ij}]}, \quad
+        \mathrm{IEC}_{AR} = \overline{[q_{ij} \text{ better than } q'_{ij}]}
+
+    p is that of the two-sided Wilcoxon signed-rank test over the images i of a method j (zeros split between both
+    signs); the means are over methods, perturbations and, of IEC, images. MC is the mean of the four. Random orderings
+    and manipulated maps do not count.
+
+    Args:
+        scores: A score table, nothing perturbed.
+        perturbed: A score table with two more columns: perturbation, a name for each time that something was perturbed,
+            and disruptive, whether that one was meant to change what the model does. Where an image has no score, as
+            where its prediction did change though it should not, or did not though it should, it is left out.
+
+    Returns:
+        A row per metric: iac_nr, iac_ar, iec_nr, iec_ar and mc, each in [0, 1] and best at 1, NaN where there is no
+        perturbation of that kind; methods, and images (the fewest that a perturbation has).
+
+    Raises:
+        InputError: One is no score table, both have no metric in common, or a direction is not known.
+    """
+    before = judged(checked(scores))
+    after = _by_perturbation(perturbed)
+    rows = []
+    for metric, sign in signs(before).items():
+        found: dict[str, list[float]] = {name: [] for name in RESULTS}
+        plain, sizes = sign * by_image(before, metric), []
+        for disruptive, table in after:
+            if metric not in set(table[LABEL]):
+                continue
+            pair = _pair(plain, sign * by_image(table, metric))
+            sizes.append(pair[0].shape)
+            kind = "ar" if disruptive else "nr"
+            found[f"iac_{kind}"].append(_intra(*pair, disruptive))
+            found[f"iec_{kind}"].append(_better(*pair) if disruptive else _same_places(*pair))
+        if sizes:
+            means = {name: float(np.mean(each)) if each else np.nan for name, each in found.items()}
+            images, methods = np.min(sizes, axis=0).tolist()
+            rows.append(
+                {"metric": metric, **means, "mc": np.mean(list(means.values())), "methods": methods, "images": images}
+            )
+    if not rows:
+        raise InputError("no metric of the scores has perturbed ones; expected the same names of metrics in both")
+    return pd.DataFrame(rows)
+
+
+def _by_perturbation(perturbed: pd.DataFrame) -> list[tuple[bool, pd.DataFrame]]:
+    """Return for each perturbation whether it is disruptive, and its table of scores."""
+    missing = {"perturbation", "disruptive", *COLUMNS} - set(getattr(perturbed, "columns", ()))
+    if missing:
+        raise InputError(
+            f"the perturbed scores lack {', '.join(sorted(missing))}; expected a score table with the columns "
+            "perturbation (a name) and disruptive (true or false) too"
+        )
+    found = []
+    for name, part in perturbed.groupby("perturbation", sort=False):
+        kinds = part["disruptive"].unique().tolist()
+        if kinds not in ([True], [False]):
+            raise InputError(f"the column disruptive has {kinds} for {name!r}; expected true, or false, throughout")
+        found.append((bool(kinds[0]), judged(checked(part))))
+    return found
+
+
+def _pair(before: pd.DataFrame, after: pd.DataFrame) -> tuple[Matrix, Matrix]:
+    """Return both matrices, images x methods, of the images that have all scores in both.
+
+    Raises:
+        InputError: There are none, or fewer than two methods.
+    """
+    methods = [name for name in before if name in set(after)]
+    both = pd.concat({"before": before[methods], "after": after[methods]}, axis=1).dropna()
+    if len(methods) < 2 or both.empty:
+        raise InputError(
+            f"{len(methods)} methods and {len(both)} images have scores before and after a perturbation; expected at "
+            "least two methods and an image"
+        )
+    return both["before"].to_numpy(), both["after"].to_numpy()
+
+
+def _intra(before: Matrix, after: Matrix, disruptive: bool) -> float:
+    # Of scores that are all the same nothing speaks against the same distribution.
+    p = [
+        1.0 if (one == other).all() else wilcoxon(one, other, zero_method="zsplit").pvalue
+        for one, other in zip(before.T, after.T, strict=True)
+    ]
+    return float(1 - np.mean(p) if disruptive else np.mean(p))
+
+
+def _same_places(before: Matrix, after: Matrix) -> float:
+    places = [np.argsort(each, axis=1, kind="stable") for each in (before, after)]
+    return float((places[0] == places[1]).mean())
+
+
+def _better(before: Matrix, after: Matrix) -> float:
+    return float((before > after).mean())
