@@ -118,7 +118,7 @@ def _conjugate_gradients(system: _System, right: Tensor, tolerance: float) -> Te
     product = _dot(residual, direction)
     goal = tolerance**2 * _dot(right, right)
     # In exact arithmetic they need no more steps than there are pixels.
-    for _ in range(right[0, 0].numel()):
+    for _ in range(right.shape[2:].numel()):
         unsolved = _dot(residual, residual) > goal
         if not bool(unsolved.any()):
             break

@@ -83,6 +83,10 @@ def test_with_all_removed_an_image_is_its_mean_colour(size: tuple[int, int]) -> 
         torch.testing.assert_close(found, baselines.mean()(images))
 
 
+def test_no_images_give_none() -> None:
+    assert fill_from_neighbours(torch.rand(0, 3, 5, 6), torch.ones(0, 1, 5, 6, dtype=torch.bool)).shape == (0, 3, 5, 6)
+
+
 def test_an_image_does_not_depend_on_its_batch() -> None:
     images, removed = drawn(0, 6, 3, 30, 30, dtype=torch.float32), drawn(1, 6, 1, 30, 30) < 0.7
     images[3, 0, 0, 0], removed[3, 0, 0, 0] = torch.nan, False
