@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 # Each of these enters its types into METHODS.
-from captum_gag.attr import captum_papers, control_maps, grad_cam, path_gradients  # noqa: F401
+from captum_gag.attr import captum_papers, control_maps, grad_cam, known_maps, path_gradients  # noqa: F401
 from captum_gag.attr.captum_methods import captum_type
 from captum_gag.attr.captum_options import class_names
 from captum_gag.attr.gradient_methods import shared_gradients

@@ -26,12 +26,14 @@ class Example:
         photo: Reads it: a PIL image of mode RGB. Raises ``InputError`` if it cannot.
         target: Its class; None explains the predicted one.
         mask: Reads the segmentation of the class: a PIL image of mode L, 255 on the object.
+        distractor: The same of something that says nothing of the class, where such a thing is known.
     """
 
     name: str
     photo: Callable[[], Image.Image]
     target: int | None = None
     mask: Callable[[], Image.Image] | None = None
+    distractor: Callable[[], Image.Image] | None = None
 
 
 class ImageData(Specified):

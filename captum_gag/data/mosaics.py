@@ -46,7 +46,7 @@ class Mosaic(StoredData):
     The segmentation of the explained class is its quadrant: the grid pointing game of Böhle et al. (2021), on
     photographs of which no more is known than their class. Each photograph is explained once: example i is photograph
     i, in a place that the seed draws by the photograph's name, among photographs of other classes, each class as
-    likely as any other and in it each photograph.
+    likely as any other and in it each photograph. The next one in reading order is the distractor.
     """
 
     of: str | dict[str, Any] = option(
@@ -135,7 +135,14 @@ class Mosaic(StoredData):
     def __getitem__(self, index: int) -> Example:
         """Return a mosaic, whose photographs are read when asked for."""
         tiles = self.mosaics[index]
-        return Example(self.names[index], partial(self._photo, tiles), tiles.target, partial(self._mask, tiles))
+        beside = tiles._replace(explained=(tiles.explained + 1) % self.side**2)
+        return Example(
+            self.names[index],
+            partial(self._photo, tiles),
+            tiles.target,
+            partial(self._mask, tiles),
+            partial(self._mask, beside),
+        )
 
     def listed_target(self, index: int) -> int | None:
         """Return the class of the explained photograph."""

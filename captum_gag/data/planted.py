@@ -112,6 +112,7 @@ class Planted(ImageData):
             lambda: self.scene(index).photo(),
             self.listed_target(index),
             lambda: self.scene(index).mask(part),
+            None if part == "distractor" else lambda: self.scene(index).mask("distractor"),
         )
 
     def listed_target(self, index: int) -> int:

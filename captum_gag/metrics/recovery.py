@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -17,6 +18,15 @@ from captum_gag.specs import declared, option
 from captum_gag.tensors import row_percentiles
 
 
+Factor = Literal["both", "visual_noise", "localization"]
+
+_SHOWN: dict[str, str] = {
+    "both": "share of saliency x probability",
+    "visual_noise": "share of saliency",
+    "localization": "probability",
+}
+
+
 @dataclass(frozen=True, eq=False)
 class RCAPFactors(Reading):
     """The two factors of equation 5 at every threshold p_k, k = 1..j.
@@ -25,20 +35,31 @@ class RCAPFactors(Reading):
         visual_noise: Share of the map's saliency in the recovered part, (N, j), in [0, 1]: high when little of it is
             noise below the threshold. Does not fall with k. NaN for a map without ranking.
         localization: Probability of the class given the recovered part alone, (N, j), in [0, 1].
+        factor: Which of them the score is made of.
     """
 
     visual_noise: Tensor
     localization: Tensor
+    factor: Factor = "both"
+
+    @property
+    def product(self) -> Tensor:
+        """The factors' product at every threshold, or one of them, (N, j)."""
+        if self.factor == "both":
+            return self.visual_noise * self.localization
+        found = self.visual_noise if self.factor == "visual_noise" else self.localization
+        # A map without ranking has no prediction from its top either.
+        return found.where(self.visual_noise.isfinite(), torch.nan)
 
     @property
     def score(self) -> Tensor:
         """RCAP, shape (N,), in [0, 1]: the mean over k of the product of the factors."""
-        return (self.visual_noise * self.localization).mean(1)
+        return self.product.mean(1)
 
     def curve(self, row: int) -> Curve:
         """Return the product of the factors at every step k."""
-        product = self.visual_noise[row] * self.localization[row]
-        return thinned(torch.arange(1, len(product) + 1), product, "step k", "share of saliency x probability")
+        product = self.product[row]
+        return thinned(torch.arange(1, len(product) + 1), product, "step k", _SHOWN[self.factor])
 
 
 @declared
@@ -50,6 +71,10 @@ class RCAPMetric(MaskingMetric):
 
     lower_bound: float = option(default=50.0, help="Percentile down to which is recovered.", ge=0, lt=100)
     interval: float = option(default=10.0, help="Distance of the percentiles; divides 100 - lower_bound.", gt=0)
+    factor: Factor = option(
+        default="both",
+        help="What the score is the mean of: both factors' product (the paper), visual_noise or localization alone.",
+    )
     perturb_baseline: BaselineLike = baseline_option("black")
     normalization: Normalization | None = normalization_option()
 
@@ -69,7 +94,7 @@ class RCAPMetric(MaskingMetric):
         hidden = batch.baseline(self.perturb_baseline, self.normalization)
         return Plan(
             MaskedInputs(batch.images, hidden, order, levels),
-            lambda probabilities: RCAPFactors(visual_noise, probabilities),
+            lambda probabilities: RCAPFactors(visual_noise, probabilities, self.factor),
             batch.saliency,
         )
 

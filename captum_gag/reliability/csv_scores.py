@@ -14,7 +14,7 @@ from captum_gag.files import csv_rows
 
 CSV = (".csv", ".tsv", ".txt")
 
-NUMBERS = ("score", "steps")
+NUMBERS = ("score", "steps", "strength")
 """Columns that hold numbers; those of names hold what is written there, be it 007, NA or 1e5."""
 
 TRUTHS = {"true": True, "false": False}
@@ -29,7 +29,7 @@ def read_csv(path: Path) -> pd.DataFrame:
     """Read a CSV whose cells are separated by commas, semicolons or tabs, whichever the header has most of.
 
     Returns:
-        The columns ``score`` and ``steps`` as numbers, NaN where none is written; ``higher_is_better`` as true or
+        The columns ``score``, ``steps`` and ``strength`` as numbers, NaN where none is written; ``higher_is_better`` as true or
         false, None where nothing is said; and all others as the text that they hold.
 
     Raises:

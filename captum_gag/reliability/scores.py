@@ -17,7 +17,7 @@ KEY = ["image", "method", "metric", "variant", "steps"]
 LABEL = "metric_label"
 """The column with a metric's name as tables and figures show it: ``AOPC MoRF (mean) L=20``."""
 
-CONTROLS = {"Random": "random", "Sobel": "edges", "Constant": "constant"}
+CONTROLS = {"Random": "random", "Sobel": "edges", "Constant": "constant", "Truth": "truth"}
 """The catalogue's methods that know nothing of the model, for tables without the column ``control``."""
 
 
@@ -53,9 +53,11 @@ def checked(scores: pd.DataFrame) -> pd.DataFrame:
 
             - variant (text) and steps (integer): which of several settings of the metric this is;
             - higher_is_better (bool): see ``directions``;
-            - control (text): "random", "edges" or "constant" for methods that know nothing of the model, else "";
+            - control (text): "random", "edges", "constant" or "truth" (the segmentation) for methods that know nothing
+              of the model, else "";
               without this column the methods named in ``CONTROLS`` are such;
-            - base and transform (text): of a manipulated map, the method whose map it was, and what was done to it.
+            - base and transform (text): of a manipulated map, the method whose map it was, and what was done to it;
+              and strength (a number): how much of it, where there are degrees.
 
             Others are left alone.
 
@@ -78,7 +80,8 @@ def checked(scores: pd.DataFrame) -> pd.DataFrame:
         found[name] = found[name].astype(str)
     strange = sorted(set(found["control"]) - {"", *CONTROLS.values()})
     if strange:
-        raise InputError(f"the column control has {strange[0]!r}; expected random, edges, constant or nothing")
+        raise InputError(f"the column control has {strange[0]!r}; expected random, edges, constant, truth or nothing")
+    found["strength"] = _numbers(found.get("strength", pd.Series(np.nan, index=found.index)))
     found["steps"] = _whole(found.get("steps", pd.Series(pd.NA, index=found.index)))
     found["score"] = found["score"].astype(float).replace([np.inf, -np.inf], np.nan)
     twice = found.duplicated(KEY)
@@ -112,6 +115,13 @@ def _check_columns(scores: pd.DataFrame) -> None:
             raise InputError(f"the column {name} is missing in {unnamed.sum()} rows; expected a name in each")
     if not pd.api.types.is_numeric_dtype(scores["score"]) or pd.api.types.is_bool_dtype(scores["score"]):
         raise InputError(f"the scores are of type {scores['score'].dtype}; expected numbers")
+
+
+def _numbers(strengths: pd.Series) -> pd.Series:
+    try:
+        return strengths.astype(float)
+    except (TypeError, ValueError) as error:
+        raise InputError("the column strength has values that are no numbers; expected 0 to 1, or none") from error
 
 
 def _whole(steps: pd.Series) -> pd.Series:
@@ -156,14 +166,19 @@ def is_edges(scores: pd.DataFrame) -> pd.Series:
     return (scores["control"] == "edges") & ~is_manipulated(scores)
 
 
+def is_truth(scores: pd.DataFrame) -> pd.Series:
+    """Tell which rows of a checked table are of a segmentation, as it is."""
+    return (scores["control"] == "truth") & ~is_manipulated(scores)
+
+
 def is_manipulated(scores: pd.DataFrame) -> pd.Series:
     """Tell which rows of a checked table are of another method's map, manipulated."""
     return scores["transform"] != ""
 
 
 def judged(scores: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of a checked table whose agreement counts: no random orderings, no manipulated maps."""
-    return scores[~(is_random(scores) | is_manipulated(scores))]
+    """Return the rows of a checked table whose agreement counts: no random orderings, truths or manipulated maps."""
+    return scores[~(is_random(scores) | is_truth(scores) | is_manipulated(scores))]
 
 
 def metrics_of(scores: pd.DataFrame) -> list[str]:

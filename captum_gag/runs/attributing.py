@@ -11,10 +11,11 @@ from torch import Tensor, nn
 
 from captum_gag.attr.captum_methods import CaptumMethod
 from captum_gag.attr.catalogue import Method, shared_gradients
+from captum_gag.attr.known_maps import KnownMap, Segmentation
 from captum_gag.attr.map_transforms import Transform
 from captum_gag.attr.own_methods import OwnMethod
 from captum_gag.batching import with_less_memory
-from captum_gag.errors import in_one_line
+from captum_gag.errors import InputError, in_one_line
 from captum_gag.modules import computing_in
 from captum_gag.outputs import Output
 from captum_gag.runs.orderings import RandomOrderings
@@ -58,12 +59,15 @@ class Explainer:
         """Take a model, the methods, the seed of all noise, what the model returns, and in what it may compute."""
         self.model, self.suite, self.seed, self.output, self.autocast = model, suite, seed, output, autocast
 
-    def explain(self, inputs: Tensor, targets: Sequence[int]) -> list[Attributions]:
+    def explain(
+        self, inputs: Tensor, targets: Sequence[int], known: Sequence[Segmentation | None]
+    ) -> list[Attributions]:
         """Explain every example with every method; methods that take the same gradients take them once.
 
         Args:
             inputs: The examples, (N, C, H, W).
             targets: Their classes.
+            known: Their segmentations, where there are any.
 
         Returns:
             N of what was found, each the same as if its example were alone, up to how the model rounds in a batch.
@@ -74,6 +78,10 @@ class Explainer:
             # They cost no attribution.
             if label in seen or isinstance(method, RandomOrderings):
                 continue
+            if isinstance(method, KnownMap):
+                for example, segmentation in zip(examples, known, strict=True):
+                    self._known(label, method, segmentation, example, inputs.device)
+                continue
             group = {label: method}
             if method.shared is not None:
                 group = {name: each for name, each in self.suite.methods.items() if each.shared == method.shared}
@@ -82,6 +90,19 @@ class Explainer:
             for rows in [[row] for row in range(len(targets))] if alone else [list(range(len(targets)))]:
                 self._explain(group, inputs, targets, rows, examples)
         return examples
+
+    def _known(
+        self, label: str, method: KnownMap, known: Segmentation | None, example: Attributions, device: torch.device
+    ) -> None:
+        """Make the map of a segmentation."""
+        started = time.perf_counter()
+        try:
+            if known is None:
+                raise InputError("there is no segmentation to make the map of")
+            example.found[label] = method.of_segmentation(known, self.seed).to(device)
+        except InputError as error:
+            example.errors[label] = in_one_line(error)
+        example.seconds[label] = time.perf_counter() - started
 
     def _explain(
         self,

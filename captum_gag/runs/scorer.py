@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from captum_gag.attr.known_maps import Segmentation
 from captum_gag.data.catalogue import dataset
 from captum_gag.data.datasets import Example, ImageData
 from captum_gag.errors import InputError, in_one_line
@@ -234,10 +235,13 @@ class Scorer:
         if not sound:
             return []
         inputs = sound[0].seen if len(sound) == 1 else torch.cat([each.seen for each in sound])
-        explained = self.explainer.explain(inputs, [each.known["target"] for each in sound])
+        known = [self._segmentation(each) for each in sound]
+        explained = self.explainer.explain(
+            inputs, [each.known["target"] for each in sound], [segmentation for segmentation, _ in known]
+        )
         judged, lacking = [], []
-        for each, maps in zip(sound, explained, strict=True):
-            mask, no_mask = self._mask(each)
+        for each, maps, (segmentation, no_mask) in zip(sound, explained, known, strict=True):
+            mask = None if segmentation is None else segmentation.reason
             masked = [entry for entry in self.suite.metrics if entry.metric.needs_segmentation]
             entries = [entry for entry in self.suite.metrics if mask is not None or entry not in masked]
             judged.append(Judged(each.seen, each.known["target"], maps.found, mask, entries))
@@ -258,11 +262,14 @@ class Scorer:
     def _failed(self, opened: Opened) -> Outcome:
         return Outcome(self._rows([failed(*each, opened.error) for each in self._cells()], opened.known))
 
-    def _mask(self, opened: Opened) -> tuple[Tensor | None, str]:
-        """Return an example's segmentation (1, 1, H, W), if it has one, and why it cannot be read, if so."""
-        mask = None if opened.example is None else opened.example.mask
+    def _segmentation(self, opened: Opened) -> tuple[Segmentation | None, str]:
+        """Return an example's segmentation, if it has one, and why it cannot be read, if so."""
+        example = opened.example
+        if example is None or example.mask is None:
+            return None, ""
         try:
-            return (None if mask is None else self.classifier.preprocess_mask(mask())[None]), ""
+            parts = [read and self.classifier.preprocess_mask(read())[None] for read in (example.mask, example.distractor)]
+            return Segmentation(*parts), ""
         # It is missing, broken, or does not fit; what does not need it is none the worse.
         except Exception as error:
             return None, in_one_line(error)
@@ -281,6 +288,7 @@ class Scorer:
                     "method": label,
                     "base": self.suite.bases.get(label, ""),
                     "transform": method.transform,
+                    "strength": method.strength or None,
                     "control": method.control,
                     "metric": entry.label,
                     "variant": entry.variant,

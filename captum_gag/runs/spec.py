@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from captum_gag.attr.catalogue import Method, method, options_of_spec, parse
+from captum_gag.attr.known_maps import KnownMap
 from captum_gag.baselines import Normalization
 from captum_gag.errors import InputError
 from captum_gag.files import tomllib
@@ -49,6 +50,7 @@ class Suite(NamedTuple):
         metrics: In the order of the suite.
         confidence: Images with a lower probability of their true class are left out.
         published: Per metric, published means by method; and ``source``.
+        truth: The labels of the metrics that know which maps are right.
     """
 
     title: str
@@ -57,6 +59,7 @@ class Suite(NamedTuple):
     metrics: tuple[MetricEntry, ...]
     confidence: float
     published: dict[str, Any]
+    truth: tuple[str, ...] = ()
 
 
 @declared
@@ -69,6 +72,9 @@ class SuiteFile:
     n_samples: int = option(default=20, help="Gradients per image, for the methods that sample and do not say.", ge=1)
     confidence: float = option(default=0.0, help="Leave out images with less in their true class.", ge=0, le=1)
     random_orderings: int = option(default=0, help="Add so many random orderings, kept as one method.", ge=0)
+    truth: tuple[str, ...] = option(
+        default=(), help="Labels of the metrics that know which maps are right, for the others to be held against."
+    )
     published: dict[str, Any] = option(
         default={},
         help="What to compare with: a paper and its tables, such as paper = huang-liu-2024 and table = 2; or by metric "
@@ -77,9 +83,12 @@ class SuiteFile:
     case: str = option(default=CASES[0], help="Whose column of the paper's tables: imagenet-s, isic or places365.")
 
     def __post_init__(self) -> None:
-        """Refuse a case that the paper has not, and published values that are none."""
+        """Refuse a case that the paper has not, a truth that is no metric, and published values that are none."""
         if self.case not in CASES:
             raise unknown("case", self.case, CASES)
+        for each in self.truth:
+            if each not in self.metrics:
+                raise unknown("truth", each, self.metrics)
         self.published_means()
 
     def published_means(self) -> dict[str, Any]:
@@ -152,11 +161,13 @@ def make_suite(data: Mapping[str, Any], normalization: Normalization | None = No
     for label in specs:
         _build(label, specs, methods, ())
     bases = {label: spec["of"] for label, spec in specs.items() if isinstance(spec.get("of"), str)}
+    truth = next((label for label, each in methods.items() if isinstance(each, KnownMap) and not each.transform), "Truth")
+    bases |= {label: truth for label, each in methods.items() if isinstance(each, KnownMap) and each.transform}
     metrics = tuple(entry for label, each in said.metrics.items() for entry in _entries(label, each, normalization))
     ordered = {label: methods[label] for label in specs}
     if said.random_orderings:
         ordered[orderings.LABEL] = orderings.RandomOrderings(n=said.random_orderings)
-    return Suite(said.title, ordered, bases, metrics, said.confidence, said.published_means())
+    return Suite(said.title, ordered, bases, metrics, said.confidence, said.published_means(), tuple(said.truth))
 
 
 def _labelled(said: SuiteFile) -> Iterator[tuple[str, Any]]:

@@ -33,6 +33,7 @@ RECORD = pa.schema(
         ("method", pa.string()),
         ("base", pa.string()),
         ("transform", pa.string()),
+        ("strength", pa.float64()),
         ("control", pa.string()),
         ("metric", pa.string()),
         ("variant", pa.string()),

@@ -342,6 +342,7 @@ def test_controls_say_what_they_are(model: nn.Module) -> None:
         "Random": "random",
         "Sobel": "edges",
         "Constant": "constant",
+        "Truth": "truth",
     }
 
 
