@@ -39,6 +39,22 @@ def test_reliability_by_a_column_writes_each_table_of_all_groups(scores, tmp_pat
     assert "## Distribution of the scores over the images By target" in page
 
 
+def test_reliability_against_a_truth_prints_four_marks(scores, tmp_path):
+    table = pd.read_parquet(scores)
+    right = table.assign(metric="mass", score=table["score"] ** 2, higher_is_better=True)
+    pd.concat([table.assign(higher_is_better=True), right]).to_csv(tmp_path / "both.csv", index=False)
+    result = call(
+        "reliability", tmp_path / "both.csv", "--out", tmp_path / "out", "--n-bootstrap", 20, "--truth", "mass"
+    )
+    assert result.exit_code == 0, result.output
+    assert "reliable" in result.output
+    marks = pd.read_csv(tmp_path / "out" / "marks.csv").set_index("metric")
+    assert (marks.loc["RCAP", "valid"], marks.loc["RCAP", "wrong"]) == ("yes", 0)
+    assert "Of the pairs of explanations it orders 0%" in result.output
+    found = call("reliability", tmp_path / "both.csv", "--out", tmp_path / "out", "--truth", "other")
+    assert (found.exit_code, "expected labels of metrics of the scores, of RCAP, mass" in found.output) == (2, True)
+
+
 def test_reliability_by_ranges_of_confidence(scores, tmp_path):
     given = ["--by", "probability", "--edges", "0.6,0.9", "--n-bootstrap", 20]
     assert call("reliability", scores, "--out", tmp_path / "out", *given).exit_code == 0

@@ -1,4 +1,4 @@
-"""Maps whose quality is known, made of a segmentation: the truth itself, and the truth with a fault of known strength."""
+"""Maps whose quality is known, made of a segmentation: the truth itself, and with a fault of some strength."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class KnownMap(Method):
     transform: Literal["", "noisy", "misplaced", "diffuse", "incomplete", "distracted"] = option(
         default="",
         help="What is wrong with the map: noisy (mixed with uniform noise), misplaced (moved sideways, by half the "
-        "width at strength 1), diffuse (grown on all sides, by a quarter of the shorter side at 1), incomplete (a share "
+        "width at strength 1), diffuse (grown on all sides, by a quarter of the shorter side at 1), incomplete (part "
         "of the object is missing), distracted (mixed with the mask of a distractor); nothing by default.",
     )
     strength: float = option(default=0.0, help="How much of the fault, from 0, none, to 1.", ge=0, le=1)
@@ -70,11 +70,14 @@ class KnownMap(Method):
         generator = None if seed is None else torch.Generator().manual_seed(seed)
         reason = known.reason.float()
         noise, floor = torch.rand((2, *reason.shape), generator=generator).to(reason.device)
-        if self.transform == "distracted" and known.distractor is None:
-            raise InputError("the data set knows of no distractor; planted images and mosaics do")
-        other = noise if known.distractor is None or self.transform != "distracted" else known.distractor.float()
+        other = noise
+        if self.transform == "distracted":
+            if known.distractor is None:
+                raise InputError("the data set knows of no distractor; planted images and mosaics do")
+            other = known.distractor.float()
         made = _FAULTS[self.transform](reason, other, self.strength) if self.transform else reason
-        return made + FLOOR * floor
+        found: Tensor = made + FLOOR * floor
+        return found
 
 
 def _mixed(reason: Tensor, other: Tensor, strength: float) -> Tensor:
@@ -93,7 +96,8 @@ def _grown(reason: Tensor, _: Tensor, strength: float) -> Tensor:
 def _cut(reason: Tensor, _: Tensor, strength: float) -> Tensor:
     """Leave the first pixels of the object, row by row."""
     place = reason.flatten().cumsum(0).reshape(reason.shape)
-    return reason * (place <= round((1 - strength) * float(reason.sum())))
+    kept: Tensor = reason * (place <= round((1 - strength) * float(reason.sum())))
+    return kept
 
 
 _FAULTS: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,6 +24,14 @@ def reliability(
     n_bootstrap: Annotated[int, typer.Option(min=1, help="Resamples of the images, for the intervals.")] = 10_000,
     confidence: Annotated[float, typer.Option(min=0.01, max=0.9999, help="Of the intervals.")] = 0.999,
     seed: Annotated[int, typer.Option(min=0, help="Of the resamples.")] = 0,
+    truth: Annotated[
+        str,
+        typer.Option(
+            metavar="LABEL,...",
+            help="The metrics that know which maps are right, for the others to be held against; those of a run's "
+            "suite by default.",
+        ),
+    ] = "",
     by: Annotated[
         str | None,
         typer.Option(
@@ -40,7 +49,8 @@ def reliability(
 ) -> None:
     """Tell whether metrics can be trusted: do images, methods and metrics agree (Tomsett et al., 2019)?
 
-    Prints a verdict per metric and writes report.html, report.md, a CSV per table and a PNG per figure. The columns of
+    Prints four marks and a verdict per metric (reliable, valid, sensitive to its implementation, fooled by sharpening)
+    and writes report.html, report.md, a CSV per table and a PNG per figure. The columns of
     a run say which methods are random orderings and edges, to be beaten (control), and which manipulate another's maps
     to fool the metric (base, transform); a table without them knows Random, Sobel and Constant by name. Where a column
     higher_is_better is missing, the metrics must be known to this package or to Quantus.
@@ -50,14 +60,21 @@ def reliability(
     Example: captum-gag reliability RUN --by probability --edges 0.8,0.99
     """
     with errors_in_one_line():
+        from rich.console import Console
+
         from captum_gag import reliability as checks
-        from captum_gag.report.reliability_report import save
+        from captum_gag.report.reliability_report import marks_table, save
         from captum_gag.runs.store import Run
 
-        is_run = (scores / "run.json").is_file()
-        table = Run.load(scores).scores() if is_run else checks.read_scores(scores)
-        found = checks.report(table, n_bootstrap, confidence, seed, by=by, edges=_numbers(edges))
+        known: Sequence[str] = [each.strip() for each in truth.split(",") if each.strip()]
+        if (scores / "run.json").is_file():
+            run = Run.load(scores)
+            table, known = run.scores(), known or run.config.suite_file().truth
+        else:
+            table = checks.read_scores(scores)
+        found = checks.report(table, n_bootstrap, confidence, seed, truth=known, by=by, edges=_numbers(edges))
         written = save(found, out)
+        Console().print(marks_table(found))
     for metric, verdict in found.verdicts.items():
         typer.echo(f"{metric}: {verdict}")
     typer.echo("\n".join(map(str, written)))

@@ -17,7 +17,6 @@ from captum_gag.metrics.readings import Curve, Reading, thinned
 from captum_gag.specs import declared, option
 from captum_gag.tensors import row_percentiles
 
-
 Factor = Literal["both", "visual_noise", "localization"]
 
 _SHOWN: dict[str, str] = {

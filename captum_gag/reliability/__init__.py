@@ -10,17 +10,20 @@ from captum_gag.reliability.agreement import (
 from captum_gag.reliability.arrays import from_arrays
 from captum_gag.reliability.deciding import sequential
 from captum_gag.reliability.grouping import groups
+from captum_gag.reliability.marks import RELIABLE_ALPHA
 from captum_gag.reliability.meta_evaluation import meta_consistency
 from captum_gag.reliability.orderings import ordering_means
 from captum_gag.reliability.scores import read_scores
 from captum_gag.reliability.summaries import against_baselines, stability, summary, tricks
-from captum_gag.reliability.verdicts import RELIABLE_ALPHA, ReliabilityReport, report
+from captum_gag.reliability.truth import faults, validity
+from captum_gag.reliability.verdicts import ReliabilityReport, report
 
 __all__ = [
     "RELIABLE_ALPHA",
     "ReliabilityReport",
     "against_baselines",
     "consistency_matrix",
+    "faults",
     "from_arrays",
     "groups",
     "implementation_sensitivity",
@@ -35,4 +38,5 @@ __all__ = [
     "stability",
     "summary",
     "tricks",
+    "validity",
 ]

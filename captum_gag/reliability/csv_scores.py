@@ -29,8 +29,8 @@ def read_csv(path: Path) -> pd.DataFrame:
     """Read a CSV whose cells are separated by commas, semicolons or tabs, whichever the header has most of.
 
     Returns:
-        The columns ``score``, ``steps`` and ``strength`` as numbers, NaN where none is written; ``higher_is_better`` as true or
-        false, None where nothing is said; and all others as the text that they hold.
+        The columns ``score``, ``steps`` and ``strength`` as numbers, NaN where none is written; ``higher_is_better`` as
+        true or false, None where nothing is said; and all others as the text that they hold.
 
     Raises:
         InputError: It cannot be read, a row has not as many cells as the header, or a number is none in Python's form,

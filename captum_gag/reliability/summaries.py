@@ -148,6 +148,8 @@ def tricks(
 ) -> pd.DataFrame:
     """Tell which metric can be fooled: what a manipulated map gets, beside the map that it was made of.
 
+    Maps with faults of known strength are left to ``faults``.
+
     Args:
         scores: A score table, whose columns base and transform say which methods are another's maps, manipulated.
         n_bootstrap: Resamples of the images.
@@ -164,7 +166,8 @@ def tricks(
     Raises:
         InputError: The scores are not a score table, or a direction is not known.
     """
-    originals = scores[is_manipulated(scores)].drop_duplicates("method").set_index("method")["base"]
+    manipulated = scores[is_manipulated(scores) & scores["strength"].isna()]
+    originals = manipulated.drop_duplicates("method").set_index("method")["base"]
     tables = {metric: by_image(scores, metric) for metric in metrics_of(scores)}
     gains = {}
     for metric, direction in signs(scores).items():

@@ -20,11 +20,10 @@ from captum_gag.reliability.agreement import (
 )
 from captum_gag.reliability.directions import signs
 from captum_gag.reliability.grouping import check_edges, concatenated, groups
+from captum_gag.reliability.marks import RELIABLE_ALPHA, marks
 from captum_gag.reliability.scores import checked, is_edges, is_random, judged
 from captum_gag.reliability.summaries import against_baselines, stability, summary, tricks
-
-RELIABLE_ALPHA = 0.65
-"""Below this alpha, Tomsett et al. (2019) call the rankings unreliable."""
+from captum_gag.reliability.truth import faults, validity
 
 
 @dataclass(frozen=True)
@@ -33,8 +32,9 @@ class ReliabilityReport:
 
     Attributes:
         scores: The score table.
-        tables: inter_rater, inter_rater_without_edges, inter_method, internal_consistency, implementation, baselines,
-            tricks, stability, summary; those without a row are left out, but for the first.
+        tables: inter_rater, inter_rater_without_edges, validity, faults, inter_method, internal_consistency,
+            implementation, baselines, tricks, stability, summary; those without a row are left out, but for the first.
+        marks: Four marks for each metric; see ``marks``.
         verdicts: By metric, in words.
         by: The column by which images were grouped; "" for none.
         by_group: The same tables of each group of images, with the group in the first column, called as ``by``.
@@ -42,6 +42,7 @@ class ReliabilityReport:
 
     scores: pd.DataFrame
     tables: dict[str, pd.DataFrame]
+    marks: pd.DataFrame
     verdicts: dict[str, str]
     by: str = ""
     by_group: dict[str, pd.DataFrame] = field(default_factory=dict)
@@ -53,6 +54,7 @@ def report(
     confidence: float = CONFIDENCE,
     seed: int = 0,
     *,
+    truth: Sequence[str] = (),
     by: str | None = None,
     edges: Sequence[float] = (),
 ) -> ReliabilityReport:
@@ -65,6 +67,8 @@ def report(
         n_bootstrap: Resamples of the images.
         confidence: Of the intervals of the agreement statistics.
         seed: Of the resamples.
+        truth: Labels of the metrics that know which maps are right, for the others to be held against; see
+            ``validity``.
         by: A column by which images are grouped, such as target or probability: all checks are run on each group too.
         edges: What cuts that column into ranges; see ``groups``.
 
@@ -79,17 +83,20 @@ def report(
     check_edges(by, edges)
     grouped = [] if by is None else list(groups(scores, by, edges))
     directions = signs(scores)
-    found = _checks(scores, n_bootstrap, confidence, seed)
+    found = _checks(scores, n_bootstrap, confidence, seed, truth)
     tables = {name: table for name, table in found.items() if len(table) or name == "inter_rater"}
     verdicts = {metric: _verdict(metric, up, found) for metric, up in directions.items()}
+    marked = marks(scores, tables)
     if by is None:
-        return ReliabilityReport(scores, tables, verdicts)
-    parts = [(group, _checks(rows, n_bootstrap, confidence, seed)) for group, rows in grouped]
+        return ReliabilityReport(scores, tables, marked, verdicts)
+    parts = [(group, _checks(rows, n_bootstrap, confidence, seed, truth)) for group, rows in grouped]
     by_group = {name: concatenated([(group, each[name]) for group, each in parts], by) for name in tables}
-    return ReliabilityReport(scores, tables, verdicts, by, by_group)
+    return ReliabilityReport(scores, tables, marked, verdicts, by, by_group)
 
 
-def _checks(scores: pd.DataFrame, n_bootstrap: int, confidence: float, seed: int) -> dict[str, pd.DataFrame]:
+def _checks(
+    scores: pd.DataFrame, n_bootstrap: int, confidence: float, seed: int, truth: Sequence[str]
+) -> dict[str, pd.DataFrame]:
     """Return the table of each check of a checked score table, with or without rows."""
     options = (n_bootstrap, confidence, seed)
     methods = judged(scores)
@@ -99,9 +106,14 @@ def _checks(scores: pd.DataFrame, n_bootstrap: int, confidence: float, seed: int
     edgeless = methods[~is_edges(methods)]
     alpha = unwrap(inter_rater)
     alpha_without_edges = alpha(edgeless, confidence) if 0 < len(edgeless) < len(methods) else edgeless.iloc[:0]
+    against_truth = pd.DataFrame(columns=["metric", "wrong"])
+    if truth:
+        against_truth = unwrap(validity)(scores, truth, n_bootstrap, seed=seed)
     return {
         "inter_rater": alpha(methods, confidence).reset_index(),
         "inter_rater_without_edges": alpha_without_edges.reset_index(),
+        "validity": against_truth,
+        "faults": unwrap(faults)(scores),
         "inter_method": unwrap(inter_method)(methods, *options).reset_index(),
         "internal_consistency": unwrap(internal_consistency)(methods, *options),
         "implementation": unwrap(implementation_sensitivity)(methods, *options),
@@ -117,6 +129,7 @@ def _verdict(metric: str, direction: int, found: dict[str, pd.DataFrame]) -> str
     better = "higher" if direction > 0 else "lower"
     said = [f"{better} is better."]
     said += [_alpha_in_words(row) for row in rows["inter_rater"].to_dict("records")]
+    said += _truth_in_words(rows["validity"], rows["faults"])
     beaten = rows["baselines"]
     for key, what in (("beats_random", "random orderings"), ("beats_edges", "the edge detector")):
         losers = list(beaten.loc[beaten[key].eq(False), "method"])
@@ -133,6 +146,18 @@ def _verdict(metric: str, direction: int, found: dict[str, pd.DataFrame]) -> str
         last = steady.iloc[-1]
         said.append(f"Still at {last['images']} images, {last['flips']:.0%} of the pairs of methods change order.")
     return " ".join(said)
+
+
+def _truth_in_words(validity: pd.DataFrame, faults: pd.DataFrame) -> list[str]:
+    said = [
+        f"Of the pairs of explanations it orders {row['wrong']:.0%} [{row['wrong_low']:.0%}, {row['wrong_high']:.0%}] "
+        f"against {row['truth']}."
+        for row in validity[validity["wrong"].notna()].to_dict("records")
+        if row["maps"] == "explanations"
+    ]
+    by_word = {word: list(rows["fault"]) for word, rows in faults.groupby("found", sort=False)}
+    words = {"seen": "It sees maps that are", "partly": "Partly", "unseen": "Not", "rewarded": "It rewards"}
+    return said + [f"{text} {', '.join(by_word[word])}." for word, text in words.items() if word in by_word]
 
 
 def _alpha_in_words(row: dict[str, float]) -> str:

@@ -81,7 +81,7 @@ def write_page(run: Run, path: Path, n_bootstrap: int = 1000, seed: int = 0) -> 
     suite = config.suite_file()
     rows = comparison(scores, suite.published_means())
     try:
-        checks, unreliable = reliability.report(scores, n_bootstrap, seed=seed), ""
+        checks, unreliable = reliability.report(scores, n_bootstrap, seed=seed, truth=suite.truth), ""
     except InputError as error:
         checks, unreliable = None, f"Not checked: {error}."
     found, decided = failures(scores), decisions(run, scores)
@@ -100,6 +100,7 @@ def write_page(run: Run, path: Path, n_bootstrap: int = 1000, seed: int = 0) -> 
         "disagreement": _disagreement(scores, items),
         "unreliable": unreliable,
         "verdicts": checks.verdicts if checks else {},
+        "marks": _table(reliability_report.marked(checks)) if checks else None,
         "reliability": [
             {"name": f"check-{name}", "caption": reliability_report.SECTIONS[name], **_table(table)}
             for name, table in (checks.tables.items() if checks else ())

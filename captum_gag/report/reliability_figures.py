@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from captum_gag.reliability import consistency_matrix
@@ -108,6 +109,30 @@ def alphas(inter_rater: pd.DataFrame, threshold: float) -> Figure:
 
 
 @styled
+def right_orders(faults: pd.DataFrame, validity: pd.DataFrame | None = None) -> Figure:
+    """Draw which share of pairs each metric puts in the right order: by fault of the maps, and as each truth does.
+
+    Args:
+        faults: As ``reliability.faults`` returns it.
+        validity: As ``reliability.validity`` returns it; of the explanations.
+    """
+    of_faults = faults.pivot_table(index="metric", columns="fault", values="wrong", sort=False)
+    if validity is not None and len(validity):
+        explanations = validity[validity["maps"] == "explanations"].assign(as_=lambda each: "as " + each["truth"])
+        of_truth = explanations.pivot_table(index="metric", columns="as_", values="wrong", sort=False)
+        of_faults = of_faults.join(of_truth, how="left")
+    right = 1 - of_faults
+    figure = Figure(figsize=(4 + 0.7 * right.shape[1], 1.5 + 0.35 * len(right)))
+    axes = figure.subplots()
+    image = axes.imshow(right, cmap=CORRELATION, vmin=0, vmax=1, aspect="auto")
+    axes.set_xticks(range(right.shape[1]), list(right), rotation=45, ha="right", fontsize=7)
+    axes.set_yticks(range(len(right)), list(right.index), fontsize=7)
+    _numbers_in(axes, right, centre=0.5)
+    figure.colorbar(image, label="pairs in the right order", shrink=0.8)
+    return figure
+
+
+@styled
 def consistency(internal_consistency: pd.DataFrame) -> Figure:
     """Draw the correlations between metrics, averaged over the methods, as a matrix with its numbers.
 
@@ -122,9 +147,14 @@ def consistency(internal_consistency: pd.DataFrame) -> Figure:
     places = range(len(matrix))
     axes.set_xticks(places, list(matrix), rotation=45, ha="right", fontsize=7)
     axes.set_yticks(places, list(matrix), fontsize=7)
-    for row, column in np.ndindex(matrix.shape):
-        rho = matrix.iat[row, column]
-        colour = PAPER if abs(rho) > 0.6 else INK
-        axes.text(column, row, f"{rho:.2f}", ha="center", va="center", fontsize=7, color=colour)
+    _numbers_in(axes, matrix, centre=0)
     figure.colorbar(image, label="Spearman's rho, mean over methods", shrink=0.8)
     return figure
+
+
+def _numbers_in(axes: Axes, matrix: pd.DataFrame, centre: float) -> None:
+    """Write the numbers of a matrix into its picture, whose colours are darkest far from the centre."""
+    for row, column in np.ndindex(matrix.shape):
+        value = matrix.iat[row, column]
+        colour = PAPER if abs(value - centre) > 0.6 * (1 - centre) else INK
+        axes.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=7, color=colour)

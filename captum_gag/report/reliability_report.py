@@ -8,6 +8,9 @@ from pathlib import Path
 import jinja2
 import pandas as pd
 from matplotlib.figure import Figure
+from rich.box import SIMPLE
+from rich.table import Table
+from rich.text import Text
 
 from captum_gag.reliability import RELIABLE_ALPHA, ReliabilityReport
 from captum_gag.reliability.scores import is_manipulated
@@ -17,6 +20,8 @@ from captum_gag.report.style import as_svg, page_colours
 SECTIONS = {
     "inter_rater": "Do the images agree on the ranking of the methods? (Krippendorff's alpha)",
     "inter_rater_without_edges": "The same without the edge detector",
+    "validity": "Does a metric rank maps as the truth does?",
+    "faults": "Which fault of a map does a metric see? (share of pairs of strengths in the wrong order)",
     "inter_method": "Is an image that is easy for one method easy for the others? (mean pairwise Spearman's rho)",
     "internal_consistency": "Do the metrics agree with each other? (Spearman's rho over images, per method)",
     "implementation": "Does a metric agree with itself when its implementation changes?",
@@ -35,13 +40,17 @@ _TEMPLATES = jinja2.Environment(
 
 
 def figures(found: ReliabilityReport) -> dict[str, Figure]:
-    """Draw distributions, alpha, the agreement of the metrics, and curves over the steps where there are any.
+    """Draw distributions, alpha, which fault each metric sees, how far they agree, and curves over the steps.
+
+    What was not run is not drawn.
 
     Returns:
-        Figures not known to pyplot, by distributions, alpha, consistency, curves.
+        Figures not known to pyplot, by distributions, alpha, validity, consistency, curves.
     """
     drawn = {"distributions": reliability_figures.distributions(found.scores[~is_manipulated(found.scores)])}
     drawn["alpha"] = reliability_figures.alphas(found.tables["inter_rater"], RELIABLE_ALPHA)
+    if "faults" in found.tables:
+        drawn["validity"] = reliability_figures.right_orders(found.tables["faults"], found.tables.get("validity"))
     if "internal_consistency" in found.tables:
         drawn["consistency"] = reliability_figures.consistency(found.tables["internal_consistency"])
     if found.scores["steps"].notna().any():
@@ -49,10 +58,42 @@ def figures(found: ReliabilityReport) -> dict[str, Figure]:
     return drawn
 
 
+def marked(found: ReliabilityReport) -> pd.DataFrame:
+    """Return the four marks of each metric as text, with the figure behind each."""
+    columns = {
+        "reliable": ("reliable (alpha)", "alpha", ".2f"),
+        "valid": ("valid (pairs of explanations in the wrong order)", "wrong", ".0%"),
+        "sensitive": ("sensitive to its implementation (rho)", "rho", ".2f"),
+        "fooled": ("fooled by sharpening (gain)", "gain", "+.3f"),
+    }
+    marks = found.marks
+    return pd.DataFrame(
+        {"metric": marks["metric"]}
+        | {
+            title: [
+                f"{mark} ({value:{digits}})" if mark and value == value else mark or "-"
+                for mark, value in zip(marks[name], marks[figure], strict=True)
+            ]
+            for name, (title, figure, digits) in columns.items()
+        }
+    )
+
+
+def marks_table(found: ReliabilityReport) -> Table:
+    """Return the four marks of each metric for the terminal."""
+    marks = marked(found)
+    table = Table(*marks, box=SIMPLE)
+    for row in marks.itertuples(index=False):
+        table.add_row(*map(Text, map(str, row)))
+    return table
+
+
 def to_markdown(found: ReliabilityReport) -> str:
     """Return verdicts and tables as Markdown."""
     tables = _laid_out(found, lambda table: table.to_markdown(index=False, floatfmt=".3f"))
-    return _TEMPLATES.get_template("reliability.md").render(verdicts=found.verdicts, tables=tables)
+    return _TEMPLATES.get_template("reliability.md").render(
+        verdicts=found.verdicts, tables=tables, marks=marked(found).to_markdown(index=False)
+    )
 
 
 def to_html(found: ReliabilityReport) -> str:
@@ -60,11 +101,12 @@ def to_html(found: ReliabilityReport) -> str:
     tables = _laid_out(found, lambda table: table.to_html(index=False, float_format="{:.3f}".format, border=0))
     drawn = [as_svg(figure) for figure in figures(found).values()]
     template = _TEMPLATES.get_template("reliability.html")
-    return template.render(verdicts=found.verdicts, tables=tables, figures=drawn, colours=page_colours())
+    marks = marked(found).to_html(index=False, border=0)
+    return template.render(verdicts=found.verdicts, marks=marks, tables=tables, figures=drawn, colours=page_colours())
 
 
 def save(found: ReliabilityReport, directory: str | Path) -> list[Path]:
-    """Write report.md, report.html, scores.parquet, a CSV per table and a PNG per figure.
+    """Write report.md, report.html, scores.parquet, a CSV of the marks and of each table, and a PNG per figure.
 
     The table of all groups of images, where there are any, is NAME_by_group.csv.
 
@@ -81,7 +123,7 @@ def save(found: ReliabilityReport, directory: str | Path) -> list[Path]:
     written[0].write_text(to_markdown(found), encoding="utf-8")
     written[1].write_text(to_html(found), encoding="utf-8")
     found.scores.to_parquet(written[2], index=False)
-    for name, table in found.tables.items():
+    for name, table in {"marks": found.marks, **found.tables}.items():
         written.append(directory / f"{name}.csv")
         table.to_csv(written[-1], index=False)
     for name, table in found.by_group.items():

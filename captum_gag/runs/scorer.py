@@ -236,9 +236,8 @@ class Scorer:
             return []
         inputs = sound[0].seen if len(sound) == 1 else torch.cat([each.seen for each in sound])
         known = [self._segmentation(each) for each in sound]
-        explained = self.explainer.explain(
-            inputs, [each.known["target"] for each in sound], [segmentation for segmentation, _ in known]
-        )
+        targets = [each.known["target"] for each in sound]
+        explained = self.explainer.explain(inputs, targets, [each for each, _ in known])
         judged, lacking = [], []
         for each, maps, (segmentation, no_mask) in zip(sound, explained, known, strict=True):
             mask = None if segmentation is None else segmentation.reason
@@ -268,8 +267,9 @@ class Scorer:
         if example is None or example.mask is None:
             return None, ""
         try:
-            parts = [read and self.classifier.preprocess_mask(read())[None] for read in (example.mask, example.distractor)]
-            return Segmentation(*parts), ""
+            reason = self.classifier.preprocess_mask(example.mask())[None]
+            elsewhere = example.distractor and self.classifier.preprocess_mask(example.distractor())[None]
+            return Segmentation(reason, elsewhere), ""
         # It is missing, broken, or does not fit; what does not need it is none the worse.
         except Exception as error:
             return None, in_one_line(error)

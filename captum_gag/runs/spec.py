@@ -86,9 +86,10 @@ class SuiteFile:
         """Refuse a case that the paper has not, a truth that is no metric, and published values that are none."""
         if self.case not in CASES:
             raise unknown("case", self.case, CASES)
+        plain = [name for name, each in self.metrics.items() if not {"variants", "steps"} & set(each)]
         for each in self.truth:
-            if each not in self.metrics:
-                raise unknown("truth", each, self.metrics)
+            if each not in plain:
+                raise unknown("truth", each, plain)
         self.published_means()
 
     def published_means(self) -> dict[str, Any]:
@@ -161,8 +162,9 @@ def make_suite(data: Mapping[str, Any], normalization: Normalization | None = No
     for label in specs:
         _build(label, specs, methods, ())
     bases = {label: spec["of"] for label, spec in specs.items() if isinstance(spec.get("of"), str)}
-    truth = next((label for label, each in methods.items() if isinstance(each, KnownMap) and not each.transform), "Truth")
-    bases |= {label: truth for label, each in methods.items() if isinstance(each, KnownMap) and each.transform}
+    faults = {label: each.transform for label, each in methods.items() if isinstance(each, KnownMap)}
+    truth = next((label for label, fault in faults.items() if not fault), "Truth")
+    bases |= {label: truth for label, fault in faults.items() if fault}
     metrics = tuple(entry for label, each in said.metrics.items() for entry in _entries(label, each, normalization))
     ordered = {label: methods[label] for label in specs}
     if said.random_orderings:

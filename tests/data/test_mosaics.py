@@ -61,6 +61,13 @@ def test_the_segmentation_lies_on_the_photograph_of_the_class(photos):
         assert np.array_equal((pixels == colour).all(-1), mask == 255)
 
 
+def test_the_distractor_is_another_photograph(photos):
+    for example in mosaic(photos):
+        mask, distractor = (np.asarray(each()) for each in (example.mask, example.distractor))
+        assert np.count_nonzero(distractor == 255) == np.count_nonzero(distractor) == 64
+        assert not (mask & distractor).any()
+
+
 def test_the_names_of_all_photographs_are_told_with_the_place(photos):
     data = mosaic(photos)
     for index, tiles in enumerate(data.mosaics):

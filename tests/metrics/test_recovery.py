@@ -112,6 +112,17 @@ def test_hand_computed_score() -> None:
     assert factors.score.item() == pytest.approx((kept * covered).mean(), rel=1e-6)
 
 
+def test_each_factor_can_be_the_score() -> None:
+    model, images = CoveredShare(torch.tensor([[0.0] * 8 + [1.0] * 2])), torch.ones(2, 3, 1, 10)
+    maps = torch.stack([torch.arange(10.0).reshape(1, 10), torch.ones(1, 10)])
+    kept, covered = np.array([9, 17, 24, 30, 35]) / 45, np.array([0.5, 1, 1, 1, 1])
+    for factor, expected in (("visual_noise", kept), ("localization", covered), ("both", kept * covered)):
+        found = rcap(model, images, maps, 0, output=tensor_of, factor=factor)
+        assert found[0].item() == pytest.approx(expected.mean(), rel=1e-6)
+        # A constant map has no top to predict from.
+        assert found[1].isnan()
+
+
 def test_a_map_that_is_mostly_zero_does_not_recover_the_whole_image() -> None:
     maps = torch.zeros(1, 32, 32)
     maps[0, 0, 0] = 1.0  # outside of the region: nothing of it may show

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -70,6 +71,29 @@ def test_rows_hold_what_the_functions_give() -> None:
     gag = GuidedAbsoluteGrad(classifier.model).attribute(x, 2, guide="relative", seed=0)
     expected = rcap(classifier.model, x, gag, 2, interval=25, **options)
     assert found["GAG, relative", "RCAP", "", None]["score"] == pytest.approx(expected.item(), abs=1e-6)
+
+
+def test_maps_of_known_quality_are_judged_where_there_is_a_segmentation() -> None:
+    half = {"label": "half", "type": "Truth", "transform": "misplaced", "strength": 0.5}
+    scorer = scorer_of({"methods": ["Truth", half, "VG"], "metrics": {"MAE": {"type": "SegmentationMAE"}, "RCAP": {}}})
+    known = {row["method"]: row for row in scorer.score("2", lambda: dataset("tiny:photos")[2]).rows}
+    assert {name: (row["base"], row["transform"], row["strength"]) for name, row in known.items()} == {
+        "Truth": ("", "", None),
+        "half": ("Truth", "misplaced", 0.5),
+        "VG": ("", "", None),
+    }
+    of_masks = {
+        row["method"]: row["score"]
+        for row in scorer.score("2", lambda: dataset("tiny:photos")[2]).rows
+        if row["metric"] == "MAE"
+    }
+    # The left half of the image; moved by a quarter of the width, half of it lies beside.
+    assert of_masks["Truth"] == pytest.approx(0, abs=0.001)
+    assert of_masks["half"] == pytest.approx(0.5, abs=0.001)
+    without = replace(dataset("tiny:photos")[2], mask=None)
+    errors = {row["method"]: row["error"] for row in scorer.score("2", lambda: without).rows if row["metric"] == "RCAP"}
+    assert "no segmentation" in errors["Truth"]
+    assert errors["VG"] == ""
 
 
 def test_columns_say_what_a_name_would_hide() -> None:

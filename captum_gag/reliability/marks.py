@@ -1,0 +1,81 @@
+"""Four marks for each metric: is it reliable, valid, sensitive to how it is implemented, fooled by sharpening?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from captum_gag.reliability.scores import metrics_of
+from captum_gag.reliability.truth import SEEN
+
+RELIABLE_ALPHA = 0.65
+"""Below this alpha, Tomsett et al. (2019) call the rankings unreliable."""
+
+SHARPEN = "sharpen"
+"""What the column transform says of sharpened maps."""
+
+
+def marks(scores: pd.DataFrame, tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Return what the checks say of each metric, in a row.
+
+    Args:
+        scores: A checked score table.
+        tables: What the checks found, by name, as in ``ReliabilityReport``; with or without validity.
+
+    Returns:
+        metric; reliable, whether the interval of alpha lies at or above ``RELIABLE_ALPHA``, and alpha; valid, whether
+        the images order the explanations as the truth does, at most a share ``SEEN`` of pairs wrong, and wrong, that
+        share, by the truth that the metric is nearest to; sensitive, whether another variant of the metric correlates
+        with it over images by less than ``RELIABLE_ALPHA``, and rho, the lowest of these, a mean over methods; fooled,
+        whether a sharpened map scores better than its original, and gain, the largest. A mark is yes, no, unsure (the
+        interval holds the threshold, or there is none) or "" where that was not run.
+    """
+    sharpened = set(scores.loc[scores["transform"] == SHARPEN, "method"])
+    rows = []
+    for metric in metrics_of(scores):
+        of = {name: table[table["metric"] == metric] for name, table in tables.items() if "metric" in table}
+        row: dict[str, object] = {"metric": metric}
+        for each in of["inter_rater"].to_dict("records"):
+            row |= {"reliable": _above(each["low"], each["high"], RELIABLE_ALPHA), "alpha": each["alpha"]}
+        if "validity" in of:
+            row |= _valid(of["validity"])
+        if "implementation" in tables:
+            row |= _sensitive(tables["implementation"], metric)
+        if sharpened and "tricks" in of:
+            row |= _fooled(of["tricks"][of["tricks"]["method"].isin(sharpened)])
+        rows.append(row)
+    columns = ["metric", "reliable", "alpha", "valid", "wrong", "sensitive", "rho", "fooled", "gain"]
+    found = pd.DataFrame(rows, columns=columns)
+    words = ["reliable", "valid", "sensitive", "fooled"]
+    return found.assign(**{name: found[name].where(found[name].notna(), "") for name in words})
+
+
+def _above(low: float, high: float, threshold: float) -> str:
+    if np.isnan(low):
+        return "unsure"
+    return "yes" if low >= threshold else "no" if high < threshold else "unsure"
+
+
+def _valid(validity: pd.DataFrame) -> dict[str, object]:
+    explanations = validity[(validity["maps"] == "explanations") & validity["wrong"].notna()]
+    if not len(explanations):
+        return {}
+    best = explanations.loc[explanations["wrong"].idxmin()]
+    return {"valid": _above(-best["wrong_high"], -best["wrong_low"], -SEEN), "wrong": best["wrong"]}
+
+
+def _sensitive(implementation: pd.DataFrame, metric: str) -> dict[str, object]:
+    own = implementation[(implementation["metric"] == metric) | (implementation["other"] == metric)]
+    means = own.groupby(["metric", "other"])["rho"].mean().dropna()
+    return {} if means.empty else {"sensitive": "yes" if means.min() < RELIABLE_ALPHA else "no", "rho": means.min()}
+
+
+def _fooled(tricks: pd.DataFrame) -> dict[str, object]:
+    known = tricks[tricks["gain"].notna()]
+    if not len(known):
+        return {}
+    said = list(known["fooled"])
+    mark = "yes" if True in said else "unsure" if None in said else "no"
+    return {"fooled": mark, "gain": known["gain"].max()}

@@ -1,0 +1,65 @@
+"""The four marks, of tables made for each."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from captum_gag import reliability
+
+
+def scores(spread: float, images: int = 60, **columns: object) -> pd.DataFrame:
+    """Return a table by which the truth and a metric agree but for noise, with a sharpened map and two variants."""
+    random = np.random.default_rng(0)
+    names = ["a", "b", "c", "d", "a sharpened"]
+    level = {name: float(place) for place, name in enumerate(names)}
+    level["a sharpened"] = 0.0
+    rows = []
+    for image in range(images):
+        for name in names:
+            for metric, variant, noise in (("truth", "", 0.01), ("m", "x", spread), ("m", "y", spread)):
+                row = {"image": image, "method": name, "metric": metric, "variant": variant, "higher_is_better": True}
+                row |= {"base": "a", "transform": "sharpen"} if name == "a sharpened" else {"base": "", "transform": ""}
+                better = 0.5 if name == "a sharpened" and metric == "m" else 0.0
+                rows.append(row | {"score": level[name] + better + noise * random.normal()})
+    return pd.DataFrame(rows).assign(**columns)
+
+
+def marks(table: pd.DataFrame, truth: tuple[str, ...] = ("truth",)) -> dict[str, object]:
+    found = reliability.report(table, n_bootstrap=300, truth=truth).marks
+    return dict(found[found["metric"] == "m (x)"].iloc[0])
+
+
+def test_a_good_metric_that_sharpening_fools() -> None:
+    found = marks(scores(spread=0.05))
+    assert {name: found[name] for name in ("reliable", "valid", "fooled")} == {
+        "reliable": "yes",
+        "valid": "yes",
+        "fooled": "yes",
+    }
+    assert found["alpha"] > 0.9
+    assert found["wrong"] == 0
+    assert found["gain"] == pytest.approx(0.5, abs=0.05)
+    # Noise of its own in each variant: over images they have nothing in common.
+    assert found["sensitive"] == "yes"
+    assert abs(float(str(found["rho"]))) < 0.3
+
+
+def test_a_metric_that_is_noise() -> None:
+    found = marks(scores(spread=50.0))
+    assert {name: found[name] for name in ("reliable", "valid")} == {"reliable": "no", "valid": "no"}
+    assert found["fooled"] == "no"
+
+
+def test_of_three_images_nothing_is_sure() -> None:
+    found = marks(scores(spread=0.05, images=3))
+    assert (found["valid"], found["fooled"]) == ("unsure", "unsure")
+
+
+def test_what_was_not_run_has_no_mark() -> None:
+    table = scores(spread=0.05)
+    table = table[(table["transform"] == "") & (table["variant"] != "y")].assign(variant="")
+    found = reliability.report(table, n_bootstrap=300).marks.set_index("metric").loc["m"]
+    assert found[["valid", "sensitive", "fooled"]].tolist() == ["", "", ""]
+    assert found[["wrong", "rho", "gain"]].isna().all()
