@@ -104,7 +104,10 @@ class MapBatch:
         return self.once(key, lambda: Imputed(channels_first(replacement(images), axis), fill))
 
     def once(self, key: object, make: Callable[[], T]) -> T:
-        """Return what does not depend on the maps, made once for all methods: then its images are predicted once."""
+        """Return what was made under this key, made once: then its images are predicted once.
+
+        It serves all methods, so that the key of what depends on the maps says on which.
+        """
         if key not in self.shared:
             self.shared[key] = make()
         found: T = self.shared[key]

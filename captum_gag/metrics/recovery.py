@@ -87,7 +87,11 @@ class RCAPMetric(MaskingMetric):
     def plan(self, batch: MapBatch) -> Plan:
         """Return the recovered images at every threshold, read as ``RCAPFactors``."""
         pixels = batch.saliency.flatten(1)
-        order, levels = recovery_levels(batch.saliency, self.lower_bound, self.interval)
+        # The same for all scores of a map, so that its factors do not cost passes of their own.
+        order, levels = batch.once(
+            ("recovery", id(batch.maps), self.lower_bound, self.interval),
+            lambda: recovery_levels(batch.saliency, self.lower_bound, self.interval),
+        )
         recovered = torch.stack([(pixels * (pixels >= level.unsqueeze(1))).sum(1) for level in levels.unbind(1)], 1)
         visual_noise = recovered / pixels.sum(1, keepdim=True)
         hidden = batch.baseline(self.perturb_baseline, self.normalization)

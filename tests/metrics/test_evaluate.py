@@ -56,6 +56,22 @@ def test_metrics_with_and_without_quantus_are_the_same(
             assert torch.equal(scores[method][name], expected[method][name])
 
 
+def test_the_factors_of_rcap_cost_no_passes(additive, images: torch.Tensor, maps: dict[str, torch.Tensor]) -> None:
+    seen = []
+
+    def counted(batch: torch.Tensor) -> torch.Tensor:
+        seen.append(len(batch))
+        return torch.as_tensor(additive(batch))
+
+    factors = {name: RCAP(factor=name, perturb_baseline=0.0) for name in ("both", "visual_noise", "localization")}
+    found = evaluate_curves(counted, images, maps, 0, factors)
+    assert sum(seen) == len(maps) * len(images) * 5
+    for method, each in maps.items():
+        for name, score in found[method].items():
+            expected = rcap(additive, images, each, 0, factor=name, perturb_baseline=0.0)  # type: ignore[arg-type]
+            torch.testing.assert_close(score, expected)
+
+
 def test_no_image_is_predicted_twice(additive, images: torch.Tensor, maps: dict[str, torch.Tensor]) -> None:
     seen: list[torch.Tensor] = []
 
