@@ -75,6 +75,8 @@ def reliability(
         found = checks.report(table, n_bootstrap, confidence, seed, truth=known, by=by, edges=_numbers(edges))
         written = save(found, out)
         Console().print(marks_table(found))
+    if found.advice:
+        typer.echo(f"{found.advice}\n")
     for metric, verdict in found.verdicts.items():
         typer.echo(f"{metric}: {verdict}")
     typer.echo("\n".join(map(str, written)))

@@ -1,4 +1,4 @@
-"""Four marks for each metric: is it reliable, valid, sensitive to how it is implemented, fooled by sharpening?"""
+"""Four marks for each metric, reliable, valid, sensitive to its implementation, fooled by sharpening; and an advice."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from captum_gag.reliability.scores import metrics_of
+from captum_gag.reliability.scores import LABEL, metrics_of
 from captum_gag.reliability.truth import SEEN
 
 RELIABLE_ALPHA = 0.65
 """Below this alpha, Tomsett et al. (2019) call the rankings unreliable."""
+
+STEADY = 0.05
+"""Below this share of pairs of methods that change order, so many images are enough."""
 
 SHARPEN = "sharpen"
 """What the column transform says of sharpened maps."""
@@ -50,6 +53,43 @@ def marks(scores: pd.DataFrame, tables: Mapping[str, pd.DataFrame]) -> pd.DataFr
     found = pd.DataFrame(rows, columns=columns)
     words = ["reliable", "valid", "sensitive", "fooled"]
     return found.assign(**{name: found[name].where(found[name].notna(), "") for name in words})
+
+
+def advice(scores: pd.DataFrame, tables: Mapping[str, pd.DataFrame], marked: pd.DataFrame) -> str:
+    """Say which metric to choose a method by, of those that need no segmentation, and what it can be trusted for.
+
+    Args:
+        scores: A checked score table.
+        tables: As for ``marks``.
+        marked: What ``marks`` returned.
+
+    Returns:
+        A few sentences; "" where the metrics were not held against a truth.
+    """
+    given = scores.get("uses_segmentation", pd.Series(False, index=scores.index)).eq(True)
+    known = {*scores.loc[given, LABEL], *(tables["validity"]["truth"] if "validity" in tables else [])}
+    judged = marked[marked["wrong"].notna() & ~marked["metric"].isin(known)]
+    if not len(judged):
+        return ""
+    best = judged.loc[judged["wrong"].idxmin()]
+    share = f"{best['wrong']:.0%} of the pairs of explanations in the wrong order"
+    if best["valid"] == "no":
+        return f"No metric orders explanations as the truth does: the nearest, {best['metric']}, has {share}."
+    doubt = "" if best["valid"] == "yes" else ", though too few images to be sure"
+    said = [f"To choose a method, take {best['metric']}: it is nearest to the truth, with {share}{doubt}."]
+    steady = tables.get("stability", pd.DataFrame(columns=["metric", "flips", "images"]))
+    enough = steady.loc[(steady["metric"] == best["metric"]) & (steady["flips"] < STEADY), "images"]
+    if len(enough):
+        said.append(f"{enough.iloc[0]} images are enough.")
+    if "faults" in tables:
+        of = tables["faults"][tables["faults"]["metric"] == best["metric"]]
+        seen = of["found"] == "seen"
+        trusted, others = ", ".join(of.loc[seen, "fault"]), ", ".join(of.loc[~seen, "fault"])
+        said += [f"Trust it to see maps that are {trusted}."] if trusted else []
+        said += [f"Do not trust it to see maps that are {others}."] if others else []
+    if best["fooled"] == "yes":
+        said.append("It rewards sharpened maps: compare maps of one scale only.")
+    return " ".join(said)
 
 
 def _above(low: float, high: float, threshold: float) -> str:

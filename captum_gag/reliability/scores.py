@@ -53,6 +53,7 @@ def checked(scores: pd.DataFrame) -> pd.DataFrame:
 
             - variant (text) and steps (integer): which of several settings of the metric this is;
             - higher_is_better (bool): see ``directions``;
+            - uses_segmentation (bool): whether the metric is given where the object lies;
             - control (text): "random", "edges", "constant" or "truth" (the segmentation) for methods that know nothing
               of the model, else "";
               without this column the methods named in ``CONTROLS`` are such;

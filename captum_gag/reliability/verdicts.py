@@ -20,7 +20,7 @@ from captum_gag.reliability.agreement import (
 )
 from captum_gag.reliability.directions import signs
 from captum_gag.reliability.grouping import check_edges, concatenated, groups
-from captum_gag.reliability.marks import RELIABLE_ALPHA, marks
+from captum_gag.reliability.marks import RELIABLE_ALPHA, STEADY, advice, marks
 from captum_gag.reliability.scores import checked, is_edges, is_random, judged
 from captum_gag.reliability.summaries import against_baselines, stability, summary, tricks
 from captum_gag.reliability.truth import faults, validity
@@ -35,6 +35,7 @@ class ReliabilityReport:
         tables: inter_rater, inter_rater_without_edges, validity, faults, inter_method, internal_consistency,
             implementation, baselines, tricks, stability, summary; those without a row are left out, but for the first.
         marks: Four marks for each metric; see ``marks``.
+        advice: Which metric to choose a method by; "" where there was no truth to tell.
         verdicts: By metric, in words.
         by: The column by which images were grouped; "" for none.
         by_group: The same tables of each group of images, with the group in the first column, called as ``by``.
@@ -43,6 +44,7 @@ class ReliabilityReport:
     scores: pd.DataFrame
     tables: dict[str, pd.DataFrame]
     marks: pd.DataFrame
+    advice: str
     verdicts: dict[str, str]
     by: str = ""
     by_group: dict[str, pd.DataFrame] = field(default_factory=dict)
@@ -87,11 +89,12 @@ def report(
     tables = {name: table for name, table in found.items() if len(table) or name == "inter_rater"}
     verdicts = {metric: _verdict(metric, up, found) for metric, up in directions.items()}
     marked = marks(scores, tables)
+    advised = advice(scores, tables, marked)
     if by is None:
-        return ReliabilityReport(scores, tables, marked, verdicts)
+        return ReliabilityReport(scores, tables, marked, advised, verdicts)
     parts = [(group, _checks(rows, n_bootstrap, confidence, seed, truth)) for group, rows in grouped]
     by_group = {name: concatenated([(group, each[name]) for group, each in parts], by) for name in tables}
-    return ReliabilityReport(scores, tables, marked, verdicts, by, by_group)
+    return ReliabilityReport(scores, tables, marked, advised, verdicts, by, by_group)
 
 
 def _checks(
@@ -139,7 +142,7 @@ def _verdict(metric: str, direction: int, found: dict[str, pd.DataFrame]) -> str
     if len(fooled):
         said.append(f"It is fooled by: {', '.join(fooled)}.")
     steady = rows["stability"]
-    enough = steady[steady["flips"] < 0.05]
+    enough = steady[steady["flips"] < STEADY]
     if len(enough):
         said.append(f"From {enough['images'].iloc[0]} images on, fewer than 5 % of the pairs of methods change order.")
     elif len(steady):

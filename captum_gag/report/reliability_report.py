@@ -92,7 +92,7 @@ def to_markdown(found: ReliabilityReport) -> str:
     """Return verdicts and tables as Markdown."""
     tables = _laid_out(found, lambda table: table.to_markdown(index=False, floatfmt=".3f"))
     return _TEMPLATES.get_template("reliability.md").render(
-        verdicts=found.verdicts, tables=tables, marks=marked(found).to_markdown(index=False)
+        verdicts=found.verdicts, tables=tables, marks=marked(found).to_markdown(index=False), advice=found.advice
     )
 
 
@@ -102,7 +102,14 @@ def to_html(found: ReliabilityReport) -> str:
     drawn = [as_svg(figure) for figure in figures(found).values()]
     template = _TEMPLATES.get_template("reliability.html")
     marks = marked(found).to_html(index=False, border=0)
-    return template.render(verdicts=found.verdicts, marks=marks, tables=tables, figures=drawn, colours=page_colours())
+    return template.render(
+        verdicts=found.verdicts,
+        marks=marks,
+        advice=found.advice,
+        tables=tables,
+        figures=drawn,
+        colours=page_colours(),
+    )
 
 
 def save(found: ReliabilityReport, directory: str | Path) -> list[Path]:

@@ -15,7 +15,9 @@ from captum_gag.attr.known_maps import KnownMap, Segmentation
 from captum_gag.attr.map_transforms import Transform
 from captum_gag.attr.own_methods import OwnMethod
 from captum_gag.batching import with_less_memory
+from captum_gag.data.datasets import Example
 from captum_gag.errors import InputError, in_one_line
+from captum_gag.models import Classifier
 from captum_gag.modules import computing_in
 from captum_gag.outputs import Output
 from captum_gag.runs.orderings import RandomOrderings
@@ -48,6 +50,19 @@ def takes_examples_alone(method: Method) -> bool:
     permutes = isinstance(method, CaptumMethod) and "Permutation" in method.name
     by_batch = getattr(method, "noise_range", "example") == "batch"
     return not ours or permutes or by_batch or isinstance(method, OwnMethod | Transform)
+
+
+def segmentation_of(classifier: Classifier, example: Example | None) -> tuple[Segmentation | None, str]:
+    """Return where the parts of an example lie as the model sees it, if that is known, and why not, if it fails."""
+    if example is None or example.mask is None:
+        return None, ""
+    try:
+        reason = classifier.preprocess_mask(example.mask())[None]
+        elsewhere = example.distractor and classifier.preprocess_mask(example.distractor())[None]
+        return Segmentation(reason, elsewhere), ""
+    # It is missing, broken, or does not fit; what does not need it is none the worse.
+    except Exception as error:
+        return None, in_one_line(error)
 
 
 class Explainer:

@@ -10,14 +10,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from captum_gag.attr.known_maps import Segmentation
 from captum_gag.data.catalogue import dataset
 from captum_gag.data.datasets import Example, ImageData
 from captum_gag.errors import InputError, in_one_line
 from captum_gag.models import Classifier
 from captum_gag.modules import hookable
 from captum_gag.outputs import OutputReader
-from captum_gag.runs.attributing import Attributions, Explainer
+from captum_gag.runs.attributing import Attributions, Explainer, segmentation_of
 from captum_gag.runs.cells import Cell, Outcome, Row, failed
 from captum_gag.runs.evaluating import Evaluator, Judged
 from captum_gag.runs.identity import tensor_digest
@@ -235,7 +234,7 @@ class Scorer:
         if not sound:
             return []
         inputs = sound[0].seen if len(sound) == 1 else torch.cat([each.seen for each in sound])
-        known = [self._segmentation(each) for each in sound]
+        known = [segmentation_of(self.classifier, each.example) for each in sound]
         targets = [each.known["target"] for each in sound]
         explained = self.explainer.explain(inputs, targets, [each for each, _ in known])
         judged, lacking = [], []
@@ -261,19 +260,6 @@ class Scorer:
     def _failed(self, opened: Opened) -> Outcome:
         return Outcome(self._rows([failed(*each, opened.error) for each in self._cells()], opened.known))
 
-    def _segmentation(self, opened: Opened) -> tuple[Segmentation | None, str]:
-        """Return an example's segmentation, if it has one, and why it cannot be read, if so."""
-        example = opened.example
-        if example is None or example.mask is None:
-            return None, ""
-        try:
-            reason = self.classifier.preprocess_mask(example.mask())[None]
-            elsewhere = example.distractor and self.classifier.preprocess_mask(example.distractor())[None]
-            return Segmentation(reason, elsewhere), ""
-        # It is missing, broken, or does not fit; what does not need it is none the worse.
-        except Exception as error:
-            return None, in_one_line(error)
-
     def _cells(self) -> Iterator[tuple[str, MetricEntry]]:
         yield from ((label, entry) for label in self.suite.methods for entry in self.suite.metrics)
 
@@ -293,6 +279,7 @@ class Scorer:
                     "metric": entry.label,
                     "variant": entry.variant,
                     "higher_is_better": entry.metric.higher_is_better,
+                    "uses_segmentation": entry.metric.needs_segmentation,
                     "error": cell.error,
                     "seconds": cell.seconds,
                 }

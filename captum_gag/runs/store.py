@@ -39,6 +39,7 @@ RECORD = pa.schema(
         ("variant", pa.string()),
         ("steps", pa.int64()),
         ("higher_is_better", pa.bool_()),
+        ("uses_segmentation", pa.bool_()),
         ("score", pa.float64()),
         ("error", pa.string()),
         ("seconds", pa.float64()),

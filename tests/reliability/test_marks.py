@@ -63,3 +63,20 @@ def test_what_was_not_run_has_no_mark() -> None:
     found = reliability.report(table, n_bootstrap=300).marks.set_index("metric").loc["m"]
     assert found[["valid", "sensitive", "fooled"]].tolist() == ["", "", ""]
     assert found[["wrong", "rho", "gain"]].isna().all()
+
+
+def test_advice_names_the_metric_nearest_to_the_truth_and_what_it_sees() -> None:
+    table = scores(spread=0.05)
+    table = table[table["variant"] != "y"].assign(variant="")
+    noise = table[table["metric"] == "m"].assign(metric="worse")
+    noise["score"] = np.random.default_rng(1).random(len(noise))
+    told = table[table["metric"] == "truth"].assign(metric="told", uses_segmentation=True)
+    both = pd.concat([table.assign(uses_segmentation=False), noise.assign(uses_segmentation=False), told])
+    said = reliability.report(both, n_bootstrap=200, truth=("truth",)).advice
+    assert said.startswith("To choose a method, take m: it is nearest to the truth, with 0% of the pairs")
+    assert "5 images are enough." in said
+    assert said.endswith("It rewards sharpened maps: compare maps of one scale only.")
+    only_noise = pd.concat([table[table["metric"] == "truth"], noise])
+    said = reliability.report(only_noise, n_bootstrap=200, truth=("truth",)).advice
+    assert said.startswith("No metric orders explanations as the truth does: the nearest, worse, has ")
+    assert not reliability.report(only_noise, n_bootstrap=200).advice
