@@ -245,7 +245,7 @@ class Run:
                 if not self._is_of(file.metadata, photo):
                     return None
                 table = file.read(use_threads=False).replace_schema_metadata()
-                return table if table.schema == RECORD else table.cast(RECORD)
+                return table if table.schema == RECORD else _as_records(table)
         except (pa.ArrowException, OSError):
             return None
 
@@ -285,3 +285,11 @@ class DamagedError(InputError):
 def _file_name(image: str) -> str:
     """Return a file name for an image: names may hold slashes, or be longer than a file system takes."""
     return hashlib.sha256(image.encode()).hexdigest()[:20]
+
+
+def _as_records(table: pa.Table) -> pa.Table:
+    """Return records with the columns of ``RECORD``, those that they were written without empty."""
+    for field in RECORD:
+        if field.name not in table.column_names:
+            table = table.append_column(field, pa.nulls(len(table), field.type))
+    return table.select(RECORD.names).cast(RECORD)

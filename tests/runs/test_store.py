@@ -110,6 +110,16 @@ def test_an_unknown_field_is_one_line(run: Run) -> None:
         Run.load(run.directory)
 
 
+def test_records_of_a_version_with_fewer_columns_are_read(run: Run) -> None:
+    expected = run.scores()
+    for file in (run.directory / "scores").iterdir():
+        pq.write_table(pq.read_table(file).drop_columns(["strength", "uses_segmentation"]), file)
+    found = run.scores()
+    assert found[["strength", "uses_segmentation"]].isna().all(axis=None)
+    known = [name for name in RECORD.names if name not in ("strength", "uses_segmentation")]
+    pd.testing.assert_frame_equal(found[known], expected[known])
+
+
 def test_records_say_which_run_they_are_of(run: Run) -> None:
     scores = run.scores()
     assert scores["run"].unique().tolist() == [run.digest]
