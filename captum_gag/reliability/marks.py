@@ -29,11 +29,12 @@ def marks(scores: pd.DataFrame, tables: Mapping[str, pd.DataFrame]) -> pd.DataFr
 
     Returns:
         metric; reliable, whether the interval of alpha lies at or above ``RELIABLE_ALPHA``, and alpha; valid, whether
-        the images order the explanations as the truth does, at most a share ``SEEN`` of pairs wrong, and wrong, that
-        share, by the truth that the metric is nearest to; sensitive, whether another variant of the metric correlates
-        with it over images by less than ``RELIABLE_ALPHA``, and rho, the lowest of these, a mean over methods; fooled,
-        whether a sharpened map scores better than its original, and gain, the largest. A mark is yes, no, unsure (the
-        interval holds the threshold, or there is none) or "" where that was not run.
+        the images order the explanations as the truth does, at most a share ``SEEN`` of pairs wrong, and no fault of a
+        map goes unseen or is rewarded, and wrong, that share, by the truth that the metric is nearest to; sensitive,
+        whether another variant of the metric correlates with it over images by less than ``RELIABLE_ALPHA``, and rho,
+        the lowest of these, a mean over methods; fooled, whether a sharpened map scores better than its original, and
+        gain, the largest. A mark is yes, no, unsure (the interval holds the threshold, or there is none) or "" where
+        that was not run.
     """
     sharpened = set(scores.loc[scores["transform"] == SHARPEN, "method"])
     rows = []
@@ -43,7 +44,7 @@ def marks(scores: pd.DataFrame, tables: Mapping[str, pd.DataFrame]) -> pd.DataFr
         for each in of["inter_rater"].to_dict("records"):
             row |= {"reliable": _above(each["low"], each["high"], RELIABLE_ALPHA), "alpha": each["alpha"]}
         if "validity" in of:
-            row |= _valid(of["validity"])
+            row |= _valid(of["validity"], of.get("faults"))
         if "implementation" in tables:
             row |= _sensitive(tables["implementation"], metric)
         if sharpened and "tricks" in of:
@@ -71,7 +72,8 @@ def advice(scores: pd.DataFrame, tables: Mapping[str, pd.DataFrame], marked: pd.
     judged = marked[marked["wrong"].notna() & ~marked["metric"].isin(known)]
     if not len(judged):
         return ""
-    best = judged.loc[judged["wrong"].idxmin()]
+    valid = judged[judged["valid"] != "no"]
+    best = (valid if len(valid) else judged).sort_values("wrong").iloc[0]
     share = f"{best['wrong']:.0%} of the pairs of explanations in the wrong order"
     if best["valid"] == "no":
         return f"No metric orders explanations as the truth does: the nearest, {best['metric']}, has {share}."
@@ -98,12 +100,16 @@ def _above(low: float, high: float, threshold: float) -> str:
     return "yes" if low >= threshold else "no" if high < threshold else "unsure"
 
 
-def _valid(validity: pd.DataFrame) -> dict[str, object]:
+def _valid(validity: pd.DataFrame, faults: pd.DataFrame | None) -> dict[str, object]:
     explanations = validity[(validity["maps"] == "explanations") & validity["wrong"].notna()]
     if not len(explanations):
         return {}
     best = explanations.loc[explanations["wrong"].idxmin()]
-    return {"valid": _above(-best["wrong_high"], -best["wrong_low"], -SEEN), "wrong": best["wrong"]}
+    said = {_above(-best["wrong_high"], -best["wrong_low"], -SEEN)}
+    # By luck the order may be right of a metric that does not look where the saliency lies.
+    missed = [] if faults is None else faults[faults["found"].isin(["unseen", "rewarded"])]["low"]
+    said |= {"no" if low > SEEN else "unsure" for low in missed}
+    return {"valid": next(each for each in ("no", "unsure", "yes") if each in said), "wrong": best["wrong"]}
 
 
 def _sensitive(implementation: pd.DataFrame, metric: str) -> dict[str, object]:

@@ -80,3 +80,23 @@ def test_advice_names_the_metric_nearest_to_the_truth_and_what_it_sees() -> None
     said = reliability.report(only_noise, n_bootstrap=200, truth=("truth",)).advice
     assert said.startswith("No metric orders explanations as the truth does: the nearest, worse, has ")
     assert not reliability.report(only_noise, n_bootstrap=200).advice
+
+
+@pytest.mark.parametrize(("images", "mark"), [(60, "no"), (3, "unsure")])
+def test_a_metric_that_does_not_see_a_fault_is_not_valid(images: int, mark: str) -> None:
+    table = scores(spread=0.05, images=images)
+    told = table["method"] == "a sharpened"
+    # The order of the explanations is right; a map of the truth is liked the better, the more of it is misplaced.
+    faulty = {"Truth": ("", "", 0.0), "half": ("Truth", "misplaced", 0.5), "all": ("Truth", "misplaced", 1.0)}
+    rows = [
+        {"image": image, "method": name, "metric": metric, "variant": variant, "score": up * (strength or 0)}
+        | {"base": base, "transform": transform, "strength": strength or None, "control": "truth"}
+        | {"higher_is_better": True}
+        for image in range(images)
+        for name, (base, transform, strength) in faulty.items()
+        for metric, variant, up in (("truth", "", -1), ("m", "x", 1), ("m", "y", -1))
+    ]
+    both = pd.concat([table[~told].assign(control=""), pd.DataFrame(rows)])
+    found = reliability.report(both, n_bootstrap=200, truth=("truth",)).marks.set_index("metric")
+    assert (found.loc["m (x)", "wrong"], found.loc["m (x)", "valid"]) == (0, mark)
+    assert found.loc["m (y)", "valid"] == ("yes" if images == 60 else "unsure")
