@@ -22,7 +22,7 @@ class Rankings:
 
     def alphas(self, draws: Iterable[Indices]) -> Floats:
         """Return alpha of each draw of images, (draws, 1)."""
-        return np.concatenate([self._alphas(self._tallies(drawn)[None]) for drawn in draws])[:, None]
+        return self._alphas(np.stack([self._tallies(drawn) for drawn in draws]))[:, None]
 
     def alpha(self, drawn: Indices) -> float:
         """Return alpha of some images; NaN for fewer than 2, and where no two methods differ."""

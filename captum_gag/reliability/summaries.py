@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import combinations
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
-from captum_gag.reliability.agreement import CONFIDENCE, N_BOOTSTRAP
-from captum_gag.reliability.bootstrap import mean_intervals
+from captum_gag.reliability.agreement import CONFIDENCE
+from captum_gag.reliability.bootstrap import N_BOOTSTRAP, mean_intervals
 from captum_gag.reliability.directions import signs
 from captum_gag.reliability.grouping import by_groups
 from captum_gag.reliability.orderings import random_bands
@@ -218,13 +218,14 @@ def stability(
     for metric, matrix in matrices(scores):
         if min(matrix.shape) < 2:
             continue
-        generator = np.random.default_rng(seed)
         rankings = Rankings(ranks(matrix))
         values = directions[metric] * matrix.to_numpy()
-        for size in _sizes(len(matrix)) if sizes is None else [n for n in sizes if n <= len(matrix)]:
-            draws = [generator.permutation(len(matrix))[:size] for _ in range(n_resamples)]
-            alphas = rankings.alphas(draws)
-            means = np.stack([values[drawn].mean(axis=0) for drawn in draws])
+        asked = _sizes(len(matrix)) if sizes is None else [n for n in sizes if n <= len(matrix)]
+        draws = _draws(len(matrix), max(asked, default=0), n_resamples, seed)
+        for size in asked:
+            drawn = draws[:, :size]
+            alphas = rankings.alphas(drawn)
+            means = _sums(drawn, values) / size
             low, high = np.nanquantile(alphas, [0.025, 0.975]) if not np.isnan(alphas).all() else (np.nan, np.nan)
             flips, best = _changes(means, values.mean(axis=0))
             row = {"metric": metric, "images": size, "alpha": np.nanmean(alphas) if low == low else np.nan}
@@ -238,7 +239,20 @@ def _sizes(images: int) -> list[int]:
     return [size for size in steps if 5 <= size <= images // 2]
 
 
+def _draws(images: int, size: int, n_resamples: int, seed: int) -> NDArray[np.int32]:
+    """Return so many of the images in a random order, (n_resamples, size): the first of a row are a draw as well."""
+    generator = np.random.default_rng(seed)
+    return np.array([generator.permutation(images)[:size] for _ in range(n_resamples)], dtype=np.int32)
+
+
+def _sums(drawn: NDArray[np.int32], values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the sums of the rows of values in each draw, (draws, columns)."""
+    starts = np.arange(len(drawn) + 1) * drawn.shape[1]
+    found: NDArray[np.float64] = csr_array((np.ones(drawn.size), drawn.ravel(), starts), (len(drawn), len(values))) @ values
+    return found
+
+
 def _changes(means: NDArray[np.float64], whole: NDArray[np.float64]) -> tuple[float, float]:
-    pairs = list(combinations(range(len(whole)), 2))
-    flips = [(np.sign(means[:, a] - means[:, b]) != np.sign(whole[a] - whole[b])).mean() for a, b in pairs]
-    return float(np.mean(flips)), float((means.argmax(axis=1) != whole.argmax()).mean())
+    a, b = np.triu_indices(len(whole), 1)
+    flips = np.sign(means[:, a] - means[:, b]) != np.sign(whole[a] - whole[b])
+    return float(flips.mean()), float((means.argmax(axis=1) != whole.argmax()).mean())

@@ -12,12 +12,12 @@ import pandas as pd
 from captum_gag.errors import InputError
 from captum_gag.reliability.agreement import (
     CONFIDENCE,
-    N_BOOTSTRAP,
     implementation_sensitivity,
     inter_method,
     inter_rater,
     internal_consistency,
 )
+from captum_gag.reliability.bootstrap import N_BOOTSTRAP
 from captum_gag.reliability.directions import signs
 from captum_gag.reliability.grouping import check_edges, concatenated, groups
 from captum_gag.reliability.scores import checked, is_edges, is_random, judged
@@ -62,7 +62,7 @@ def report(
 
     Args:
         scores: A score table, see ``read_scores`` and ``from_arrays``.
-        n_bootstrap: Resamples of the images.
+        n_bootstrap: Resamples of the images, for the intervals of means.
         confidence: Of the intervals of the agreement statistics.
         seed: Of the resamples.
         by: A column by which images are grouped, such as target or probability: all checks are run on each group too.
@@ -91,7 +91,6 @@ def report(
 
 def _checks(scores: pd.DataFrame, n_bootstrap: int, confidence: float, seed: int) -> dict[str, pd.DataFrame]:
     """Return the table of each check of a checked score table, with or without rows."""
-    options = (n_bootstrap, confidence, seed)
     methods = judged(scores)
     if not len(methods):
         named = ", ".join(map(str, scores["method"].unique()[:5]))
@@ -102,13 +101,13 @@ def _checks(scores: pd.DataFrame, n_bootstrap: int, confidence: float, seed: int
     return {
         "inter_rater": alpha(methods, confidence).reset_index(),
         "inter_rater_without_edges": alpha_without_edges.reset_index(),
-        "inter_method": unwrap(inter_method)(methods, *options).reset_index(),
-        "internal_consistency": unwrap(internal_consistency)(methods, *options),
-        "implementation": unwrap(implementation_sensitivity)(methods, *options),
+        "inter_method": unwrap(inter_method)(methods, confidence).reset_index(),
+        "internal_consistency": unwrap(internal_consistency)(methods, confidence),
+        "implementation": unwrap(implementation_sensitivity)(methods, confidence),
         "baselines": unwrap(against_baselines)(scores, n_bootstrap, seed=seed),
         "tricks": unwrap(tricks)(scores, n_bootstrap, seed=seed),
         "stability": unwrap(stability)(methods, seed=seed),
-        "summary": unwrap(summary)(scores[~is_random(scores)], *options),
+        "summary": unwrap(summary)(scores[~is_random(scores)], n_bootstrap, confidence, seed),
     }
 
 
