@@ -133,7 +133,7 @@ def internal_consistency(
     directions = pd.Series(signs(scores))
     metrics = sorted(directions.index)
     rows = []
-    for method, of_method in scores.groupby("method", sort=True):
+    for method, of_method in scores[["method", "image", LABEL, "score"]].groupby("method", sort=True):
         matrix = complete(of_method.pivot(index="image", columns=LABEL, values="score") * directions)
         pairs = list(combinations(metrics, 2))
         found = pd.DataFrame(pairs, columns=["metric", "other"]).assign(method=method, images=len(matrix))
@@ -141,7 +141,9 @@ def internal_consistency(
         known = found["metric"].isin(matrix) & found["other"].isin(matrix)
         if known.any() and len(matrix) >= 3:
             spearman = Spearman(matrix.to_numpy())
-            places = zip(*(matrix.columns.get_indexer(found.loc[known, name]) for name in ("metric", "other")), strict=True)
+            places = zip(
+                *(matrix.columns.get_indexer(found.loc[known, name]) for name in ("metric", "other")), strict=True
+            )
             found.loc[known, ["rho", "low", "high"]] = [spearman.estimate(pair, confidence) for pair in places]
         rows.append(found)
     return pd.concat(rows, ignore_index=True)[["method", "metric", "other", "rho", "low", "high", "images"]]

@@ -8,9 +8,7 @@ import numpy as np
 from scipy.stats import t
 
 from captum_gag.reliability.bootstrap import Floats
-
-FEWEST = 4
-"""Images of which an interval is told."""
+from captum_gag.reliability.jackknife import FEWEST
 
 
 class Spearman:

@@ -20,7 +20,7 @@ from captum_gag.reliability.agreement import (
 from captum_gag.reliability.bootstrap import N_BOOTSTRAP
 from captum_gag.reliability.directions import signs
 from captum_gag.reliability.grouping import check_edges, concatenated, groups
-from captum_gag.reliability.scores import checked, is_edges, is_random, judged
+from captum_gag.reliability.scores import KEY, LABEL, checked, is_edges, is_random, judged
 from captum_gag.reliability.summaries import against_baselines, stability, summary, tricks
 
 RELIABLE_ALPHA = 0.65
@@ -91,6 +91,7 @@ def report(
 
 def _checks(scores: pd.DataFrame, n_bootstrap: int, confidence: float, seed: int) -> dict[str, pd.DataFrame]:
     """Return the table of each check of a checked score table, with or without rows."""
+    scores = _lean(scores)
     methods = judged(scores)
     if not len(methods):
         named = ", ".join(map(str, scores["method"].unique()[:5]))
@@ -109,6 +110,13 @@ def _checks(scores: pd.DataFrame, n_bootstrap: int, confidence: float, seed: int
         "stability": unwrap(stability)(methods, seed=seed),
         "summary": unwrap(summary)(scores[~is_random(scores)], n_bootstrap, confidence, seed),
     }
+
+
+def _lean(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return a checked table with the columns that the checks read, and numbers for its images, in their order."""
+    needed = [*KEY, LABEL, "score", "higher_is_better", "control", "base", "transform", "curve_x_label", "curve_y"]
+    lean = scores[[name for name in needed if name in scores]]
+    return lean.assign(image=scores["image"].factorize(sort=True)[0])
 
 
 def _verdict(metric: str, direction: int, found: dict[str, pd.DataFrame]) -> str:
