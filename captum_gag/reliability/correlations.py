@@ -44,7 +44,7 @@ class Spearman:
         np.fill_diagonal(rho, 0)
         rest = z.sum(axis=1, keepdims=True) - z * (1 + rho.sum(axis=0))
         above = sum(self._orders[a].above(rest[:, place]) / self._spreads[a] for place, a in enumerate(chosen))
-        return float(rho.sum() / 2 / pairs), np.asarray(((z * rest).sum(axis=1) / 2 + above) / pairs)
+        return float(np.clip(rho.sum() / 2 / pairs, -1, 1)), np.asarray(((z * rest).sum(axis=1) / 2 + above) / pairs)
 
     def estimate(self, columns: Sequence[int], confidence: float) -> tuple[float, float, float]:
         """Return the mean correlation of all pairs of some columns and its interval; see ``mean_rho_interval``."""

@@ -18,13 +18,16 @@ COLUMNS = ["claim", "statistic", "value", "low", "high", "above", "below", "verd
 VERDICTS = ["fails", "undecided", "holds", "not tested"]
 """In the order in which one of them decides over a claim."""
 
+FEWEST = 6
+"""Images below which nothing is decided: a fair coin falls on one side five times out of five in 3 %, six in 2 %."""
+
 
 def claims(scores: pd.DataFrame, suite: Suite, *, confidence: float = 0.95) -> pd.DataFrame:
     """Test the paper's claims on the scores of a run.
 
     All statistics are paired: over the images that have a score for each of the methods concerned. Intervals are
     ``jackknife_interval`` over these images. A number ``holds`` where its interval lies within what is claimed,
-    ``fails`` where it lies outside, and is ``undecided`` elsewhere and of fewer than 4 images. A claim about several
+    ``fails`` where it lies outside, and is ``undecided`` elsewhere and of fewer than 6 images. A claim about several
     numbers holds if all of them do, which needs no correction for their being several (intersection-union test). It
     fails if one of them does; for that the interval is one of confidence 1 - (1 - confidence) / k with k numbers
     (Bonferroni).
@@ -131,6 +134,7 @@ def _answer(question: Question, scores: pd.DataFrame, confidence: float, correct
     value, low, high, verdict = np.nan, np.nan, np.nan, "undecided"
     if len(values):
         value = float(question.of_means(*values.mean(axis=0)))
+    if len(values) >= FEWEST:
         without = question.of_means(*without_each(values).T)
         low, high = jackknife_interval(value, without, confidence, question.is_ratio)
         verdict = _verdict(low, high, *claimed)
