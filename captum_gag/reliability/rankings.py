@@ -55,7 +55,7 @@ class Rankings:
     def _tallies(self, drawn: Indices) -> Indices:
         """Return how many of the images give each method each value, (methods, values)."""
         cells = self.shape[0] * self.shape[1]
-        tallies: Indices = np.bincount(self.cells[drawn].ravel(), minlength=cells).reshape(self.shape)
+        tallies: Indices = np.bincount(self.cells.take(drawn, axis=0).ravel(), minlength=cells).reshape(self.shape)
         return tallies
 
     def _alphas(self, tallies: Indices) -> Floats:

@@ -74,8 +74,10 @@ def checked(scores: pd.DataFrame) -> pd.DataFrame:
     if "control" not in found:
         found["control"] = found["method"].map(CONTROLS)
     for name in ("variant", "base", "transform", "control"):
-        found[name] = found[name].astype(object).where(found[name].notna(), "") if name in found else ""
-        found[name] = found[name].astype(str)
+        text = found[name] if name in found else pd.Series("", index=found.index)
+        if text.dtype != "str" or text.hasnans:
+            text = text.astype(object).where(text.notna(), "").astype(str)
+        found[name] = text
     strange = sorted(set(found["control"].unique()) - {"", *CONTROLS.values()})
     if strange:
         raise InputError(f"the column control has {strange[0]!r}; expected random, edges, constant or nothing")
