@@ -64,8 +64,8 @@ def mean_rho_interval(rho: float, influences: Floats, n_columns: int, confidence
     (2000). Where few images agree on all, they do not say that no image ever will do otherwise; so the end towards 0
     supposes one image more for which the columns are unrelated, whose influence is -rho.
 
-    The interval then contains the correlation over endlessly many images as often as it says, within 3 points at 95 %
-    (``benchmarks/coverage_rho.py``), scores that tie and outlying images included; of 20 images or fewer, more often.
+    The interval then contains the correlation over endlessly many images as often as it says, within 3 points at 95 %,
+    of 20 images or fewer more often (``benchmarks/coverage_rho.py``); of ties and outlying images too.
 
     Args:
         rho: The mean correlation.
