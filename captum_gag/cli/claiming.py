@@ -20,14 +20,12 @@ def claims(
         typer.Argument(metavar="RUN", help="Directories that captum-gag run made, such as one a network."),
     ],
     out: Annotated[Path | None, typer.Option(help="Directory for claims.csv and claims.md; made if missing.")] = None,
-    n_bootstrap: Annotated[int, typer.Option(min=1, help="Resamples of the images, for the intervals.")] = 10_000,
     confidence: Annotated[float, typer.Option(min=0.01, max=0.9999, help="Of the intervals.")] = 0.95,
-    seed: Annotated[int, typer.Option(min=0, help="Of the resamples.")] = 0,
     json: Json = False,
 ) -> None:
     """Test what Huang & Liu (2024) claim: RCAP rises with p, GAG-85 is best, reversed maps are worse, and so on.
 
-    Prints per claim and network whether it holds, fails or is undecided, with the number that decides and its bootstrap
+    Prints per claim and network whether it holds, fails or is undecided, with the number that decides and its
     interval over the images. A claim about several methods holds if it holds for each of them. Methods are known by
     their options, so that any run will do; what it lacks is said. The suite gag-claims has all that it takes.
 
@@ -41,9 +39,7 @@ def claims(
 
         opened = [Run.load(each) for each in runs]
         found = [
-            checks.claims(
-                run.scores(), run.config.made_suite(), n_bootstrap=n_bootstrap, confidence=confidence, seed=seed
-            ).assign(network=name)
+            checks.claims(run.scores(), run.config.made_suite(), confidence=confidence).assign(network=name)
             for run, name in zip(opened, _names(opened), strict=True)
         ]
         rows = pd.concat(found, ignore_index=True)

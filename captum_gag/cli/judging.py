@@ -21,7 +21,7 @@ def reliability(
         ),
     ],
     out: Annotated[Path, typer.Option(help="Directory for the report; made if missing.")] = Path("reliability"),
-    n_bootstrap: Annotated[int, typer.Option(min=1, help="Resamples of the images, for the intervals.")] = 10_000,
+    n_bootstrap: Annotated[int, typer.Option(min=1, help="Resamples, for the intervals of means.")] = 10_000,
     confidence: Annotated[float, typer.Option(min=0.01, max=0.9999, help="Of the intervals.")] = 0.999,
     seed: Annotated[int, typer.Option(min=0, help="Of the resamples.")] = 0,
     truth: Annotated[
@@ -172,7 +172,7 @@ def metric_reliability(
     ] = 100,
     epochs: Epochs = 40,
     standardise: Standardise = False,
-    n_bootstrap: Annotated[int, typer.Option(min=1, help="Resamples of the images, for the intervals.")] = 10_000,
+    n_bootstrap: Annotated[int, typer.Option(min=1, help="Resamples, for the intervals of means.")] = 10_000,
     seed: Annotated[int, typer.Option(min=0, help="Of the training, all noise, and the resamples.")] = 0,
     device: Device = "auto",
     workers: Annotated[int, typer.Option(min=1, help="Processes that share the images.")] = 1,
@@ -215,7 +215,7 @@ def metric_reliability(
         from captum_gag.report.tomsett_tables import tables
         from captum_gag.runs.store import Run
 
-        found = tables(Run.load(out / "run").scores(), n_bootstrap, seed)
+        found = tables(Run.load(out / "run").scores())
         for each in found:
             Console().print(printable(each))
         typer.echo("\n".join(map(str, save_paper_tables(found, out / "tables"))))

@@ -129,7 +129,7 @@ def _show(json: bool, shown: list[_Shown]) -> None:
 def report(
     run: RunDirectory,
     out: Annotated[Path | None, typer.Option(help="The HTML file. Default: RUN/report.html.")] = None,
-    n_bootstrap: Annotated[int, typer.Option(min=1, help="Resamples of the images, for the intervals.")] = 1000,
+    n_bootstrap: Annotated[int, typer.Option(min=1, help="Resamples, for the intervals of means.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Of the resamples.")] = 0,
 ) -> None:
     """Write a run as one HTML page: summary, tables, figures, every image with its maps, and how to repeat it.

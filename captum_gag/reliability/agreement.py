@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from inspect import unwrap
 from itertools import combinations
 
 import numpy as np
 import pandas as pd
 
-from captum_gag.reliability.bootstrap import Floats, Indices, interval
+from captum_gag.reliability.correlations import Spearman
 from captum_gag.reliability.directions import signs
 from captum_gag.reliability.grouping import by_groups
 from captum_gag.reliability.rankings import Rankings, alpha_interval
@@ -19,7 +19,6 @@ Estimate = tuple[float, float, float]
 """A statistic, and the lower and upper end of its interval."""
 
 CONFIDENCE = 0.999
-N_BOOTSTRAP = 10_000
 
 
 @by_groups
@@ -64,28 +63,25 @@ def inter_rater(
 @by_groups
 def inter_method(
     scores: pd.DataFrame,
-    n_bootstrap: int = N_BOOTSTRAP,
     confidence: float = CONFIDENCE,
-    seed: int = 0,
     *,
     by: str | None = None,
     edges: Sequence[float] = (),
 ) -> pd.DataFrame:
     """Tell whether an image that is easy for one method is easy for the others: mean pairwise Spearman's rho.
 
-    For each pair of methods, the correlation over images of their scores; then the mean over pairs.
+    For each pair of methods, the correlation over images of their scores; then the mean over pairs. The interval is
+    ``mean_rho_interval``.
 
     Args:
         scores: A score table.
-        n_bootstrap: Resamples of the images.
         confidence: Of the interval, in (0, 1).
-        seed: Of the resamples.
         by: A column by which images are grouped, for the table of each group; see ``groups``.
         edges: What cuts that column into ranges.
 
     Returns:
         A row per metric, with rho, low, high, images, methods; NaN for fewer than 2 methods or 3 images,
-        or where a method has the same score on all images.
+        or where a method has the same score on all images; low and high also for fewer than 4 images.
 
     Raises:
         InputError: The scores are not a score table.
@@ -94,9 +90,7 @@ def inter_method(
     def rho_of(matrix: pd.DataFrame) -> Estimate | None:
         if matrix.shape[1] < 2 or len(matrix) < 3:
             return None
-        mean_of_pairs = Spearman(matrix.to_numpy()).mean_of_pairs
-        [low], [high] = interval(mean_of_pairs, len(matrix), n_bootstrap, confidence, seed)
-        return float(mean_of_pairs(np.arange(len(matrix))[None])[0, 0]), low, high
+        return Spearman(matrix.to_numpy()).estimate(range(matrix.shape[1]), confidence)
 
     return _per_metric(scores, "rho", rho_of)
 
@@ -113,28 +107,25 @@ def _per_metric(scores: pd.DataFrame, name: str, estimate: Callable[[pd.DataFram
 @by_groups
 def internal_consistency(
     scores: pd.DataFrame,
-    n_bootstrap: int = N_BOOTSTRAP,
     confidence: float = CONFIDENCE,
-    seed: int = 0,
     *,
     by: str | None = None,
     edges: Sequence[float] = (),
 ) -> pd.DataFrame:
     """Tell whether two metrics that claim to measure the same thing agree: Spearman's rho over images, per method.
 
-    Scores of metrics where lower is better are negated first, so that agreement is always positive.
+    Scores of metrics where lower is better are negated first, so that agreement is always positive. The interval is
+    ``mean_rho_interval``.
 
     Args:
         scores: A score table.
-        n_bootstrap: Resamples of the images.
         confidence: Of the interval, in (0, 1).
-        seed: Of the resamples.
         by: A column by which images are grouped, for the table of each group; see ``groups``.
         edges: What cuts that column into ranges.
 
     Returns:
-        A row per method and pair of metrics: method, metric, other, rho, low, high, images (those
-        with a score by all metrics that have any). See ``consistency_matrix`` for the matrix.
+        A row per method and pair of metrics: method, metric, other, rho, low, high (NaN for fewer than 4 images),
+        images (those with a score by all metrics that have any). See ``consistency_matrix`` for the matrix.
 
     Raises:
         InputError: The scores are not a score table, or a direction is not known.
@@ -142,7 +133,7 @@ def internal_consistency(
     directions = pd.Series(signs(scores))
     metrics = sorted(directions.index)
     rows = []
-    for method, of_method in scores.groupby("method", sort=True):
+    for method, of_method in scores[["method", "image", LABEL, "score"]].groupby("method", sort=True):
         matrix = complete(of_method.pivot(index="image", columns=LABEL, values="score") * directions)
         pairs = list(combinations(metrics, 2))
         found = pd.DataFrame(pairs, columns=["metric", "other"]).assign(method=method, images=len(matrix))
@@ -150,9 +141,10 @@ def internal_consistency(
         known = found["metric"].isin(matrix) & found["other"].isin(matrix)
         if known.any() and len(matrix) >= 3:
             spearman = Spearman(matrix.to_numpy())
-            low, high = interval(spearman.pairs, len(matrix), n_bootstrap, confidence, seed)
-            [found.loc[known, "rho"]] = spearman.pairs(np.arange(len(matrix))[None])
-            found.loc[known, "low"], found.loc[known, "high"] = low, high
+            places = zip(
+                *(matrix.columns.get_indexer(found.loc[known, name]) for name in ("metric", "other")), strict=True
+            )
+            found.loc[known, ["rho", "low", "high"]] = [spearman.estimate(pair, confidence) for pair in places]
         rows.append(found)
     return pd.concat(rows, ignore_index=True)[["method", "metric", "other", "rho", "low", "high", "images"]]
 
@@ -170,9 +162,7 @@ def consistency_matrix(consistency: pd.DataFrame) -> pd.DataFrame:
 @by_groups
 def implementation_sensitivity(
     scores: pd.DataFrame,
-    n_bootstrap: int = N_BOOTSTRAP,
     confidence: float = CONFIDENCE,
-    seed: int = 0,
     *,
     by: str | None = None,
     edges: Sequence[float] = (),
@@ -188,57 +178,9 @@ def implementation_sensitivity(
         InputError: The scores are not a score table, or a direction is not known.
     """
     parts = [
-        unwrap(internal_consistency)(group, n_bootstrap, confidence, seed)
+        unwrap(internal_consistency)(group, confidence)
         for _, group in scores.groupby(["metric", "steps"], dropna=False)
         if group["variant"].nunique() > 1
     ]
     empty = pd.DataFrame(columns=["method", "metric", "other", "rho", "low", "high", "images"])
     return pd.concat(parts, ignore_index=True) if parts else empty
-
-
-class Spearman:
-    """Scores kept so that rank correlations of any draw of images cost a count instead of a sort."""
-
-    def __init__(self, columns: Floats) -> None:
-        """Take scores, images x columns."""
-        # Per column the images in the order of their scores, where each distinct score begins, and its place.
-        self.columns = []
-        for column in columns.T:
-            _, starts, places = np.unique(np.sort(column), return_index=True, return_inverse=True)
-            order = np.argsort(column)
-            place = np.empty_like(places)
-            place[order] = places
-            self.columns.append((order, starts, place))
-
-    def pairs(self, draws: Iterable[Indices]) -> Floats:
-        """Return the correlations of all pairs of columns, (0, 1), (0, 2), ..., (1, 2), ...; NaN with a constant.
-
-        Args:
-            draws: Of images.
-
-        Returns:
-            (draws, pairs).
-        """
-        upper = np.triu_indices(len(self.columns), 1)
-        return np.array([self._matrix(drawn)[upper] for drawn in draws])
-
-    def mean_of_pairs(self, draws: Iterable[Indices]) -> Floats:
-        """Return the mean of the correlations of all pairs, (draws, 1); NaN where a column is constant."""
-        return np.asarray(self.pairs(draws).mean(axis=1, keepdims=True))
-
-    def _matrix(self, drawn: Indices) -> Floats:
-        counts = np.bincount(drawn, minlength=len(self.columns[0][0])).astype(np.int32)
-        images = np.flatnonzero(counts)
-        times = counts[images].astype(float)
-        spread = np.empty((len(self.columns), len(images)))
-        for row, (order, starts, place) in zip(spread, self.columns, strict=True):
-            tallies = counts[order]
-            if len(starts) < len(order):
-                tallies = np.add.reduceat(tallies, starts)
-            # Twice the average rank of each distinct score, less twice the mean of all ranks: whole numbers.
-            ranks = 2 * np.cumsum(tallies, dtype=np.int64) - tallies - len(drawn)
-            row[:] = ranks[place[images]]
-        products = (spread * times) @ spread.T
-        norms = np.sqrt(np.diag(products))
-        with np.errstate(invalid="ignore"):
-            return np.asarray(products / np.outer(norms, norms))

@@ -14,6 +14,8 @@ Indices = NDArray[np.intp]
 Statistic = Callable[[Indices], Floats]
 """From the indices of the images drawn, (draws, n_images), to K numbers of each draw, (draws, K)."""
 
+N_BOOTSTRAP = 10_000
+
 ALIKE = 1e-12
 """The variance, as a share of what it is compared with, up to which values differ by rounding alone."""
 

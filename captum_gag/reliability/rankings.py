@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
+from itertools import accumulate, pairwise
 
 import numpy as np
 from scipy.stats import t
@@ -20,9 +21,17 @@ class Rankings:
         # Which of the cells (method, value) each image adds one to.
         self.cells = places.reshape(ranked.shape) + len(domain) * np.arange(ranked.shape[1])
 
-    def alphas(self, draws: Iterable[Indices]) -> Floats:
-        """Return alpha of each draw of images, (draws, 1)."""
-        return np.concatenate([self._alphas(self._tallies(drawn)[None]) for drawn in draws])[:, None]
+    def alphas(self, draws: Indices, sizes: Sequence[int]) -> Floats:
+        """Return alpha of the first images of each draw, as many as each of ascending sizes says, (sizes, draws).
+
+        Args:
+            draws: Indices of images, (draws, images).
+            sizes: The last at most that many.
+        """
+        parts = (
+            np.stack([self._tallies(drawn[first:last]) for drawn in draws]) for first, last in pairwise([0, *sizes])
+        )
+        return np.stack([self._alphas(tallies) for tallies in accumulate(parts, np.add)])
 
     def alpha(self, drawn: Indices) -> float:
         """Return alpha of some images; NaN for fewer than 2, and where no two methods differ."""
@@ -46,7 +55,7 @@ class Rankings:
     def _tallies(self, drawn: Indices) -> Indices:
         """Return how many of the images give each method each value, (methods, values)."""
         cells = self.shape[0] * self.shape[1]
-        tallies: Indices = np.bincount(self.cells[drawn].ravel(), minlength=cells).reshape(self.shape)
+        tallies: Indices = np.bincount(self.cells.take(drawn, axis=0).ravel(), minlength=cells).reshape(self.shape)
         return tallies
 
     def _alphas(self, tallies: Indices) -> Floats:

@@ -72,14 +72,16 @@ def checked(scores: pd.DataFrame) -> pd.DataFrame:
     _check_columns(scores)
     # Names may be numbers; everything that looks them up takes them as text.
     found = scores.assign(method=scores["method"].astype(str), metric=scores["metric"].astype(str))
-    if found["image"].map(type).nunique() > 1:
+    if found["image"].dtype == object and found["image"].map(type).nunique() > 1:
         found["image"] = found["image"].astype(str)
     if "control" not in found:
         found["control"] = found["method"].map(CONTROLS)
     for name in ("variant", "base", "transform", "control"):
-        found[name] = found[name].astype(object).where(found[name].notna(), "") if name in found else ""
-        found[name] = found[name].astype(str)
-    strange = sorted(set(found["control"]) - {"", *CONTROLS.values()})
+        text = found[name] if name in found else pd.Series("", index=found.index)
+        if text.dtype != "str" or text.hasnans:
+            text = text.astype(object).where(text.notna(), "").astype(str)
+        found[name] = text
+    strange = sorted(set(found["control"].unique()) - {"", *CONTROLS.values()})
     if strange:
         raise InputError(f"the column control has {strange[0]!r}; expected random, edges, constant, truth or nothing")
     found["strength"] = _numbers(found.get("strength", pd.Series(np.nan, index=found.index)))

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import combinations
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
-from captum_gag.reliability.agreement import CONFIDENCE, N_BOOTSTRAP
-from captum_gag.reliability.bootstrap import mean_intervals
+from captum_gag.reliability.agreement import CONFIDENCE
+from captum_gag.reliability.bootstrap import N_BOOTSTRAP, Floats, Indices, mean_intervals
 from captum_gag.reliability.directions import signs
 from captum_gag.reliability.grouping import by_groups
 from captum_gag.reliability.orderings import random_bands
@@ -57,8 +56,8 @@ def summary(
     tables = {metric: by_image(scores, metric) for metric in metrics_of(scores)}
     intervals = mean_intervals(tables, n_bootstrap, confidence, seed)
     rows = []
-    for (metric, method), group in scores.groupby([LABEL, "method"], sort=False):
-        values = group["score"].dropna().to_numpy()
+    for (metric, method), group in scores.groupby([LABEL, "method"], sort=False)["score"]:
+        values = group.dropna().to_numpy()
         row: dict[str, object] = {"metric": metric, "method": method}
         if len(values):
             low, high = intervals[metric, method]
@@ -103,8 +102,10 @@ def against_baselines(
     Raises:
         InputError: The scores are not a score table, or a direction is not known.
     """
-    random, edge = (set(scores.loc[each, "method"]) for each in (is_random(scores), is_edges(scores)))
-    others = random | edge | set(scores.loc[is_manipulated(scores), "method"])
+    random, edge, manipulated = (
+        set(scores.loc[each(scores), "method"].unique()) for each in (is_random, is_edges, is_manipulated)
+    )
+    others = random | edge | manipulated
     bands = random_bands(scores, n_bootstrap, confidence, seed)
     directions = signs(scores)
     tables = {metric: by_image(scores, metric) for metric in directions}
@@ -217,17 +218,20 @@ def stability(
         InputError: The scores are not a score table, or a direction is not known.
     """
     directions = signs(scores)
-    rows = []
+    rows, images = [], 0
     for metric, matrix in matrices(scores):
         if min(matrix.shape) < 2:
             continue
-        generator = np.random.default_rng(seed)
         rankings = Rankings(ranks(matrix))
         values = directions[metric] * matrix.to_numpy()
-        for size in _sizes(len(matrix)) if sizes is None else [n for n in sizes if n <= len(matrix)]:
-            draws = [generator.permutation(len(matrix))[:size] for _ in range(n_resamples)]
-            alphas = rankings.alphas(draws)
-            means = np.stack([values[drawn].mean(axis=0) for drawn in draws])
+        asked = _sizes(len(matrix)) if sizes is None else sorted(n for n in sizes if n <= len(matrix))
+        if not asked:
+            continue
+        if len(matrix) != images:
+            images = len(matrix)
+            draws = _draws(images, asked[-1], n_resamples, seed)
+        for size, alphas in zip(asked, rankings.alphas(draws, asked), strict=True):
+            means = _means(draws[:, :size], values)
             low, high = np.nanquantile(alphas, [0.025, 0.975]) if not np.isnan(alphas).all() else (np.nan, np.nan)
             flips, best = _changes(means, values.mean(axis=0))
             row = {"metric": metric, "images": size, "alpha": np.nanmean(alphas) if low == low else np.nan}
@@ -241,7 +245,21 @@ def _sizes(images: int) -> list[int]:
     return [size for size in steps if 5 <= size <= images // 2]
 
 
-def _changes(means: NDArray[np.float64], whole: NDArray[np.float64]) -> tuple[float, float]:
-    pairs = list(combinations(range(len(whole)), 2))
-    flips = [(np.sign(means[:, a] - means[:, b]) != np.sign(whole[a] - whole[b])).mean() for a, b in pairs]
-    return float(np.mean(flips)), float((means.argmax(axis=1) != whole.argmax()).mean())
+def _draws(images: int, size: int, n_resamples: int, seed: int) -> Indices:
+    """Return images drawn without replacement, (n_resamples, size); the first of a row are such a draw too."""
+    generator = np.random.default_rng(seed)
+    return np.array([generator.choice(images, size, replace=False) for _ in range(n_resamples)])
+
+
+def _means(drawn: Indices, values: Floats) -> Floats:
+    """Return the means of the rows of values in each draw, (draws, columns)."""
+    draws, size = drawn.shape
+    ones = csr_array((np.ones(drawn.size), drawn.ravel(), size * np.arange(draws + 1)), (draws, len(values)))
+    means: Floats = ones @ values / size
+    return means
+
+
+def _changes(means: Floats, whole: Floats) -> tuple[float, float]:
+    a, b = np.triu_indices(len(whole), 1)
+    flips = np.sign(means[:, a] - means[:, b]) != np.sign(whole[a] - whole[b])
+    return float(flips.mean()), float((means.argmax(axis=1) != whole.argmax()).mean())

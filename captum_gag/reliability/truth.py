@@ -9,8 +9,7 @@ import pandas as pd
 from scipy.stats import rankdata, t
 
 from captum_gag.errors import InputError
-from captum_gag.reliability.agreement import N_BOOTSTRAP
-from captum_gag.reliability.bootstrap import Floats, Indices, counts, interval
+from captum_gag.reliability.bootstrap import N_BOOTSTRAP, Floats, Indices, counts, interval
 from captum_gag.reliability.directions import signs
 from captum_gag.reliability.grouping import by_groups
 from captum_gag.reliability.scores import by_image, complete, is_manipulated, metrics_of

@@ -12,16 +12,16 @@ import pandas as pd
 from captum_gag.errors import InputError
 from captum_gag.reliability.agreement import (
     CONFIDENCE,
-    N_BOOTSTRAP,
     implementation_sensitivity,
     inter_method,
     inter_rater,
     internal_consistency,
 )
+from captum_gag.reliability.bootstrap import N_BOOTSTRAP
 from captum_gag.reliability.directions import signs
 from captum_gag.reliability.grouping import check_edges, concatenated, groups
 from captum_gag.reliability.marks import RELIABLE_ALPHA, STEADY, advice, marks
-from captum_gag.reliability.scores import checked, is_edges, is_random, judged
+from captum_gag.reliability.scores import KEY, LABEL, checked, is_edges, is_random, judged
 from captum_gag.reliability.summaries import against_baselines, stability, summary, tricks
 from captum_gag.reliability.truth import faults, validity
 
@@ -66,7 +66,7 @@ def report(
 
     Args:
         scores: A score table, see ``read_scores`` and ``from_arrays``.
-        n_bootstrap: Resamples of the images.
+        n_bootstrap: Resamples of the images, for the intervals of means.
         confidence: Of the intervals of the agreement statistics.
         seed: Of the resamples.
         truth: Labels of the metrics that know which maps are right, for the others to be held against; see
@@ -101,7 +101,7 @@ def _checks(
     scores: pd.DataFrame, n_bootstrap: int, confidence: float, seed: int, truth: Sequence[str]
 ) -> dict[str, pd.DataFrame]:
     """Return the table of each check of a checked score table, with or without rows."""
-    options = (n_bootstrap, confidence, seed)
+    scores = _lean(scores)
     methods = judged(scores)
     if not len(methods):
         named = ", ".join(map(str, scores["method"].unique()[:5]))
@@ -117,14 +117,22 @@ def _checks(
         "inter_rater_without_edges": alpha_without_edges.reset_index(),
         "validity": against_truth,
         "faults": unwrap(faults)(scores),
-        "inter_method": unwrap(inter_method)(methods, *options).reset_index(),
-        "internal_consistency": unwrap(internal_consistency)(methods, *options),
-        "implementation": unwrap(implementation_sensitivity)(methods, *options),
+        "inter_method": unwrap(inter_method)(methods, confidence).reset_index(),
+        "internal_consistency": unwrap(internal_consistency)(methods, confidence),
+        "implementation": unwrap(implementation_sensitivity)(methods, confidence),
         "baselines": unwrap(against_baselines)(scores, n_bootstrap, seed=seed),
         "tricks": unwrap(tricks)(scores, n_bootstrap, seed=seed),
         "stability": unwrap(stability)(methods, seed=seed),
-        "summary": unwrap(summary)(scores[~is_random(scores)], *options),
+        "summary": unwrap(summary)(scores[~is_random(scores)], n_bootstrap, confidence, seed),
     }
+
+
+def _lean(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return a checked table with the columns that the checks read, and numbers for its images, in their order."""
+    needed = [*KEY, LABEL, "score", "higher_is_better", "control", "base", "transform"]
+    needed += ["strength", "curve_x_label", "curve_y"]
+    lean = scores[[name for name in needed if name in scores]]
+    return lean.assign(image=scores["image"].factorize(sort=True)[0])
 
 
 def _verdict(metric: str, direction: int, found: dict[str, pd.DataFrame]) -> str:

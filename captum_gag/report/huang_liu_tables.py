@@ -48,7 +48,7 @@ def tables(
     Args:
         scores: By case (imagenet-s, isic, places365) a score table, with the suites' labels of methods and metrics.
         ours: By case, which model was scored on which images, in words.
-        n_bootstrap: Resamples of the images, for the intervals.
+        n_bootstrap: Resamples of the images, for the intervals of means.
         seed: Of the resamples.
 
     Returns:
@@ -94,8 +94,8 @@ def _cells(
     heads: dict[str, str] = {}
     if scores is not None:
         chosen, heads = _of_one_variant(scores[scores["metric"].isin(printed["metric"])])
-        measured = _ratios if number == RATIOS else _means
-        ours = measured(chosen, n_bootstrap, seed) if len(chosen) else {}
+        if len(chosen):
+            ours = _ratios(chosen) if number == RATIOS else _means(chosen, n_bootstrap, seed)
     for method, metric, value in printed.itertuples(index=False):
         known = ours.get((method, metric), {})
         notes = [
@@ -135,10 +135,10 @@ def _means(scores: pd.DataFrame, n_bootstrap: int, seed: int) -> dict[tuple[str,
     return found
 
 
-def _ratios(scores: pd.DataFrame, n_bootstrap: int, seed: int) -> dict[tuple[str, str], dict[str, Any]]:
+def _ratios(scores: pd.DataFrame) -> dict[tuple[str, str], dict[str, Any]]:
     found = {}
     # Its label may name a variant, and there is one of each metric here.
-    for row in ratios(scores.assign(variant=""), VARIANTS, n_bootstrap, 0.95, seed).to_dict("records"):
+    for row in ratios(scores.assign(variant=""), VARIANTS, 0.95).to_dict("records"):
         notes = []
         if {*row["over"], *row["left_out"]} != set(ORIGINALS):
             notes.append(f"Over {', '.join(row['over'])} alone.")

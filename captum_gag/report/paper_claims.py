@@ -50,6 +50,7 @@ class Question(NamedTuple):
         of_means: From these K means, each of any shape, to the number.
         above: What the number is claimed to be above.
         below: And below.
+        is_ratio: Whether the number is a ratio of means.
     """
 
     statistic: str
@@ -59,17 +60,18 @@ class Question(NamedTuple):
     of_means: Callable[..., Floats]
     above: float = -math.inf
     below: float = math.inf
+    is_ratio: bool = False
 
 
 def _ratio(metric: str, over: str, under: str, above: float = -math.inf, below: float = math.inf) -> Question:
     """Ask for the mean score of one method over that of another."""
     limits = " and ".join(f"{sign} {x:g}" for sign, x in ((">", above), ("<", below)) if math.isfinite(x))
     text = f"mean {metric} of {over} / {under} {limits}"
-    return Question(text, metric, (over, under), pd.DataFrame.to_numpy, _quotient, above, below)
+    return Question(text, metric, (over, under), pd.DataFrame.to_numpy, _quotient, above, below, True)
 
 
 def _quotient(over: Floats, under: Floats) -> Floats:
-    # A mean of 0, as a resample may have it, is infinitely many times smaller.
+    # A mean of 0, as without one image, is infinitely many times smaller.
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.divide(over, under)
 

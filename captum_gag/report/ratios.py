@@ -7,20 +7,14 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from captum_gag.reliability.bootstrap import Floats, Indices, counts, interval
+from captum_gag.reliability.bootstrap import Floats
+from captum_gag.reliability.jackknife import FEWEST, jackknife_interval, without_each
 from captum_gag.reliability.scores import by_image, checked, metrics_of
 
-N_BOOTSTRAP = 10_000
 COLUMNS = ["metric", "variant", "ratio", "low", "high", "images", "over", "left_out"]
 
 
-def ratios(
-    scores: pd.DataFrame,
-    variants: Mapping[str, Mapping[str, str]],
-    n_bootstrap: int = N_BOOTSTRAP,
-    confidence: float = 0.95,
-    seed: int = 0,
-) -> pd.DataFrame:
+def ratios(scores: pd.DataFrame, variants: Mapping[str, Mapping[str, str]], confidence: float = 0.95) -> pd.DataFrame:
     """Return the ratio of each variant's mean score to its own original's, averaged over the originals.
 
     For variant v of the originals o = 1..m, with means over the images,
@@ -28,22 +22,21 @@ def ratios(
         ratio(v) = (1/m) sum_o mean(scores of v of o) / mean(scores of o):
 
     a mean over methods of ratios of means, as the paper divides mean scores; a mean over images of ratios would be that
-    of the few images whose original scores next to nothing. The interval is of images drawn with replacement, the same
-    for all methods of a draw. A ratio says how many times as much only where the original's mean is above 0, and is
+    of the few images whose original scores next to nothing. The interval is ``jackknife_interval``, which leaves out an
+    image for all methods at once. A ratio says how many times as much only where the original's mean is above 0, and is
     anything from minus to plus infinity where that mean may as well be 0. So an original is left out of a metric's
-    average, and named, where the bootstrap interval of its mean reaches 0 or lies below.
+    average, and named, where the interval of its mean reaches 0 or lies below; but not where no score is below 0 and
+    more than one above, as then the mean is above 0 for certain.
 
     Args:
         scores: A score table.
         variants: By the name of the variant, and by the method that is its original, the method that is the variant.
-        n_bootstrap: Resamples of the images.
         confidence: Of the interval, in (0, 1).
-        seed: Of the resamples.
 
     Returns:
         A row per metric and variant: metric (its label), variant, ratio, low, high, images (that have a score of all
         methods averaged), over (the originals averaged) and left_out (those whose mean may be 0), tuples. NaN where no
-        original is left, or an interval needs a second image.
+        original is left; low and high also for fewer than 4 images.
 
     Raises:
         InputError: The scores are not a score table.
@@ -55,7 +48,7 @@ def ratios(
         vague = {
             original
             for original in {each for of in variants.values() for each in of}
-            if original in table and not _above_zero(table[original], n_bootstrap, confidence, seed)
+            if original in table and not _above_zero(table[original].dropna().to_numpy(), confidence)
         }
         for variant, of in variants.items():
             there = {o: method for o, method in of.items() if o in table and method in table}
@@ -64,36 +57,31 @@ def ratios(
             row |= {"over": tuple(kept), "left_out": tuple(o for o in there if o in vague)}
             if kept:
                 whole = table[[*kept.values(), *kept]].dropna().to_numpy()
-                row |= _averaged(whole, len(kept), n_bootstrap, confidence, seed)
+                row |= _averaged(whole, len(kept), confidence)
             if there:
                 rows.append(row)
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _above_zero(values: pd.Series, n_bootstrap: int, confidence: float, seed: int) -> bool:
-    """Tell whether a mean lies above 0, and so do those of the draws by which the ratio's interval is found."""
-    known = values.dropna().to_numpy()
-    if len(known) < 2:
-        return bool(known.mean() > 0)
-    means = interval(lambda drawn: known[drawn].mean(1, keepdims=True), len(known), n_bootstrap, confidence, seed)
-    return bool(means[0].item() > 0)
+def _above_zero(scores: Floats, confidence: float) -> bool:
+    """Tell whether a mean lies above 0 for sure; of too few images to tell, whether theirs does."""
+    certain = (scores >= 0).all() and (scores > 0).sum() > 1
+    if certain or len(scores) < FEWEST:
+        return bool(scores.mean() > 0)
+    return jackknife_interval(scores.mean(), without_each(scores), confidence)[0] > 0
 
 
-def _averaged(whole: Floats, n_originals: int, n_bootstrap: int, confidence: float, seed: int) -> dict[str, float]:
+def _averaged(whole: Floats, n_originals: int, confidence: float) -> dict[str, float]:
     """Return ratio, low, high and images of scores (images, variants then originals)."""
 
-    def ratio(drawn: Indices) -> Floats:
-        means = counts(drawn, len(whole)) @ whole / len(whole)
+    def ratio(means: Floats) -> Floats:
         # Of a few images that all score 0 the ratio is none, and neither is it an error.
         with np.errstate(divide="ignore", invalid="ignore"):
-            found: Floats = (means[:, :n_originals] / means[:, n_originals:]).mean(axis=1, keepdims=True)
+            found: Floats = (means[..., :n_originals] / means[..., n_originals:]).mean(axis=-1)
             return found
 
-    everything = np.arange(len(whole))[None]
     if not len(whole):
         return {"images": 0}
-    found = {"images": len(whole), "ratio": float(ratio(everything)[0, 0])}
-    if len(whole) > 1:
-        [low], [high] = interval(ratio, len(whole), n_bootstrap, confidence, seed)
-        found |= {"low": float(low), "high": float(high)}
-    return found
+    found = float(ratio(whole.mean(axis=0)))
+    low, high = jackknife_interval(found, ratio(without_each(whole)), confidence, ratio=True)
+    return {"images": len(whole), "ratio": found, "low": low, "high": high}

@@ -20,14 +20,12 @@ PERTURBATIONS = {"mean": "mean", "uniform_rgb": "uniform RGB"}
 EDGES = {"with": "with edges", "without": "without edges"}
 
 
-def tables(scores: pd.DataFrame, n_bootstrap: int = 10_000, seed: int = 0) -> list[PaperTable]:
+def tables(scores: pd.DataFrame) -> list[PaperTable]:
     """Return the paper's tables, as far as there are scores for them.
 
     Args:
         scores: A score table whose methods and metrics have the labels of the suite metric-reliability; others are
             left out.
-        n_bootstrap: Resamples of the images, for the 99.9 % intervals of rho.
-        seed: Of the resamples.
 
     Returns:
         Table 1 (Krippendorff's alpha) and Table 2 (Spearman's rho between metrics, scores as they are).
@@ -37,7 +35,7 @@ def tables(scores: pd.DataFrame, n_bootstrap: int = 10_000, seed: int = 0) -> li
     """
     known = judged(checked(scores))
     known = known[known["method"].isin(METHODS)]
-    found = [_alphas(known), _correlations(known, n_bootstrap, seed)] if len(known) else []
+    found = [_alphas(known), _correlations(known)] if len(known) else []
     return [each for each in found if each.cells["ours"].notna().any()]
 
 
@@ -60,14 +58,14 @@ def _alphas(scores: pd.DataFrame) -> PaperTable:
     return PaperTable("tomsett-2019-table-1", title, 2, pd.DataFrame(cells).assign(note=""))
 
 
-def _correlations(scores: pd.DataFrame, n_bootstrap: int, seed: int) -> PaperTable:
+def _correlations(scores: pd.DataFrame) -> PaperTable:
     published = tomsett_rho()
     published["one"], published["other"] = (published[name].map(_at_100) for name in ("metric_a", "metric_b"))
     wanted = scores[scores[LABEL].isin([*published["one"], *published["other"]])]
     # Scores as they are: as if higher were better by all of them.
     found = pd.DataFrame(columns=["method", "metric", "other"])
     if len(wanted):
-        found = internal_consistency(wanted.assign(higher_is_better=True), n_bootstrap, CONFIDENCE, seed)
+        found = internal_consistency(wanted.assign(higher_is_better=True), CONFIDENCE)
     ours = {
         (row["method"], frozenset((row["metric"], row["other"]))): pd.DataFrame([row], index=["rho"])
         for row in found.to_dict("records")

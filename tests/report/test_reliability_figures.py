@@ -70,7 +70,7 @@ def test_alphas_have_their_intervals_and_the_threshold(stepped):
 
 
 def test_the_consistency_matrix_has_its_numbers_written_in_it(stepped):
-    consistency = reliability.internal_consistency(stepped, n_bootstrap=50)
+    consistency = reliability.internal_consistency(stepped)
     axes = figures.consistency(consistency).axes[0]
     written = [text.get_text() for text in axes.texts]
     assert [written[place] for place in (0, 4, 8)] == ["1.00"] * 3

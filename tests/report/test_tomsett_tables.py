@@ -26,7 +26,7 @@ def scores():
 
 @pytest.fixture(scope="module")
 def found(scores):
-    return {each.name: each for each in tables(scores, n_bootstrap=50)}
+    return {each.name: each for each in tables(scores)}
 
 
 def test_table_1_is_alpha_with_and_without_edges(scores, found):
@@ -63,4 +63,4 @@ def test_they_can_be_printed(found):
 
 
 def test_other_scores_give_no_table():
-    assert tables(reliability.from_arrays({"RCAP": {"GAG-85": [1.0, 2.0], "Sobel": [2.0, 1.0]}}), n_bootstrap=5) == []
+    assert tables(reliability.from_arrays({"RCAP": {"GAG-85": [1.0, 2.0], "Sobel": [2.0, 1.0]}})) == []
