@@ -21,8 +21,12 @@ __all__ = ["csv_rows", "plain", "replace_file", "tomllib"]
 def replace_file(path: Path, write: Callable[[Path], object]) -> None:
     """Write beside the file and rename: whatever interrupts it, the file is whole or not there."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
-    write(beside)
-    os.replace(beside, path)
+    try:
+        write(beside)
+        os.replace(beside, path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
 
 
 def plain(value: Any) -> Any:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from captum_gag.errors import InputError, first_line
 from captum_gag.files import replace_file
+from captum_gag.runs.collecting import state_of, together
 from captum_gag.runs.config import Config
 from captum_gag.runs.identity import digest
 
@@ -254,11 +255,12 @@ class Run:
             InputError: There are none.
         """
         chosen = self.chosen()
-        found = (self.records(*each) for each in zip(chosen["image"], chosen["photo"], strict=True))
-        tables = [each for each in found if each is not None]
-        if not tables:
+        images = list(zip(chosen["image"], chosen["photo"], strict=True))
+        state = state_of(self.digest, ((photo, self._scores_of(image)) for image, photo in images))
+        records = together(self._collected, state, (self.records(*each) for each in images))
+        if records is None:
             raise InputError(f"{self.directory}: no image is done yet; go on with: captum-gag resume {self.directory}")
-        scores = pa.concat_tables(tables).to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
+        scores = records.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
         return scores.astype({"target": "Int64", "steps": "Int64"})
 
     @property
@@ -268,6 +270,10 @@ class Run:
     @property
     def _selection(self) -> Path:
         return self.directory / "selection.parquet"
+
+    @property
+    def _collected(self) -> Path:
+        return self.directory / ".scores.parquet"
 
     def _scores_of(self, image: str) -> Path:
         return self.directory / "scores" / f"{_file_name(image)}.parquet"
