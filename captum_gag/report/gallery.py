@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -118,21 +118,21 @@ def gallery(run: Run, scores: pd.DataFrame, source: Source, side: int, drawn: pd
     Yields:
         One per image that has scores.
     """
-    rows = list(drawn[["metric", "method", "x", "y", "x_label", "y_label"]].itertuples(index=False, name=None))
-    curves = drawn.groupby("image", sort=False).indices
+    curves = _curves(drawn)
     first = scores.drop_duplicates("image").set_index("image")
-    targets = first["target"].astype("Float64").astype(float)
-    methods = set(judged(scores)["method"])
-    for number, image in enumerate(image for image in run.chosen()["image"] if image in first.index):
+    targets = first["target"].astype("Float64").astype(float).to_dict()
+    probabilities = first["probability"].astype(float).to_dict()
+    methods = set(judged(scores[["method", "control", "transform"]])["method"].unique())
+    for number, image in enumerate(image for image in run.chosen()["image"] if image in targets):
         maps = run.maps(image)
         yield Item(
             number=number,
             image=image,
             label=source.label(targets[image]),
-            probability=float(first["probability"][image]),
+            probability=probabilities[image],
             pictures=_sheet(source.photo(image), maps, side) if maps else "",
             methods=list(maps),
-            curves=_curves([rows[place] for place in curves[image]]) if image in curves else {},
+            curves=curves.get(image, {}),
             agreement=agreement({name: each for name, each in maps.items() if name in methods}),
         )
 
@@ -160,16 +160,25 @@ def agreement_with_mean(table: pd.DataFrame) -> pd.Series:
     return (one * other).sum(axis=1) / np.sqrt((one**2).sum(axis=1) * (other**2).sum(axis=1))
 
 
-def _curves(rows: Sequence[tuple[Any, ...]]) -> dict[str, Any]:
-    """Return the curves of an image by metric, from rows of metric, method, x, y, x_label, y_label."""
-    found: dict[str, Any] = {}
-    # All at once: a page may have a million of them.
-    whole = np.concatenate([y for _, _, _, y, _, _ in rows]).round(3)
-    ys = iter([None if np.isnan(y) else y for y in whole.tolist()])
-    for metric, method, x, y, x_label, y_label in rows:
-        if metric not in found:
-            found[metric] = {"x": x.round(3).tolist(), "x_label": x_label, "y_label": y_label, "y": {}}
-        found[metric]["y"][method] = list(islice(ys, len(y)))
+def _curves(drawn: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """Return the curves of each image by metric."""
+    found: dict[str, dict[str, Any]] = {}
+    if not len(drawn):
+        return found
+    # All numbers at once: a page may have a million curves.
+    values = np.concatenate(drawn["y"].to_numpy()).round(3)
+    numbers = values.tolist()
+    for place in np.flatnonzero(np.isnan(values)):
+        numbers[place] = None
+    numbers = iter(numbers)
+    names = ("image", "metric", "method", "x", "y", "x_label", "y_label")
+    for image, metric, method, x, y, x_label, y_label in zip(
+        *(drawn[name].to_numpy(object) for name in names), strict=True
+    ):
+        of_image = found.setdefault(image, {})
+        if metric not in of_image:
+            of_image[metric] = {"x": x.round(3).tolist(), "x_label": x_label, "y_label": y_label, "y": {}}
+        of_image[metric]["y"][method] = list(islice(numbers, len(y)))
     return found
 
 

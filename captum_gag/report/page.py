@@ -21,7 +21,7 @@ from captum_gag.errors import InputError
 from captum_gag.files import plain, replace_file
 from captum_gag.reliability import ReliabilityReport
 from captum_gag.reliability.directions import higher_is_better
-from captum_gag.reliability.scores import LABEL, by_image, checked, judged, metrics_of
+from captum_gag.reliability.scores import KEY, LABEL, by_metric, checked, judged
 from captum_gag.report import reliability_report
 from captum_gag.report.decisions import decisions
 from captum_gag.report.gallery import COLUMNS, Item, Source, agreement_with_mean, gallery, picture_side
@@ -79,12 +79,14 @@ def write_page(run: Run, path: Path, n_bootstrap: int = 1000, seed: int = 0) -> 
     drawn = curves_of(scores)
     items = list(gallery(run, scores, source, side, drawn))
     suite = config.suite_file()
+    found, decided, facts = failures(scores), decisions(run, scores), _facts(run, scores)
+    # Each check picks rows of the table: it is narrow from here on.
+    scores = scores[[*KEY, LABEL, "score", "higher_is_better", "base", "transform", "control"]]
     rows = comparison(scores, suite.published_means())
     try:
         checks, unreliable = reliability.report(scores, n_bootstrap, seed=seed), ""
     except InputError as error:
         checks, unreliable = None, f"Not checked: {error}."
-    found, decided = failures(scores), decisions(run, scores)
     page = {
         "colours": page_colours(),
         "title": suite.title or "A run of captum-gag",
@@ -106,7 +108,7 @@ def write_page(run: Run, path: Path, n_bootstrap: int = 1000, seed: int = 0) -> 
         ],
         "command": _command(run),
         "suite": tomli_w.dumps(config.suite),
-        "facts": _facts(run, scores),
+        "facts": facts,
         "side": side,
         "data": _data(scores, items, source, side),
         "items": ({**item._asdict(), **plain(item.numbers())} for item in items),
@@ -205,7 +207,7 @@ def _figures(
     drawn: dict[str, Figure] = {}
     if len(set(percentiles.values())) > 1:
         drawn["ablation"] = ablation(rows, percentiles, higher_is_better(scores))
-    details = found[found["method"].isin(judged(scores)["method"])]
+    details = found[found["method"].isin(judged(scores)["method"].unique())]
     if len(details):
         drawn["details"] = drawn_curves(details)
     if checks is not None:
@@ -224,8 +226,7 @@ def _disagreement(scores: pd.DataFrame, items: list[Item]) -> list[dict[str, Any
     by_maps = pd.Series({item.image: item.agreement for item in items}, dtype=float)
     words = "On these images the maps of the methods are least alike (mean Spearman's rho between two methods' maps)."
     tables = [("Maps that differ most", words, by_maps)]
-    for metric in metrics_of(scores):
-        table = by_image(judged(scores), metric)
+    for metric, table in by_metric(judged(scores)).items():
         if table.shape[1] > 2:
             words = f"On these images {metric} ranks the methods least as it does on average (Spearman's rho)."
             tables.append((f"Ranked against the mean by {metric}", words, agreement_with_mean(table)))
@@ -277,10 +278,8 @@ def _facts(run: Run, scores: pd.DataFrame) -> dict[str, str]:
 
 
 def _data(scores: pd.DataFrame, items: list[Item], source: Source, side: int) -> dict[str, Any]:
-    methods, metrics = list(scores["method"].unique()), metrics_of(scores)
-    images = [item.image for item in items]
-    table = scores.set_index(["image", "method", LABEL])["score"]
-    whole = table.reindex(pd.MultiIndex.from_product([images, methods, metrics])).to_numpy().round(6)
+    images, methods, tables = [item.image for item in items], list(scores["method"].unique()), by_metric(scores)
+    whole = np.stack([table.reindex(index=images, columns=methods) for table in tables.values()], axis=-1).round(6)
     known = whole.astype(object)
     known[np.isnan(whole)] = None
     styles = zip(list(LINES.values()) * len(COLOURS), COLOURS * len(LINES), strict=True)
@@ -288,8 +287,8 @@ def _data(scores: pd.DataFrame, items: list[Item], source: Source, side: int) ->
         "images": images,
         "labels": [item.label for item in items],
         "methods": methods,
-        "metrics": metrics,
-        "scores": known.reshape(len(images), len(methods), len(metrics)).tolist(),
+        "metrics": list(tables),
+        "scores": known.tolist(),
         "photographs": not source.missing,
         "side": side,
         "columns": COLUMNS,
