@@ -24,7 +24,8 @@ from captum_gag.reliability.directions import higher_is_better
 from captum_gag.reliability.scores import KEY, LABEL, by_metric, checked, judged
 from captum_gag.report import reliability_report
 from captum_gag.report.decisions import decisions
-from captum_gag.report.gallery import COLUMNS, Item, Source, agreement_with_mean, gallery, picture_side
+from captum_gag.report.disagreement import disagreement
+from captum_gag.report.gallery import COLUMNS, Item, Source, curves_by_image, gallery, picture_side
 from captum_gag.report.run_figures import ablation, curves_of, drawn_curves, percentiles_of
 from captum_gag.report.style import COLOURS, HEAT, LINES, as_svg, page_colours
 from captum_gag.report.tables import SIGNIFICANT, comparison, failures, printed_cells
@@ -49,8 +50,6 @@ CAPTIONS = {
     "curves": "Mean score minus the random orderings' over the number of pixels replaced.",
 }
 MISSING = "\N{EN DASH}"
-WORST = 10
-"""Images named where methods disagree."""
 
 _TEMPLATES = jinja2.Environment(loader=jinja2.PackageLoader("captum_gag.report"), autoescape=True)
 _TEMPLATES.policies["json.dumps_kwargs"] = {"sort_keys": False}
@@ -77,7 +76,8 @@ def write_page(run: Run, path: Path, n_bootstrap: int = 1000, seed: int = 0) -> 
     source = Source.of(run)
     side = picture_side(scores["image"].nunique() * (1 + scores["method"].nunique()))
     drawn = curves_of(scores)
-    items = list(gallery(run, scores, source, side, drawn))
+    items = list(gallery(run, scores, source, side))
+    curves = curves_by_image(drawn, [item.image for item in items])
     suite = config.suite_file()
     found, decided, facts = failures(scores), decisions(run, scores), _facts(run, scores)
     # Each check picks rows of the table: it is narrow from here on.
@@ -99,7 +99,7 @@ def write_page(run: Run, path: Path, n_bootstrap: int = 1000, seed: int = 0) -> 
         "decisions": None if decided is None else _table(decided),
         "figures": _figures(scores, rows, _percentiles(config), checks, drawn),
         "gallery_note": _gallery_note(items, source),
-        "disagreement": _disagreement(scores, items),
+        "disagreement": disagreement(scores, items),
         "unreliable": unreliable,
         "verdicts": checks.verdicts if checks else {},
         "reliability": [
@@ -111,7 +111,10 @@ def write_page(run: Run, path: Path, n_bootstrap: int = 1000, seed: int = 0) -> 
         "facts": facts,
         "side": side,
         "data": _data(scores, items, source, side),
-        "items": ({**item._asdict(), **plain(item.numbers())} for item in items),
+        "items": (
+            {**item._asdict(), **plain(item.numbers()), "curves": each}
+            for item, each in zip(items, curves, strict=True)
+        ),
         "version": version("captum-gag"),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -219,30 +222,6 @@ def _gallery_note(items: list[Item], source: Source) -> str:
     if not any(item.pictures for item in items):
         return "The run kept no maps, so there are scores and curves alone; captum-gag run --save-maps keeps them."
     return f"The photographs are not shown: {source.missing}" if source.missing else ""
-
-
-def _disagreement(scores: pd.DataFrame, items: list[Item]) -> list[dict[str, Any]]:
-    numbers = {item.image: item.number for item in items}
-    by_maps = pd.Series({item.image: item.agreement for item in items}, dtype=float)
-    words = "On these images the maps of the methods are least alike (mean Spearman's rho between two methods' maps)."
-    tables = [("Maps that differ most", words, by_maps)]
-    for metric, table in by_metric(judged(scores)).items():
-        if table.shape[1] > 2:
-            words = f"On these images {metric} ranks the methods least as it does on average (Spearman's rho)."
-            tables.append((f"Ranked against the mean by {metric}", words, agreement_with_mean(table)))
-    return [
-        {
-            "caption": caption,
-            "words": words,
-            "rows": [
-                {"image": image, "number": numbers[image], "value": value}
-                for image, value in values.dropna().nsmallest(WORST).items()
-                if image in numbers
-            ],
-        }
-        for caption, words, values in tables
-        if values.notna().any()
-    ]
 
 
 def _command(run: Run) -> str:
