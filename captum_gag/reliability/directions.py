@@ -39,8 +39,8 @@ def higher_is_better(scores: pd.DataFrame) -> dict[str, bool | None]:
         InputError: The column ``higher_is_better`` holds something else than true and false, or both for one metric.
     """
     found: dict[str, bool | None] = {}
-    said_of = scores[[LABEL, "metric", *(["higher_is_better"] if "higher_is_better" in scores else [])]]
-    for label, of_metric in said_of.drop_duplicates().groupby(LABEL, sort=False):
+    columns = [name for name in (LABEL, "metric", "higher_is_better") if name in scores]
+    for label, of_metric in scores[columns].drop_duplicates().groupby(LABEL, sort=False):
         said = {_as_bool(each) for each in _column(of_metric)}
         if len(said) > 1:
             raise InputError(f"higher_is_better is both true and false for {label}; expected one of them")

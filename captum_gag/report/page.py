@@ -21,7 +21,7 @@ from captum_gag.errors import InputError
 from captum_gag.files import plain, replace_file
 from captum_gag.reliability import ReliabilityReport
 from captum_gag.reliability.directions import higher_is_better
-from captum_gag.reliability.scores import KEY, LABEL, by_metric, checked, judged
+from captum_gag.reliability.scores import LABEL, by_metric, checked, judged, lean
 from captum_gag.report import reliability_report
 from captum_gag.report.decisions import decisions
 from captum_gag.report.disagreement import disagreement
@@ -80,8 +80,7 @@ def write_page(run: Run, path: Path, n_bootstrap: int = 1000, seed: int = 0) -> 
     curves = curves_by_image(drawn, [item.image for item in items])
     suite = config.suite_file()
     found, decided, facts = failures(scores), decisions(run, scores), _facts(run, scores)
-    # Each check picks rows of the table: it is narrow from here on.
-    scores = scores[[*KEY, LABEL, "score", "higher_is_better", "base", "transform", "control"]]
+    scores = lean(scores)
     rows = comparison(scores, suite.published_means())
     try:
         checks, unreliable = reliability.report(scores, n_bootstrap, seed=seed), ""

@@ -20,7 +20,7 @@ from captum_gag.specs import options_of
 LEVELS = 6
 """How many other methods are drawn beside GAG-p."""
 
-LISTS = np.ndarray | list
+LISTS = (np.ndarray, list)
 """What a curve is, read from Parquet or written by hand; a CSV holds none."""
 
 WHICH = {True: " (higher is better)", False: " (lower is better)", None: ""}
