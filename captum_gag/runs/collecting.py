@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from captum_gag.files import replace_file
 from captum_gag.runs.identity import digest
@@ -63,17 +62,26 @@ def _stamp(path: Path) -> tuple[int, ...]:
 
 def _read(path: Path, state: str) -> pa.Table | None:
     try:
-        with pq.ParquetFile(path) as file:
-            if (file.metadata.metadata or {}).get(b"state") != state.encode():
+        with pa.OSFile(str(path)) as file, pa.ipc.open_file(file) as reader:
+            if (reader.schema.metadata or {}).get(b"state") != state.encode():
                 return None
-            return file.read().replace_schema_metadata()
+            found = reader.read_all().replace_schema_metadata()
+            # Unlike Parquet's, Arrow's own files are not checked while they are read.
+            found.validate(full=True)
+            return found
     except (pa.ArrowException, OSError):
         return None
 
 
 def _write(path: Path, state: str, records: pa.Table) -> None:
     marked = records.replace_schema_metadata({"state": state})
+
+    def write(place: Path) -> None:
+        options = pa.ipc.IpcWriteOptions(compression="zstd")
+        with pa.OSFile(str(place), "wb") as file, pa.ipc.new_file(file, marked.schema, options=options) as writer:
+            writer.write_table(marked)
+
     try:
-        replace_file(path, lambda place: pq.write_table(marked, place))
+        replace_file(path, write)
     except OSError:
         return

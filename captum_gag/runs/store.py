@@ -273,7 +273,7 @@ class Run:
 
     @property
     def _collected(self) -> Path:
-        return self.directory / ".scores.parquet"
+        return self.directory / ".scores.arrow"
 
     def _scores_of(self, image: str) -> Path:
         return self.directory / "scores" / f"{_file_name(image)}.parquet"
