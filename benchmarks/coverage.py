@@ -6,7 +6,7 @@ Alpha: images score methods as evenly spaced true values plus noise, so strong t
 0, 0.3, 0.6 or 0.9. Candidates are the percentile bootstrap, BCa and bootstrap-t over images (on a tenth of the tables),
 and the jackknife with Student's t: plain, on the scales log(1 - alpha) and artanh(alpha), and with images added that
 tie all methods. Means: of normal scores, and of skewed ones, Beta(1/2, 3), as probabilities of a class are. The
-percentile bootstrap, Student's t, and bootstrap-t.
+percentile bootstrap, Student's t, bootstrap-t, and of many images the expansion that ``reliability`` has in its place.
 """
 
 from __future__ import annotations
@@ -20,10 +20,13 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import norm, t
 
+from captum_gag.reliability.bootstrap import mean_intervals
+
 Floats = NDArray[np.float64]
 Ends = tuple[Floats, Floats]
 
 IMAGES = (3, 5, 8, 10, 15, 20, 30, 50, 100, 300)
+MANY = 5000
 METHODS = (3, 4, 10)
 ALPHAS = (0.0, 0.3, 0.6, 0.9)
 CONFIDENCES = (0.95, 0.999)
@@ -145,7 +148,7 @@ def of_means(tables: int, draws: int) -> list[dict[str, object]]:
     """Return a row for each number of images, distribution, candidate and confidence."""
     rows = []
     for name, truth in (("normal", 0.0), ("skewed", 0.5 / 3.5)):
-        for images in (2, 4, *IMAGES):
+        for images in (2, 4, *IMAGES, MANY):
             generator = np.random.default_rng(images)
             size = (tables, images)
             values = generator.normal(size=size) if name == "normal" else generator.beta(0.5, 3, size=size)
@@ -165,6 +168,9 @@ def of_means(tables: int, draws: int) -> list[dict[str, object]]:
                     "percentile": tuple(np.quantile(means, shares, axis=1)),
                     "bootstrap-t": (mean[:some] - high * error[:some], mean[:some] - low * error[:some]),
                 }
+                if images == MANY:
+                    expanded = mean_intervals({name: pd.DataFrame(values.T)}, 10_000, confidence, 0)
+                    ends["expansion"] = tuple(np.array(list(expanded.values())).T)
                 row = {"scores": name, "images": images, "confidence": confidence}
                 rows += [row | {"interval": kind, **held(*each, truth)} for kind, each in ends.items()]
     return rows

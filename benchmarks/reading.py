@@ -35,11 +35,10 @@ from captum_gag.runs.store import Run
 PARTS = {
     "reading": "captum_gag.runs.store.Run.scores",
     "means": "captum_gag.report.tables.comparison",
-    "means of the page": "captum_gag.report.page.comparison",
     "saving": "captum_gag.report.tables.save_tables",
     "reliability": "captum_gag.reliability.report",
     "figures": "captum_gag.report.page._figures",
-    "disagreement": "captum_gag.report.page._disagreement",
+    "disagreement": "captum_gag.report.page.disagreement",
     "gallery": "captum_gag.report.page.gallery",
 }
 """What is timed, by what it is called here."""
@@ -61,6 +60,8 @@ def make(directory: Path, images: int) -> None:
     made = make_suite(suite)
     for image, photo in zip(names, photos, strict=True):
         run.keep(image, photo, list(rows(made, image, rng)), {})
+    # As captum-gag run does at its end.
+    run.scores()
 
 
 def rows(suite: Suite, image: str, rng: np.random.Generator) -> Iterator[dict[str, Any]]:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -20,9 +21,14 @@ __all__ = ["csv_rows", "plain", "replace_file", "tomllib"]
 
 def replace_file(path: Path, write: Callable[[Path], object]) -> None:
     """Write beside the file and rename: whatever interrupts it, the file is whole or not there."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    write(beside)
-    os.replace(beside, path)
+    # Machines that share a directory may have processes of one number.
+    beside = path.with_name(f".{path.name}.{uuid4().hex}")
+    try:
+        write(beside)
+        os.replace(beside, path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
 
 
 def plain(value: Any) -> Any:

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from captum_gag import reliability
 from captum_gag.cli import app
 from captum_gag.cli.common import print_json
+from captum_gag.runs.store import Run
 
 SUITE = """
 title = "small"
@@ -110,6 +111,19 @@ def test_table_for_people_and_for_machines(run):
     assert (run / "tables" / "table.md").read_text().startswith("|")
     rows = json.loads(call("table", run, "--json").output)
     assert [(row["metric"], row["method"]) for row in rows][:2] == [("RCAP", "GAG-85"), ("RCAP", "SG")]
+
+
+def test_a_run_that_ended_is_read_once_and_from_one_file(tmp_path, monkeypatch):
+    monkeypatch.setattr("captum_gag.runs.collecting.FEW", 1)
+    (tmp_path / "suite.toml").write_text(SUITE)
+    given = ["--model", "tiny:model", "--data", "tiny:photos", "--limit", 3, "--out", tmp_path / "run"]
+    assert call("run", tmp_path / "suite.toml", *given).exit_code == 0
+    scores, read, files = Run.scores, [], []
+    monkeypatch.setattr(Run, "scores", lambda run: read.append(run) or scores(run))
+    monkeypatch.setattr(Run, "records", lambda run, *image: files.append(image))
+    rows = json.loads(call("table", tmp_path / "run", "--json").output)
+    assert {row["images"] for row in rows} == {3}
+    assert (len(read), files) == (1, [])
 
 
 PAPER = """

@@ -52,9 +52,10 @@ def table(
         if layout not in LAYOUTS:
             raise InputError(f"--layout {layout!r} is unknown; expected {' or '.join(LAYOUTS)}")
         loaded, place = [Run.load(each) for each in runs], out or runs[0] / "tables"
-        shown = LAYOUTS[layout](together(loaded), place)
+        found = together(loaded)
+        shown = LAYOUTS[layout](found, place)
         if len(loaded) == 1:
-            shown += _decisions(loaded[0], place)
+            shown += _decisions(loaded[0], found, place)
         _show(json, shown)
 
 
@@ -102,11 +103,12 @@ def _paper(found: Mapping[str, Together], out: Path) -> list[_Shown]:
 LAYOUTS: dict[str, Callable[[Mapping[str, Together], Path], list[_Shown]]] = {"full": _full, "paper": _paper}
 
 
-def _decisions(run: Run, out: Path) -> list[_Shown]:
+def _decisions(run: Run, found: Mapping[str, Together], out: Path) -> list[_Shown]:
     """Return what a run decided, if it was one until decided."""
     from captum_gag.report.decisions import decisions, printable, save_decisions
 
-    rows = decisions(run, run.scores())
+    [whole] = found.values()
+    rows = decisions(run, whole.scores)
     if rows is None:
         return []
     named = [{"table": "decisions", **row} for row in rows.to_dict("records")]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.stats import norm
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -53,7 +54,9 @@ def mean_intervals(
     What is drawn is (mean of the draw - mean) / standard error of the draw, whose quantiles stand in for Student's t's:
     so the interval contains the mean of endlessly many images as often as it says, within 2 points, of skewed scores
     too (``benchmarks/coverage.py``). Tables of equally many images share the draws. A draw's mean is over the images in
-    it that have a value; a column with so few that a draw can miss them all is drawn from these alone.
+    it that have a value; a column with so few that a draw can miss them all is drawn from these alone. Where images are
+    so many that the quantiles follow from skewness and kurtosis, more exactly than draws would tell them, these are not
+    drawn but computed: at 95 % and instead of 10,000 draws from about 1000 images on, of skewed scores more.
 
     Args:
         tables: Images x columns, by name; NaN where an image has no value. Images without any are left out.
@@ -95,6 +98,40 @@ def _draws(n_images: int, n_bootstrap: int, seed: int) -> Iterator[Indices]:
 
 
 def _mean_intervals(values: Floats, n_bootstrap: int, confidence: float, seed: int) -> tuple[Floats, Floats]:
+    low, high = _of_many(values, n_bootstrap, confidence)
+    few = np.isnan(low)
+    if few.any():
+        low[few], high[few] = _drawn(values[:, few], n_bootstrap, confidence, seed)
+    return low, high
+
+
+def _of_many(values: Floats, n_bootstrap: int, confidence: float) -> tuple[Floats, Floats]:
+    """Return the intervals by bootstrap-t of endlessly many draws; NaN for columns of too few images.
+
+    The quantiles of bootstrap-t are those of the normal distribution and terms in powers of n**-0.5 that depend on the
+    moments of the values (Hall, 1992, The Bootstrap and Edgeworth Expansion, sections 2.5 and 3.3).
+    """
+    known = ~np.isnan(values)
+    n, x = known.sum(axis=0), float(norm.ppf((1 + confidence) / 2))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        middle = np.where(known, values, 0.0).sum(axis=0) / n
+        centred = np.where(known, values - middle, 0.0)
+        variance, third, fourth = ((centred**power).sum(axis=0) / n for power in (2, 3, 4))
+        skewness, kurtosis = third / variance**1.5, fourth / variance**2 - 3
+        first = skewness * (2 * x**2 + 1) / 6 / np.sqrt(n)
+        second = x * np.stack(
+            [(x**2 + 1) / 4 / n, -kurtosis * (x**2 - 3) / 12 / n, 5 * skewness**2 * (4 * x**2 - 1) / 72 / n]
+        )
+        error = np.sqrt(variance / (n - 1))
+        low = middle - (x - first + second.sum(axis=0)) * error
+        high = middle + (x + first + second.sum(axis=0)) * error
+        # What is left out is less than the last terms; and these shall be far less than what draws vary by.
+        noise = np.sqrt((1 - confidence**2) / 4 / n_bootstrap) / norm.pdf(x)
+        many = (abs(second).sum(axis=0) < 0.1 * noise) & (variance > ALIKE * middle**2)
+    return np.where(many, low, np.nan), np.where(many, high, np.nan)
+
+
+def _drawn(values: Floats, n_bootstrap: int, confidence: float, seed: int) -> tuple[Floats, Floats]:
     known = ~np.isnan(values)
     of_column, gaps = known.sum(axis=0), ~known.all(axis=0)
     enough = of_column > 1
@@ -122,7 +159,7 @@ def _mean_intervals(values: Floats, n_bootstrap: int, confidence: float, seed: i
         low, high = middle - most * errors, middle - least * errors
     for column in np.flatnonzero(np.isnan(low + high) & enough & gaps):
         alone = values[known[:, column], column][:, None]
-        [low[column]], [high[column]] = _mean_intervals(alone, n_bootstrap, confidence, seed)
+        [low[column]], [high[column]] = _drawn(alone, n_bootstrap, confidence, seed)
     told = enough & np.isfinite(low) & np.isfinite(high)
     constant = enough & (variances <= ALIKE * middle**2)
     low, high = (np.where(constant, middle, np.where(told, each, np.nan)) for each in (low, high))

@@ -72,33 +72,40 @@ def checked(scores: pd.DataFrame) -> pd.DataFrame:
     _check_columns(scores)
     # Names may be numbers; everything that looks them up takes them as text.
     found = scores.assign(method=scores["method"].astype(str), metric=scores["metric"].astype(str))
+    # Only what is stored as objects can be of several types.
     if found["image"].dtype == object and found["image"].map(type).nunique() > 1:
         found["image"] = found["image"].astype(str)
     if "control" not in found:
         found["control"] = found["method"].map(CONTROLS)
     for name in ("variant", "base", "transform", "control"):
-        text = found[name] if name in found else pd.Series("", index=found.index)
-        if text.dtype != "str" or text.hasnans:
-            text = text.astype(object).where(text.notna(), "").astype(str)
-        found[name] = text
+        found[name] = _text(found[name]) if name in found else ""
+        found[name] = found[name].astype(str)
     strange = sorted(set(found["control"].unique()) - {"", *CONTROLS.values()})
     if strange:
         raise InputError(f"the column control has {strange[0]!r}; expected random, edges, constant, truth or nothing")
     found["strength"] = _numbers(found.get("strength", pd.Series(np.nan, index=found.index)))
     found["steps"] = _whole(found.get("steps", pd.Series(pd.NA, index=found.index)))
     found["score"] = found["score"].astype(float).replace([np.inf, -np.inf], np.nan)
-    twice = found.duplicated(KEY)
-    found[LABEL] = _labels(found)
+    setting, known = _settings(found)
+    found[LABEL] = known[LABEL].to_numpy(object)[setting]
+    twice = found[["image", "method"]].assign(setting=setting).duplicated()
     if twice.any():
         image, method, metric = found.loc[twice, ["image", "method", LABEL]].iloc[0]
         raise InputError(
             f"{twice.sum()} rows are double, first image {image!r}, method {method!r}, metric {metric!r}; "
             "expected one score for each"
         )
-    alike = found.drop_duplicates(KEY[2:]).duplicated(LABEL, keep=False)
-    if alike.any():
-        raise InputError(f"two metrics are shown as {found.loc[alike.index[alike], LABEL].iloc[0]!r}; rename one")
+    alike = known.loc[known[LABEL].duplicated(), LABEL]
+    if len(alike):
+        raise InputError(f"two metrics are shown as {alike.iloc[0]!r}; rename one")
     return found
+
+
+def _text(column: pd.Series) -> pd.Series:
+    """Return a column with "" where text is missing."""
+    if isinstance(column.dtype, pd.StringDtype):
+        return column.fillna("")
+    return column.astype(object).where(column.notna(), "")
 
 
 def _check_columns(scores: pd.DataFrame) -> None:
@@ -113,7 +120,7 @@ def _check_columns(scores: pd.DataFrame) -> None:
     if not len(scores):
         raise InputError("the scores are empty; expected a row per image, method and metric")
     for name in COLUMNS[:3]:
-        unnamed = scores[name].isna() | (scores[name].astype(object) == "")
+        unnamed = scores[name].isna() | (_text(scores[name]) == "")
         if unnamed.any():
             raise InputError(f"the column {name} is missing in {unnamed.sum()} rows; expected a name in each")
     if not pd.api.types.is_numeric_dtype(scores["score"]) or pd.api.types.is_bool_dtype(scores["score"]):
@@ -137,16 +144,16 @@ def _whole(steps: pd.Series) -> pd.Series:
     return numbers.astype("Int64")
 
 
-def _labels(scores: pd.DataFrame) -> pd.Series:
-    """Compose what tables show for a metric out of its name, its variant and its number of steps."""
-    known = scores[KEY[2:]].drop_duplicates()
+def _settings(scores: pd.DataFrame) -> tuple[NDArray[np.intp], pd.DataFrame]:
+    """Return the number of each row's metric with variant and steps, and a row for each of these, with its label."""
+    # Groups are numbered as they come.
+    setting = scores.groupby(KEY[2:], dropna=False, sort=False).ngroup().to_numpy()
+    known = scores.loc[~pd.Series(setting, scores.index).duplicated(), KEY[2:]]
     labels = [
         metric_label(metric, variant, None if steps is pd.NA else steps)
         for metric, variant, steps in known.itertuples(index=False)
     ]
-    # Groups are numbered as they come, as the rows of known are.
-    group = scores.groupby(KEY[2:], dropna=False, sort=False).ngroup()
-    return pd.Series(np.array(labels, dtype=object)[group.to_numpy()], index=scores.index)
+    return setting, known.assign(**{LABEL: labels})
 
 
 def metric_label(metric: str, variant: str, steps: int | None) -> str:
@@ -179,6 +186,13 @@ def is_manipulated(scores: pd.DataFrame) -> pd.Series:
     return scores["transform"] != ""
 
 
+def lean(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return a checked table with the columns that checks and tables read: picking rows of it costs a third."""
+    needed = [*KEY, LABEL, "score", "higher_is_better", "control", "base", "transform", "strength"]
+    needed += ["curve_x_label", "curve_y"]
+    return scores[[name for name in needed if name in scores]]
+
+
 def judged(scores: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of a checked table whose agreement counts: no random orderings, truths or manipulated maps."""
     return scores[~(is_random(scores) | is_truth(scores) | is_manipulated(scores))]
@@ -195,14 +209,37 @@ def by_image(scores: pd.DataFrame, metric: str) -> pd.DataFrame:
     return of_metric.pivot(index="image", columns="method", values="score")
 
 
+def by_metric(scores: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return ``by_image`` of each metric of a checked table, in the order in which they come.
+
+    A table may have a million rows: their names are looked up once for all metrics.
+    """
+    image, images = pd.factorize(scores["image"], sort=True)
+    method, methods = pd.factorize(scores["method"], sort=True)
+    metric, metrics = pd.factorize(scores[LABEL])
+    values = scores["score"].to_numpy()
+    found = {}
+    for place, name in enumerate(metrics):
+        rows = metric == place
+        matrix = np.full((len(images), len(methods)), np.nan)
+        matrix[image[rows], method[rows]] = values[rows]
+        in_image, in_method = np.unique(image[rows]), np.unique(method[rows])
+        found[str(name)] = pd.DataFrame(
+            matrix[np.ix_(in_image, in_method)],
+            images[in_image].rename("image"),
+            methods[in_method].rename("method"),
+        )
+    return found
+
+
 def matrices(scores: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """Yield each metric's scores as a matrix, images x methods.
 
     A method without any score is left out, and so is every image that lacks a score of one of the others: ranks
     among different sets of methods cannot be compared.
     """
-    for metric in metrics_of(scores):
-        yield metric, complete(by_image(scores, metric))
+    for metric, matrix in by_metric(scores).items():
+        yield metric, complete(matrix)
 
 
 def complete(matrix: pd.DataFrame) -> pd.DataFrame:

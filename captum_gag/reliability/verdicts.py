@@ -21,7 +21,7 @@ from captum_gag.reliability.bootstrap import N_BOOTSTRAP
 from captum_gag.reliability.directions import signs
 from captum_gag.reliability.grouping import check_edges, concatenated, groups
 from captum_gag.reliability.marks import RELIABLE_ALPHA, STEADY, advice, marks
-from captum_gag.reliability.scores import KEY, LABEL, checked, is_edges, is_random, judged
+from captum_gag.reliability.scores import checked, is_edges, is_random, judged, lean
 from captum_gag.reliability.summaries import against_baselines, stability, summary, tricks
 from captum_gag.reliability.truth import faults, validity
 
@@ -101,7 +101,8 @@ def _checks(
     scores: pd.DataFrame, n_bootstrap: int, confidence: float, seed: int, truth: Sequence[str]
 ) -> dict[str, pd.DataFrame]:
     """Return the table of each check of a checked score table, with or without rows."""
-    scores = _lean(scores)
+    # Numbers for the images are compared faster than their names.
+    scores = lean(scores).assign(image=scores["image"].factorize(sort=True)[0])
     methods = judged(scores)
     if not len(methods):
         named = ", ".join(map(str, scores["method"].unique()[:5]))
@@ -125,14 +126,6 @@ def _checks(
         "stability": unwrap(stability)(methods, seed=seed),
         "summary": unwrap(summary)(scores[~is_random(scores)], n_bootstrap, confidence, seed),
     }
-
-
-def _lean(scores: pd.DataFrame) -> pd.DataFrame:
-    """Return a checked table with the columns that the checks read, and numbers for its images, in their order."""
-    needed = [*KEY, LABEL, "score", "higher_is_better", "control", "base", "transform"]
-    needed += ["strength", "curve_x_label", "curve_y"]
-    lean = scores[[name for name in needed if name in scores]]
-    return lean.assign(image=scores["image"].factorize(sort=True)[0])
 
 
 def _verdict(metric: str, direction: int, found: dict[str, pd.DataFrame]) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import base64
 import io
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -43,7 +43,6 @@ class Item(NamedTuple):
         probability: Of that class; NaN if not known.
         pictures: Data URI of a sheet of squares: the photograph, or grey, then a map per method; "" without maps.
         methods: Of the maps, in the order of the sheet.
-        curves: By metric: x, x_label, y_label and by method y, None where it is not known.
         agreement: Mean of Spearman's rho between the maps of two methods, without random and manipulated ones; NaN with
             fewer than two.
     """
@@ -54,7 +53,6 @@ class Item(NamedTuple):
     probability: float
     pictures: str
     methods: list[str]
-    curves: dict[str, Any]
     agreement: float
 
     def numbers(self) -> dict[str, float]:
@@ -105,7 +103,7 @@ class Source(NamedTuple):
         return "" if self.preprocessing is None or np.isnan(target) else self.preprocessing.label(int(target))
 
 
-def gallery(run: Run, scores: pd.DataFrame, source: Source, side: int, drawn: pd.DataFrame) -> Iterator[Item]:
+def gallery(run: Run, scores: pd.DataFrame, source: Source, side: int) -> Iterator[Item]:
     """Yield the images of a run one by one, in the order of the data set.
 
     Args:
@@ -113,26 +111,23 @@ def gallery(run: Run, scores: pd.DataFrame, source: Source, side: int, drawn: pd
         scores: Its records, as ``reliability.scores.checked`` returns them.
         source: Of the photographs.
         side: Of a picture, in pixels; see ``picture_side``.
-        drawn: The curves of the scores, as ``run_figures.curves_of`` returns them.
 
     Yields:
         One per image that has scores.
     """
-    rows = list(drawn[["metric", "method", "x", "y", "x_label", "y_label"]].itertuples(index=False, name=None))
-    curves = drawn.groupby("image", sort=False).indices
     first = scores.drop_duplicates("image").set_index("image")
-    targets = first["target"].astype("Float64").astype(float)
-    methods = set(judged(scores)["method"])
-    for number, image in enumerate(image for image in run.chosen()["image"] if image in first.index):
+    targets = first["target"].astype("Float64").astype(float).to_dict()
+    probabilities = first["probability"].astype(float).to_dict()
+    methods = set(judged(scores[["method", "control", "transform"]])["method"].unique())
+    for number, image in enumerate(image for image in run.chosen()["image"] if image in targets):
         maps = run.maps(image)
         yield Item(
             number=number,
             image=image,
             label=source.label(targets[image]),
-            probability=float(first["probability"][image]),
+            probability=probabilities[image],
             pictures=_sheet(source.photo(image), maps, side) if maps else "",
             methods=list(maps),
-            curves=_curves([rows[place] for place in curves[image]]) if image in curves else {},
             agreement=agreement({name: each for name, each in maps.items() if name in methods}),
         )
 
@@ -160,16 +155,36 @@ def agreement_with_mean(table: pd.DataFrame) -> pd.Series:
     return (one * other).sum(axis=1) / np.sqrt((one**2).sum(axis=1) * (other**2).sum(axis=1))
 
 
+def curves_by_image(drawn: pd.DataFrame, images: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Yield the curves of one image after the other, by metric: a page may have a million of them.
+
+    Args:
+        drawn: As ``run_figures.curves_of`` returns them.
+        images: Their names.
+
+    Yields:
+        By metric x, x_label, y_label and by method y, None where it is not known; empty for an image without curves.
+    """
+    place = pd.Index(images).get_indexer(drawn["image"])
+    order = np.argsort(place, kind="stable")
+    names = ("metric", "method", "x", "y", "x_label", "y_label")
+    columns = [drawn[name].to_numpy(object)[order] for name in names]
+    bounds = np.searchsorted(place[order], np.arange(len(images) + 1))
+    for start, end in itertools.pairwise(bounds):
+        yield _curves(list(zip(*(column[start:end] for column in columns), strict=True)))
+
+
 def _curves(rows: Sequence[tuple[Any, ...]]) -> dict[str, Any]:
-    """Return the curves of an image by metric, from rows of metric, method, x, y, x_label, y_label."""
     found: dict[str, Any] = {}
-    # All at once: a page may have a million of them.
+    if not rows:
+        return found
     whole = np.concatenate([y for _, _, _, y, _, _ in rows]).round(3)
-    ys = iter([None if np.isnan(y) else y for y in whole.tolist()])
+    # What is no number is not itself.
+    ys = iter([y if y == y else None for y in whole.tolist()])
     for metric, method, x, y, x_label, y_label in rows:
         if metric not in found:
             found[metric] = {"x": x.round(3).tolist(), "x_label": x_label, "y_label": y_label, "y": {}}
-        found[metric]["y"][method] = list(islice(ys, len(y)))
+        found[metric]["y"][method] = list(itertools.islice(ys, len(y)))
     return found
 
 

@@ -21,10 +21,11 @@ from captum_gag.errors import InputError
 from captum_gag.files import plain, replace_file
 from captum_gag.reliability import ReliabilityReport
 from captum_gag.reliability.directions import higher_is_better
-from captum_gag.reliability.scores import LABEL, by_image, checked, judged, metrics_of
+from captum_gag.reliability.scores import LABEL, by_metric, checked, judged, lean
 from captum_gag.report import reliability_report
 from captum_gag.report.decisions import decisions
-from captum_gag.report.gallery import COLUMNS, Item, Source, agreement_with_mean, gallery, picture_side
+from captum_gag.report.disagreement import disagreement
+from captum_gag.report.gallery import COLUMNS, Item, Source, curves_by_image, gallery, picture_side
 from captum_gag.report.run_figures import ablation, curves_of, drawn_curves, percentiles_of
 from captum_gag.report.style import COLOURS, HEAT, LINES, as_svg, page_colours
 from captum_gag.report.tables import SIGNIFICANT, comparison, failures, printed_cells
@@ -49,8 +50,6 @@ CAPTIONS = {
     "curves": "Mean score minus the random orderings' over the number of pixels replaced.",
 }
 MISSING = "\N{EN DASH}"
-WORST = 10
-"""Images named where methods disagree."""
 
 _TEMPLATES = jinja2.Environment(loader=jinja2.PackageLoader("captum_gag.report"), autoescape=True)
 _TEMPLATES.policies["json.dumps_kwargs"] = {"sort_keys": False}
@@ -77,14 +76,16 @@ def write_page(run: Run, path: Path, n_bootstrap: int = 1000, seed: int = 0) -> 
     source = Source.of(run)
     side = picture_side(scores["image"].nunique() * (1 + scores["method"].nunique()))
     drawn = curves_of(scores)
-    items = list(gallery(run, scores, source, side, drawn))
+    items = list(gallery(run, scores, source, side))
+    curves = curves_by_image(drawn, [item.image for item in items])
     suite = config.suite_file()
+    found, decided, facts = failures(scores), decisions(run, scores), _facts(run, scores)
+    scores = lean(scores)
     rows = comparison(scores, suite.published_means())
     try:
         checks, unreliable = reliability.report(scores, n_bootstrap, seed=seed, truth=suite.truth), ""
     except InputError as error:
         checks, unreliable = None, f"Not checked: {error}."
-    found, decided = failures(scores), decisions(run, scores)
     page = {
         "colours": page_colours(),
         "title": suite.title or "A run of captum-gag",
@@ -97,7 +98,7 @@ def write_page(run: Run, path: Path, n_bootstrap: int = 1000, seed: int = 0) -> 
         "decisions": None if decided is None else _table(decided),
         "figures": _figures(scores, rows, _percentiles(config), checks, drawn),
         "gallery_note": _gallery_note(items, source),
-        "disagreement": _disagreement(scores, items),
+        "disagreement": disagreement(scores, items),
         "unreliable": unreliable,
         "verdicts": checks.verdicts if checks else {},
         "marks": _table(reliability_report.marked(checks)) if checks else None,
@@ -107,10 +108,13 @@ def write_page(run: Run, path: Path, n_bootstrap: int = 1000, seed: int = 0) -> 
         ],
         "command": _command(run),
         "suite": tomli_w.dumps(config.suite),
-        "facts": _facts(run, scores),
+        "facts": facts,
         "side": side,
         "data": _data(scores, items, source, side),
-        "items": ({**item._asdict(), **plain(item.numbers())} for item in items),
+        "items": (
+            {**item._asdict(), **plain(item.numbers()), "curves": each}
+            for item, each in zip(items, curves, strict=True)
+        ),
         "version": version("captum-gag"),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -206,7 +210,7 @@ def _figures(
     drawn: dict[str, Figure] = {}
     if len(set(percentiles.values())) > 1:
         drawn["ablation"] = ablation(rows, percentiles, higher_is_better(scores))
-    details = found[found["method"].isin(judged(scores)["method"])]
+    details = found[found["method"].isin(judged(scores)["method"].unique())]
     if len(details):
         drawn["details"] = drawn_curves(details)
     if checks is not None:
@@ -218,31 +222,6 @@ def _gallery_note(items: list[Item], source: Source) -> str:
     if not any(item.pictures for item in items):
         return "The run kept no maps, so there are scores and curves alone; captum-gag run --save-maps keeps them."
     return f"The photographs are not shown: {source.missing}" if source.missing else ""
-
-
-def _disagreement(scores: pd.DataFrame, items: list[Item]) -> list[dict[str, Any]]:
-    numbers = {item.image: item.number for item in items}
-    by_maps = pd.Series({item.image: item.agreement for item in items}, dtype=float)
-    words = "On these images the maps of the methods are least alike (mean Spearman's rho between two methods' maps)."
-    tables = [("Maps that differ most", words, by_maps)]
-    for metric in metrics_of(scores):
-        table = by_image(judged(scores), metric)
-        if table.shape[1] > 2:
-            words = f"On these images {metric} ranks the methods least as it does on average (Spearman's rho)."
-            tables.append((f"Ranked against the mean by {metric}", words, agreement_with_mean(table)))
-    return [
-        {
-            "caption": caption,
-            "words": words,
-            "rows": [
-                {"image": image, "number": numbers[image], "value": value}
-                for image, value in values.dropna().nsmallest(WORST).items()
-                if image in numbers
-            ],
-        }
-        for caption, words, values in tables
-        if values.notna().any()
-    ]
 
 
 def _command(run: Run) -> str:
@@ -278,10 +257,8 @@ def _facts(run: Run, scores: pd.DataFrame) -> dict[str, str]:
 
 
 def _data(scores: pd.DataFrame, items: list[Item], source: Source, side: int) -> dict[str, Any]:
-    methods, metrics = list(scores["method"].unique()), metrics_of(scores)
-    images = [item.image for item in items]
-    table = scores.set_index(["image", "method", LABEL])["score"]
-    whole = table.reindex(pd.MultiIndex.from_product([images, methods, metrics])).to_numpy().round(6)
+    images, methods, tables = [item.image for item in items], list(scores["method"].unique()), by_metric(scores)
+    whole = np.stack([table.reindex(index=images, columns=methods) for table in tables.values()], axis=-1).round(6)
     known = whole.astype(object)
     known[np.isnan(whole)] = None
     styles = zip(list(LINES.values()) * len(COLOURS), COLOURS * len(LINES), strict=True)
@@ -289,8 +266,8 @@ def _data(scores: pd.DataFrame, items: list[Item], source: Source, side: int) ->
         "images": images,
         "labels": [item.label for item in items],
         "methods": methods,
-        "metrics": metrics,
-        "scores": known.reshape(len(images), len(methods), len(metrics)).tolist(),
+        "metrics": list(tables),
+        "scores": known.tolist(),
         "photographs": not source.missing,
         "side": side,
         "columns": COLUMNS,

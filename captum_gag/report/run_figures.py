@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 
@@ -18,6 +19,9 @@ from captum_gag.specs import options_of
 
 LEVELS = 6
 """How many other methods are drawn beside GAG-p."""
+
+LISTS = (np.ndarray, list)
+"""What a curve is, read from Parquet or written by hand; a CSV holds none."""
 
 WHICH = {True: " (higher is better)", False: " (lower is better)", None: ""}
 """What a title says of a metric's direction; nothing where that is not known."""
@@ -72,8 +76,9 @@ def curves_of(scores: pd.DataFrame) -> pd.DataFrame:
     columns = {LABEL: "metric", "curve_x": "x", "curve_y": "y", "curve_x_label": "x_label", "curve_y_label": "y_label"}
     if "curve_y" not in scores:
         return pd.DataFrame(columns=["image", "method", *columns.values()])
-    drawn = [isinstance(y, np.ndarray | list) and len(y) > 0 and not np.isnan(y[0]) for y in scores["curve_y"]]
-    return scores.loc[drawn, ["image", "method", *columns]].rename(columns=columns)
+    found = scores.loc[scores["curve_y"].notna(), ["image", "method", *columns]].rename(columns=columns)
+    drawn = [isinstance(y, LISTS) and len(y) > 0 and not math.isnan(y[0]) for y in found["y"]]
+    return found[np.array(drawn, dtype=bool)]
 
 
 @styled

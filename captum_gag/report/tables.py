@@ -19,7 +19,7 @@ from rich.text import Text
 
 from captum_gag.reliability.bootstrap import mean_intervals
 from captum_gag.reliability.directions import higher_is_better
-from captum_gag.reliability.scores import by_image, checked, metrics_of
+from captum_gag.reliability.scores import by_metric, checked
 
 SIGNIFICANT = 0.05
 
@@ -45,7 +45,7 @@ def comparison(scores: pd.DataFrame, published: Mapping[str, Any] | None = None)
         InputError: The scores are not a score table.
     """
     scores = checked(scores)
-    tables = {metric: by_image(scores, metric) for metric in metrics_of(scores)}
+    tables = by_metric(scores)
     intervals = mean_intervals(tables, 10_000, 0.95, 0)
     rows = []
     for metric, higher in higher_is_better(scores).items():

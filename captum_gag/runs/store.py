@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from captum_gag.errors import InputError, first_line
 from captum_gag.files import replace_file
+from captum_gag.runs.collecting import state_of, together
 from captum_gag.runs.config import Config
 from captum_gag.runs.identity import digest
 
@@ -245,7 +246,11 @@ class Run:
                 if not self._is_of(file.metadata, photo):
                     return None
                 table = file.read(use_threads=False).replace_schema_metadata()
-                return table if table.schema == RECORD else _as_records(table)
+                if table.schema == RECORD:
+                    return table
+                # Other versions write fewer columns, or more.
+                whole = pa.concat_tables([RECORD.empty_table(), table], promote_options="permissive")
+                return whole.select(RECORD.names).cast(RECORD)
         except (pa.ArrowException, OSError):
             return None
 
@@ -256,11 +261,12 @@ class Run:
             InputError: There are none.
         """
         chosen = self.chosen()
-        found = (self.records(*each) for each in zip(chosen["image"], chosen["photo"], strict=True))
-        tables = [each for each in found if each is not None]
-        if not tables:
+        images = list(zip(chosen["image"], chosen["photo"], strict=True))
+        state = state_of([self.digest, *RECORD.names], ((photo, self._scores_of(image)) for image, photo in images))
+        records = together(self._collected, state, (self.records(*each) for each in images))
+        if records is None:
             raise InputError(f"{self.directory}: no image is done yet; go on with: captum-gag resume {self.directory}")
-        scores = pa.concat_tables(tables).to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
+        scores = records.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
         return scores.astype({"target": "Int64", "steps": "Int64"})
 
     @property
@@ -270,6 +276,10 @@ class Run:
     @property
     def _selection(self) -> Path:
         return self.directory / "selection.parquet"
+
+    @property
+    def _collected(self) -> Path:
+        return self.directory / ".scores.arrow"
 
     def _scores_of(self, image: str) -> Path:
         return self.directory / "scores" / f"{_file_name(image)}.parquet"
@@ -285,11 +295,3 @@ class DamagedError(InputError):
 def _file_name(image: str) -> str:
     """Return a file name for an image: names may hold slashes, or be longer than a file system takes."""
     return hashlib.sha256(image.encode()).hexdigest()[:20]
-
-
-def _as_records(table: pa.Table) -> pa.Table:
-    """Return records with the columns of ``RECORD``, those that they were written without empty."""
-    for field in RECORD:
-        if field.name not in table.column_names:
-            table = table.append_column(field, pa.nulls(len(table), field.type))
-    return table.select(RECORD.names).cast(RECORD)

@@ -82,6 +82,36 @@ def test_the_interval_of_a_mean_is_the_normal_one_where_images_are_many():
     assert mean_interval(values, 4000, 0.9, 0) == pytest.approx(expected, abs=0.06 * wide)
 
 
+def test_of_many_images_nothing_is_drawn_and_the_interval_is_students_where_scores_are_normal():
+    values = scipy.stats.norm.ppf((np.arange(4000) + 0.5) / 4000)
+    expected = scipy.stats.t.interval(0.95, 3999, values.mean(), scipy.stats.sem(values))
+    found = mean_interval(values, 10_000, 0.95, 0)
+    assert found == pytest.approx(expected, abs=1e-5 * scipy.stats.sem(values))
+    assert mean_interval(values, 10_000, 0.95, 1) == found
+    # One value that is all of the mean: no moment says what a draw without it is like.
+    assert mean_interval(np.eye(4000)[0] * 1e6 + values, 300, 0.95, 0) != mean_interval(
+        np.eye(4000)[0] * 1e6 + values, 300, 0.95, 1
+    )
+
+
+@pytest.mark.parametrize("confidence", [0.9, 0.95, 0.99])
+def test_the_interval_of_many_skewed_scores_is_that_of_a_loop_of_draws(confidence):
+    values, rng = np.random.default_rng(1).beta(0.5, 3, size=2500), np.random.default_rng(2)
+    pivots = []
+    for _ in range(20_000):
+        row = values[rng.integers(2500, size=2500)]
+        pivots.append((row.mean() - values.mean()) / (row.std() / np.sqrt(2499)))
+    shares, error = [(1 + confidence) / 2, (1 - confidence) / 2], scipy.stats.sem(values)
+    expected = values.mean() - np.quantile(pivots, shares) * error
+    noise = np.sqrt(shares[0] * shares[1] / 20_000) / scipy.stats.norm.pdf(scipy.stats.norm.ppf(shares[0]))
+    found = mean_interval(values, 2000, confidence, 0)
+    assert found == mean_interval(values, 2000, confidence, 1)
+    assert found == pytest.approx(tuple(expected), abs=4 * noise * error)
+    # The expansion tells the two ends apart, as the normal distribution does not.
+    skew = scipy.stats.skew(values) * (2 * scipy.stats.norm.ppf(shares[0]) ** 2 + 1) / 3 / np.sqrt(2500)
+    assert (sum(found) - 2 * values.mean()) / error == pytest.approx(skew)
+
+
 def test_too_few_images_have_no_interval_of_their_mean_and_equal_scores_have_an_empty_one():
     values = np.random.default_rng(0).normal(size=9)
     told = {n: not np.isnan(mean_interval(values[:n], 4000, 0.95, 0)).any() for n in range(1, 10)}

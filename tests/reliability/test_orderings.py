@@ -6,7 +6,7 @@ import pytest
 
 from captum_gag import reliability
 from captum_gag.reliability.orderings import ordering_scores
-from captum_gag.reliability.scores import checked, is_random
+from captum_gag.reliability.scores import checked, is_random, lean
 
 IMAGES, ORDERINGS = 8, 5
 
@@ -85,3 +85,14 @@ def test_a_mean_without_its_list_has_the_interval_of_its_images(listed):
     row = found.iloc[0]
     mean = plain.query("method == 'Random orderings' and steps == 20")["score"].mean()
     assert row["random_low"] < mean < row["random_high"]
+
+
+@pytest.mark.parametrize("form", ["methods", "listed"])
+def test_the_columns_that_are_left_are_all_that_the_checks_read(form, request):
+    whole = checked(request.getfixturevalue(form)).assign(seconds=1.0, seed=0, error="")
+    few, all_of_them = (reliability.report(table, 50) for table in (lean(whole), whole))
+    assert {"seconds", "seed", "error"}.isdisjoint(lean(whole))
+    assert few.verdicts == all_of_them.verdicts
+    assert list(few.tables) == list(all_of_them.tables)
+    for name, table in few.tables.items():
+        pd.testing.assert_frame_equal(table, all_of_them.tables[name])

@@ -7,7 +7,7 @@ from pandas.testing import assert_frame_equal
 
 from captum_gag import reliability
 from captum_gag.errors import InputError
-from captum_gag.reliability.scores import checked, judged, metrics_of
+from captum_gag.reliability.scores import by_image, by_metric, checked, judged, metrics_of
 
 
 def rows(metric="RCAP", images=("cat", "dog"), methods=("x", "y"), **columns):
@@ -192,3 +192,21 @@ def test_images_named_by_numbers_and_text_are_text():
     table["score"] = [True, False, True, True]
     with pytest.raises(InputError, match="of type bool; expected numbers"):
         checked(table)
+
+
+def test_the_matrices_of_all_metrics_are_those_that_pandas_pivots():
+    whole = pd.concat([rows("B", methods=("z", "x")), rows("A", images=("dog", "ant"), variant="mean"), rows("A")])
+    table = checked(whole.iloc[1:].sample(frac=1, random_state=0))
+    found = by_metric(table)
+    assert list(found) == metrics_of(table)
+    for metric, matrix in found.items():
+        assert_frame_equal(matrix, by_image(table, metric))
+
+
+@pytest.mark.parametrize("dtype", [object, "str", "string", "category"])
+def test_text_is_text_however_it_is_stored(dtype):
+    texts = ["method", "metric", "variant", "base", "control"]
+    table = rows(variant="mean", base=[None, "a", None, "b"], control="").astype(dict.fromkeys(texts, dtype))
+    assert_frame_equal(checked(table), checked(rows(variant="mean", base=["", "a", "", "b"], control="")))
+    with pytest.raises(InputError, match="the column method is missing in 2 rows"):
+        checked(table.assign(method=table["method"].where(table["method"] != "x")))

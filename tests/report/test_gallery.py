@@ -18,6 +18,7 @@ from captum_gag.report.gallery import (
     Source,
     agreement,
     agreement_with_mean,
+    curves_by_image,
     gallery,
     picture_side,
 )
@@ -29,8 +30,7 @@ SIDE = 64
 
 
 def gallery_of(run, source):
-    scores = checked(run.scores())
-    return gallery(run, scores, source, SIDE, curves_of(scores))
+    return gallery(run, checked(run.scores()), source, SIDE)
 
 
 @pytest.fixture(scope="module")
@@ -57,13 +57,17 @@ def test_each_image_has_its_photograph_and_a_map_per_method(run, items):
 
 def test_an_image_that_failed_has_neither_maps_nor_curves(items):
     last = items[-1]
-    assert (last.image, last.pictures, last.methods, last.curves) == ("g.png", "", [], {})
+    assert (last.image, last.pictures, last.methods) == ("g.png", "", [])
     assert math.isnan(last.probability)
     assert math.isnan(last.agreement)
 
 
 def test_curves_are_those_of_the_records(run, items):
-    deletion = items[1].curves["DAUC"]
+    drawn, images = curves_of(checked(run.scores())), [item.image for item in items]
+    curves = list(curves_by_image(drawn, images))
+    assert curves[-1] == {}
+    assert list(curves_by_image(drawn.sample(frac=1, random_state=0), images[::-1])) == curves[::-1]
+    deletion = curves[1]["DAUC"]
     assert deletion["x"] == [0, 0.25, 0.5, 0.75, 1]
     records = run.scores().query("image == 'b.png' and metric == 'DAUC'").set_index("method")
     assert deletion["y"]["VG"] == pytest.approx(records.loc["VG", "curve_y"].tolist(), abs=5e-4)
