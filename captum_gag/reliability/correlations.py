@@ -88,7 +88,8 @@ def mean_rho_interval(rho: float, influences: Floats, n_columns: int, confidence
         below, above = 1 + others * inside, 1 - inside
         least = (others + 1) / (2 * others) * (1 + inside**2 / 2) / (n - 3)
         error = np.sqrt(max(variance * ((others + 1) / (2 * below * above)) ** 2, least))
-        odds = np.exp(-np.log(below / above) - 2 * sign * quantile * error)
+        with np.errstate(over="ignore"):
+            odds = np.exp(-np.log(below / above) - 2 * sign * quantile * error)
         return float((1 - odds) / (1 + others * odds)) if np.isfinite(odds) else -1 / others
 
     away = 1.0 if rho >= 0 else -1.0
