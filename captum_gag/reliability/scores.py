@@ -189,7 +189,7 @@ def is_manipulated(scores: pd.DataFrame) -> pd.Series:
 def lean(scores: pd.DataFrame) -> pd.DataFrame:
     """Return a checked table with the columns that checks and tables read: picking rows of it costs a third."""
     needed = [*KEY, LABEL, "score", "higher_is_better", "control", "base", "transform", "strength"]
-    needed += ["curve_x_label", "curve_y"]
+    needed += ["uses_segmentation", "curve_x_label", "curve_y"]
     return scores[[name for name in needed if name in scores]]
 
 

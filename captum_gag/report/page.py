@@ -46,6 +46,7 @@ CAPTIONS = {
     "details": "The curve that each score sums up: mean over the images with its 95 % interval.",
     "distributions": "Scores over the images: quartiles, median and mean. One mean hides how far they spread.",
     "alpha": "Krippendorff's alpha with its interval: do the images rank the methods alike?",
+    "validity": "Pairs of maps in the right order: by strength of a fault, and of explanations as each truth has them.",
     "consistency": "Spearman's rho between metrics over the images, mean over the methods: do they measure the same?",
     "curves": "Mean score minus the random orderings' over the number of pixels replaced.",
 }
@@ -142,6 +143,7 @@ def _in_words(
     chosen = len(run.chosen())
     done = f"{counts['image']} images" if counts["image"] == chosen else f"{counts['image']} of {chosen} images"
     said = [f"{done} of {_name(run.config.data)[0]}, {counts['method']} methods, {counts[LABEL]} metrics."]
+    said += [checks.advice] if checks and checks.advice else []
     for metric, higher in higher_is_better(scores).items():
         of_metric = rows[rows["metric"] == metric]
         if not of_metric["images"].any():

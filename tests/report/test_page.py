@@ -154,6 +154,29 @@ def test_a_run_that_still_goes_on_is_shown_as_far_as_it_is(copied, tmp_path):
     assert any("2 of 7 images" in text for text in page.text)
 
 
+def test_a_run_with_a_truth_answers_which_metric_to_take(tmp_path):
+    half = {"label": "half", "type": "Truth", "transform": "misplaced", "strength": 0.5}
+    metrics = {
+        "Mass": {"type": "quantus:RelevanceMassAccuracy", "abs": True},
+        "RCAP": {},
+        "MAE": {"type": "SegmentationMAE"},
+    }
+    suite = {"methods": ["SG", "VG", "GAG-0", "Truth", half], "metrics": metrics, "truth": ["Mass"], "n_samples": 3}
+    config = Config(suite=suite, model={"type": "tiny:model"}, data={"type": "tiny:photos"}, device="cpu")
+    run, bench = begin(tmp_path / "run", config)
+    execute(run, bench=bench, say=lambda text: None)
+    page = Page(write_page(run, tmp_path / "report.html", n_bootstrap=50))
+    # MAE is given the segmentation, and Mass is the truth: neither is advised.
+    advice = [
+        text for text in page.text if re.match("It is not sure that any metric .*: RCAP, with", text)
+    ]
+    assert len(advice) == 1
+    assert "check-marks" in page.source
+    assert {"check-validity", "check-faults"} <= {
+        attributes.get("id") for tag, attributes in page.tags if tag == "table"
+    }
+
+
 def test_random_orderings_alone_are_shown_unchecked(tmp_path):
     suite = {"methods": ["Random"], "metrics": {"Sparseness": {"type": "quantus:Sparseness"}}}
     config = Config(suite=suite, model={"type": "tiny:model"}, data={"type": "tiny:photos"}, limit=2, device="cpu")
