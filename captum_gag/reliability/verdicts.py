@@ -92,7 +92,9 @@ def report(
 def _checks(scores: pd.DataFrame, n_bootstrap: int, confidence: float, seed: int) -> dict[str, pd.DataFrame]:
     """Return the table of each check of a checked score table, with or without rows."""
     scores = _lean(scores)
-    methods = judged(scores)
+    # Only random orderings have their scores in curves.
+    plain = scores.drop(columns=["curve_x_label", "curve_y"], errors="ignore")
+    methods = judged(plain)
     if not len(methods):
         named = ", ".join(map(str, scores["method"].unique()[:5]))
         raise InputError(f"there is no method to judge: found {named} alone; expected others besides the random ones")
@@ -106,9 +108,9 @@ def _checks(scores: pd.DataFrame, n_bootstrap: int, confidence: float, seed: int
         "internal_consistency": unwrap(internal_consistency)(methods, confidence),
         "implementation": unwrap(implementation_sensitivity)(methods, confidence),
         "baselines": unwrap(against_baselines)(scores, n_bootstrap, seed=seed),
-        "tricks": unwrap(tricks)(scores, n_bootstrap, seed=seed),
+        "tricks": unwrap(tricks)(plain, n_bootstrap, seed=seed),
         "stability": unwrap(stability)(methods, seed=seed),
-        "summary": unwrap(summary)(scores[~is_random(scores)], n_bootstrap, confidence, seed),
+        "summary": unwrap(summary)(plain[~is_random(plain)], n_bootstrap, confidence, seed),
     }
 
 
