@@ -72,14 +72,14 @@ def random_bands(
     Returns:
         The quantiles of the orderings' means; of a single ordering, the bootstrap interval of its mean.
     """
-    bands = {}
-    for metric, means in ordering_means(scores).groupby(LABEL, sort=False):
+    bands, random = {}, scores[is_random(scores)]
+    for metric, means in ordering_means(random).groupby(LABEL, sort=False):
         if len(means) > 1:
             tail = (1 - confidence) / 2
             low, high = np.nanquantile(means["score"].to_numpy(), [tail, 1 - tail])
             bands[str(metric)] = float(low), float(high)
         else:
-            single = ordering_scores(scores[scores[LABEL] == metric]).ravel()
+            single = ordering_scores(random[random[LABEL] == metric]).ravel()
             bands[str(metric)] = mean_interval(single[~np.isnan(single)], n_bootstrap, confidence, seed)
     return bands
 

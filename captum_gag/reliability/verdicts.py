@@ -103,7 +103,9 @@ def _checks(
     """Return the table of each check of a checked score table, with or without rows."""
     # Numbers for the images are compared faster than their names.
     scores = lean(scores).assign(image=scores["image"].factorize(sort=True)[0])
-    methods = judged(scores)
+    # Only random orderings have their scores in curves.
+    plain = scores.drop(columns=["curve_x_label", "curve_y"], errors="ignore")
+    methods = judged(plain)
     if not len(methods):
         named = ", ".join(map(str, scores["method"].unique()[:5]))
         raise InputError(f"there is no method to judge: found {named} alone; expected others besides the random ones")
@@ -112,19 +114,19 @@ def _checks(
     alpha_without_edges = alpha(edgeless, confidence) if 0 < len(edgeless) < len(methods) else edgeless.iloc[:0]
     against_truth = pd.DataFrame(columns=["metric", "wrong"])
     if truth:
-        against_truth = unwrap(validity)(scores, truth, n_bootstrap, seed=seed)
+        against_truth = unwrap(validity)(plain, truth, n_bootstrap, seed=seed)
     return {
         "inter_rater": alpha(methods, confidence).reset_index(),
         "inter_rater_without_edges": alpha_without_edges.reset_index(),
         "validity": against_truth,
-        "faults": unwrap(faults)(scores),
+        "faults": unwrap(faults)(plain),
         "inter_method": unwrap(inter_method)(methods, confidence).reset_index(),
         "internal_consistency": unwrap(internal_consistency)(methods, confidence),
         "implementation": unwrap(implementation_sensitivity)(methods, confidence),
         "baselines": unwrap(against_baselines)(scores, n_bootstrap, seed=seed),
-        "tricks": unwrap(tricks)(scores, n_bootstrap, seed=seed),
+        "tricks": unwrap(tricks)(plain, n_bootstrap, seed=seed),
         "stability": unwrap(stability)(methods, seed=seed),
-        "summary": unwrap(summary)(scores[~is_random(scores)], n_bootstrap, confidence, seed),
+        "summary": unwrap(summary)(plain[~is_random(plain)], n_bootstrap, confidence, seed),
     }
 
 
