@@ -77,11 +77,9 @@ def advice(scores: pd.DataFrame, tables: Mapping[str, pd.DataFrame], marked: pd.
     share = f"{best['wrong']:.0%} of the pairs of explanations in the wrong order"
     if best["valid"] == "no":
         return f"No metric orders explanations as the truth does: the nearest, {best['metric']}, has {share}."
-    said = [f"To choose a method, take {best['metric']}: it is nearest to the truth, with {share}."]
     if best["valid"] == "unsure":
-        said = [
-            f"It is not sure that any metric orders explanations as the truth does: {best['metric']}, with {share}."
-        ]
+        return f"It is not sure that any metric orders explanations as the truth does: {best['metric']} has {share}."
+    said = [f"To choose a method, take {best['metric']}: it is nearest to the truth, with {share}."]
     steady = tables.get("stability", pd.DataFrame(columns=["metric", "flips", "images"]))
     enough = steady.loc[(steady["metric"] == best["metric"]) & (steady["flips"] < STEADY), "images"]
     if len(enough):

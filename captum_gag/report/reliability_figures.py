@@ -154,7 +154,7 @@ def consistency(internal_consistency: pd.DataFrame) -> Figure:
 
 def _numbers_in(axes: Axes, matrix: pd.DataFrame, centre: float) -> None:
     """Write the numbers of a matrix into its picture, whose colours are darkest far from the centre."""
-    for row, column in np.ndindex(matrix.shape):
+    for row, column in np.argwhere(matrix.notna()):
         value = matrix.iat[row, column]
         colour = PAPER if abs(value - centre) > 0.6 * (1 - centre) else INK
         axes.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=7, color=colour)

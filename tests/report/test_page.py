@@ -167,7 +167,7 @@ def test_a_run_with_a_truth_answers_which_metric_to_take(tmp_path):
     execute(run, bench=bench, say=lambda text: None)
     page = Page(write_page(run, tmp_path / "report.html", n_bootstrap=50))
     # MAE is given the segmentation, and Mass is the truth: neither is advised.
-    advice = [text for text in page.text if re.match("It is not sure that any metric .*: RCAP, with", text)]
+    advice = [text for text in page.text if re.match("It is not sure that any metric .*: RCAP has", text)]
     assert len(advice) == 1
     assert "check-marks" in page.source
     assert {"check-validity", "check-faults"} <= {
