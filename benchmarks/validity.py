@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from captum_gag import reliability
@@ -25,10 +26,16 @@ def main() -> None:
     named = dict(each.split("=", 1) for each in parser.parse_args().runs)
     found = {name: _checked(Run.load(Path(run))) for name, run in named.items()}
     tables = {
-        "Pairs of explanations in the wrong order, by each truth, %": _wrong,
+        "Pairs of explanations in the wrong order, by one truth / the other": _wrong,
+        "Spearman's rho of the explanations' means, with one truth / the other": _of_means,
         "Faults that are not seen; rewarded ones in bold": _missed,
         "Alpha, and the mark valid": _alpha,
     }
+    widest = max(
+        ((table["wrong_high"] - table["wrong_low"]) / 2).max()
+        for table in (report.tables["validity"] for report in found.values())
+    )
+    print(f"Intervals of shares of pairs are at most +- {widest:.1%}.\n")
     for title, cells in tables.items():
         table = pd.DataFrame({name: cells(report) for name, report in found.items()})
         order = found[next(iter(found))].marks["metric"]
@@ -40,11 +47,17 @@ def _checked(run: Run) -> reliability.ReliabilityReport:
 
 
 def _wrong(report: reliability.ReliabilityReport) -> pd.Series:
-    table = report.tables["validity"].query("maps == 'explanations'")
-    cells = table.apply(
-        lambda row: f"{100 * row['wrong']:.0f} [{100 * row['wrong_low']:.0f}, {100 * row['wrong_high']:.0f}]", axis=1
-    )
-    return cells.groupby(table["metric"], sort=False).agg("; ".join)
+    return _by_truth(report, "wrong", "{:.0%}")
+
+
+def _of_means(report: reliability.ReliabilityReport) -> pd.Series:
+    return _by_truth(report, "rho_means", "{:.2f}")
+
+
+def _by_truth(report: reliability.ReliabilityReport, name: str, digits: str) -> pd.Series:
+    table = report.tables["validity"].query("maps == 'explanations'").pivot(index="metric", columns="truth")
+    cells = table[name].map(lambda value: "-" if np.isnan(value) else digits.format(value))
+    return cells[[metric for metric in report.marks["metric"] if metric in cells]].agg(" / ".join, axis=1)
 
 
 def _missed(report: reliability.ReliabilityReport) -> pd.Series:
