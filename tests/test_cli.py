@@ -151,15 +151,6 @@ def test_a_method_that_fails_is_said_and_the_others_are_done() -> None:
     assert [row["method"] for row in scores() if row["score"] != "nan"] == ["SG"]
 
 
-def test_methods_lists_the_catalogue() -> None:
-    from captum_gag.attr.catalogue import rows
-
-    result = CliRunner().invoke(app, ["methods"], env={"COLUMNS": "250"})
-    assert result.exit_code == 0
-    for name in (row["name"] for row in rows()):
-        assert re.search(rf"^ +{re.escape(name)} ", result.output, re.MULTILINE), name
-
-
 def test_what_is_done_is_kept_when_the_run_dies(monkeypatch: pytest.MonkeyPatch) -> None:
     from captum_gag.data import images
 

@@ -237,23 +237,6 @@ def test_reliability_of_a_run_whose_first_image_is_broken_and_has_no_class(tmp_p
     assert found["images"].tolist() == [3, 3]
 
 
-@pytest.mark.parametrize("command", ["suites", "metrics", "methods"])
-def test_lists_for_people_and_for_machines(command):
-    assert call(command).exit_code == 0
-    listed = json.loads(call(command, "--json").output)
-    assert len(listed["methods"] if command == "methods" else listed) >= 7
-
-
-def test_every_option_is_listed_with_type_default_range_and_help():
-    listed = json.loads(call("methods", "--json").output)["types"] + json.loads(call("metrics", "--json").output)
-    options = {(each["type"], option["name"]): option for each in listed for option in each["options"]}
-    assert options["GAG", "percentile"]["default"] == 85
-    assert options["GAG", "percentile"]["range"] == ">= 0, <= 100"
-    assert options["captum:Occlusion", "sliding_window_shapes"]["required"]
-    assert options["RCAP", "lower_bound"]["type"] == "float"
-    assert all(option["help"] for option in options.values())
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -1,4 +1,4 @@
-"""``captum-gag demo``, ``explain`` and ``methods``."""
+"""``captum-gag demo`` and ``explain``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import typer
 from captum_gag.cli.common import (
     Device,
     ImageSize,
-    Json,
     ModelName,
     Out,
     Output,
@@ -21,7 +20,6 @@ from captum_gag.cli.common import (
     errors_in_one_line,
     model_options,
     model_spec,
-    print_json,
 )
 
 if TYPE_CHECKING:
@@ -124,30 +122,6 @@ def explain(
         chosen = None if target == "auto" else int(target)
         spec = model_spec(model, model_options(weights, output, image_size, further))
         _explain_all(spec, device, methods, samples, seed, chosen, photos, out, format)
-
-
-def methods(json: Json = False) -> None:
-    """List the methods that explain --method takes: what each is, its parts, where it was published.
-
-    GAG, and G and GA variants, take any percentile: GAG-70, SG-GA50. Grad-CAM takes a layer: Grad-CAM:layer4.1.
-    A name followed by ^R gives its reversed map (Proposition 1); ^sharp, ^binary and ^pixel manipulate it to fool a
-    metric. Random:7 is the random ordering of seed 7. captum:CLASS is any class of captum.attr. With --json also every
-    type of method and every transform with its options: name, type, default, range, help.
-    """
-    from rich.box import SIMPLE
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    from captum_gag.attr import catalogue
-
-    if json:
-        print_json({"methods": catalogue.rows(), "types": catalogue.types(), "transforms": catalogue.transforms()})
-    else:
-        table = Table("method", "what it is", "parts", "source", box=SIMPLE)
-        for row in catalogue.rows():
-            table.add_row(*map(Text, row.values()))
-        Console().print(table)
 
 
 def _methods(names: Sequence[str] | None, options: Sequence[str] | None, percentile: float | None) -> Any:
