@@ -53,7 +53,10 @@ def test_resume_has_nothing_left_to_do(run):
 
 def test_a_wrong_command_leaves_nothing_that_refuses_the_right_one(tmp_path):
     (tmp_path / "suite.toml").write_text(SUITE)
-    for wrong in (["--data", tmp_path / "nothing"], ["--model", "resnet19"], ["--model", "tiny:nothing"]):
+    for wrong in (
+        *(["--data", tmp_path / "nothing"], ["--model", "resnet19"], ["--model", "tiny:nothing"]),
+        *(["--device", "cuda:77"], ["--device", "gpu"], ["--confidence", "1"], ["--shard", "3/2"]),
+    ):
         given = ["--model", "tiny:model", "--data", "tiny:photos", *wrong]
         assert call("run", tmp_path / "suite.toml", *given, "--out", tmp_path / "run").exit_code == 2
         assert not (tmp_path / "run").exists()

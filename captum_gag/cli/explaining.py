@@ -17,6 +17,7 @@ from captum_gag.cli.common import (
     Output,
     Seed,
     Weights,
+    device_named,
     errors_in_one_line,
     model_options,
     model_spec,
@@ -192,7 +193,7 @@ def _explain_all(
     from captum_gag.report.tables import score_table, write_scores
     from captum_gag.runs.explaining import explain_photo, photo_scorer
 
-    scorer = photo_scorer(model_of(model).load(device), methods, samples, seed)
+    scorer = photo_scorer(model_of(model).load(device_named(device)), methods, samples, seed)
     out.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, Any]] = []
     written: list[Path] = []

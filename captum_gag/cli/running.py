@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,6 +33,7 @@ from captum_gag.cli.common import (
     RunDirectory,
     Seed,
     Weights,
+    device_named,
     errors_in_one_line,
 )
 from captum_gag.cli.executing import Address, EngineName, Prefetch, Recompute, Shard, execute_run, executor_named
@@ -119,6 +121,16 @@ def resume(
     address: Address = None,
     shard: Shard = "1/1",
     recompute: Recompute = False,
+    device: Annotated[
+        str | None,
+        typer.Option(metavar="auto|cpu|cuda|mps", help="Where to compute, this time. Default: where the run was to."),
+    ] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="CPU threads per worker, this time. Default: the run's, at most the cores shared out."
+        ),
+    ] = None,
 ) -> None:
     """Go on with a run that was interrupted, as it was asked for; what is done stays as it is.
 
@@ -126,9 +138,20 @@ def resume(
     with, since its scores would then be of two kinds; --recompute scores again what that concerns.
     """
     with errors_in_one_line():
+        from captum_gag.cores import threads_each
         from captum_gag.runs.store import Run
 
-        execute_run(Run.load(run), executor_named(engine, workers, address, prefetch), shard, recompute=recompute)
+        executor = executor_named(engine, workers, address, prefetch)
+        opened = Run.load(run)
+        config = opened.config
+        opened.go_on_with(
+            replace(
+                config,
+                device=device_named(device or config.device),
+                threads=threads or min(config.threads, threads_each(workers)),
+            )
+        )
+        execute_run(opened, executor, shard, recompute=recompute)
 
 
 def _questions(until: str | None, alpha: float | None, against: str | None) -> dict[str, Any]:

@@ -32,6 +32,8 @@ def reading_ahead(count: int) -> Executor:
             opened = _read_without_chance(bench, first)
             ahead: deque[Future[list[Opened]]] = deque()
             with ThreadPoolExecutor(1, "captum_gag reader") as reader:
+                if bench.config.device == "cpu":
+                    _leave_cores_to_this_thread(reader)
                 while True:
                     ahead += [reader.submit(bench.read, chunk) for chunk in islice(waiting, count - len(ahead))]
                     yield bench.score(opened)
@@ -40,6 +42,16 @@ def reading_ahead(count: int) -> Executor:
                     opened = ahead.popleft().result()
 
     return executor
+
+
+def _leave_cores_to_this_thread(reader: ThreadPoolExecutor) -> None:
+    """Let the second thread compute alone: torch would give it as many helpers as this one has, on the same cores."""
+    threads = torch.get_num_threads()
+    # A thread takes over the number of all when it first asks, and has its own only from then on.
+    reader.submit(torch.get_num_threads).result()
+    reader.submit(torch.set_num_threads, 1).result()
+    # Of OpenMP each thread has its own number; of MKL there is one, which is this thread's again.
+    torch.set_num_threads(threads)
 
 
 def _read_without_chance(bench: Bench, images: Chunk) -> list[Opened]:
