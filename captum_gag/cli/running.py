@@ -37,6 +37,7 @@ from captum_gag.cli.common import (
     errors_in_one_line,
 )
 from captum_gag.cli.executing import Address, EngineName, Prefetch, Recompute, Shard, execute_run, executor_named
+from captum_gag.cli.interrupting import resumable
 
 
 def run(
@@ -83,7 +84,7 @@ def run(
 
     Example: captum-gag run quick --model demo --data demo --out RUN
     """
-    with errors_in_one_line():
+    with errors_in_one_line(), resumable(out, **_goes_on(workers, prefetch, engine, address, shard)):
         from captum_gag.runs.execution import begin
 
         executor = executor_named(engine, workers, address, prefetch)
@@ -137,7 +138,7 @@ def resume(
     Refused where weights, photographs, class files, code or package versions are no longer those that the run began
     with, since its scores would then be of two kinds; --recompute scores again what that concerns.
     """
-    with errors_in_one_line():
+    with errors_in_one_line(), resumable(run, **_goes_on(workers, prefetch, engine, address, shard)):
         from captum_gag.cores import threads_each
         from captum_gag.runs.store import Run
 
@@ -152,6 +153,17 @@ def resume(
             )
         )
         execute_run(opened, executor, shard, recompute=recompute)
+
+
+def _goes_on(workers: int, prefetch: int, engine: str, address: str | None, shard: str) -> dict[str, Any]:
+    """Return the options of ``resume`` by which the same work as this is done; those that say nothing are None."""
+    return {
+        "workers": workers if workers > 1 else None,
+        "prefetch": prefetch or None,
+        "engine": None if engine == "local" else engine,
+        "address": address,
+        "shard": None if shard == "1/1" else shard,
+    }
 
 
 def _questions(until: str | None, alpha: float | None, against: str | None) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from functools import partial
 from itertools import takewhile
 from pathlib import Path
@@ -89,8 +89,11 @@ def execute(
     if unfinished and not until.decided:
         # Chunks are handed out as workers become free: no further one once all is decided.
         handed_out = takewhile(lambda _: not until.decided, unfinished)
-        with track(total, total - len(todo)) if track else nullcontext(_nothing) as advance:
-            for chunk in executor(bench, handed_out):
+        with (
+            track(total, total - len(todo)) if track else nullcontext(_nothing) as advance,
+            closing(executor(bench, handed_out)) as coming,
+        ):
+            for chunk in coming:
                 for done in (each for each in chunk if each.image in todo):
                     run.keep(done.image, photos[done.image], done.rows, done.maps)
                     until.look()

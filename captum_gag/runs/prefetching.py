@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 import random
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 
@@ -26,7 +26,7 @@ def reading_ahead(count: int) -> Executor:
         count: Chunks that may be read before they are scored, at least 1; each takes the memory of its inputs.
     """
 
-    def executor(bench: Bench, chunks: Iterable[Chunk]) -> Iterator[list[Done]]:
+    def executor(bench: Bench, chunks: Iterable[Chunk]) -> Generator[list[Done], None, None]:
         waiting = iter(chunks)
         for first in islice(waiting, 1):
             opened = _read_without_chance(bench, first)
@@ -34,12 +34,15 @@ def reading_ahead(count: int) -> Executor:
             with ThreadPoolExecutor(1, "captum_gag reader") as reader:
                 if bench.config.device == "cpu":
                     _leave_cores_to_this_thread(reader)
-                while True:
-                    ahead += [reader.submit(bench.read, chunk) for chunk in islice(waiting, count - len(ahead))]
-                    yield bench.score(opened)
-                    if not ahead:
-                        return
-                    opened = ahead.popleft().result()
+                try:
+                    while True:
+                        ahead += [reader.submit(bench.read, chunk) for chunk in islice(waiting, count - len(ahead))]
+                        yield bench.score(opened)
+                        if not ahead:
+                            return
+                        opened = ahead.popleft().result()
+                finally:
+                    reader.shutdown(cancel_futures=True)
 
     return executor
 

@@ -187,6 +187,16 @@ class Run:
         marks = found.metadata or {}
         return (marks.get(b"run"), marks.get(b"photo")) == (self.digest.encode(), photo.encode())
 
+    def progress(self) -> tuple[int, int]:
+        """Return how many images are done, and how many were chosen.
+
+        Raises:
+            InputError: None were chosen yet, or what says which is damaged.
+        """
+        chosen = self.chosen()
+        images = zip(chosen["image"], chosen["photo"], strict=True)
+        return sum(self.records(*each) is not None for each in images), len(chosen)
+
     def keep(self, image: str, photo: str, rows: list[dict[str, Any]], maps: Mapping[str, NDArray[Any]]) -> None:
         """Store the records of an image, and its maps (H, W) if the run keeps them, though it be none."""
         if maps or self._description.config["save_maps"]:
