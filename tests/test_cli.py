@@ -73,7 +73,7 @@ def test_good_files_are_done_and_bad_ones_named() -> None:
             assert image.format == "PNG"
         assert Path(f"captum-gag-out/{stem}-attributions.npz").is_file()
         assert f"{stem}-explanation.png" in result.output
-    assert len(list(Path("captum-gag-out").iterdir())) == 2 * len(good) + 1
+    assert len(list(Path("captum-gag-out").iterdir())) == (2 + 4) * len(good) + 1
 
 
 def test_a_turned_file_is_explained_like_the_upright_one() -> None:

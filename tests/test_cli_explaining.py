@@ -6,7 +6,9 @@ import csv
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from tiny import image
 from typer.testing import CliRunner, Result
 
@@ -71,3 +73,14 @@ def test_a_class_that_the_model_is_not_sure_of_is_said() -> None:
     assert sum(probability for _, probability in probabilities.values()) == pytest.approx(1)
     for said, probability in probabilities.values():
         assert ("not sure: a: " in said) == (probability < 0.5)
+
+
+def test_maps_are_images_by_file_and_method_as_large_as_the_photograph() -> None:
+    assert explain("photos/a.png", "--method", "GAG-7.5", "--overlay").exit_code == 0
+    out = Path("captum-gag-out")
+    assert sorted(path.name for path in out.glob("*.png")) == ["a-GAG-7-5.png", "a-SG.png", "a-explanation.png"]
+    with Image.open(out / "a-SG.png") as drawn, Image.open("photos/a.png") as photo:
+        assert drawn.size == photo.size == (40, 20)
+        # The network sees the middle; beside it is the photograph, in grey.
+        assert np.asarray(drawn)[:, 0, 0].tolist() == np.asarray(photo.convert("L"))[:, 0].tolist()
+        assert (np.ptp(np.asarray(drawn).astype(int), axis=2)[:, 15:25] > 0).any()

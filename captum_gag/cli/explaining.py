@@ -115,15 +115,16 @@ def explain(
             "or by number. Default: the model's own, or those of a class file beside the images.",
         ),
     ] = None,
+    overlay: Annotated[bool, typer.Option("--overlay", help="Draw the maps over the photograph, in grey.")] = False,
     json: Json = False,
 ) -> None:
     """Explain your own images with your own classifier.
 
-    Writes, for each image, NAME-explanation.png (the image, the maps and their RCAP scores) and
-    NAME-attributions.npz (or .safetensors), and scores.csv with all scores, path and size. Images of the same name are
-    numbered: cat, cat-2. A prediction that the model is not sure of, below 0.5, is said. An image that cannot be read
-    is skipped with one line that says why, and so is a method that fails; the others are done all the same, and the
-    exit status is then 1.
+    Writes, for each image, NAME-explanation.png (the image, the maps and their RCAP scores), NAME-METHOD.png (the map
+    where the photograph has it) and NAME-attributions.npz (or .safetensors); and scores.csv with all scores, path and
+    size. Images of the same name are numbered: cat, cat-2. A prediction that the model is not sure of, below 0.5, is
+    said. An image that cannot be read is skipped with one line that says why, and so is a method that fails; the
+    others are done all the same, and the exit status is then 1.
 
     Example: captum-gag explain cat.jpg dog.png --model resnet18 --weights resnet18.pth --target 281
     """
@@ -152,7 +153,7 @@ def explain(
         scorer = photo_scorer(
             with_names(model_of(spec).load(device_named(device)), named, beside), methods, samples, seed
         )
-        explain_all(scorer, photos, out, chosen, files, format, json)
+        explain_all(scorer, photos, out, chosen, files, format, json, overlay)
 
 
 def _methods(names: Sequence[str] | None, options: Sequence[str] | None, percentile: float | None) -> Any:

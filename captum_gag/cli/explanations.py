@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +44,7 @@ def explain_all(
     files: Mapping[str, Path] | None = None,
     format: str | None = None,
     json: bool = False,
+    overlay: bool = False,
 ) -> None:
     """Explain every photograph and show the results; exit with 1 if an image was skipped or a method failed."""
     from rich.console import Console
@@ -61,7 +64,8 @@ def explain_all(
             progress.console.print(str(message), markup=False, highlight=False, soft_wrap=True)
 
         warnings.showwarning = say  # type: ignore[assignment]
-        for name, photo in progress.track(photos.items(), description="explaining"):
+        for name, read in progress.track(photos.items(), description="explaining"):
+            photo = cache(read)
             try:
                 explanation = explain_photo(scorer, photo, name, target)
             except InputError as error:
@@ -76,7 +80,9 @@ def explain_all(
                 share = f"{explanation.label} has a probability of {explanation.probability:.2f}"
                 say(f"not sure: {name}: {share}, so that the maps explain what the model hardly believes")
             rows += [{**row, **_where(files, name)} for row in explanation.rows]
-            written += _write(explanation, out, format)
+            written += _write(explanation, out, format, overlay)
+            if files is not None:
+                written += _write_maps(explanation, photo(), scorer.classifier, out, overlay)
             # After every image: what has been computed is kept, whatever ends the run.
             write_scores(out / "scores.csv", rows)
     if json:
@@ -99,14 +105,36 @@ def _where(files: Mapping[str, Path] | None, name: str) -> dict[str, Any]:
     return {"path": shown(files[name]), "width": width, "height": height}
 
 
-def _write(explanation: Explanation, out: Path, format: str | None) -> list[Path]:
+def _write(explanation: Explanation, out: Path, format: str | None, overlay: bool) -> list[Path]:
+    """Write photograph, maps and scores in one figure, and the attributions where a format is asked for."""
     from captum_gag.report.figures import map_grid, save_figure
 
     title = f"{explanation.label} ({explanation.probability:.0%})"
     written = [out / f"{explanation.name}-explanation.png"]
-    figure = map_grid({title: explanation.photo}, {title: explanation.maps}, {title: explanation.scores})
-    save_figure(figure, written[0])
+    shown = ({title: explanation.photo}, {title: explanation.maps}, {title: explanation.scores})
+    save_figure(map_grid(*shown, overlay=overlay), written[0])
     if format is not None:
         written.append(out / f"{explanation.name}-attributions.{format}")
         explanation.save_attributions(written[-1])
+    return written
+
+
+def _write_maps(
+    explanation: Explanation, photo: Image.Image, classifier: Classifier, out: Path, overlay: bool
+) -> list[Path]:
+    """Write each map as an image of its own, by the names of image and method, where the photograph has it."""
+    from PIL import Image
+
+    from captum_gag.data.images import named_apart
+    from captum_gag.report.map_images import map_image
+
+    box = classifier.box(*photo.size)
+    if box is None:
+        # Only what a transform made of the photograph is known.
+        photo = Image.fromarray((255 * explanation.photo).round().astype("uint8"))
+    names = named_apart([Path(re.sub(r"[^\w^+-]+", "-", method)) for method in explanation.maps])
+    written = []
+    for name, saliency in zip(names, explanation.maps.values(), strict=True):
+        written.append(out / f"{explanation.name}-{name}.png")
+        map_image(saliency, photo, box, overlay=overlay).save(written[-1])
     return written
