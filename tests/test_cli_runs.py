@@ -51,6 +51,14 @@ def test_resume_has_nothing_left_to_do(run):
     assert "6 of 6 images are done already" in result.stderr
 
 
+def test_resume_elsewhere_leaves_the_run_as_it_was_asked(run):
+    before = (run / "run.json").read_bytes()
+    assert call("resume", run, "--device", "cpu:0", "--threads", "2").exit_code == 0
+    assert (run / "run.json").read_bytes() == before
+    result = call("resume", run, "--device", "cuda:77")
+    assert (result.exit_code, "device 'cuda:77' cannot be used here" in result.stderr) == (2, True)
+
+
 def test_a_wrong_command_leaves_nothing_that_refuses_the_right_one(tmp_path):
     (tmp_path / "suite.toml").write_text(SUITE)
     for wrong in (
