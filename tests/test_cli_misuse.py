@@ -112,6 +112,10 @@ def assert_said(result: Result, status: int = 2) -> None:
 
 
 EXPLAIN = [
+    ["empty"],
+    ["none*.png"],
+    ["--labels", "none.txt"],
+    ["--labels", "it.png"],
     ["--target", "-1"],
     ["--target", "1.5"],
     ["--target", ""],
@@ -181,7 +185,6 @@ def test_explain(arguments: list[str]) -> None:
     ("arguments", "said"),
     [
         (["none.png"], "none.png: No such file"),
-        (["empty"], "empty: Is a directory"),
         (["text.txt"], "text.txt: not an image"),
         (["it.png", "--target", "5000"], "it is of class 5000, tiny has 0 to 4"),
         (["it.png", "--target", str(10**30)], f"it is of class {10**30}"),

@@ -51,9 +51,20 @@ def test_resume_has_nothing_left_to_do(run):
     assert "6 of 6 images are done already" in result.stderr
 
 
+def test_resume_elsewhere_leaves_the_run_as_it_was_asked(run):
+    before = (run / "run.json").read_bytes()
+    assert call("resume", run, "--device", "cpu:0", "--threads", "2").exit_code == 0
+    assert (run / "run.json").read_bytes() == before
+    result = call("resume", run, "--device", "cuda:77")
+    assert (result.exit_code, "device 'cuda:77' cannot be used here" in result.stderr) == (2, True)
+
+
 def test_a_wrong_command_leaves_nothing_that_refuses_the_right_one(tmp_path):
     (tmp_path / "suite.toml").write_text(SUITE)
-    for wrong in (["--data", tmp_path / "nothing"], ["--model", "resnet19"], ["--model", "tiny:nothing"]):
+    for wrong in (
+        *(["--data", tmp_path / "nothing"], ["--model", "resnet19"], ["--model", "tiny:nothing"]),
+        *(["--device", "cuda:77"], ["--device", "gpu"], ["--confidence", "1"], ["--shard", "3/2"]),
+    ):
         given = ["--model", "tiny:model", "--data", "tiny:photos", *wrong]
         assert call("run", tmp_path / "suite.toml", *given, "--out", tmp_path / "run").exit_code == 2
         assert not (tmp_path / "run").exists()
@@ -235,23 +246,6 @@ def test_reliability_of_a_run_whose_first_image_is_broken_and_has_no_class(tmp_p
     assert result.exit_code == 0, result.output
     found = pd.read_csv(tmp_path / "report" / "inter_rater.csv")
     assert found["images"].tolist() == [3, 3]
-
-
-@pytest.mark.parametrize("command", ["suites", "metrics", "methods"])
-def test_lists_for_people_and_for_machines(command):
-    assert call(command).exit_code == 0
-    listed = json.loads(call(command, "--json").output)
-    assert len(listed["methods"] if command == "methods" else listed) >= 7
-
-
-def test_every_option_is_listed_with_type_default_range_and_help():
-    listed = json.loads(call("methods", "--json").output)["types"] + json.loads(call("metrics", "--json").output)
-    options = {(each["type"], option["name"]): option for each in listed for option in each["options"]}
-    assert options["GAG", "percentile"]["default"] == 85
-    assert options["GAG", "percentile"]["range"] == ">= 0, <= 100"
-    assert options["captum:Occlusion", "sliding_window_shapes"]["required"]
-    assert options["RCAP", "lower_bound"]["type"] == "float"
-    assert all(option["help"] for option in options.values())
 
 
 @pytest.mark.parametrize(

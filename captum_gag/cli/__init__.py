@@ -41,7 +41,7 @@ def main(
 COMMANDS: tuple[Callable[..., None], ...] = (
     explaining.demo,
     explaining.explain,
-    explaining.methods,
+    listing.methods,
     planning.plan,
     running.run,
     running.resume,

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from captum_gag.cli.common import MODEL, model_options, model_spec, with_options
+from captum_gag.cli.common import MODEL, device_named, model_options, model_spec, with_options
 
 if TYPE_CHECKING:
     from captum_gag.runs.config import Config
@@ -48,7 +47,9 @@ AttributionAutocast = Annotated[
     typer.Option(metavar="bfloat16", help="Let the model compute in it what stands it, while methods explain."),
 ]
 MetricsAutocast = Annotated[str | None, typer.Option(metavar="bfloat16|float16", help="The same while metrics judge.")]
-Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads per worker. Default: the cores, shared out.")]
+Threads = Annotated[
+    int | None, typer.Option(min=1, help="CPU threads per worker. Default: the cores allowed, shared out.")
+]
 BatchSize = Annotated[
     int | None,
     typer.Option(min=1, help="Images scored at a time. Default: many small ones, one of 224 x 224 or larger."),
@@ -97,15 +98,15 @@ def config_of(
         set: Further options of model and data set.
         confidence: None for the suite's.
         device: As torch names it, or auto.
-        threads: CPU threads per worker; None shares the cores out.
+        threads: CPU threads per worker; None shares out the cores that this process may use.
         workers: Who share them.
         as_they_are: Further options of ``Config``.
 
     Raises:
         InputError: One of them has no meaning.
     """
+    from captum_gag.cores import threads_each
     from captum_gag.data.catalogue import dataset
-    from captum_gag.models.loading import best_device
     from captum_gag.runs.config import Config
     from captum_gag.runs.spec import SuiteFile, read_suite
 
@@ -117,8 +118,8 @@ def config_of(
         model=asked.model,
         data=dataset(with_options(asked.data, "data", further["data"])).absolute().spec(),
         confidence=SuiteFile(**asked.suite).confidence if confidence is None else confidence,
-        device=best_device() if device == "auto" else device,
-        threads=threads or max(1, (os.cpu_count() or 1) // workers),
+        device=device_named(device),
+        threads=threads or threads_each(workers),
         **as_they_are,
     )
 

@@ -91,6 +91,17 @@ def importable_from_here() -> None:
         sys.path.append(os.getcwd())
 
 
+def device_named(name: str) -> str:
+    """Return where to compute; there, torch takes no more threads than cores that this process may use."""
+    import torch
+
+    from captum_gag.cores import threads_each
+    from captum_gag.models.loading import best_device
+
+    torch.set_num_threads(min(torch.get_num_threads(), threads_each()))
+    return best_device() if name == "auto" else name
+
+
 def model_spec(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the spec of a model, with the absolute path of its weights: a run goes on from any directory.
 

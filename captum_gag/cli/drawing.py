@@ -16,6 +16,7 @@ from captum_gag.cli.common import (
     Output,
     Seed,
     Weights,
+    device_named,
     errors_in_one_line,
     model_options,
     model_spec,
@@ -240,7 +241,7 @@ def _scorer(
         raise InputError(f"--set {others[0]} has no meaning; expected model.KEY=VALUE")
     further = assignments(each.removeprefix("model.") for each in set or [])
     spec = model_spec(model, model_options(weights, output, image_size, further))
-    return photo_scorer(model_of(spec).load(device), methods, samples, seed)
+    return photo_scorer(model_of(spec).load(device_named(device)), methods, samples, seed)
 
 
 def _draw_all(images: Sequence[str], what: str, out: Path, draw: Callable[[Image.Image, str], Figure]) -> None:

@@ -1,8 +1,8 @@
-"""``captum-gag demo``, ``explain`` and ``methods``."""
+"""``captum-gag demo`` and ``explain``."""
 
 from __future__ import annotations
 
-import warnings
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,16 +18,16 @@ from captum_gag.cli.common import (
     Output,
     Seed,
     Weights,
+    device_named,
     errors_in_one_line,
     model_options,
     model_spec,
-    print_json,
 )
+from captum_gag.cli.explanations import explain_all, with_names
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from captum_gag.runs.explaining import Explanation
 
 Samples = Annotated[int, typer.Option(help="Noisy copies of each image, at least 2. More is smoother and slower.")]
 Percentile = Annotated[
@@ -50,6 +50,8 @@ def demo(
     """
     with errors_in_one_line():
         from captum_gag.data.images import demo_images
+        from captum_gag.models.catalogue import model as model_of
+        from captum_gag.runs.explaining import photo_scorer
 
         methods = _methods(None, None, percentile)
         _check(samples, seed)
@@ -57,12 +59,18 @@ def demo(
             name: lambda photo=photo: photo  # type: ignore[misc]
             for name, photo in demo_images().items()
         }
-        _explain_all({"type": "demo"}, device, methods, samples, seed, None, photos, out)
+        classifier = model_of({"type": "demo"}).load(device_named(device))
+        explain_all(photo_scorer(classifier, methods, samples, seed), photos, out)
 
 
 def explain(
     images: Annotated[
-        list[Path], typer.Argument(metavar="IMAGE...", help="Image files, in any format that Pillow reads.")
+        list[str],
+        typer.Argument(
+            metavar="IMAGE...",
+            help="Image files, in any format that Pillow reads; folders, with all images in them; patterns, such as "
+            "'**/*.jpg'; - for such names on standard input, one a line.",
+        ),
     ],
     model: ModelName = "demo",
     weights: Weights = None,
@@ -99,55 +107,53 @@ def explain(
         typer.Option(metavar="npz|safetensors", help="Format of the saved attributions, one array per method."),
     ] = "npz",
     device: Device = "auto",
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="What the classes are called: text, a name a line; .csv with class_index and name; or .json, a list "
+            "or by number. Default: the model's own, or those of a class file beside the images.",
+        ),
+    ] = None,
+    overlay: Annotated[bool, typer.Option("--overlay", help="Draw the maps over the photograph, in grey.")] = False,
+    json: Json = False,
 ) -> None:
     """Explain your own images with your own classifier.
 
-    Writes, for each image, NAME-explanation.png (the image, the maps and their RCAP scores) and
-    NAME-attributions.npz (or .safetensors), and scores.csv with all scores. Images of the same name are
-    numbered: cat, cat-2. An image that cannot be read is skipped with one line that says why, and so is a method that
-    fails; the others are done all the same, and the exit status is then 1.
+    Writes, for each image, NAME-explanation.png (the image, the maps and their RCAP scores), NAME-METHOD.png (the map
+    where the photograph has it) and NAME-attributions.npz (or .safetensors); and scores.csv with all scores, path and
+    size. Images of the same name are numbered: cat, cat-2. A prediction that the model is not sure of, below 0.5, is
+    said. An image that cannot be read is skipped with one line that says why, and so is a method that fails; the
+    others are done all the same, and the exit status is then 1.
 
     Example: captum-gag explain cat.jpg dog.png --model resnet18 --weights resnet18.pth --target 281
     """
     with errors_in_one_line():
+        from captum_gag.data.class_files import class_file
+        from captum_gag.data.class_names import class_names
+        from captum_gag.data.gathering import gathered
         from captum_gag.data.images import named_apart, read_image
+        from captum_gag.models.catalogue import model as model_of
+        from captum_gag.runs.explaining import photo_scorer
         from captum_gag.specs import assignments
 
         of_model = [each for each in set or [] if each.startswith("model.")]
         methods = _methods(method, [each for each in set or [] if each not in of_model], percentile)
         further = assignments(each.removeprefix("model.") for each in of_model)
         _check(samples, seed, target, format)
+        files = named_apart(gathered(images, sys.stdin))
         photos: dict[str, Callable[[], Image.Image]] = {
             name: lambda path=path: read_image(path)  # type: ignore[misc]
-            for name, path in named_apart(images).items()
+            for name, path in files.items()
         }
         chosen = None if target == "auto" else int(target)
         spec = model_spec(model, model_options(weights, output, image_size, further))
-        _explain_all(spec, device, methods, samples, seed, chosen, photos, out, format)
-
-
-def methods(json: Json = False) -> None:
-    """List the methods that explain --method takes: what each is, its parts, where it was published.
-
-    GAG, and G and GA variants, take any percentile: GAG-70, SG-GA50. Grad-CAM takes a layer: Grad-CAM:layer4.1.
-    A name followed by ^R gives its reversed map (Proposition 1); ^sharp, ^binary and ^pixel manipulate it to fool a
-    metric. Random:7 is the random ordering of seed 7. captum:CLASS is any class of captum.attr. With --json also every
-    type of method and every transform with its options: name, type, default, range, help.
-    """
-    from rich.box import SIMPLE
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    from captum_gag.attr import catalogue
-
-    if json:
-        print_json({"methods": catalogue.rows(), "types": catalogue.types(), "transforms": catalogue.transforms()})
-    else:
-        table = Table("method", "what it is", "parts", "source", box=SIMPLE)
-        for row in catalogue.rows():
-            table.add_row(*map(Text, row.values()))
-        Console().print(table)
+        named = None if labels is None else class_names(labels)
+        beside = next((found for each in images if (found := class_file(Path(each)))), ())
+        scorer = photo_scorer(
+            with_names(model_of(spec).load(device_named(device)), named, beside), methods, samples, seed
+        )
+        explain_all(scorer, photos, out, chosen, files, format, json, overlay)
 
 
 def _methods(names: Sequence[str] | None, options: Sequence[str] | None, percentile: float | None) -> Any:
@@ -196,70 +202,3 @@ def _check(samples: int, seed: int, target: str = "auto", format: str = "npz") -
         raise InputError(f"--target {target!r} is not a class; expected a number from 0, or auto")
     if format not in ("npz", "safetensors"):
         raise InputError(f"--format {format!r} is unknown; expected npz or safetensors")
-
-
-def _explain_all(
-    model: Mapping[str, Any],
-    device: str,
-    methods: Any,
-    samples: int,
-    seed: int,
-    target: int | None,
-    photos: Mapping[str, Callable[[], Image.Image]],
-    out: Path,
-    format: str | None = None,
-) -> None:
-    """Explain every photograph and show the results; exit with 1 if an image was skipped or a method failed."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    from captum_gag.errors import InputError
-    from captum_gag.models.catalogue import model as model_of
-    from captum_gag.report.tables import score_table, write_scores
-    from captum_gag.runs.explaining import explain_photo, photo_scorer
-
-    scorer = photo_scorer(model_of(model).load(device), methods, samples, seed)
-    out.mkdir(parents=True, exist_ok=True)
-    rows: list[dict[str, Any]] = []
-    written: list[Path] = []
-    failed = False
-    with Progress(console=Console(stderr=True)) as progress, warnings.catch_warnings():
-
-        def say(message: object, *_: Any) -> None:
-            progress.console.print(str(message), markup=False, highlight=False, soft_wrap=True)
-
-        warnings.showwarning = say  # type: ignore[assignment]
-        for name, photo in progress.track(photos.items(), description="explaining"):
-            try:
-                explanation = explain_photo(scorer, photo, name, target)
-            except InputError as error:
-                say(f"skipped {error}")
-                failed = True
-                continue
-            for row in explanation.rows:
-                if row["error"]:
-                    say(f"failed: {row['method']} on {name}: {row['error']}")
-                    failed = True
-            rows += explanation.rows
-            written += _write(explanation, out, format)
-            # After every image: what has been computed is kept, whatever ends the run.
-            write_scores(out / "scores.csv", rows)
-    if rows:
-        written.append(out / "scores.csv")
-        Console().print(score_table(rows))
-        typer.echo("\n".join(map(str, written)))
-    if failed:
-        raise typer.Exit(1)
-
-
-def _write(explanation: Explanation, out: Path, format: str | None) -> list[Path]:
-    from captum_gag.report.figures import map_grid, save_figure
-
-    title = f"{explanation.label} ({explanation.probability:.0%})"
-    written = [out / f"{explanation.name}-explanation.png"]
-    figure = map_grid({title: explanation.photo}, {title: explanation.maps}, {title: explanation.scores})
-    save_figure(figure, written[0])
-    if format is not None:
-        written.append(out / f"{explanation.name}-attributions.{format}")
-        explanation.save_attributions(written[-1])
-    return written

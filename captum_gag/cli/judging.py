@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from captum_gag.cli.common import Device, errors_in_one_line
+from captum_gag.cli.common import Device, device_named, errors_in_one_line
 
 
 def reliability(
@@ -112,12 +112,10 @@ def train_cifar10(
     Both in one: captum-gag metric-reliability.
     """
     with errors_in_one_line():
-        from captum_gag.models.loading import best_device
         from captum_gag.models.training import Recipe, train_cifar10
 
-        place = best_device() if device == "auto" else device
         recipe = Recipe(epochs=epochs, seed=seed, standardise=standardise)
-        accuracy = train_cifar10(data, out, recipe, place, typer.echo)
+        accuracy = train_cifar10(data, out, recipe, device_named(device), typer.echo)
         typer.echo(f"test accuracy {accuracy:.1%}\n{out}")
 
 
@@ -149,12 +147,12 @@ def train_planted(
         from dataclasses import replace
 
         from captum_gag.data.planted import Planted
-        from captum_gag.models.loading import best_device
         from captum_gag.models.planting import RECIPE, train_planted
 
-        place = best_device() if device == "auto" else device
         options: dict[str, Any] = {"kind": kind, "split": "train", "n_images": n_images}
-        found = train_planted(Planted(**options), out, replace(RECIPE, epochs=epochs, seed=seed), place, typer.echo)
+        found = train_planted(
+            Planted(**options), out, replace(RECIPE, epochs=epochs, seed=seed), device_named(device), typer.echo
+        )
         typer.echo(found)
         found.require()
         typer.echo(out)

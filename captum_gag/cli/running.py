@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,9 +33,11 @@ from captum_gag.cli.common import (
     RunDirectory,
     Seed,
     Weights,
+    device_named,
     errors_in_one_line,
 )
 from captum_gag.cli.executing import Address, EngineName, Prefetch, Recompute, Shard, execute_run, executor_named
+from captum_gag.cli.interrupting import resumable
 
 
 def run(
@@ -81,7 +84,7 @@ def run(
 
     Example: captum-gag run quick --model demo --data demo --out RUN
     """
-    with errors_in_one_line():
+    with errors_in_one_line(), resumable(out, **_goes_on(workers, prefetch, engine, address, shard)):
         from captum_gag.runs.execution import begin
 
         executor = executor_named(engine, workers, address, prefetch)
@@ -119,16 +122,48 @@ def resume(
     address: Address = None,
     shard: Shard = "1/1",
     recompute: Recompute = False,
+    device: Annotated[
+        str | None,
+        typer.Option(metavar="auto|cpu|cuda|mps", help="Where to compute, this time. Default: where the run was to."),
+    ] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="CPU threads per worker, this time. Default: the run's, at most the cores shared out."
+        ),
+    ] = None,
 ) -> None:
     """Go on with a run that was interrupted, as it was asked for; what is done stays as it is.
 
     Refused where weights, photographs, class files, code or package versions are no longer those that the run began
     with, since its scores would then be of two kinds; --recompute scores again what that concerns.
     """
-    with errors_in_one_line():
+    with errors_in_one_line(), resumable(run, **_goes_on(workers, prefetch, engine, address, shard)):
+        from captum_gag.cores import threads_each
         from captum_gag.runs.store import Run
 
-        execute_run(Run.load(run), executor_named(engine, workers, address, prefetch), shard, recompute=recompute)
+        executor = executor_named(engine, workers, address, prefetch)
+        opened = Run.load(run)
+        config = opened.config
+        opened.go_on_with(
+            replace(
+                config,
+                device=device_named(device or config.device),
+                threads=threads or min(config.threads, threads_each(workers)),
+            )
+        )
+        execute_run(opened, executor, shard, recompute=recompute)
+
+
+def _goes_on(workers: int, prefetch: int, engine: str, address: str | None, shard: str) -> dict[str, Any]:
+    """Return the options of ``resume`` by which the same work as this is done; those that say nothing are None."""
+    return {
+        "workers": workers if workers > 1 else None,
+        "prefetch": prefetch or None,
+        "engine": None if engine == "local" else engine,
+        "address": address,
+        "shard": None if shard == "1/1" else shard,
+    }
 
 
 def _questions(until: str | None, alpha: float | None, against: str | None) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from captum_gag.errors import InputError
 
@@ -54,6 +54,20 @@ def read_image(path: str | Path) -> Image.Image:
     except Exception as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
     raise InputError(f"{shown(path)}: {' '.join(reason.split())}")
+
+
+def image_size(path: str | Path) -> tuple[int, int] | None:
+    """Return width and height of an image file in pixels, upright, without decoding it; None if it cannot be read."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                width, height = image.size
+                # From 5 on, EXIF turns it by a quarter.
+                turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+    except Exception:
+        return None
+    return (height, width) if turned else (width, height)
 
 
 def shown(path: str | Path) -> str:

@@ -108,6 +108,27 @@ class Preprocessing:
         normalised: Tensor = transforms.normalize(pixels, list(self.mean), list(self.std))
         return normalised
 
+    def box(self, width: int, height: int) -> tuple[float, float, float, float] | None:
+        """Return what of a photograph the network sees: left, top, right and bottom, in its pixels.
+
+        None where a transform of the user's decides that.
+        """
+        if self.transform is not None:
+            return None
+        whole = (height, width)
+        if isinstance(self.resize, int):
+            kept = (min(height, LONGEST * width), min(width, LONGEST * height))
+            # As torchvision has it: the longer side is cut off to whole pixels.
+            high, wide = (int(self.resize * side / min(kept)) for side in kept)
+        else:
+            kept, (high, wide) = whole, self.resize
+        edges = []
+        for side, inside, scaled, seen in zip(whole, kept, (high, wide), self.seen, strict=True):
+            start = round((side - inside) / 2) + round((scaled - seen) / 2) * inside / scaled
+            edges.append((start, start + seen * inside / scaled))
+        (top, bottom), (left, right) = edges
+        return left, top, right, bottom
+
     def preprocess_mask(self, mask: Image.Image) -> Tensor:
         """Resize and crop a segmentation as ``preprocess`` does the photograph.
 

@@ -19,10 +19,13 @@ from captum_gag.specs import declared, option
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
+CHANGE_NO_NUMBER = ("device", "threads", "save_maps")
+"""Options with which a run may go on that began with others: numbers change in their last digits at most."""
+
 
 @declared
 class Config:
-    """What decides every number of a run, and nothing else."""
+    """What decides every number of a run, and where and how it is computed."""
 
     suite: dict[str, Any] = option(help="What the suite's TOML file says; see make_suite.")
     model: dict[str, Any] = option(help="Type and options of the model.")

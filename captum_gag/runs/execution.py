@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, closing, nullcontext
 from functools import partial
 from itertools import takewhile
 from pathlib import Path
@@ -79,14 +79,21 @@ def execute(
     todo = {image for chunk in mine for image in chunk if not _is_done(run, image, photos[image], say)}
     if len(todo) < total:
         say(f"{total - len(todo)} of {total} images are done already")
+    mapless = _without_maps(run, [image for chunk in mine for image in chunk if image not in todo])
+    if mapless:
+        say(f"{len(mapless)} of them have no maps, which now are to be kept, and are scored again")
+        todo |= mapless
     unfinished = [chunk for chunk in mine if not todo.isdisjoint(chunk)]
     until, scored = stopping(run), 0
     until.look()
     if unfinished and not until.decided:
         # Chunks are handed out as workers become free: no further one once all is decided.
         handed_out = takewhile(lambda _: not until.decided, unfinished)
-        with track(total, total - len(todo)) if track else nullcontext(_nothing) as advance:
-            for chunk in executor(bench, handed_out):
+        with (
+            track(total, total - len(todo)) if track else nullcontext(_nothing) as advance,
+            closing(executor(bench, handed_out)) as coming,
+        ):
+            for chunk in coming:
                 for done in (each for each in chunk if each.image in todo):
                     run.keep(done.image, photos[done.image], done.rows, done.maps)
                     until.look()
@@ -169,7 +176,7 @@ def _photo(data: ImageData, index: int) -> str:
 def choose(bench: Bench) -> tuple[pd.DataFrame, str]:
     """Return the images that are confident enough, and why the first without a confidence has none; "" if all have.
 
-    There are ``limit`` at most, with the columns of ``store.SELECTION``; in the order of the data set, or in a random
+    There are ``limit`` at most, with the columns of ``columns.SELECTION``; in the order of the data set, or in a random
     one by the seed where the run is one until decided.
 
     Without a threshold every image is taken, unread, and the probability is not known. A file that cannot be
@@ -205,6 +212,11 @@ def _is_done(run: Run, image: str, photo: str, say: Say) -> bool:
     except DamagedError as error:
         say(f"{error}; computing it again")
         return False
+
+
+def _without_maps(run: Run, images: Iterable[str]) -> set[str]:
+    """Return those of the images done that lack the maps that are asked for."""
+    return {image for image in images if not run.has_maps(image)} if run.config.save_maps else set()
 
 
 def _nothing(_: str) -> None:

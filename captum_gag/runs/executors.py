@@ -9,7 +9,7 @@ import re
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from captum_gag.batching import examples_per_chunk
 from captum_gag.data.datasets import Example, ImageData
@@ -26,6 +27,7 @@ from captum_gag.errors import InputError, in_one_line
 from captum_gag.runs.cells import Outcome, Row
 from captum_gag.runs.config import Config
 from captum_gag.runs.identity import differences
+from captum_gag.runs.interrupts import deaf_to_interrupts
 from captum_gag.runs.scorer import Item, Opened, Scorer
 
 Chunk = tuple[str, ...]
@@ -95,8 +97,10 @@ class Bench:
         return {name: each.numpy() for name, each in outcome.maps().items()} if self.config.save_maps else {}
 
 
-Executor = Callable[[Bench, Iterable[Chunk]], Iterator[list[Done]]]
-"""(bench of this process, chunks) -> what is done, in any order. What travels are the config and names."""
+Executor = Callable[[Bench, Iterable[Chunk]], Generator[list[Done], None, None]]
+"""(bench of this process, chunks) -> what is done, in any order; who works ends when it is closed.
+
+What travels are the config and names."""
 
 MOST_RETRIES = 5
 """How often a chunk is tried anew whose actor died; one that kills every actor would go round for ever."""
@@ -105,7 +109,7 @@ IN_FLIGHT = 2
 """Chunks per worker that are handed out before the first comes back: more would only wait, and keep what is done."""
 
 
-def in_this_process(bench: Bench, chunks: Iterable[Chunk]) -> Iterator[list[Done]]:
+def in_this_process(bench: Bench, chunks: Iterable[Chunk]) -> Generator[list[Done], None, None]:
     """Score the chunks one after the other."""
     yield from map(bench.do, chunks)
 
@@ -116,23 +120,33 @@ def in_processes(workers: int) -> Executor:
     Several GPUs are shared out among them. They end with this process, however it ends.
     """
 
-    def executor(bench: Bench, chunks: Iterable[Chunk]) -> Iterator[list[Done]]:
+    def executor(bench: Bench, chunks: Iterable[Chunk]) -> Generator[list[Done], None, None]:
         context = multiprocessing.get_context("spawn")
         # Nothing that this process must keep for them: it may be gone while they start, when the run stops early.
         initargs = (bench.config, bench.identity(), sys.path)
+        others = multiprocessing.active_children()
         pool = ProcessPoolExecutor(workers, context, _start_one_of_many, initargs)
         waiting = iter(chunks)
+
+        def submit(count: int) -> set[Future[list[Done]]]:
+            # Where a process is missing, it starts here.
+            with deaf_to_interrupts():
+                return {pool.submit(_do_here, chunk) for chunk in islice(waiting, count)}
+
         try:
-            running: set[Future[list[Done]]] = {
-                pool.submit(_do_here, chunk) for chunk in islice(waiting, IN_FLIGHT * workers)
-            }
+            running = submit(IN_FLIGHT * workers)
             while running:
                 done, running = wait(running, return_when=FIRST_COMPLETED)
-                running |= {pool.submit(_do_here, chunk) for chunk in islice(waiting, len(done))}
+                running |= submit(len(done))
                 while done:
                     yield done.pop().result()
         except BrokenProcessPool as error:
             raise InputError("a worker process died; what it had done is kept: captum-gag resume RUN") from error
+        except BaseException:
+            # Nobody waits for what they are doing.
+            for process in set(multiprocessing.active_children()) - set(others):
+                process.kill()
+            raise
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
@@ -158,7 +172,7 @@ def on_ray(workers: int | None = None, address: str | None = None) -> Executor:
     except ImportError as error:
         raise InputError('ray is not installed; install it with: pip install "captum-gag[ray]"') from error
 
-    def executor(bench: Bench, chunks: Iterable[Chunk]) -> Iterator[list[Done]]:
+    def executor(bench: Bench, chunks: Iterable[Chunk]) -> Generator[list[Done], None, None]:
         config = bench.config
         started = not ray.is_initialized()
         if started:
@@ -241,6 +255,8 @@ def _opened(config: Config, identity: dict[str, str], device: str | None) -> Ben
 
 def _start_one_of_many(config: Config, identity: dict[str, str], path: list[str]) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    # Otherwise bars take a lock of the system's, which a process that is ended leaves behind.
+    tqdm.set_lock(threading.RLock())
     # Processes of one pool are numbered one after the other, in their names.
     number = int(re.findall(r"\d+", multiprocessing.current_process().name)[-1])
     _start(config, identity, path, device_of(config.device, number))

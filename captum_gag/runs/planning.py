@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,6 +15,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from captum_gag.cores import cores
 from captum_gag.errors import InputError
 from captum_gag.reliability.deciding import oriented
 from captum_gag.reliability.forecasting import FEWEST, Forecast, forecast
@@ -222,7 +222,7 @@ def _per_image(seconds: list[float], sizes: list[int]) -> float:
 def _abreast(config: Config, workers: int) -> int:
     """Return how many workers have cores, or an accelerator, of their own."""
     if config.device == "cpu":
-        room = (os.cpu_count() or 1) // config.threads
+        room = cores() // config.threads
     else:
         room = torch.cuda.device_count() if config.device == "cuda" else 1
     return max(1, min(workers, room))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 import random
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 
@@ -26,20 +26,35 @@ def reading_ahead(count: int) -> Executor:
         count: Chunks that may be read before they are scored, at least 1; each takes the memory of its inputs.
     """
 
-    def executor(bench: Bench, chunks: Iterable[Chunk]) -> Iterator[list[Done]]:
+    def executor(bench: Bench, chunks: Iterable[Chunk]) -> Generator[list[Done], None, None]:
         waiting = iter(chunks)
         for first in islice(waiting, 1):
             opened = _read_without_chance(bench, first)
             ahead: deque[Future[list[Opened]]] = deque()
             with ThreadPoolExecutor(1, "captum_gag reader") as reader:
-                while True:
-                    ahead += [reader.submit(bench.read, chunk) for chunk in islice(waiting, count - len(ahead))]
-                    yield bench.score(opened)
-                    if not ahead:
-                        return
-                    opened = ahead.popleft().result()
+                if bench.config.device == "cpu":
+                    _leave_cores_to_this_thread(reader)
+                try:
+                    while True:
+                        ahead += [reader.submit(bench.read, chunk) for chunk in islice(waiting, count - len(ahead))]
+                        yield bench.score(opened)
+                        if not ahead:
+                            return
+                        opened = ahead.popleft().result()
+                finally:
+                    reader.shutdown(cancel_futures=True)
 
     return executor
+
+
+def _leave_cores_to_this_thread(reader: ThreadPoolExecutor) -> None:
+    """Let the second thread compute alone: torch would give it as many helpers as this one has, on the same cores."""
+    threads = torch.get_num_threads()
+    # A thread takes over the number of all when it first asks, and has its own only from then on.
+    reader.submit(torch.get_num_threads).result()
+    reader.submit(torch.set_num_threads, 1).result()
+    # Of OpenMP each thread has its own number; of MKL there is one, which is this thread's again.
+    torch.set_num_threads(threads)
 
 
 def _read_without_chance(bench: Bench, images: Chunk) -> list[Opened]:

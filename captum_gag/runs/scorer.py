@@ -147,9 +147,9 @@ class Scorer:
             items: The examples, in the order that decides how they share passes.
 
         Returns:
-            For each the records, with the columns of ``store.RECORD`` up to the curve, the same as if it were alone, up
-            to how the model rounds in a batch. A cell that fails has the score NaN and says in ``error`` why; it costs
-            no other cell.
+            For each the records, with the columns of ``columns.RECORD`` up to the curve, the same as if it were alone,
+            up to how the model rounds in a batch. A cell that fails has the score NaN and says in ``error`` why; it
+            costs no other cell.
         """
         return self.score_opened([self.open(item) for item in items])
 

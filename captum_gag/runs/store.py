@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,50 +19,9 @@ from numpy.typing import NDArray
 from captum_gag.errors import InputError, first_line
 from captum_gag.files import replace_file
 from captum_gag.runs.collecting import state_of, together
+from captum_gag.runs.columns import RECORD, SELECTION
 from captum_gag.runs.config import Config
-from captum_gag.runs.identity import digest
-
-SCHEMA_VERSION = 2
-
-RECORD = pa.schema(
-    [
-        ("image", pa.string()),
-        ("target", pa.int64()),
-        ("probability", pa.float64()),
-        ("method", pa.string()),
-        ("base", pa.string()),
-        ("transform", pa.string()),
-        ("strength", pa.float64()),
-        ("control", pa.string()),
-        ("metric", pa.string()),
-        ("variant", pa.string()),
-        ("steps", pa.int64()),
-        ("higher_is_better", pa.bool_()),
-        ("uses_segmentation", pa.bool_()),
-        ("score", pa.float64()),
-        ("error", pa.string()),
-        ("seconds", pa.float64()),
-        ("seed", pa.int64()),
-        ("curve_x", pa.list_(pa.float64())),
-        ("curve_y", pa.list_(pa.float64())),
-        ("curve_x_label", pa.string()),
-        ("curve_y_label", pa.string()),
-        ("photo", pa.string()),
-        ("run", pa.string()),
-    ]
-)
-"""The columns of every file of records, whether a column has values or not."""
-
-SELECTION = pa.schema(
-    [
-        ("image", pa.string()),
-        ("target", pa.int64()),
-        ("probability", pa.float64()),
-        ("photo", pa.string()),
-        ("stamp", pa.string()),
-    ]
-)
-"""The images of a run: ``photo`` is the digest of its files, ``stamp`` tells cheaply that they may have changed."""
+from captum_gag.runs.description import Description
 
 
 class Run:
@@ -80,31 +37,27 @@ class Run:
 
     @classmethod
     def create(cls, directory: Path, config: Config, identity: Mapping[str, str]) -> Run:
-        """Begin a run, or open the one that is there if it was begun with the same config.
+        """Begin a run, or open the one that is there, to go on with it.
+
+        Nothing is written of a run that begins before its images are chosen: what fails till then leaves no directory.
 
         Args:
             directory: Made if missing.
-            config: What is asked for.
+            config: What is asked for. A run that is there may differ in what changes no number.
             identity: What the numbers depend on beside it; see ``identity.identity``.
 
         Raises:
             InputError: The directory holds a run of another config, or other files.
         """
         run = cls(directory)
-        if run._description.exists():
-            before, now = (json.loads(json.dumps(asdict(each), default=str)) for each in (run.config, config))
-            different = [name for name, value in before.items() if value != now[name]]
-            if different:
-                raise InputError(
-                    f"{directory} holds a run with another {', '.join(different)}; give --out another directory, "
-                    "or go on with the old one: captum-gag resume"
-                )
-            return run
-        directory.mkdir(parents=True, exist_ok=True)
-        # Another shard may be beginning the same run: its files, half written or just renamed, are no others.
-        if any(not each.name.startswith(".") and each != run._description for each in directory.iterdir()):
-            raise InputError(f"{directory} is not empty and holds no run; give --out a new directory")
-        run.describe(config, identity)
+        if run._path.exists():
+            before = run._description
+            run.go_on_with(config)
+            if run._description != before:
+                run._write(run._description)
+        else:
+            run._require_free()
+            run._description = Description.of(config, identity)
         return run
 
     @classmethod
@@ -115,59 +68,74 @@ class Run:
             InputError: There is none, or it cannot be read.
         """
         run = cls(directory)
-        if not run._description.is_file():
+        if not run._path.is_file():
             raise InputError(f"{directory}: holds no run; expected a directory that captum-gag run made, with run.json")
         _ = run.config
         return run
 
     def describe(self, config: Config, identity: Mapping[str, str]) -> None:
-        """Write ``run.json``: the config, and what the numbers depend on beside it."""
-        said = {"schema": SCHEMA_VERSION, "config": asdict(config), "identity": dict(identity)}
-        # A date in a suite is text here.
-        text = json.dumps(said, indent=1, default=str)
-        replace_file(self._description, lambda place: place.write_text(text, encoding="utf-8"))
-        for known in ("_stored", "digest"):
-            self.__dict__.pop(known, None)
+        """Write ``run.json``: the config, and what the numbers depend on beside it; records of another are no more."""
+        self._write(Description.of(config, identity))
+
+    def go_on_with(self, config: Config) -> None:
+        """Take over what a config says that changes no number, this time.
+
+        Raises:
+            InputError: It would change one.
+        """
+        self._description = self._description.going_on(Description.of(config, self.identity), self.directory)
+
+    def _write(self, description: Description) -> None:
+        description.write(self._path)
+        self._description = description
+
+    def _claim(self) -> None:
+        """Make the directory of a run that begins, unless another shard has meanwhile made it for the same run."""
+        if not self._is_there():
+            self._require_free()
+            self.directory.mkdir(parents=True, exist_ok=True)
+            self._write(self._description)
+
+    def _is_there(self) -> bool:
+        """Tell whether the directory holds this run by now; refuse what it holds if that is another."""
+        there = self._path.exists()
+        if there:
+            Description.read(self._path).going_on(self._description, self.directory)
+        return there
+
+    def _require_free(self) -> None:
+        """Refuse a directory that holds something else."""
+        there = self.directory.iterdir() if self.directory.exists() else ()
+        # Another shard may be beginning the same run: its files, half written or just renamed, are no others.
+        if any(not each.name.startswith(".") and each != self._path for each in there):
+            raise InputError(f"{self.directory} is not empty and holds no run; give --out a new directory")
 
     @cached_property
-    def _stored(self) -> dict[str, Any]:
+    def _description(self) -> Description:
         """What ``run.json`` says, read once."""
-        path = self._description
-        try:
-            stored = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise InputError(f"{path}: is damaged ({first_line(error)}); run it again with another --out") from error
-        found = stored.get("schema", 1) if isinstance(stored, dict) else None
-        if found != SCHEMA_VERSION:
-            raise InputError(
-                f"{path}: was written with schema {found}, this version of captum-gag reads {SCHEMA_VERSION}; "
-                "read it with the version that wrote it, or run it again with another --out"
-            )
-        if not isinstance(stored.get("config"), dict) or not isinstance(stored.get("identity"), dict):
-            raise InputError(f"{path}: is damaged (no config, no identity); run it again with another --out")
-        return dict(stored)
+        return Description.read(self._path)
 
     @property
     def config(self) -> Config:
         """What was asked for."""
-        stored = self._stored["config"]
         try:
-            return Config(**stored)
+            return Config(**self._description.config)
         except InputError as error:
-            raise InputError(f"{self._description}: {error}") from error
+            raise InputError(f"{self._path}: {error}") from error
 
     @property
     def identity(self) -> dict[str, str]:
         """What the numbers depend on beside the config and the photographs."""
-        return dict(self._stored["identity"])
+        return dict(self._description.identity)
 
-    @cached_property
+    @property
     def digest(self) -> str:
         """What marks the records of this run: they are of its config and of what that stood for."""
-        return digest([self._stored["config"], self._stored["identity"]])[:16]
+        return self._description.digest
 
     def select(self, chosen: pd.DataFrame) -> None:
-        """Store which images were chosen; columns as in ``SELECTION``."""
+        """Store which images were chosen, columns as in ``columns.SELECTION``; a run that begins gets its directory."""
+        self._claim()
         table = pa.Table.from_pandas(chosen, SELECTION, preserve_index=False)
         replace_file(self._selection, lambda place: pq.write_table(table, place))
 
@@ -188,8 +156,12 @@ class Run:
             raise DamagedError(f"{self._selection}: is damaged ({first_line(error)})") from error
 
     def has_selection(self) -> bool:
-        """Tell whether images were chosen."""
-        return self._selection.exists()
+        """Tell whether images were chosen.
+
+        Raises:
+            InputError: The directory has become that of another run.
+        """
+        return self._is_there() and self._selection.exists()
 
     def forget_selection(self) -> None:
         """Let the images be chosen again; what is done of those that are chosen again stays."""
@@ -215,9 +187,19 @@ class Run:
         marks = found.metadata or {}
         return (marks.get(b"run"), marks.get(b"photo")) == (self.digest.encode(), photo.encode())
 
+    def progress(self) -> tuple[int, int]:
+        """Return how many images are done, and how many were chosen.
+
+        Raises:
+            InputError: None were chosen yet, or what says which is damaged.
+        """
+        chosen = self.chosen()
+        images = zip(chosen["image"], chosen["photo"], strict=True)
+        return sum(self.records(*each) is not None for each in images), len(chosen)
+
     def keep(self, image: str, photo: str, rows: list[dict[str, Any]], maps: Mapping[str, NDArray[Any]]) -> None:
-        """Store the records of an image, and its maps (H, W) if there are any."""
-        if maps:
+        """Store the records of an image, and its maps (H, W) if the run keeps them, though it be none."""
+        if maps or self._description.config["save_maps"]:
             (self.directory / "maps").mkdir(exist_ok=True)
             whole = {name: np.ascontiguousarray(each) for name, each in maps.items()}
             replace_file(self._maps_of(image), lambda place: safetensors.numpy.save_file(whole, place))
@@ -225,6 +207,10 @@ class Run:
         table = pa.Table.from_pylist([{**row, **marks} for row in rows], RECORD.with_metadata(marks))
         (self.directory / "scores").mkdir(exist_ok=True)
         replace_file(self._scores_of(image), lambda place: pq.write_table(table, place))
+
+    def has_maps(self, image: str) -> bool:
+        """Tell whether maps of an image were kept."""
+        return self._maps_of(image).exists()
 
     def maps(self, image: str) -> dict[str, torch.Tensor]:
         """Read the maps (H, W) of an image by method; none if none were kept, or they are damaged."""
@@ -236,7 +222,7 @@ class Run:
         return {name: torch.from_numpy(each) for name, each in found.items()}
 
     def records(self, image: str, photo: str) -> pa.Table | None:
-        """Read the records of an image, with the columns of ``RECORD``; None while it is not done.
+        """Read the records of an image, with the columns of ``columns.RECORD``; None while it is not done.
 
         Nor is it where they are damaged or of something else, until resume has computed them again.
         """
@@ -255,7 +241,7 @@ class Run:
             return None
 
     def scores(self) -> pd.DataFrame:
-        """Read the records of all images done, in the order of the selection; columns as in ``RECORD``.
+        """Read the records of all images done, in the order of the selection; columns as in ``columns.RECORD``.
 
         Raises:
             InputError: There are none.
@@ -270,7 +256,7 @@ class Run:
         return scores.astype({"target": "Int64", "steps": "Int64"})
 
     @property
-    def _description(self) -> Path:
+    def _path(self) -> Path:
         return self.directory / "run.json"
 
     @property

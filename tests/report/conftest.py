@@ -60,10 +60,9 @@ def reconfigured(copied):
     """The run as if its config had been another from the start."""
 
     def change(**options):
+        stored = copied._description
         # Its records stay those of this run.
-        _ = copied.digest
-        stored = copied._stored
-        copied.__dict__["_stored"] = {**stored, "config": {**stored["config"], **options}}
+        copied._description = stored._replace(config={**stored.config, **options})
         return copied
 
     return change

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from tiny import image, net
 from captum_gag.errors import InputError
 from captum_gag.report.tables import failures
 from captum_gag.runs.config import Config
-from captum_gag.runs.execution import begin, execute
+from captum_gag.runs.execution import begin, choose, execute
 from captum_gag.runs.executors import Bench, device_of, in_processes, on_ray
 from captum_gag.runs.identity import versions
 from captum_gag.runs.store import Run
@@ -106,6 +107,46 @@ def test_another_config_never_mixes_into_a_run(whole: Run, tmp_path: Path) -> No
         begin(tmp_path, config())
     with pytest.raises(InputError, match="holds no run; expected a directory that captum-gag run made"):
         Run.load(tmp_path)
+
+
+def test_what_changes_no_number_lets_a_run_go_on(tmp_path: Path, whole: Run) -> None:
+    run, bench = begin(tmp_path / "run", config(threads=2))
+    assert execute(run, bench=bench, shard=(1, 3), say=quiet) == 2
+    mark, said = run.digest, []
+    run, bench = begin(tmp_path / "run", config(save_maps=True, device="cpu:0"))
+    assert execute(run, bench=bench, shard=(1, 3), say=said.append) == 2
+    assert said == [
+        "2 of 2 images are done already",
+        "2 of them have no maps, which now are to be kept, and are scored again",
+    ]
+    # It stays so when the run goes on, and what is done is not done again.
+    again = Run.load(run.directory)
+    assert (again.digest, asdict(again.config)) == (mark, asdict(config(save_maps=True, device="cpu:0")))
+    assert (execute(again, say=quiet), execute(again, say=quiet)) == (4, 0)
+    assert all(run.maps(image) for image in run.scores()["image"].unique())
+    assert_frame_equal(numbers(run), numbers(whole))
+
+
+def test_a_broken_image_that_has_no_maps_is_not_tried_again(tmp_path: Path) -> None:
+    run = done(tmp_path / "run", config(suite=SOBEL, data={"type": "tiny:bad_items"}, save_maps=True))
+    assert any(not run.maps(image) for image in run.scores()["image"].unique())
+    assert execute(run, say=quiet) == 0
+
+
+def test_a_run_that_another_began_meanwhile_is_not_mixed_up(tmp_path: Path) -> None:
+    (late, bench), (other, _) = begin(tmp_path / "run", config(seed=1)), begin(tmp_path / "run", config())
+    execute(other, shard=(1, 3), say=quiet)
+    with pytest.raises(InputError, match="holds a run with another seed"):
+        execute(late, bench=bench, say=quiet)
+    assert Run.load(tmp_path / "run").config.seed == 0
+
+
+def test_runs_of_before_keep_their_records(tmp_path: Path, whole: Run) -> None:
+    place = shutil.copytree(whole.directory, tmp_path / "run")
+    stored = json.loads((place / "run.json").read_text())
+    assert stored.pop("digest") == whole.digest
+    (place / "run.json").write_text(json.dumps(stored))
+    assert execute(Run.load(place), say=quiet) == 0
 
 
 @pytest.mark.parametrize(
@@ -328,7 +369,8 @@ def test_a_worker_with_another_model_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_workers_end_with_their_parent(tmp_path: Path) -> None:
-    begin(tmp_path / "run", config(data={"type": "tiny:many_photos"}, model={"type": "tiny:slow_model"}))
+    run, bench = begin(tmp_path / "run", config(data={"type": "tiny:many_photos"}, model={"type": "tiny:slow_model"}))
+    run.select(choose(bench)[0])
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     command = [sys.executable, "-m", "captum_gag.cli", "resume", str(tmp_path / "run"), "--workers", "2"]
     parent = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

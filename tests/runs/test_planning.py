@@ -76,7 +76,7 @@ def test_time_is_that_of_the_worker_with_most_chunks() -> None:
 
 
 def test_workers_on_the_same_cores_do_not_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(planning.os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(planning, "cores", lambda: 8)
     assert [plan(config(threads=4), workers).abreast for workers in (1, 2, 5)] == [1, 2, 2]
 
 

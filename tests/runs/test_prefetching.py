@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -39,6 +40,7 @@ class Watched:
     """A bench that notes, whenever it scores, how many chunks are read; the reader waits for no score."""
 
     def __init__(self) -> None:
+        self.config = SimpleNamespace(device="cuda")
         self.read_so_far: list[int] = []
         self.threads: set[int] = set()
         self.ahead: list[int] = []
@@ -89,3 +91,22 @@ def flipped() -> Flipped:
 def test_a_data_set_that_draws_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="draws from the global random numbers"):
         done(tmp_path / "run", f"{__name__}:flipped", executor=reading_ahead(1))
+
+
+def test_on_a_cpu_the_reader_leaves_the_cores_to_the_model() -> None:
+    class Counting:
+        config = SimpleNamespace(device="cpu")
+
+        def read(self, images: tuple[str, ...]) -> list[int]:
+            return [torch.get_num_threads()]
+
+        def score(self, opened: list[int]) -> list[int]:
+            return [*opened, torch.get_num_threads()]
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        # The first chunk is read before there is a second thread.
+        assert list(reading_ahead(1)(Counting(), [("0",), ("1",), ("2",)])) == [[2, 2], [1, 2], [1, 2]]  # type: ignore[arg-type]
+    finally:
+        torch.set_num_threads(before)

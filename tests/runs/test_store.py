@@ -13,9 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from captum_gag.errors import InputError
+from captum_gag.runs.columns import RECORD
 from captum_gag.runs.config import Config
 from captum_gag.runs.execution import begin, execute
-from captum_gag.runs.store import RECORD, Run
+from captum_gag.runs.store import Run
 
 SUITE = {"methods": ["Sobel", "Random"], "metrics": {"RCAP": {}, "AOPC": {"steps": [2]}}}
 

@@ -1,0 +1,43 @@
+"""The columns of what a run keeps: records, and the images that were chosen."""
+
+import pyarrow as pa
+
+RECORD = pa.schema(
+    [
+        ("image", pa.string()),
+        ("target", pa.int64()),
+        ("probability", pa.float64()),
+        ("method", pa.string()),
+        ("base", pa.string()),
+        ("transform", pa.string()),
+        ("strength", pa.float64()),
+        ("control", pa.string()),
+        ("metric", pa.string()),
+        ("variant", pa.string()),
+        ("steps", pa.int64()),
+        ("higher_is_better", pa.bool_()),
+        ("uses_segmentation", pa.bool_()),
+        ("score", pa.float64()),
+        ("error", pa.string()),
+        ("seconds", pa.float64()),
+        ("seed", pa.int64()),
+        ("curve_x", pa.list_(pa.float64())),
+        ("curve_y", pa.list_(pa.float64())),
+        ("curve_x_label", pa.string()),
+        ("curve_y_label", pa.string()),
+        ("photo", pa.string()),
+        ("run", pa.string()),
+    ]
+)
+"""The columns of every file of records, whether a column has values or not."""
+
+SELECTION = pa.schema(
+    [
+        ("image", pa.string()),
+        ("target", pa.int64()),
+        ("probability", pa.float64()),
+        ("photo", pa.string()),
+        ("stamp", pa.string()),
+    ]
+)
+"""The images of a run: ``photo`` is the digest of its files, ``stamp`` tells cheaply that they may have changed."""

@@ -1,0 +1,89 @@
+"""Ctrl-C ends a run with what is done and how to go on, and leaves nobody working."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from typer.testing import CliRunner
+
+from captum_gag.cli import app
+from captum_gag.runs.store import Run
+
+SUITE = 'methods = ["SG", "Sobel"]\n[metrics.RCAP]\n'
+
+
+@pytest.fixture
+def asked(tmp_path: Path) -> list[str]:
+    (tmp_path / "suite.toml").write_text(SUITE)
+    return [
+        *("run", str(tmp_path / "suite.toml"), "--out", str(tmp_path / "my run")),
+        *("--model", "tiny:slow_model", "--data", "tiny:many_photos", "--batch-size", "2", "--device", "cpu"),
+    ]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_last_line_says_how_far_it_is_and_how_it_goes_on(
+    asked: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    keep = Run.keep
+
+    def interrupted(run: Run, image: str, *args: Any) -> None:
+        if image == "000003":
+            signal.raise_signal(number)
+        keep(run, image, *args)
+
+    monkeypatch.setattr(Run, "keep", interrupted)
+    handlers = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
+    result = CliRunner().invoke(app, [*asked, "--limit", "5", "--shard", "1/1", "--prefetch", "1"])
+    assert result.exit_code == 130
+    assert result.stderr.splitlines()[-1] == (
+        "captum-gag: interrupted; 3 of 5 images are done and kept. "
+        f"Go on with: captum-gag resume '{tmp_path}/my run' --prefetch 1"
+    )
+    assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == handlers
+    monkeypatch.undo()
+    result = CliRunner().invoke(app, ["resume", str(tmp_path / "my run"), "--prefetch", "1"])
+    assert result.exit_code == 0, result.output
+    assert Run.load(tmp_path / "my run").progress() == (5, 5)
+
+
+def test_before_the_first_image_nothing_is_written(
+    asked: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from captum_gag.runs import execution
+
+    monkeypatch.setattr(execution, "choose", lambda bench: signal.raise_signal(signal.SIGINT))
+    result = CliRunner().invoke(app, asked)
+    assert result.exit_code == 130
+    assert result.stderr.splitlines()[-1].endswith("nothing is written: give the same command again")
+    assert not (tmp_path / "my run").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="terminals reach all processes of a group")
+def test_workers_end_too_and_say_nothing(asked: list[str], tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "captum_gag.cli", *asked, "--workers", "2"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    parent = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    deadline = time.monotonic() + 120
+    while not list((tmp_path / "my run").glob("scores/*.parquet")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    workers = psutil.Process(parent.pid).children(recursive=True)
+    assert len(workers) >= 2
+    os.killpg(parent.pid, signal.SIGINT)
+    _, said = parent.communicate(timeout=60)
+    assert parent.returncode == 130
+    last = said.splitlines()[-1]
+    assert re.search(r"interrupted; \d+ of 200 images are done and kept\. Go on with: .* --workers 2$", last), said
+    assert "Traceback" not in said
+    _, alive = psutil.wait_procs(workers, timeout=10)
+    assert alive == []
