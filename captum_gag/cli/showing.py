@@ -37,10 +37,11 @@ def table(
 ) -> None:
     """Show what a run found: mean scores with 95 % intervals, the best in bold, and what differs from it.
 
-    A star marks a method that differs from the metric's best one (Wilcoxon signed-rank test over the images, p < 0.05
-    after Holm's correction). Published values stand beside ours where the suite knows them. Writes table.md, table.tex,
-    table.csv (all numbers) and scores.parquet; with --layout paper each table as Markdown, LaTeX and CSV. Of a run made
-    with --until decided it also shows what is decided, and writes decisions.csv.
+    A star marks an explanation that differs from the metric's best one (Wilcoxon signed-rank test over the images,
+    p < 0.05 after Holm's correction). Controls and manipulated maps, marked by a dagger, are never best. Published
+    values stand beside ours where the suite knows them. Writes table.md, table.tex, table.csv (all numbers, with p and
+    effect size) and scores.parquet; with --layout paper each table as Markdown, LaTeX and CSV. Of a run made with
+    --until decided it also shows what is decided, and writes decisions.csv.
 
     Example: captum-gag table RUN-PHOTOGRAPHS RUN-MOSAICS --layout paper
     """
@@ -131,7 +132,7 @@ def _show(json: bool, shown: list[_Shown]) -> None:
 def report(
     run: RunDirectory,
     out: Annotated[Path | None, typer.Option(help="The HTML file. Default: RUN/report.html.")] = None,
-    n_bootstrap: Annotated[int, typer.Option(min=1, help="Resamples, for the intervals of means.")] = 1000,
+    n_bootstrap: Annotated[int, typer.Option(min=1, help="Resamples, for the intervals of means.")] = 10_000,
     seed: Annotated[int, typer.Option(min=0, help="Of the resamples.")] = 0,
 ) -> None:
     """Write a run as one HTML page: summary, tables, figures, every image with its maps, and how to repeat it.

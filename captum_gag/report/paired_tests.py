@@ -1,0 +1,89 @@
+"""Paired tests over the images and their effect sizes; what is no explanation, and whether explanations beat it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.stats
+from numpy.typing import ArrayLike
+
+from captum_gag.reliability.bootstrap import Floats
+from captum_gag.reliability.scores import LABEL, is_edges, is_manipulated, is_random
+from captum_gag.reliability.summaries import against_baselines
+
+SIGNIFICANT = 0.05
+CONFIDENCE = 0.95
+MANIPULATED = "manipulated"
+"""The role of another method's map that was manipulated; that of a control is what its column ``control`` says."""
+
+
+def roles_of(scores: pd.DataFrame) -> dict[str, str]:
+    """Return by method of a checked table what it is if no explanation, "" if it is one; see ``comparison``."""
+    known = scores.drop_duplicates("method")
+    # A copy of the truth with a fault is made from the segmentation, and from no explanation.
+    own = known["control"].where(~is_manipulated(known) | known["control"].eq("truth"), MANIPULATED)
+    return dict(zip(known["method"], own, strict=True))
+
+
+def holm(p_values: Mapping[str, float]) -> dict[str, float]:
+    """Correct p values for being several (Holm, 1979); NaN stays and does not count."""
+    known = sorted((p, name) for name, p in p_values.items() if not np.isnan(p))
+    corrected = dict.fromkeys(p_values, np.nan)
+    highest = 0.0
+    for place, (p, name) in enumerate(known):
+        highest = max(highest, min(1.0, (len(known) - place) * p))
+        corrected[name] = highest
+    return corrected
+
+
+def wilcoxon(differences: ArrayLike) -> float:
+    """Return p of Wilcoxon's signed-rank test; NaN where no difference is known and other than 0."""
+    known = _told(differences)
+    return float(scipy.stats.wilcoxon(known).pvalue) if len(known) else float("nan")
+
+
+def rank_biserial(differences: ArrayLike) -> float:
+    """Return the effect size that goes with Wilcoxon's test, the matched-pairs rank-biserial correlation (Kerby, 2014).
+
+    Args:
+        differences: One per image; NaN and 0 do not count.
+
+    Returns:
+        The share of the ranks of the differences above 0 minus that of those below, in [-1, 1]; NaN for none.
+    """
+    known = _told(differences)
+    if not len(known):
+        return float("nan")
+    ranks = scipy.stats.rankdata(abs(known))
+    return float((ranks * np.sign(known)).sum() / ranks.sum())
+
+
+def _told(differences: ArrayLike) -> Floats:
+    values: Floats = np.asarray(differences, dtype=float)
+    return values[~np.isnan(values) & (values != 0)]
+
+
+def unbeaten_baselines(
+    scores: pd.DataFrame, directions: Mapping[str, bool | None], n_bootstrap: int, seed: int
+) -> dict[tuple[str, str], bool | None]:
+    """Tell by metric and control, of random orderings and edges, whether it is unbeaten; None if it cannot be told."""
+    known = scores[scores[LABEL].map(directions).notna()]
+    explained = known["control"].eq("") & ~is_manipulated(known)
+    random, edges = (list(known.loc[each(known), "method"].unique()) for each in (is_random, is_edges))
+    found: dict[tuple[str, str], bool | None] = {}
+    # All random orderings make one band; of edge detectors each is a baseline of its own.
+    for column, controls in [("beats_random", random), *(("beats_edges", [name]) for name in edges)]:
+        if not controls or not explained.any():
+            continue
+        answers = against_baselines(known[explained | known["method"].isin(controls)], n_bootstrap, CONFIDENCE, seed)
+        for metric, said in answers.groupby("metric", sort=False)[column]:
+            found |= {(str(metric), name): _unbeaten(said) for name in controls}
+    return found
+
+
+def _unbeaten(beats: Iterable[Any]) -> bool | None:
+    said = [each for each in beats if each is not None]
+    return not any(said) if said else None
