@@ -63,7 +63,8 @@ def rank_biserial(differences: ArrayLike) -> float:
 
 def _told(differences: ArrayLike) -> Floats:
     values: Floats = np.asarray(differences, dtype=float)
-    return values[~np.isnan(values) & (values != 0)]
+    told: Floats = values[~np.isnan(values) & (values != 0)]
+    return told
 
 
 def unbeaten_baselines(
