@@ -32,6 +32,7 @@ from captum_gag.report.notes import headings, legend, marked
 from captum_gag.report.run_figures import ablation, curves_of, drawn_curves, percentiles_of
 from captum_gag.report.style import COLOURS, HEAT, LINES, as_svg, page_colours
 from captum_gag.report.tables import comparison, failures, printed_cells
+from captum_gag.report.worst import badly_explained
 from captum_gag.runs.config import Config
 from captum_gag.runs.store import Run
 
@@ -40,6 +41,7 @@ SECTIONS = {
     "scores": "Scores",
     "figures": "Figures",
     "gallery": "Gallery",
+    "worst": "Badly explained images",
     "disagreement": "Where methods disagree",
     "reliability": "Can the metrics be trusted?",
     "repeat": "Repeat this run",
@@ -105,6 +107,7 @@ def write_page(run: Run, path: Path, n_bootstrap: int = N_BOOTSTRAP, seed: int =
         "decisions": None if decided is None else _table(decided),
         "figures": _figures(scores, rows, _percentiles(config), checks, drawn),
         "gallery_note": _gallery_note(items, source),
+        "worst": badly_explained(scores, rows, items),
         "disagreement": disagreement(scores, items),
         "unreliable": unreliable,
         "verdicts": checks.verdicts if checks else {},

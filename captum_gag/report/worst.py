@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from rich.box import SIMPLE
@@ -13,9 +14,13 @@ from rich.text import Text
 
 from captum_gag.errors import InputError
 from captum_gag.reliability.scores import LABEL, checked
+from captum_gag.report.gallery import Item
 from captum_gag.report.notes import of_metrics
 from captum_gag.report.tables import comparison
 from captum_gag.specs import unknown
+
+SHOWN = 6
+"""Images of each metric on the page."""
 
 
 def worst(
@@ -55,18 +60,37 @@ def worst(
     chosen = asked[asked["method"].isin(methods)] if methods else asked[asked["best"]]
     parts = []
     for row in chosen.to_dict("records"):
-        own = scores[scores[LABEL].eq(row["metric"]) & scores["method"].eq(row["method"]) & scores["score"].notna()]
-        lowest = own.sort_values("score", ascending=row["higher_is_better"], kind="stable").head(n)
-        parts.append(
-            lowest[["image", "target", "probability", "score"]].assign(
-                metric=row["metric"], method=row["method"], higher_is_better=row["higher_is_better"]
-            )
-        )
+        named = {name: row[name] for name in ("metric", "method", "higher_is_better")}
+        parts.append(_lowest(scores, row, n)[["image", "target", "probability", "score"]].assign(**named))
     columns = ["metric", "method", "higher_is_better", "image", "target", "class", "probability", "score"]
     if not parts:
         return pd.DataFrame(columns=columns)
     found = pd.concat(parts, ignore_index=True)
     return found.assign(**{"class": found["target"].astype("Float64").astype(float).map(label)})[columns]
+
+
+def badly_explained(scores: pd.DataFrame, rows: pd.DataFrame, items: Sequence[Item]) -> list[dict[str, Any]]:
+    """Return for each metric the images that its best explanation explains worst: caption, method, rows.
+
+    Args:
+        scores: A checked score table.
+        rows: As ``tables.comparison`` returns them.
+        items: Of the gallery; other images are not named.
+    """
+    by_image = {item.image: item for item in items}
+    found = []
+    for row in rows[rows["best"]].to_dict("records"):
+        lowest = _lowest(scores[scores["image"].isin(by_image)], row, SHOWN)
+        pairs = zip(lowest["image"], lowest["score"], strict=True)
+        lines = [{"item": by_image[image], "value": value} for image, value in pairs]
+        found.append({"caption": f"{row['metric']}: {row['method']}", "method": row["method"], "rows": lines})
+    return found
+
+
+def _lowest(scores: pd.DataFrame, row: Mapping[Any, Any], n: int) -> pd.DataFrame:
+    """Return the rows with the worst scores of a row of a comparison, the worst first."""
+    own = scores[scores[LABEL].eq(row["metric"]) & scores["method"].eq(row["method"]) & scores["score"].notna()]
+    return own.sort_values("score", ascending=row["higher_is_better"], kind="stable").head(n)
 
 
 def printable(rows: pd.DataFrame) -> Group:

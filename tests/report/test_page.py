@@ -16,6 +16,7 @@ from captum_gag.models.catalogue import parse
 from captum_gag.report.page import write_page
 from captum_gag.report.style import PAGE
 from captum_gag.report.tables import comparison
+from captum_gag.report.worst import worst
 from captum_gag.runs.config import Config
 from captum_gag.runs.execution import begin, execute
 from captum_gag.runs.store import Run
@@ -131,12 +132,22 @@ def test_the_command_says_every_option_of_model_and_data(reconfigured, tmp_path)
     assert parse(words[4]) | {"weights": assignments(options)["model.weights"]} == model
 
 
+def test_the_worst_images_of_the_best_explanations_lead_to_the_gallery(run, page):
+    rows = worst(run.scores(), n=6)
+    shown = [attributes for tag, attributes in page.tags if tag == "a" and "data-method" in attributes]
+    images = page.data()["images"]
+    named = [(each["data-method"], images[int(each["data-image"])]) for each in shown]
+    assert named == list(rows[["method", "image"]].itertuples(index=False, name=None))
+    assert len([tag for tag, attributes in page.tags if "data-thumbnail" in attributes]) == len(rows)
+
+
 def test_a_run_without_maps_says_how_to_keep_them(copied, tmp_path):
     for file in (copied.directory / "maps").iterdir():
         file.unlink()
     page = Page(write_page(copied, tmp_path / "report.html", n_bootstrap=20))
     assert any("--save-maps" in text and "kept no maps" in text for text in page.text)
     assert page.data("image-1")["pictures"] == ""
+    assert "data-thumbnail=" not in page.source
 
 
 def test_a_run_without_data_says_so(reconfigured, tmp_path):
