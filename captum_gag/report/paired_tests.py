@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from inspect import unwrap
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import scipy.stats
 from numpy.typing import ArrayLike
 
 from captum_gag.reliability.bootstrap import Floats
-from captum_gag.reliability.scores import LABEL, is_edges, is_manipulated, is_random
+from captum_gag.reliability.scores import LABEL, is_edges, is_manipulated, is_random, lean
 from captum_gag.reliability.summaries import against_baselines
 
 SIGNIFICANT = 0.05
@@ -71,17 +72,23 @@ def unbeaten_baselines(
     scores: pd.DataFrame, directions: Mapping[str, bool | None], n_bootstrap: int, seed: int
 ) -> dict[tuple[str, str], bool | None]:
     """Tell by metric and control, of random orderings and edges, whether it is unbeaten; None if it cannot be told."""
-    known = scores[scores[LABEL].map(directions).notna()]
+    undirected = [metric for metric, higher in directions.items() if higher is None]
+    # Numbers for the images are compared faster than their names.
+    known = lean(scores[~scores[LABEL].isin(undirected)])
+    known = known.assign(image=known["image"].factorize(sort=True)[0])
     explained = known["control"].eq("") & ~is_manipulated(known)
     random, edges = (list(known.loc[each(known), "method"].unique()) for each in (is_random, is_edges))
     found: dict[tuple[str, str], bool | None] = {}
+    if not explained.any():
+        return found
     # All random orderings make one band; of edge detectors each is a baseline of its own.
-    for column, controls in [("beats_random", random), *(("beats_edges", [name]) for name in edges)]:
-        if not controls or not explained.any():
-            continue
-        answers = against_baselines(known[explained | known["method"].isin(controls)], n_bootstrap, CONFIDENCE, seed)
-        for metric, said in answers.groupby("metric", sort=False)[column]:
-            found |= {(str(metric), name): _unbeaten(said) for name in controls}
+    for asked in filter(None, [[*random, *edges[:1]], *([name] for name in edges[1:])]):
+        part = known[explained | known["method"].isin(asked)]
+        answers = unwrap(against_baselines)(part, n_bootstrap, CONFIDENCE, seed)
+        for metric, of_metric in answers.groupby("metric", sort=False):
+            for name in asked:
+                said = of_metric["beats_random" if name in random else "beats_edges"]
+                found[str(metric), name] = _unbeaten(said)
     return found
 
 

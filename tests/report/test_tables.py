@@ -238,6 +238,13 @@ def test_whether_a_method_beats_a_control_is_what_reliability_says(shift: float)
         assert rows.loc[control, "unbeaten"] == (not said[column].any())
 
 
+def test_every_edge_detector_is_a_baseline_of_its_own() -> None:
+    scores = controlled(Sobel=0.9)
+    weak = scores[scores["method"] == "Constant"].assign(method="Canny", control="edges")
+    rows = comparison(pd.concat([weak, scores])).set_index("method")
+    assert rows.loc[["Sobel", "Canny"], "unbeaten"].tolist() == [True, False]
+
+
 def test_without_an_explanation_no_method_is_best() -> None:
     scores = controlled()
     rows = comparison(scores[scores["method"].isin(["Random", "Sobel"])])
