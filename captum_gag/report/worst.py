@@ -55,8 +55,8 @@ def worst(
     asked = known[known["metric"].isin(metrics)] if metrics else known[known["higher_is_better"].notna()]
     undirected = list(asked.loc[asked["higher_is_better"].isna(), "metric"].unique())
     if undirected or asked.empty:
-        named = ", ".join(undirected or known["metric"].unique())
-        raise InputError(f"it is not known whether higher is better by {named}; expected another --metric")
+        which = ", ".join(undirected or known["metric"].unique())
+        raise InputError(f"it is not known whether higher is better by {which}; expected another --metric")
     chosen = asked[asked["method"].isin(methods)] if methods else asked[asked["best"]]
     parts = []
     for row in chosen.to_dict("records"):
