@@ -121,7 +121,7 @@ def sentences(rows: pd.DataFrame, decided: pd.DataFrame | None, checks: Reliabil
         best = of_metric[of_metric["best"]]
         if len(best):
             found = best.iloc[0]
-            which = f"{metric} ({direction(of_metric)}): {found['method']} is the best explanation"
+            which = f"{metric} ({direction(of_metric)}): {found['method']} has the best mean of the explanations"
             close = _close(of_metric) if decided is None else []
             said.append(" ".join([f"{which}, {with_interval(found)}.", *close, *warned(of_metric)]))
         else:
