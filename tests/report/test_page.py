@@ -69,9 +69,8 @@ def test_the_page_holds_the_numbers_of_the_run(run, page):
     text = " ".join(page.text)
     rows = comparison(scores)
     best = rows[rows["best"] & (rows["metric"] == "RCAP")].iloc[0]
-    assert (
-        f"RCAP (higher is better): {best['method']} has the best mean of the explanations, {best['mean']:.3f}" in text
-    )
+    said = f"RCAP (higher is better): {best['method']} has the best mean of the explanations, {best['mean']:.3f}"
+    assert said in text
     assert "DAUC (lower is better)" in text
     assert "g.png" in text, "what failed is named"
 
