@@ -102,6 +102,8 @@ def test_a_run_until_decided_shows_its_decisions(tmp_path):
     assert "better at" in shown.output
     decisions = pd.read_csv(tmp_path / "run" / "tables" / "decisions.csv")
     assert decisions["decision"].tolist() == ["better", "better"]
+    assert decisions["rival_role"].tolist() == ["random", "edges"]
+    assert "Sobel \N{DAGGER}" in shown.output
     rows = json.loads(call("table", tmp_path / "run", "--json").output)
     assert [(row["rival"], row["decision"]) for row in rows if row.get("table") == "decisions"] == [
         ("Random", "better"),
@@ -122,6 +124,30 @@ def test_table_for_people_and_for_machines(run):
     assert (run / "tables" / "table.md").read_text().startswith("|")
     rows = json.loads(call("table", run, "--json").output)
     assert [(row["metric"], row["method"]) for row in rows][:2] == [("RCAP", "GAG-85"), ("RCAP", "SG")]
+
+
+def test_two_methods_beside_each_other(run, tmp_path):
+    result = call("table", run, "--compare", "GAG-85", "SG", "--out", tmp_path)
+    assert result.exit_code == 0, result.stderr
+    assert "positive where GAG-85 is" in " ".join(result.output.split())
+    assert {path.name for path in tmp_path.iterdir()} == {"pair.md", "pair.csv", "pair_images.csv"}
+    rows = json.loads(call("table", run, "--compare", "GAG-85", "SG", "--json", "--out", tmp_path).output)
+    assert {(row["method"], row["rival"]) for row in rows if "table" not in row} == {("GAG-85", "SG")}
+    assert {row["ahead"] for row in rows if row.get("table") == "images"} <= {"GAG-85", "SG"}
+    assert "unknown method 'XY'" in call("table", run, "--compare", "GAG-85", "XY").stderr
+    both = call("table", run, "--compare", "GAG-85", "SG", "--layout", "paper")
+    assert "--compare has no --layout paper" in both.stderr
+
+
+def test_the_worst_images(run, tmp_path):
+    result = call("worst", run, "--method", "SG", "--metric", "RCAP", "--n", 2, "--out", tmp_path)
+    assert result.exit_code == 0, result.stderr
+    assert "RCAP, SG: the 2 worst images" in result.output
+    rows = json.loads(call("worst", run, "--method", "SG", "--metric", "RCAP", "--json", "--out", tmp_path).output)
+    lowest = Run.load(run).scores().query("method == 'SG' and metric == 'RCAP'")["score"].min()
+    assert rows[0]["score"] == pytest.approx(lowest)
+    assert len(pd.read_csv(tmp_path / "worst.csv")) == len(rows)
+    assert "unknown metric 'XY'" in call("worst", run, "--metric", "XY").stderr
 
 
 def test_a_run_that_ended_is_read_once_and_from_one_file(tmp_path, monkeypatch):

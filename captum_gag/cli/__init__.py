@@ -46,6 +46,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     running.run,
     running.resume,
     showing.table,
+    showing.worst,
     showing.report,
     claiming.claims,
     listing.suites,

@@ -1,4 +1,4 @@
-"""``captum-gag table`` and ``report``: what a run found."""
+"""``captum-gag table``, ``worst`` and ``report``: what a run found."""
 
 from __future__ import annotations
 
@@ -33,16 +33,27 @@ def table(
     out: Annotated[
         Path | None, typer.Option(help="Directory for the tables. Default: tables in the first RUN.")
     ] = None,
+    compare: Annotated[
+        tuple[str, str] | None,
+        typer.Option(metavar="A B", help="Two methods beside each other instead: by how much, how surely and where."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Show what a run found: mean scores with 95 % intervals, the best in bold, and what differs from it.
 
-    A star marks a method that differs from the metric's best one (Wilcoxon signed-rank test over the images, p < 0.05
-    after Holm's correction). Published values stand beside ours where the suite knows them. Writes table.md, table.tex,
-    table.csv (all numbers) and scores.parquet; with --layout paper each table as Markdown, LaTeX and CSV. Of a run made
-    with --until decided it also shows what is decided, and writes decisions.csv.
+    A star marks an explanation that differs from the metric's best one (Wilcoxon signed-rank test over the images,
+    p < 0.05 after Holm's correction). Controls and manipulated maps, marked by a dagger, are never best. Published
+    values stand beside ours where the suite knows them. Writes table.md, table.tex, table.csv (all numbers, with p and
+    effect size) and scores.parquet; with --layout paper each table as Markdown, LaTeX and CSV. Of a run made with
+    --until decided it also shows what is decided, and writes decisions.csv.
+
+    With --compare A B: by each metric the mean difference with its interval, p, the effect size, the share of images on
+    which A is better, and the images on which either is ahead most; written to pair.md, pair.csv and
+    pair_images.csv.
 
     Example: captum-gag table RUN-PHOTOGRAPHS RUN-MOSAICS --layout paper
+
+    Example: captum-gag table RUN --compare GAG-85 Grad-CAM
     """
     with errors_in_one_line():
         from captum_gag.errors import InputError
@@ -51,10 +62,12 @@ def table(
 
         if layout not in LAYOUTS:
             raise InputError(f"--layout {layout!r} is unknown; expected {' or '.join(LAYOUTS)}")
+        if compare and layout != "full":
+            raise InputError(f"--compare has no --layout {layout}; leave one of them out")
         loaded, place = [Run.load(each) for each in runs], out or runs[0] / "tables"
         found = together(loaded)
-        shown = LAYOUTS[layout](found, place)
-        if len(loaded) == 1:
+        shown = _pair(found, compare, place) if compare else LAYOUTS[layout](found, place)
+        if len(loaded) == 1 and not compare:
             shown += _decisions(loaded[0], found, place)
         _show(json, shown)
 
@@ -69,15 +82,31 @@ class _Shown(NamedTuple):
 
 def _full(found: Mapping[str, Together], out: Path) -> list[_Shown]:
     """Return all methods by all metrics of runs of one case."""
-    from captum_gag.errors import InputError
     from captum_gag.report.tables import comparison, printable, save_tables
+
+    whole = _of_one_case(found)
+    rows = comparison(whole.scores, whole.published)
+    written = save_tables(rows, whole.scores, out)
+    return [_Shown(rows.to_dict("records"), [printable(rows)], written)]
+
+
+def _of_one_case(found: Mapping[str, Together]) -> Together:
+    from captum_gag.errors import InputError
 
     if len(found) > 1:
         raise InputError(f"the runs are of the cases {', '.join(found)}, which have a table each; give --layout paper")
     [whole] = found.values()
-    rows = comparison(whole.scores, whole.published)
-    written = save_tables(rows, whole.scores, out)
-    return [_Shown(rows.to_dict("records"), [printable(rows)], written)]
+    return whole
+
+
+def _pair(found: Mapping[str, Together], methods: tuple[str, str], out: Path) -> list[_Shown]:
+    """Return two methods beside each other, of runs of one case."""
+    from captum_gag.report.pairs import extremes, paired, printable, save_pair
+
+    scores = _of_one_case(found).scores
+    rows, ends = paired(scores, *methods), extremes(scores, *methods)
+    named = [{"table": "images", **row} for row in ends.to_dict("records")]
+    return [_Shown([*rows.to_dict("records"), *named], [printable(rows, ends)], save_pair(rows, ends, out))]
 
 
 def _paper(found: Mapping[str, Together], out: Path) -> list[_Shown]:
@@ -128,10 +157,42 @@ def _show(json: bool, shown: list[_Shown]) -> None:
         typer.echo("\n".join(map(str, part.written)))
 
 
+def worst(
+    run: RunDirectory,
+    method: Annotated[
+        list[str] | None,
+        typer.Option(help="Whose explanations; may be given several times. Default: the best by each metric."),
+    ] = None,
+    metric: Annotated[
+        list[str] | None, typer.Option(help="By which metric; may be given several times. Default: all.")
+    ] = None,
+    n: Annotated[int, typer.Option("--n", min=1, help="Images of each.")] = 10,
+    out: Annotated[Path | None, typer.Option(help="Directory for worst.csv. Default: RUN/tables.")] = None,
+    json: Json = False,
+) -> None:
+    """List the images that are explained worst: lowest scores, with class and probability.
+
+    A low score by RCAP may be due to the explanation or to an unsure network: the probability tells. The page that
+    captum-gag report writes shows the same images with their maps.
+
+    Example: captum-gag worst RUN --method GAG-85 --metric RCAP --n 5
+    """
+    with errors_in_one_line():
+        from captum_gag.report.gallery import Source
+        from captum_gag.report.worst import printable, save_worst
+        from captum_gag.report.worst import worst as worst_of
+        from captum_gag.runs.store import Run
+
+        loaded = Run.load(run)
+        rows = worst_of(loaded.scores(), method or (), metric or (), n, Source.of(loaded).label)
+        written = save_worst(rows, out or run / "tables")
+        _show(json, [_Shown(rows.to_dict("records"), [printable(rows)], [written])])
+
+
 def report(
     run: RunDirectory,
     out: Annotated[Path | None, typer.Option(help="The HTML file. Default: RUN/report.html.")] = None,
-    n_bootstrap: Annotated[int, typer.Option(min=1, help="Resamples, for the intervals of means.")] = 1000,
+    n_bootstrap: Annotated[int, typer.Option(min=1, help="Resamples, for the intervals of means.")] = 10_000,
     seed: Annotated[int, typer.Option(min=0, help="Of the resamples.")] = 0,
 ) -> None:
     """Write a run as one HTML page: summary, tables, figures, every image with its maps, and how to repeat it.

@@ -10,12 +10,17 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from captum_gag.reliability.scores import checked
+from captum_gag.report.notes import DAGGER, marked_name, of_metrics
+from captum_gag.report.paired_tests import roles_of
 from captum_gag.runs.stopping import UntilDecided
 from captum_gag.runs.store import Run
 
 
 def decisions(run: Run, scores: pd.DataFrame) -> pd.DataFrame | None:
     """Return what a run decided, as ``reliability.sequential`` does; None of a run that was not one until decided.
+
+    Its columns role and rival_role say which methods are no explanations, as those of ``tables.comparison`` do.
 
     Args:
         run: Its images count in the order of its selection, up to the first that is not done.
@@ -25,23 +30,27 @@ def decisions(run: Run, scores: pd.DataFrame) -> pd.DataFrame | None:
         return None
     until = UntilDecided(run)
     until.count(scores)
-    return until.table()
+    rows, roles = until.table(), roles_of(checked(scores))
+    return rows.assign(role=rows["method"].map(roles), rival_role=rows["rival"].map(roles))
 
 
 def printable(rows: pd.DataFrame) -> Group:
     """Lay decisions out for the terminal: a line for each question, a table for each metric."""
-    return Group(*(_of_metric(str(metric), lines) for metric, lines in rows.groupby("metric", sort=False)))
+    tables = [_of_metric(metric, lines) for metric, lines in of_metrics(rows)]
+    others = rows["role"].ne("").any() or rows["rival_role"].ne("").any()
+    return Group(*tables, *([Text(f"{DAGGER}: no explanation, to compare with.\n")] if others else []))
 
 
 def _of_metric(metric: str, rows: pd.DataFrame) -> Table:
     # All questions of a metric are about one method.
-    title = f"{metric}: {rows['method'].iloc[0]} against"
+    first = rows.iloc[0]
+    title = f"{metric}: {marked_name(first['method'], first['role'])} against"
     table = Table("rival", "wins:losses", "share of wins", "e, adjusted", "decided", box=SIMPLE, title=Text(title))
     for row in rows.to_dict("records"):
         share = row["wins"] / max(1, row["wins"] + row["losses"])
         ended = row["decision"] if row["decision"] == "open" else f"{row['decision']} at {row['decided_at']}"
         table.add_row(
-            Text(row["rival"]),
+            Text(marked_name(row["rival"], row["rival_role"])),
             f"{row['wins']}:{row['losses']}",
             f"{share:.2f} [{row['low']:.2f}, {row['high']:.2f}]",
             f"{row['e_adjusted']:.3g}",

@@ -20,15 +20,19 @@ from captum_gag import reliability
 from captum_gag.errors import InputError
 from captum_gag.files import plain, replace_file
 from captum_gag.reliability import ReliabilityReport
+from captum_gag.reliability.bootstrap import N_BOOTSTRAP
 from captum_gag.reliability.directions import higher_is_better
 from captum_gag.reliability.scores import LABEL, by_metric, checked, judged, lean
 from captum_gag.report import reliability_report
+from captum_gag.report.answers import cards, sentences
 from captum_gag.report.decisions import decisions
 from captum_gag.report.disagreement import disagreement
 from captum_gag.report.gallery import COLUMNS, Item, Source, curves_by_image, gallery, picture_side
+from captum_gag.report.notes import headings, legend, marked
 from captum_gag.report.run_figures import ablation, curves_of, drawn_curves, percentiles_of
 from captum_gag.report.style import COLOURS, HEAT, LINES, as_svg, page_colours
-from captum_gag.report.tables import SIGNIFICANT, comparison, failures, printed_cells
+from captum_gag.report.tables import comparison, failures, printed_cells
+from captum_gag.report.worst import badly_explained
 from captum_gag.runs.config import Config
 from captum_gag.runs.store import Run
 
@@ -37,6 +41,7 @@ SECTIONS = {
     "scores": "Scores",
     "figures": "Figures",
     "gallery": "Gallery",
+    "worst": "Badly explained images",
     "disagreement": "Where methods disagree",
     "reliability": "Can the metrics be trusted?",
     "repeat": "Repeat this run",
@@ -56,14 +61,14 @@ _TEMPLATES = jinja2.Environment(loader=jinja2.PackageLoader("captum_gag.report")
 _TEMPLATES.policies["json.dumps_kwargs"] = {"sort_keys": False}
 
 
-def write_page(run: Run, path: Path, n_bootstrap: int = 1000, seed: int = 0) -> Path:
+def write_page(run: Run, path: Path, n_bootstrap: int = N_BOOTSTRAP, seed: int = 0) -> Path:
     """Write the page of a run.
 
     Args:
         run: With at least one image done. Its maps are shown if it kept them (``captum-gag run --save-maps``), its
             photographs if the data set is where it was; the model's weights are not needed.
         path: The HTML file; replaced if there.
-        n_bootstrap: Resamples of the images, for the intervals of the reliability checks.
+        n_bootstrap: Resamples of the images, for all intervals of means; the page says how many.
         seed: Of the resamples.
 
     Returns:
@@ -80,9 +85,9 @@ def write_page(run: Run, path: Path, n_bootstrap: int = 1000, seed: int = 0) -> 
     items = list(gallery(run, scores, source, side))
     curves = curves_by_image(drawn, [item.image for item in items])
     suite = config.suite_file()
-    found, decided, facts = failures(scores), decisions(run, scores), _facts(run, scores)
+    found, decided, facts = failures(scores), decisions(run, scores), _facts(run, scores, n_bootstrap, seed)
     scores = lean(scores)
-    rows = comparison(scores, suite.published_means())
+    rows = comparison(scores, suite.published_means(), n_bootstrap, seed)
     try:
         checks, unreliable = reliability.report(scores, n_bootstrap, seed=seed, truth=suite.truth), ""
     except InputError as error:
@@ -92,13 +97,17 @@ def write_page(run: Run, path: Path, n_bootstrap: int = 1000, seed: int = 0) -> 
         "title": suite.title or "A run of captum-gag",
         "subtitle": f"{_name(config.model)[0]} on {_name(config.data)[0]}",
         "sections": SECTIONS,
-        "summary": _in_words(run, scores, rows, checks, found),
+        "scope": _in_words(run, scores, found),
+        "cards": cards(rows, decided),
+        "summary": sentences(rows, decided, checks),
+        "legend": legend(rows),
         "means": _means(rows),
         "numbers": _table(rows.drop(columns="best")),
         "failures": _table(found),
         "decisions": None if decided is None else _table(decided),
         "figures": _figures(scores, rows, _percentiles(config), checks, drawn),
         "gallery_note": _gallery_note(items, source),
+        "worst": badly_explained(scores, rows, items),
         "disagreement": disagreement(scores, items),
         "unreliable": unreliable,
         "verdicts": checks.verdicts if checks else {},
@@ -132,61 +141,29 @@ def _percentiles(config: Config) -> dict[str, float]:
         return {}
 
 
-def _in_words(
-    run: Run,
-    scores: pd.DataFrame,
-    rows: pd.DataFrame,
-    checks: ReliabilityReport | None,
-    failed: pd.DataFrame,
-) -> list[str]:
+def _in_words(run: Run, scores: pd.DataFrame, failed: pd.DataFrame) -> list[str]:
+    """Return what was scored, and how much of it failed."""
     counts = scores[["image", "method", LABEL]].nunique()
     chosen = len(run.chosen())
     done = f"{counts['image']} images" if counts["image"] == chosen else f"{counts['image']} of {chosen} images"
     said = [f"{done} of {_name(run.config.data)[0]}, {counts['method']} methods, {counts[LABEL]} metrics."]
-    said += [checks.advice] if checks and checks.advice else []
-    for metric, higher in higher_is_better(scores).items():
-        of_metric = rows[rows["metric"] == metric]
-        if not of_metric["images"].any():
-            said.append(f"{metric}: no method has a score.")
-            continue
-        if higher is None:
-            said.append(f"{metric}: it is not known whether higher is better, so no method is best.")
-            continue
-        best = of_metric[of_metric["best"]].iloc[0]
-        others = of_metric[~of_metric["best"] & of_metric["images"].gt(0)]
-        alike = list(others.loc[others["testable"] & ~(others["p"] < SIGNIFICANT), "method"])
-        untold = list(others.loc[~others["testable"], "method"])
-        which = "(higher is better)" if higher else "(lower is better)"
-        close = f" It does not differ significantly from {', '.join(alike)}." if alike else ""
-        close += f" There are too few images to tell it from {', '.join(untold)}." if untold else ""
-        interval = f"{best['mean']:.3f}"
-        if not np.isnan(best["low"]):
-            interval += f" [{best['low']:.3f}, {best['high']:.3f}]"
-        said.append(f"{metric} {which}: {best['method']} is best, {interval}.{close}")
-    if checks is not None:
-        alpha = checks.tables["inter_rater"].set_index("metric")["alpha"]
-        reliable = list(alpha.index[alpha >= reliability.RELIABLE_ALPHA])
-        agreed = ", ".join(reliable) if reliable else "none of the metrics"
-        said.append(
-            f"The images agree on the ranking of the methods (alpha at least {reliability.RELIABLE_ALPHA}) by {agreed}."
-        )
     if len(failed):
         said.append(f"{failed['cells'].sum()} of {len(scores)} scores could not be computed; see what failed.")
     return said
 
 
 def _means(rows: pd.DataFrame) -> dict[str, Any]:
-    texts = printed_cells(rows)
+    texts, names, heads = printed_cells(rows), marked(rows), headings(rows)
     means = rows.pivot(index="method", columns="metric", values="mean")
     best = set(rows.loc[rows["best"], ["method", "metric"]].itertuples(index=False, name=None))
     lines = [
         [
-            _cell(method),
+            _cell(names[method]),
             *(_cell(means.at[method, metric], text, (method, metric) in best) for metric, text in line.items()),
         ]
         for method, line in texts.iterrows()
     ]
-    return {"columns": ["method", *texts.columns], "rows": lines}
+    return {"columns": ["method", *(f"{metric} ({', '.join(heads[metric])})" for metric in texts)], "rows": lines}
 
 
 def _table(table: pd.DataFrame) -> dict[str, Any]:
@@ -252,10 +229,15 @@ def _name(spec: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     return str(spec["type"]), options
 
 
-def _facts(run: Run, scores: pd.DataFrame) -> dict[str, str]:
+def _facts(run: Run, scores: pd.DataFrame, n_bootstrap: int, seed: int) -> dict[str, str]:
     identity = "; ".join(f"{name}: {value}" for name, value in run.identity.items())
     hours = scores["seconds"].sum() / 3600
-    return {"Made with": identity, "Computing": f"{hours:.2f} hours in all", "Directory": str(run.directory.absolute())}
+    return {
+        "Made with": identity,
+        "Computing": f"{hours:.2f} hours in all",
+        "Intervals of means": f"{n_bootstrap:,} resamples of the images, seed {seed}",
+        "Directory": str(run.directory.absolute()),
+    }
 
 
 def _data(scores: pd.DataFrame, items: list[Item], source: Source, side: int) -> dict[str, Any]:

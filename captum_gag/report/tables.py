@@ -11,90 +11,101 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import scipy.stats
 from rich.box import SIMPLE
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from captum_gag.reliability.bootstrap import mean_intervals
+from captum_gag.reliability.bootstrap import N_BOOTSTRAP, mean_intervals
 from captum_gag.reliability.directions import higher_is_better
 from captum_gag.reliability.scores import by_metric, checked
-
-SIGNIFICANT = 0.05
+from captum_gag.report.notes import DAGGER, headings, marked, notes
+from captum_gag.report.paired_tests import (
+    CONFIDENCE,
+    SIGNIFICANT,
+    holm,
+    rank_biserial,
+    roles_of,
+    unbeaten_baselines,
+    wilcoxon,
+)
 
 Row = Mapping[str, Any]
 """At least image, method, metric and score."""
 
 
-def comparison(scores: pd.DataFrame, published: Mapping[str, Any] | None = None) -> pd.DataFrame:
-    """Compare the methods of each metric with its best one.
+def comparison(
+    scores: pd.DataFrame, published: Mapping[str, Any] | None = None, n_bootstrap: int = N_BOOTSTRAP, seed: int = 0
+) -> pd.DataFrame:
+    """Compare the methods of each metric with its best explanation.
+
+    Controls (the column control) and manipulated maps (the column transform) are no explanations: they have their
+    means, but they are never best, and are left out of the tests. Whether an explanation beats random orderings and
+    edges is asked as ``reliability.against_baselines`` asks it, with the same answer.
 
     Args:
         scores: A score table; see ``reliability.read_scores``.
         published: Per metric, published means by method.
+        n_bootstrap: Resamples of the images, for the intervals.
+        seed: Of the resamples.
 
     Returns:
-        A row per metric and method: mean, low and high (95 % bootstrap interval), images, published, best, p (Wilcoxon
-        signed-rank test against the best over the images that both have a score for, Holm-corrected over the methods
-        of the metric; NaN for the best, and where there is nothing to test), testable (whether any scores of so many
-        images and methods could give a p below 0.05). A metric of which it is not known whether higher is better has
-        no best method.
+        A row per metric and method: role ("" of an explanation, else random, edges, constant, truth or manipulated),
+        higher_is_better (None where it is not known; then no method is best), mean, low and high (95 % bootstrap
+        interval), images, published, best, p (Wilcoxon signed-rank test of the best against it over the images that
+        both have a score for, Holm-corrected over the explanations of the metric; NaN for the best, for what is no
+        explanation, and where there is nothing to test), effect (of the best against it, see ``rank_biserial``),
+        testable (whether any scores of so many images and explanations could give a p below 0.05), unbeaten (of random
+        orderings and edges: whether no explanation beats them; of what else is no explanation: whether its mean is
+        better than those of all explanations; None where that cannot be told).
 
     Raises:
         InputError: The scores are not a score table.
     """
     scores = checked(scores)
-    tables = by_metric(scores)
-    intervals = mean_intervals(tables, 10_000, 0.95, 0)
+    tables, roles = by_metric(scores), roles_of(scores)
+    intervals = mean_intervals(tables, n_bootstrap, CONFIDENCE, seed)
+    directions = higher_is_better(scores)
+    beaten = unbeaten_baselines(scores, directions, n_bootstrap, seed)
     rows = []
-    for metric, higher in higher_is_better(scores).items():
+    for metric, higher in directions.items():
         table = tables[metric]
         table = table[[name for name in scores["method"].unique() if name in table]]
-        means = table.mean() if higher else -table.mean()
-        best = means.idxmax() if means.notna().any() and higher is not None else None
-        p_values = holm(
-            {name: _wilcoxon(table[name], table[best]) for name in table if best is not None and name != best}
-        )
+        oriented = -table if higher is False else table
+        means = oriented.mean()
+        explained = means[[name for name in table if not roles[name]]].dropna()
+        best = explained.idxmax() if len(explained) and higher is not None else None
+        gains = oriented.rsub(oriented[best], axis=0) if best is not None else oriented * np.nan
+        rivals = [name for name in explained.index if best not in (None, name)]
+        p_values = holm({name: wilcoxon(gains[name]) for name in rivals})
         # All differences of one sign have the least p that there is.
-        shared = table.notna().mul(table[best].notna(), axis=0).sum() if best is not None else {}
-        least = holm({name: 2.0 ** (1 - shared[name]) for name in p_values})
+        least = holm({name: 2.0 ** (1 - gains[name].notna().sum()) for name in rivals})
         for method in table:
-            values = table[method].dropna().to_numpy()
             low, high = intervals[metric, method]
+            role, ahead = roles[method], None
+            if role and best is not None and not np.isnan(means[method]):
+                # Means that differ by rounding alone are equal.
+                ahead = means[method] - means[best] > 1e-12 * abs(means[best])
+                ahead = beaten.get((metric, method), bool(ahead))
             rows.append(
                 {
                     "metric": metric,
                     "method": method,
-                    "mean": values.mean() if len(values) else np.nan,
+                    "role": role,
+                    "higher_is_better": higher,
+                    "mean": table[method].mean(),
                     "low": low,
                     "high": high,
-                    "images": len(values),
+                    "images": int(table[method].notna().sum()),
                     "published": (published or {}).get(metric, {}).get(method, np.nan),
                     "best": method == best,
                     "p": p_values.get(method, np.nan),
-                    "testable": least.get(method, np.nan) < SIGNIFICANT,
+                    "effect": np.nan if method == best else rank_biserial(gains[method]),
+                    "testable": bool(least.get(method, np.nan) < SIGNIFICANT),
+                    "unbeaten": ahead,
                 }
             )
-    return pd.DataFrame(rows)
-
-
-def holm(p_values: Mapping[str, float]) -> dict[str, float]:
-    """Correct p values for being several (Holm, 1979); NaN stays and does not count."""
-    known = sorted((p, name) for name, p in p_values.items() if not np.isnan(p))
-    corrected = dict.fromkeys(p_values, np.nan)
-    highest = 0.0
-    for place, (p, name) in enumerate(known):
-        highest = max(highest, min(1.0, (len(known) - place) * p))
-        corrected[name] = highest
-    return corrected
-
-
-def _wilcoxon(values: pd.Series, best: pd.Series) -> float:
-    differences = (values - best).dropna()
-    if not (differences != 0).any():
-        return float("nan")
-    return float(scipy.stats.wilcoxon(differences).pvalue)
+    return pd.DataFrame(rows).astype({"higher_is_better": object, "unbeaten": object})
 
 
 def printed_cells(rows: pd.DataFrame, embolden: Callable[[str], str] = str) -> pd.DataFrame:
@@ -107,43 +118,55 @@ def printed_cells(rows: pd.DataFrame, embolden: Callable[[str], str] = str) -> p
 
 def printable(rows: pd.DataFrame, columns: int = 3) -> Group:
     """Lay the comparison out for the terminal: a line per method, a column per metric, so many columns at a time."""
-    cells = printed_cells(rows)
+    cells, heads, names = printed_cells(rows), headings(rows), marked(rows)
     bold = set(rows.loc[rows["best"], ["method", "metric"]].itertuples(index=False, name=None))
     tables = []
     for first in range(0, cells.shape[1], columns):
         table = Table("method", box=SIMPLE)
         part = cells.iloc[:, first : first + columns]
         for metric in part:
-            table.add_column(Text(str(metric)), justify="right")
+            table.add_column(Text("\n".join([str(metric), *heads[metric]])), justify="right")
         for method, line in part.iterrows():
             shown = [Text(text, "bold" if (method, metric) in bold else "") for metric, text in line.items()]
-            table.add_row(Text(str(method)), *shown)
+            table.add_row(Text(names[method]), *shown)
         tables.append(table)
-    return Group(*tables)
+    return Group(*tables, *(Text(f"{note}\n") for note in notes(rows)))
 
 
 def save_tables(rows: pd.DataFrame, scores: pd.DataFrame, directory: Path) -> list[Path]:
     """Write table.md, table.tex, table.csv and scores.parquet."""
     directory.mkdir(parents=True, exist_ok=True)
     written = [directory / name for name in ("table.md", "table.tex", "table.csv", "scores.parquet")]
-    written[0].write_text(printed_cells(rows, "**{}**".format).to_markdown() + "\n", encoding="utf-8")
+    cells = _headed(rows, printed_cells(rows, "**{}**".format))
+    said = "\n\n".join(note.replace("*", r"\*") for note in notes(rows))
+    written[0].write_text(f"{cells.to_markdown()}\n\n{said}\n", encoding="utf-8")
     written[1].write_text(_latex(rows), encoding="utf-8")
     rows.to_csv(written[2], index=False)
     scores.to_parquet(written[3], index=False)
     return written
 
 
+def _headed(rows: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
+    """Return printed cells with direction and number of images beside each metric, and marked methods."""
+    heads = {metric: f"{metric} ({', '.join(said)})" for metric, said in headings(rows).items()}
+    return cells.rename(index=marked(rows), columns=heads)
+
+
 def _latex(rows: pd.DataFrame) -> str:
-    cells = printed_cells(rows, r"\textbf{{{}}}".format)
+    cells = _headed(rows, printed_cells(rows, r"\textbf{{{}}}".format))
     escaped = cells.rename(index=latex_text, columns=latex_text)
-    return str(escaped.to_latex(column_format="l" + "r" * len(cells.columns)))
+    first, *others = notes(rows)
+    layout = "l" + "r" * len(cells.columns)
+    table = escaped.to_latex(index_names=False, column_format=layout, caption=latex_text(first), position="htbp")
+    said = "".join(f"\\par\\footnotesize {latex_text(note)}\n" for note in others)
+    return str(table).replace("\\end{table}", f"{said}\\end{{table}}")
 
 
 def latex_text(text: str) -> str:
     """Return text as LaTeX prints it."""
     special = {letter: f"\\{letter}" for letter in "_%&#${}"}
     special |= {"^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "\\": r"\textbackslash{}"}
-    special |= {"<": r"\textless{}", ">": r"\textgreater{}", "\N{EN DASH}": "--"}
+    special |= {"<": r"\textless{}", ">": r"\textgreater{}", "\N{EN DASH}": "--", DAGGER: r"\textdagger{}"}
     return "".join(special.get(letter, letter) for letter in text)
 
 

@@ -134,8 +134,30 @@ def test_an_image_without_maps_and_a_name_that_no_image_has(page):
     assert page.locator("#next").is_disabled()
 
 
+def test_a_badly_explained_image_is_drawn_and_leads_to_its_maps(page):
+    canvas = page.locator("[data-thumbnail]").last
+    expect(canvas).to_have_attribute("width", re.compile(r"\d+"))
+    # Read once, since Chromium says on the console what is read twice.
+    halves = """canvas => {
+        const {data, width} = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+        const sums = [0, 0];
+        data.forEach((value, i) => { if (i % 4 < 3) sums[(i / 4) % width < width / 2 ? 0 : 1] += value; });
+        return sums;
+    }"""
+    photograph, drawn = canvas.evaluate(halves)
+    assert photograph > 0
+    assert drawn > 0
+    page.locator("#none").click()
+    link = page.locator("#worst [data-image]").last
+    name, method = link.inner_text(), link.get_attribute("data-method")
+    link.click()
+    expect(page.locator("#picked")).to_contain_text(name.strip())
+    expect(page.get_by_label(method, exact=True)).to_be_checked()
+    assert f"Map of {method}: " in page.locator("#maps canvas").last.get_attribute("aria-label")
+
+
 def test_a_disagreement_leads_to_its_image(page):
-    link = page.locator("[data-image]").first
+    link = page.locator("#disagreement [data-image]").first
     name = link.inner_text()
     link.click()
     expect(page.locator("#picked")).to_contain_text(name)

@@ -16,6 +16,7 @@ from captum_gag.models.catalogue import parse
 from captum_gag.report.page import write_page
 from captum_gag.report.style import PAGE
 from captum_gag.report.tables import comparison
+from captum_gag.report.worst import worst
 from captum_gag.runs.config import Config
 from captum_gag.runs.execution import begin, execute
 from captum_gag.runs.store import Run
@@ -68,7 +69,8 @@ def test_the_page_holds_the_numbers_of_the_run(run, page):
     text = " ".join(page.text)
     rows = comparison(scores)
     best = rows[rows["best"] & (rows["metric"] == "RCAP")].iloc[0]
-    assert f"RCAP (higher is better): {best['method']} is best, {best['mean']:.3f}" in text
+    said = f"RCAP (higher is better): {best['method']} has the best mean of the explanations, {best['mean']:.3f}"
+    assert said in text
     assert "DAUC (lower is better)" in text
     assert "g.png" in text, "what failed is named"
 
@@ -131,12 +133,22 @@ def test_the_command_says_every_option_of_model_and_data(reconfigured, tmp_path)
     assert parse(words[4]) | {"weights": assignments(options)["model.weights"]} == model
 
 
+def test_the_worst_images_of_the_best_explanations_lead_to_the_gallery(run, page):
+    rows = worst(run.scores(), n=6)
+    shown = [attributes for tag, attributes in page.tags if tag == "a" and "data-method" in attributes]
+    images = page.data()["images"]
+    named = [(each["data-method"], images[int(each["data-image"])]) for each in shown]
+    assert named == list(rows[["method", "image"]].itertuples(index=False, name=None))
+    assert len([tag for tag, attributes in page.tags if "data-thumbnail" in attributes]) == len(rows)
+
+
 def test_a_run_without_maps_says_how_to_keep_them(copied, tmp_path):
     for file in (copied.directory / "maps").iterdir():
         file.unlink()
     page = Page(write_page(copied, tmp_path / "report.html", n_bootstrap=20))
     assert any("--save-maps" in text and "kept no maps" in text for text in page.text)
     assert page.data("image-1")["pictures"] == ""
+    assert "data-thumbnail=" not in page.source
 
 
 def test_a_run_without_data_says_so(reconfigured, tmp_path):

@@ -14,11 +14,12 @@ from rich.console import Console
 
 from captum_gag import reliability
 from captum_gag.errors import InputError
+from captum_gag.report.notes import notes
+from captum_gag.report.paired_tests import holm
 from captum_gag.report.tables import (
     Row,
     comparison,
     failures,
-    holm,
     latex_text,
     printable,
     printed_cells,
@@ -98,14 +99,6 @@ def scores() -> pd.DataFrame:
             "DAUC": {"GAG_85": base, "SG^R": base + 0.3, "SG": base + 0.2, "none": base * np.nan},
         }
     )
-
-
-def test_holm_of_a_worked_example() -> None:
-    # Holm (1979): the smallest times 3, the next times 2, and never less than the one before.
-    assert holm({"a": 0.01, "b": 0.04, "c": 0.03, "d": np.nan}) == pytest.approx(
-        {"a": 0.03, "b": 0.06, "c": 0.06, "d": np.nan}, nan_ok=True
-    )
-    assert holm({"a": 0.6, "b": 0.7}) == {"a": 1.0, "b": 1.0}
 
 
 def test_comparison_knows_the_best_and_what_differs_from_it(scores: pd.DataFrame) -> None:
@@ -200,3 +193,77 @@ def test_failures_are_counted_by_method_and_error_and_lost_images_named_once() -
         "y": {"error": "no layer", "cells": 2, "image": "a"},
         "all methods": {"error": "broken file", "cells": 2, "image": "c"},
     }
+
+
+def controlled(**higher: list[float]) -> pd.DataFrame:
+    """Return scores by RCAP of two explanations and of what is none."""
+    rng = np.random.default_rng(1)
+    noise = rng.normal(size=20) / 1000
+    levels = {"GAG": 0.5, "SG": 0.4, "Random": 0.1, "Sobel": 0.2, "Constant": 0.0, "GAG sharp": 0.3, "Truth": 0.0}
+    levels |= {"noisy": 0.0} | higher
+    found = {name: level + np.roll(noise, place) for place, (name, level) in enumerate(levels.items())}
+    transforms = {"GAG sharp": ("GAG", "sharpen"), "noisy": ("Truth", "noisy")}
+    return reliability.from_arrays({"RCAP": found}, levels="metric", controls={"noisy": "truth"}, transforms=transforms)
+
+
+def test_what_is_no_explanation_is_shown_but_never_best_nor_tested() -> None:
+    ahead = {"Sobel": 0.9, "GAG sharp": 0.8, "noisy": 0.7}
+    rows = comparison(controlled(**ahead)).set_index("method")
+    assert rows["role"].to_dict() == {
+        **{"GAG": "", "SG": "", "Random": "random", "Sobel": "edges", "Constant": "constant"},
+        **{"GAG sharp": "manipulated", "Truth": "truth", "noisy": "truth"},
+    }
+    assert list(rows.index[rows["best"]]) == ["GAG"]
+    assert list(rows.index[rows["p"].notna()]) == ["SG"]
+    assert list(rows.index[rows["unbeaten"].eq(True)]) == ["Sobel", "GAG sharp", "noisy"]
+    said = " ".join(notes(rows.reset_index()))
+    assert "By RCAP no method beats Sobel: it cannot tell here." in said
+    assert "score better than every explanation, and are none: GAG sharp, noisy." in said
+
+
+def test_controls_and_manipulated_maps_change_nothing_about_explanations() -> None:
+    whole, scores = comparison(controlled(Sobel=0.9)), controlled()
+    alone = comparison(scores[scores["method"].isin(["GAG", "SG"])])
+    columns = ["method", "mean", "low", "high", "best", "p", "effect", "testable"]
+    pd.testing.assert_frame_equal(whole.loc[whole["role"] == "", columns], alone[columns])
+
+
+@pytest.mark.parametrize("shift", [-0.05, 0.0, 0.0005, 0.05])
+def test_whether_a_method_beats_a_control_is_what_reliability_says(shift: float) -> None:
+    scores = controlled(Sobel=0.5 + shift, Random=0.5 + shift)
+    rows = comparison(scores).set_index("method")
+    said = reliability.against_baselines(scores)
+    said = said[said["method"].isin(["GAG", "SG"])]
+    for control, column in (("Sobel", "beats_edges"), ("Random", "beats_random")):
+        assert rows.loc[control, "unbeaten"] == (not said[column].any())
+
+
+def test_every_edge_detector_is_a_baseline_of_its_own() -> None:
+    scores = controlled(Sobel=0.9)
+    weak = scores[scores["method"] == "Constant"].assign(method="Canny", control="edges")
+    rows = comparison(pd.concat([weak, scores])).set_index("method")
+    assert rows.loc[["Sobel", "Canny"], "unbeaten"].tolist() == [True, False]
+
+
+def test_without_an_explanation_no_method_is_best() -> None:
+    scores = controlled()
+    rows = comparison(scores[scores["method"].isin(["Random", "Sobel"])])
+    assert not rows["best"].any()
+    assert rows["unbeaten"].tolist() == [None, None]
+
+
+def test_a_table_says_what_it_needs_to_be_read(scores: pd.DataFrame, tmp_path: Path) -> None:
+    few = comparison(scores[scores["image"].isin(scores["image"].unique()[:3])])
+    assert "RCAP, DAUC: 3 images: too few to conclude." in notes(few)
+    others = controlled()
+    whole = pd.concat([scores, others[others["method"] != "SG"]])
+    save_tables(comparison(whole.drop(columns="higher_is_better")), scores, tmp_path)
+    markdown, latex = ((tmp_path / name).read_text() for name in ("table.md", "table.tex"))
+    for text in (markdown, latex):
+        assert "higher is better, n = 20 to 30" in text
+        assert "lower is better, n = 30" in text
+        assert "Wilcoxon" in text
+        assert "interval by bootstrap-t" in text
+    assert "| Sobel \N{DAGGER}" in markdown
+    assert "\n\N{DAGGER}: no explanation" in markdown
+    assert all(part in latex for part in (r"\toprule", r"\caption{Mean", r"Sobel \textdagger{} &", r"\end{table}"))

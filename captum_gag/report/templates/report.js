@@ -233,6 +233,7 @@ at("previous").addEventListener("click", () => step(-1));
 at("next").addEventListener("click", () => step(1));
 for (const link of document.querySelectorAll("[data-image]")) {
   link.addEventListener("click", () => {
+    for (const { box, method } of boxes) if (method === link.dataset.method) { box.checked = true; picked.add(method); }
     at("find").value = "";
     listImages();
     image.value = link.dataset.image;
@@ -240,3 +241,19 @@ for (const link of document.querySelectorAll("[data-image]")) {
   });
 }
 listImages();
+
+// One photograph beside its map after the other, so that the page can be used meanwhile.
+async function drawThumbnails() {
+  for (const canvas of document.querySelectorAll("[data-thumbnail]")) {
+    const item = JSON.parse(at(`image-${canvas.dataset.thumbnail}`).textContent);
+    const sheet = new Image();
+    sheet.src = item.pictures;
+    await sheet.decode();
+    const [map, context] = tile(sheet, item.methods.indexOf(canvas.parentElement.dataset.method) + 1);
+    colour(context, null);
+    Object.assign(canvas, { width: 2 * data.side, height: data.side });
+    canvas.getContext("2d").drawImage(tile(sheet, 0)[0], 0, 0);
+    canvas.getContext("2d").drawImage(map, data.side, 0);
+  }
+}
+drawThumbnails();

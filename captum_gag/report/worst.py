@@ -1,0 +1,126 @@
+"""The images that a run explains worst: lowest scores, with class and probability."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich.box import SIMPLE
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from captum_gag.errors import InputError
+from captum_gag.reliability.scores import LABEL, checked
+from captum_gag.report.gallery import Item
+from captum_gag.report.notes import of_metrics
+from captum_gag.report.tables import comparison
+from captum_gag.specs import unknown
+
+SHOWN = 6
+"""Images of each metric on the page."""
+
+
+def worst(
+    scores: pd.DataFrame,
+    methods: Sequence[str] = (),
+    metrics: Sequence[str] = (),
+    n: int = 10,
+    label: Callable[[float], str] = lambda target: "",
+) -> pd.DataFrame:
+    """Return the images with the worst scores, the worst first.
+
+    Args:
+        scores: The records of a run.
+        methods: Whose scores; none takes the best explanation of each metric.
+        metrics: By which, as tables label them; none takes all of which it is known whether higher is better.
+        n: Images of each.
+        label: Names a class by its index.
+
+    Returns:
+        A row per metric, method and image: metric, method, higher_is_better, image, target, class ("" if not known),
+        probability, score.
+
+    Raises:
+        InputError: There is no such method or metric, or it is not known whether higher is better.
+    """
+    scores = checked(scores)
+    known = comparison(scores)
+    for what, given in (("method", methods), ("metric", metrics)):
+        for name in given:
+            if name not in set(known[what]):
+                raise unknown(what, name, list(known[what].unique()))
+    asked = known[known["metric"].isin(metrics)] if metrics else known[known["higher_is_better"].notna()]
+    undirected = list(asked.loc[asked["higher_is_better"].isna(), "metric"].unique())
+    if undirected or asked.empty:
+        which = ", ".join(undirected or known["metric"].unique())
+        raise InputError(f"it is not known whether higher is better by {which}; expected another --metric")
+    chosen = asked[asked["method"].isin(methods)] if methods else asked[asked["best"]]
+    parts = []
+    for row in chosen.to_dict("records"):
+        named = {name: row[name] for name in ("metric", "method", "higher_is_better")}
+        parts.append(_lowest(scores, row, n)[["image", "target", "probability", "score"]].assign(**named))
+    columns = ["metric", "method", "higher_is_better", "image", "target", "class", "probability", "score"]
+    if not parts:
+        return pd.DataFrame(columns=columns)
+    found = pd.concat(parts, ignore_index=True)
+    return found.assign(**{"class": found["target"].astype("Float64").astype(float).map(label)})[columns]
+
+
+def badly_explained(scores: pd.DataFrame, rows: pd.DataFrame, items: Sequence[Item]) -> list[dict[str, Any]]:
+    """Return for each metric the images that its best explanation explains worst: caption, method, rows.
+
+    Args:
+        scores: A checked score table.
+        rows: As ``tables.comparison`` returns them.
+        items: Of the gallery; other images are not named.
+    """
+    by_image = {item.image: item for item in items}
+    found = []
+    for row in rows[rows["best"]].to_dict("records"):
+        lowest = _lowest(scores[scores["image"].isin(by_image)], row, SHOWN)
+        pairs = zip(lowest["image"], lowest["score"], strict=True)
+        lines = [{"item": by_image[image], "value": value} for image, value in pairs]
+        found.append({"caption": f"{row['metric']}: {row['method']}", "method": row["method"], "rows": lines})
+    return found
+
+
+def _lowest(scores: pd.DataFrame, row: Mapping[Any, Any], n: int) -> pd.DataFrame:
+    """Return the rows with the worst scores of a row of a comparison, the worst first."""
+    own = scores[scores[LABEL].eq(row["metric"]) & scores["method"].eq(row["method"]) & scores["score"].notna()]
+    return own.sort_values("score", ascending=row["higher_is_better"], kind="stable").head(n)
+
+
+def printable(rows: pd.DataFrame) -> Group:
+    """Lay the worst images out for the terminal, a table for each metric and method."""
+    return Group(
+        *(
+            _of_method(f"{metric}, {method}: the {len(lines)} worst images", lines)
+            for metric, of_metric in of_metrics(rows)
+            for method, lines in of_metric.groupby("method", sort=False)
+        )
+    )
+
+
+def _of_method(title: str, rows: pd.DataFrame) -> Table:
+    higher = rows["higher_is_better"].iloc[0]
+    table = Table(box=SIMPLE, title=Text(title), title_justify="left")
+    # A name cut short finds no file.
+    table.add_column("image", overflow="fold")
+    table.add_column("class")
+    table.add_column("probability", justify="right")
+    table.add_column(f"score\n{'higher' if higher else 'lower'} is better", justify="right")
+    for row in rows.to_dict("records"):
+        probability = "-" if pd.isna(row["probability"]) else f"{row['probability']:.0%}"
+        named = row["class"] or ("-" if pd.isna(row["target"]) else str(int(row["target"])))
+        table.add_row(Text(str(row["image"])), Text(named), probability, f"{row['score']:.3f}")
+    return table
+
+
+def save_worst(rows: pd.DataFrame, directory: Path) -> Path:
+    """Write worst.csv."""
+    directory.mkdir(parents=True, exist_ok=True)
+    rows.to_csv(directory / "worst.csv", index=False)
+    return directory / "worst.csv"
