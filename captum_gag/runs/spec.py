@@ -86,7 +86,8 @@ class SuiteFile:
         """Refuse a case that the paper has not, a truth that is no metric, and published values that are none."""
         if self.case not in CASES:
             raise unknown("case", self.case, CASES)
-        plain = [name for name, each in self.metrics.items() if not {"variants", "steps"} & set(each)]
+        tables = {name: each for name, each in self.metrics.items() if isinstance(each, Mapping)}
+        plain = [name for name, each in tables.items() if not {"variants", "steps"} & set(each)]
         for each in self.truth:
             if each not in plain:
                 raise unknown("truth", each, plain)

@@ -107,3 +107,11 @@ def test_an_unknown_suite_and_a_broken_file_are_named(tmp_path: Path) -> None:
     (tmp_path / "broken.toml").write_text("methods = [")
     with pytest.raises(InputError, match=r"suite .*broken\.toml: "):
         read_suite(str(tmp_path / "broken.toml"))
+
+
+@pytest.mark.parametrize("truth", ["Mass", "DAUC"])
+def test_a_truth_is_a_metric_of_the_suite_without_variants(truth: str) -> None:
+    metrics = {"RCAP": {}, "DAUC": {"type": "Deletion", "variants": {"black": {"perturb_baseline": "black"}}}}
+    assert make_suite({"methods": ["SG"], "metrics": metrics, "truth": ["RCAP"]}).truth == ("RCAP",)
+    with pytest.raises(InputError, match=rf"truth '{truth}'.*RCAP"):
+        make_suite({"methods": ["SG"], "metrics": metrics, "truth": [truth]})
