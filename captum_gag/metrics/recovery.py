@@ -70,12 +70,12 @@ class RCAPMetric(MaskingMetric):
 
     lower_bound: float = option(default=50.0, help="Percentile down to which is recovered.", ge=0, lt=100)
     interval: float = option(default=10.0, help="Distance of the percentiles; divides 100 - lower_bound.", gt=0)
+    perturb_baseline: BaselineLike = baseline_option("black")
+    normalization: Normalization | None = normalization_option()
     factor: Factor = option(
         default="both",
         help="What the score is the mean of: both factors' product (the paper), visual_noise or localization alone.",
     )
-    perturb_baseline: BaselineLike = baseline_option("black")
-    normalization: Normalization | None = normalization_option()
 
     higher_is_better = True
 

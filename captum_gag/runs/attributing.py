@@ -115,7 +115,7 @@ class Explainer:
             if known is None:
                 raise InputError("there is no segmentation to make the map of")
             example.found[label] = method.of_segmentation(known, self.seed).to(device)
-        except InputError as error:
+        except Exception as error:
             example.errors[label] = in_one_line(error)
         example.seconds[label] = time.perf_counter() - started
 

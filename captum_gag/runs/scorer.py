@@ -274,7 +274,8 @@ class Scorer:
                     "method": label,
                     "base": self.suite.bases.get(label, ""),
                     "transform": method.transform,
-                    "strength": method.strength or None,
+                    # A method of a user's own may have an option of this name.
+                    "strength": method.strength if method.transform and method.strength else None,
                     "control": method.control,
                     "metric": entry.label,
                     "variant": entry.variant,

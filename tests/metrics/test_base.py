@@ -19,7 +19,7 @@ from captum_gag.specs import declared, option
 
 # The positional options of each metric, with their defaults.
 OPTIONS = {
-    "RCAP": {"lower_bound": 50, "interval": 10, "perturb_baseline": "black", "normalization": None},
+    "RCAP": {"lower_bound": 50, "interval": 10, "perturb_baseline": "black", "normalization": None, "factor": "both"},
     "Deletion": {
         "n_steps": 10,
         "perturb_baseline": "black",

@@ -403,16 +403,17 @@ def test_descriptors_and_shared_memory_stay_flat(tmp_path: Path) -> None:
     assert max(open_files[30:]) <= max(open_files[5:20]) + 2
 
 
-def resume(directory: str) -> None:
+def go_on(directory: Path, asked: Config) -> None:
     torch.set_num_threads(1)
-    execute(Run.load(Path(directory)), say=quiet)
+    run, bench = begin(directory, asked)
+    execute(run, bench=bench, say=quiet)
 
 
 @pytest.mark.slow
 def test_killed_at_ten_random_moments_the_table_is_the_uninterrupted_one(tmp_path: Path) -> None:
     asked = config(suite={**SUITE, "n_samples": 10}, data={"type": "tiny:many_photos"})
     expected = numbers(done(tmp_path / "whole", asked))
-    run, _ = begin(tmp_path / "run", asked)
+    directory = tmp_path / "run"
     # What imports torch once is the server; the children that are killed are forks of it.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["captum_gag.runs.execution", "quantus"])
@@ -420,19 +421,19 @@ def test_killed_at_ten_random_moments_the_table_is_the_uninterrupted_one(tmp_pat
     finished: list[Path] = []
     for _ in range(10):
         before = len(finished)
-        process = context.Process(target=resume, args=(str(run.directory),))
+        process = context.Process(target=go_on, args=(directory, asked))
         process.start()
         # What matters are moments at which it works.
         while len(finished) == before and process.is_alive():
             time.sleep(0.002)
-            finished = list((run.directory / "scores").glob("[0-9a-f]*.parquet"))
+            finished = list((directory / "scores").glob("[0-9a-f]*.parquet"))
         time.sleep(moments.uniform(0, 0.2))
         process.kill()
         process.join()
         assert process.exitcode == -signal.SIGKILL, "it was done before it could be killed"
-        finished = list((run.directory / "scores").glob("[0-9a-f]*.parquet"))
-    resume(str(run.directory))
-    assert_frame_equal(numbers(Run.load(run.directory)), expected)
+        finished = list((directory / "scores").glob("[0-9a-f]*.parquet"))
+    go_on(directory, asked)
+    assert_frame_equal(numbers(Run.load(directory)), expected)
     assert expected["image"].nunique() == 200
 
 
