@@ -72,14 +72,14 @@ def advice(scores: pd.DataFrame, tables: Mapping[str, pd.DataFrame], marked: pd.
     judged = marked[marked["wrong"].notna() & ~marked["metric"].isin(known)]
     if not len(judged):
         return ""
-    valid = judged[judged["valid"] != "no"]
-    best = (valid if len(valid) else judged).sort_values("wrong").iloc[0]
+    by_mark = (judged[judged["valid"] == mark] for mark in ("yes", "unsure", "no"))
+    best = next(each for each in by_mark if len(each)).sort_values("wrong").iloc[0]
     share = f"{best['wrong']:.0%} of the pairs of explanations in the wrong order"
     if best["valid"] == "no":
         return f"No metric orders explanations as the truth does: the nearest, {best['metric']}, has {share}."
     if best["valid"] == "unsure":
         return f"It is not sure that any metric orders explanations as the truth does: {best['metric']} has {share}."
-    said = [f"To choose a method, take {best['metric']}: it is nearest to the truth, with {share}."]
+    said = [f"To choose a method, take {best['metric']}: of the valid ones it is nearest to the truth, with {share}."]
     steady = tables.get("stability", pd.DataFrame(columns=["metric", "flips", "images"]))
     enough = steady.loc[(steady["metric"] == best["metric"]) & (steady["flips"] < STEADY), "images"]
     if len(enough):

@@ -85,8 +85,8 @@ def faults(
     """Tell which fault of a map a metric sees: whether it scores a map the worse, the stronger its fault.
 
     Args:
-        scores: A score table whose column strength says of manipulated maps how much was done to them; that of the
-            original, which the column base names, is 0.
+        scores: A score table whose column strength says of manipulated maps how much was done to them, above 0; that
+            of the original, which the column base names, is 0.
         confidence: Of the intervals, in (0, 1).
         by: A column by which images are grouped, for the table of each group; see ``groups``.
         edges: What cuts that column into ranges.
@@ -118,7 +118,7 @@ def faults(
 
 def _series(scores: pd.DataFrame) -> Iterator[tuple[tuple[str, str], dict[str, float]]]:
     """Yield base and fault, with the strength of each method, the base's first."""
-    graded = scores[scores["strength"].notna() & is_manipulated(scores)].drop_duplicates("method")
+    graded = scores[(scores["strength"] > 0) & is_manipulated(scores)].drop_duplicates("method")
     for (base, fault), rows in graded.groupby(["base", "transform"], sort=False):
         if base in set(scores["method"]):
             strengths = dict(zip(rows["method"], rows["strength"], strict=True))

@@ -7,6 +7,8 @@ import pandas as pd
 import pytest
 
 from captum_gag import reliability
+from captum_gag.reliability.marks import advice
+from captum_gag.reliability.scores import checked
 
 
 def scores(spread: float, images: int = 60, **columns: object) -> pd.DataFrame:
@@ -73,7 +75,9 @@ def test_advice_names_the_metric_nearest_to_the_truth_and_what_it_sees() -> None
     told = table[table["metric"] == "truth"].assign(metric="told", uses_segmentation=True)
     both = pd.concat([table.assign(uses_segmentation=False), noise.assign(uses_segmentation=False), told])
     said = reliability.report(both, n_bootstrap=200, truth=("truth",)).advice
-    assert said.startswith("To choose a method, take m: it is nearest to the truth, with 0% of the pairs")
+    assert said.startswith(
+        "To choose a method, take m: of the valid ones it is nearest to the truth, with 0% of the pairs"
+    )
     assert "5 images are enough." in said
     assert said.endswith("It rewards sharpened maps: compare maps of one scale only.")
     only_noise = pd.concat([table[table["metric"] == "truth"], noise])
@@ -100,3 +104,10 @@ def test_a_metric_that_does_not_see_a_fault_is_not_valid(images: int, mark: str)
     found = reliability.report(both, n_bootstrap=200, truth=("truth",)).marks.set_index("metric")
     assert (found.loc["m (x)", "wrong"], found.loc["m (x)", "valid"]) == (0, mark)
     assert found.loc["m (y)", "valid"] == ("yes" if images == 60 else "unsure")
+
+
+def test_a_metric_that_is_surely_valid_comes_before_one_that_is_only_nearer_to_the_truth() -> None:
+    marked = pd.DataFrame({"metric": ["a", "b"], "valid": ["unsure", "yes"], "wrong": [0.1, 0.2], "fooled": ["", ""]})
+    tables = {"validity": pd.DataFrame({"truth": ["truth"]})}
+    said = advice(checked(scores(spread=0.05, images=2)), tables, marked)
+    assert said.startswith("To choose a method, take b: of the valid ones it is nearest to the truth, with 20%")

@@ -133,3 +133,11 @@ def test_the_interval_of_a_share_holds_the_truth() -> None:
         low, high = share_interval(random.binomial(6, 0.02, 40) / 6, 0.95)
         held.append(low <= 0.02 <= high)
     assert np.mean(held) > 0.93
+
+
+def test_a_manipulated_map_of_no_strength_is_no_fault() -> None:
+    scores = graded({"m": [[3.0, 2.0, 1.0]] * 40})
+    none = scores.assign(strength=scores["strength"].where(scores["method"] != "half", 0.0))
+    [row] = reliability.faults(none).to_dict("records")
+    assert (row["strengths"], row["wrong"], row["found"]) == (2, 0, "seen")
+    assert not len(reliability.faults(none[none["method"] != "full"]))
