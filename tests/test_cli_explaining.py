@@ -84,3 +84,11 @@ def test_maps_are_images_by_file_and_method_as_large_as_the_photograph() -> None
         # The network sees the middle; beside it is the photograph, in grey.
         assert np.asarray(drawn)[:, 0, 0].tolist() == np.asarray(photo.convert("L"))[:, 0].tolist()
         assert (np.ptp(np.asarray(drawn).astype(int), axis=2)[:, 15:25] > 0).any()
+
+
+@pytest.mark.parametrize("names", ["eins\nzwei\n", "nichts\neins\nzwei\ndrei\n"])
+def test_names_of_more_or_fewer_classes_than_there_are_are_refused(names: str) -> None:
+    Path("names.txt").write_text(names)
+    result = explain("photos/a.png", "--labels", "names.txt")
+    assert result.exit_code == 2
+    assert "classes, and tiny has 3; expected a name for each" in result.stderr

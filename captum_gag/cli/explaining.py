@@ -23,7 +23,7 @@ from captum_gag.cli.common import (
     model_options,
     model_spec,
 )
-from captum_gag.cli.explanations import explain_all, with_names
+from captum_gag.cli.explanations import explain_all, require_a_name_each, with_names
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -153,6 +153,8 @@ def explain(
         scorer = photo_scorer(
             with_names(model_of(spec).load(device_named(device)), named, beside), methods, samples, seed
         )
+        if named is not None:
+            require_a_name_each(scorer, named)
         explain_all(scorer, photos, out, chosen, files, format, json, overlay)
 
 

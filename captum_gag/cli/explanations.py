@@ -36,6 +36,21 @@ def with_names(classifier: Classifier, given: list[str] | None, beside: Sequence
     return named
 
 
+def require_a_name_each(scorer: Scorer, named: Sequence[str]) -> None:
+    """Refuse names of more or fewer classes than the model has: those of a list might all be of the next class.
+
+    Raises:
+        InputError: There are.
+    """
+    from captum_gag.errors import InputError
+
+    if scorer.classes not in (None, len(named)):
+        raise InputError(
+            f"--labels names {len(named)} classes, and {scorer.classifier.name} has {scorer.classes}; "
+            "expected a name for each"
+        )
+
+
 def explain_all(
     scorer: Scorer,
     photos: Mapping[str, Callable[[], Image.Image]],

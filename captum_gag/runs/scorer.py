@@ -74,6 +74,7 @@ class Scorer:
     Attributes:
         digests: Of the model's weights, what it returns, and of the reference images that methods asked for.
         output: What the model returns, as declared, or as decided before any photograph is read.
+        classes: How many there are; None where that is not known before.
     """
 
     def __init__(
@@ -102,7 +103,7 @@ class Scorer:
         self.classifier, self.suite, self.seed, self.dtype, self.data = classifier, suite, seed, dtype, data
         self.model = hookable(classifier.model.to(dtype))
         found = probed(classifier, self.model, dtype)
-        self.output = found.output
+        self.output, self.classes = found.output, found.classes
         self.digests = {"weights": tensor_digest(classifier.model.state_dict()), "output": found.said}
         if data is not None and found.classes is not None:
             require_own_numbers(data, classifier, found.classes)
