@@ -43,7 +43,6 @@ class KnownMap(Method):
     strength: float = option(default=0.0, help="How much of the fault, from 0, none, to 1.", ge=0, le=1)
 
     control = "truth"
-    needs_segmentation = True
 
     def __post_init__(self) -> None:
         """Refuse a fault without strength, and a strength without fault."""

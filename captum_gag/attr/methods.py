@@ -37,14 +37,12 @@ class Method:
             it; "" for a method that explains by itself.
         strength: How much of that, in (0, 1], where there are degrees.
         control: What a method that does not look at the model shows: "random", "edges", "constant" or "truth"; else "".
-        needs_segmentation: Whether its maps are made of the segmentation alone; see ``known_maps``.
         built_from: The class of Captum that it calls, if that is all; see ``parts``.
     """
 
     of: Method | None = None
     transform: str = ""
     strength: float = 0.0
-    needs_segmentation: ClassVar[bool] = False
     control: ClassVar[str] = ""
     built_from: ClassVar[str] = "-"
 
