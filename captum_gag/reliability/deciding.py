@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from captum_gag.errors import InputError
 from captum_gag.reliability.betting import Bets, Floats, MeanBets, SignBets
 from captum_gag.reliability.directions import signs
-from captum_gag.reliability.scores import LABEL, checked, metrics_of
+from captum_gag.reliability.scores import LABEL, checked, explanations, metrics_of
 from captum_gag.specs import unknown
 
 BEST = "best"
-"""Instead of a method to compare with: the one with the best mean score."""
+"""Instead of a method to compare with: the explanation with the best mean score."""
 
 BOUNDS = {
     **dict.fromkeys(("RCAP", "Deletion", "DAUC", "Insertion", "IAUC", "SegmentationMAE", "MAE"), (0.0, 1.0)),
@@ -59,8 +59,9 @@ def sequential(
 
     Args:
         scores: A score table, see ``read_scores``.
-        against: The method that all others are compared with; or "best", the one with the best mean score by each
-            metric. Since the scores choose it, the questions are then about all pairs, and any choice is right.
+        against: The method that all others are compared with; or "best", the explanation with the best mean score by
+            each metric. Since the scores choose it, the questions are then about all pairs with an explanation in
+            them, and any choice is right. Random orderings, edges, truths and manipulated maps are no explanations.
         alpha: Probability of a wrong decision, in (0, 1).
         test: "sign": is it better on most images, of those on which both differ? "mean": is the mean of its scores
             better? This is for scores of a known range only.
@@ -86,7 +87,8 @@ def sequential(
         raise unknown("test", test, TESTS)
     widths = _widths(scores, bounds or {}) if test == "mean" else None
     images = _ordered(scores, order, seed)
-    decider = Decider(list(scores["method"].unique()), metrics_of(scores), against, alpha, test, widths)
+    methods, metrics = list(scores["method"].unique()), metrics_of(scores)
+    decider = Decider(methods, metrics, against, alpha, test, widths, explanations(scores))
     decider.update(oriented(scores, images, decider.methods, decider.metrics))
     return decider.table()
 
@@ -160,8 +162,11 @@ class Decider:
         alpha: float = 0.05,
         test: str = "sign",
         widths: Sequence[float] | None = None,
+        candidates: Collection[str] = (),
     ) -> None:
         """Ask the questions; see ``sequential``.
+
+        Only candidates are ever the best; any method is one where none is named.
 
         Raises:
             InputError: There is no such method, or nothing to compare.
@@ -175,8 +180,9 @@ class Decider:
         self.methods, self.metrics, self.alpha, self.images = list(methods), list(metrics), alpha, 0
         self._against = None if against == BEST else self.methods.index(against)
         places = range(len(methods))
+        self._candidates = np.array([each in candidates or not candidates for each in methods])
         if self._against is None:
-            pairs = list(combinations(places, 2))
+            pairs = [pair for pair in combinations(places, 2) if self._candidates[list(pair)].any()]
         else:
             pairs = [(self._against, each) for each in places if each != self._against]
         # A question is (metric, first, second); the pairs of a metric stand together.
@@ -241,8 +247,9 @@ class Decider:
         if self._against is not None:
             return np.arange(len(first)), np.zeros(len(first), dtype=bool)
         means = self._sums / np.where(self._counts, self._counts, np.nan)
-        # Of a metric without a score, the first method stands for none.
-        leaders = np.where(np.isnan(means), -np.inf, means).argmax(axis=0)[metric]
+        means[~self._candidates] = -np.inf
+        # Of a metric without a score, the first candidate stands for none.
+        leaders = np.where(np.isnan(means), -np.finfo(float).max, means).argmax(axis=0)[metric]
         shown = np.flatnonzero((first == leaders) | (second == leaders))
         return shown, (second == leaders)[shown]
 

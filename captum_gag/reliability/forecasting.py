@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,6 +45,7 @@ def forecast(
     against: str = BEST,
     alpha: float = 0.05,
     seed: int = 0,
+    candidates: Collection[str] = (),
 ) -> Forecast:
     """Foresee after how many images every question of ``sequential`` is decided.
 
@@ -60,6 +61,7 @@ def forecast(
         against: See ``sequential``.
         alpha: See ``sequential``.
         seed: Of the futures.
+        candidates: The explanations, one of which is the best; none named, any method may be.
 
     Raises:
         InputError: The pilot is too small, or nothing can be compared.
@@ -71,7 +73,7 @@ def forecast(
     for future in range(REPETITIONS):
         weights = rng.dirichlet(np.ones(len(scores)))
         images = rng.choice(len(scores), size=most, p=weights)
-        decider = Decider(methods, metrics, against, alpha)
+        decider = Decider(methods, metrics, against, alpha, candidates=candidates)
         for start in range(0, most, BLOCK):
             decider.update(scores[images[start : start + BLOCK]])
             decided, left = decider.counts()

@@ -16,6 +16,9 @@ RELIABLE_ALPHA = 0.65
 STEADY = 0.05
 """Below this share of pairs of methods that change order, so many images are enough."""
 
+ROUNDING = 1e-9
+"""How far below a threshold a value may be and still meet it."""
+
 SHARPEN = "sharpen"
 """What the column transform says of sharpened maps."""
 
@@ -95,10 +98,21 @@ def advice(scores: pd.DataFrame, tables: Mapping[str, pd.DataFrame], marked: pd.
     return " ".join(said)
 
 
+def meets(value: float, threshold: float) -> bool:
+    """Tell whether a value is at or above a threshold, up to rounding."""
+    return value >= threshold - ROUNDING
+
+
+def in_figures(value: float, threshold: float) -> str:
+    """Write a value with two decimals, or as many more as show on which side of a threshold it is."""
+    places = (n for n in range(2, 9) if meets(float(f"{value:.{n}f}"), threshold) == meets(value, threshold))
+    return f"{value:.{next(places, 9)}f}"
+
+
 def _above(low: float, high: float, threshold: float) -> str:
     if np.isnan(low):
         return "unsure"
-    return "yes" if low >= threshold else "no" if high < threshold else "unsure"
+    return "yes" if meets(low, threshold) else "unsure" if meets(high, threshold) else "no"
 
 
 def _valid(validity: pd.DataFrame, faults: pd.DataFrame | None) -> dict[str, object]:
@@ -116,7 +130,14 @@ def _valid(validity: pd.DataFrame, faults: pd.DataFrame | None) -> dict[str, obj
 def _sensitive(implementation: pd.DataFrame, metric: str) -> dict[str, object]:
     own = implementation[(implementation["metric"] == metric) | (implementation["other"] == metric)]
     means = own.groupby(["metric", "other"])["rho"].mean().dropna()
-    return {} if means.empty else {"sensitive": "yes" if means.min() < RELIABLE_ALPHA else "no", "rho": means.min()}
+    return (
+        {}
+        if means.empty
+        else {
+            "sensitive": "no" if meets(means.min(), RELIABLE_ALPHA) else "yes",
+            "rho": means.min(),
+        }
+    )
 
 
 def _fooled(tricks: pd.DataFrame) -> dict[str, object]:

@@ -198,6 +198,12 @@ def judged(scores: pd.DataFrame) -> pd.DataFrame:
     return scores[~(is_random(scores) | is_truth(scores) | is_manipulated(scores))]
 
 
+def explanations(scores: pd.DataFrame) -> list[str]:
+    """List the methods of a checked table that explain: no controls, truths or manipulated maps."""
+    own = scores["control"].eq("") & ~is_manipulated(scores)
+    return [str(method) for method in scores.loc[own, "method"].unique()]
+
+
 def metrics_of(scores: pd.DataFrame) -> list[str]:
     """List the labels of the metrics of a checked table, in the order in which they come."""
     return [str(metric) for metric in scores[LABEL].unique()]

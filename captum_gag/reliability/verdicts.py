@@ -20,7 +20,7 @@ from captum_gag.reliability.agreement import (
 from captum_gag.reliability.bootstrap import N_BOOTSTRAP
 from captum_gag.reliability.directions import signs
 from captum_gag.reliability.grouping import check_edges, concatenated, groups
-from captum_gag.reliability.marks import RELIABLE_ALPHA, STEADY, advice, marks
+from captum_gag.reliability.marks import RELIABLE_ALPHA, STEADY, advice, in_figures, marks, meets
 from captum_gag.reliability.scores import checked, is_edges, is_random, judged, lean
 from captum_gag.reliability.summaries import against_baselines, stability, summary, tricks
 from captum_gag.reliability.truth import faults, validity
@@ -173,11 +173,12 @@ def _alpha_in_words(row: dict[str, float]) -> str:
     if np.isnan(low):
         few = f"{row['images']:.0f} images, {row['methods']:.0f} methods"
         return f"Alpha {alpha:.2f} ({few}), too few to tell whether it is reliable."
-    if alpha >= RELIABLE_ALPHA:
+    if meets(alpha, RELIABLE_ALPHA):
         judged = "reliable: the images agree on the ranking of the methods"
-        unsure = low < RELIABLE_ALPHA
+        unsure = not meets(low, RELIABLE_ALPHA)
     else:
         judged = "unreliable: a method that ranks first on average need not do so on your image"
-        unsure = high >= RELIABLE_ALPHA
+        unsure = meets(high, RELIABLE_ALPHA)
     doubt = ", though too few images to be sure" if unsure else ""
-    return f"Alpha {alpha:.2f} [{low:.2f}, {high:.2f}], {judged}{doubt}."
+    shown, *ends = (in_figures(value, RELIABLE_ALPHA) for value in (alpha, low, high))
+    return f"Alpha {shown} [{', '.join(ends)}], {judged}{doubt}."

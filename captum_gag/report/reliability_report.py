@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from captum_gag.reliability import RELIABLE_ALPHA, ReliabilityReport
+from captum_gag.reliability.marks import in_figures
 from captum_gag.reliability.scores import is_manipulated
 from captum_gag.report import reliability_figures
 from captum_gag.report.style import as_svg, page_colours
@@ -61,22 +62,26 @@ def figures(found: ReliabilityReport) -> dict[str, Figure]:
 def marked(found: ReliabilityReport) -> pd.DataFrame:
     """Return the four marks of each metric as text, with the figure behind each."""
     columns = {
-        "reliable": ("reliable (alpha)", "alpha", ".2f"),
-        "valid": ("valid (pairs of explanations in the wrong order)", "wrong", ".0%"),
-        "sensitive": ("sensitive to its implementation (rho)", "rho", ".2f"),
-        "fooled": ("fooled by sharpening (gain)", "gain", "+.3f"),
+        "reliable": ("reliable (alpha)", "alpha", _beside_threshold),
+        "valid": ("valid (pairs of explanations in the wrong order)", "wrong", "{:.0%}".format),
+        "sensitive": ("sensitive to its implementation (rho)", "rho", _beside_threshold),
+        "fooled": ("fooled by sharpening (gain)", "gain", "{:+.3f}".format),
     }
     marks = found.marks
     return pd.DataFrame(
         {"metric": marks["metric"]}
         | {
             title: [
-                f"{mark} ({value:{digits}})" if mark and value == value else mark or "-"
+                f"{mark} ({shown(value)})" if mark and value == value else mark or "-"
                 for mark, value in zip(marks[name], marks[figure], strict=True)
             ]
-            for name, (title, figure, digits) in columns.items()
+            for name, (title, figure, shown) in columns.items()
         }
     )
+
+
+def _beside_threshold(value: float) -> str:
+    return in_figures(value, RELIABLE_ALPHA)
 
 
 def marks_table(found: ReliabilityReport) -> Table:

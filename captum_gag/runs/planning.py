@@ -19,7 +19,7 @@ from captum_gag.cores import cores
 from captum_gag.errors import InputError
 from captum_gag.reliability.deciding import oriented
 from captum_gag.reliability.forecasting import FEWEST, Forecast, forecast
-from captum_gag.reliability.scores import checked
+from captum_gag.reliability.scores import checked, explanations
 from captum_gag.runs.config import Config
 from captum_gag.runs.execution import choose
 from captum_gag.runs.executors import Bench
@@ -236,8 +236,10 @@ def _decision(config: Config, scores: pd.DataFrame, there: int) -> Forecast:
         raise InputError(
             f"the run to tell it from has no scores of {', '.join(sorted(lacking))}; expected this suite's"
         )
-    values = oriented(checked(scores), list(scores["image"].unique()), methods, metrics)
-    return forecast(values, methods, metrics, min(there, MOST_FORESEEN), config.against, config.alpha, config.seed)
+    scores = checked(scores)
+    values, most = oriented(scores, list(scores["image"].unique()), methods, metrics), min(there, MOST_FORESEEN)
+    asked = (config.against, config.alpha, config.seed)
+    return forecast(values, methods, metrics, most, *asked, explanations(scores))
 
 
 def peak_memory() -> int | None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import pandas as pd
 
 from captum_gag.errors import InputError
 from captum_gag.reliability.deciding import Decider, oriented
-from captum_gag.reliability.scores import checked
+from captum_gag.reliability.scores import checked, explanations
 from captum_gag.runs.config import Config
 from captum_gag.runs.spec import Suite, labels_of
 from captum_gag.runs.store import Run
@@ -39,9 +41,8 @@ class UntilDecided(UntilDone):
 
     def __init__(self, run: Run) -> None:
         """Ask the questions of a run whose images are chosen."""
-        config, chosen = run.config, run.chosen()
-        methods, metrics = labels_of(config.suite_file())
-        self._run, self._decider = run, Decider(methods, metrics, config.against, config.alpha)
+        chosen = run.chosen()
+        self._run, self._decider = run, asked(run.config)
         self._order = list(zip(chosen["image"], chosen["photo"], strict=True))
 
     def look(self) -> None:
@@ -65,10 +66,28 @@ class UntilDecided(UntilDone):
 
     def _count(self, scores: pd.DataFrame, images: list[str]) -> None:
         if images:
-            self._decider.update(oriented(checked(scores), images, self._decider.methods, self._decider.metrics))
+            scores = checked(scores)
+            if not self.images:
+                # Which methods explain, the records say.
+                self._decider = asked(self._run.config, explanations(scores))
+            self._decider.update(oriented(scores, images, self._decider.methods, self._decider.metrics))
         self.images += len(images)
         closed, left = self._decider.counts()
         self.decided, self.said = closed > 0 and not left, f"{closed} decided, {left} open"
+
+
+def asked(config: Config, candidates: Collection[str] = ()) -> Decider:
+    """Return the questions of a run until decided.
+
+    Args:
+        config: Of the run.
+        candidates: The explanations, one of which is the best.
+
+    Raises:
+        InputError: There is nothing to compare.
+    """
+    methods, metrics = labels_of(config.suite_file())
+    return Decider(methods, metrics, config.against, config.alpha, candidates=candidates)
 
 
 def stopping(run: Run) -> UntilDone:
@@ -84,8 +103,7 @@ def require_answerable(config: Config, suite: Suite) -> None:
     """
     if config.until != "decided":
         return
-    methods, metrics = labels_of(config.suite_file())
-    Decider(methods, metrics, config.against, config.alpha)
+    asked(config)
     unknown = [each.label for each in suite.metrics if each.metric.higher_is_better is None]
     if unknown:
         raise InputError(

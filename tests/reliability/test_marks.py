@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from captum_gag import reliability
-from captum_gag.reliability.marks import advice
+from captum_gag.reliability.marks import advice, in_figures, meets
 from captum_gag.reliability.scores import checked
 
 
@@ -111,3 +111,17 @@ def test_a_metric_that_is_surely_valid_comes_before_one_that_is_only_nearer_to_t
     tables = {"validity": pd.DataFrame({"truth": ["truth"]})}
     said = advice(checked(scores(spread=0.05, images=2)), tables, marked)
     assert said.startswith("To choose a method, take b: of the valid ones it is nearest to the truth, with 20%")
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(0.6497, "0.6497"), (0.6449, "0.64"), (0.6499999999999999, "0.65"), (0.654, "0.65"), (1, "1.00")],
+)
+def test_a_value_is_shown_on_its_side_of_the_threshold(value: float, shown: str) -> None:
+    assert in_figures(value, 0.65) == shown
+
+
+def test_a_threshold_that_is_met_up_to_rounding_is_met() -> None:
+    assert meets(0.1 + 0.2 + 0.35, 0.65)
+    assert meets(0.65 - 1e-15, 0.65)
+    assert not meets(0.6497, 0.65)
