@@ -53,8 +53,9 @@ CONTRIBUTIONS = {
         Insertion(
             "README.md",
             "    <li><b>Sufficiency </b>",
-            '    <li><b>RCAP </b><a href="https://arxiv.org/abs/2404.15564">(Huang and Liu, 2024)</a>: recovers the most '
-            "salient pixels on a baseline, and multiplies the share of the saliency there by the probability of the class",
+            '    <li><b>RCAP </b><a href="https://arxiv.org/abs/2404.15564">(Huang and Liu, 2024)</a>: recovers the '
+            "most salient pixels on a baseline, and multiplies the share of the saliency there by the probability "
+            "of the class",
         ),
     ),
 }

@@ -1,4 +1,4 @@
-"""What is offered to Captum and Quantus gives the numbers of this package; ``release/contributions.py`` tries the rest."""
+"""What is offered to Captum and Quantus gives the numbers of this package (see ``release/contributions.py``)."""
 
 from __future__ import annotations
 
