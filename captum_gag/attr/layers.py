@@ -18,6 +18,7 @@ from captum_gag.attr.guided_absolute_grad import GuidedAbsoluteGrad
 from captum_gag.errors import InputError, shown
 from captum_gag.modules import buffers_kept
 from captum_gag.specs import checked
+from captum_gag.threads import one_at_a_time
 
 
 class LayerGuidedAbsoluteGrad(LayerAttribution):
@@ -43,6 +44,7 @@ class LayerGuidedAbsoluteGrad(LayerAttribution):
         self.freeze_statistics = freeze_statistics
 
     @log_usage()
+    @one_at_a_time
     @checked
     def attribute(
         self,

@@ -16,6 +16,7 @@ from captum_gag.modules import buffers_kept, hookable
 from captum_gag.outputs import Output, OutputReader
 from captum_gag.specs import checked
 from captum_gag.tensors import Target, at_least_single, class_targets, finite_rows
+from captum_gag.threads import one_at_a_time
 
 Images = Callable[[str, int], Tensor]
 """("train" or a folder, n) -> n preprocessed images (n, C, H, W), as a run has them."""
@@ -115,6 +116,7 @@ class Method:
         return None
 
 
+@one_at_a_time
 def behind_the_door(
     explain: Callable[[Any, Tensor, Tensor], Sequence[Tensor]], model: Any, inputs: Any, target: Target, output: Output
 ) -> list[Tensor]:

@@ -26,6 +26,7 @@ from captum_gag.attr.paths import Baselines, BlurPath, GuidedPath, format_baseli
 from captum_gag.attr.sampled_gradients import ModelGradients
 from captum_gag.modules import buffers_kept
 from captum_gag.specs import checked
+from captum_gag.threads import one_at_a_time
 
 
 class PathAttribution(ModelGradients):
@@ -40,6 +41,7 @@ class PathAttribution(ModelGradients):
         """Say that gradients are multiplied by the way along the path."""
         return True
 
+    @one_at_a_time
     def _integrate(
         self,
         path: Modification,

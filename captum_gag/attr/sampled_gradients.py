@@ -32,6 +32,7 @@ from captum_gag.errors import InputError
 from captum_gag.modules import buffers_kept, warn_of_batch_statistics
 from captum_gag.specs import checked
 from captum_gag.tensors import at_least_single
+from captum_gag.threads import one_at_a_time
 
 # Examples per batch when the caller does not say: 4 per CPU thread was best for EfficientNet-Lite0 and ResNet-18 on
 # 2 threads (benchmarks/attribution.py). The accelerator's value is an assumption that only a GPU can check.
@@ -123,6 +124,7 @@ class SampledGradients(GradientAttribution):
         return like_inputs(inputs, [self.aggregation(each) for each in moments])
 
     @torch.no_grad()
+    @one_at_a_time
     @checked
     def moments(
         self,

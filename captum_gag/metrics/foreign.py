@@ -21,6 +21,7 @@ from captum_gag.metrics.readings import Scores
 from captum_gag.modules import require_evaluation_mode
 from captum_gag.outputs import Output, OutputReader
 from captum_gag.tensors import Target, class_targets
+from captum_gag.threads import one_at_a_time
 
 
 class Answering(nn.Module):
@@ -91,6 +92,7 @@ class ForeignMetric(Metric):
         """Return the name of what one of Quantus's enums says of the metric; "" if it says nothing."""
         return str(getattr(getattr(self.metric, attribute, None), "name", ""))
 
+    @one_at_a_time
     def evaluate(
         self,
         model: Model,

@@ -17,6 +17,7 @@ from captum_gag.metrics.readings import Reading, causes
 from captum_gag.modules import modules_inside, require_evaluation_mode
 from captum_gag.outputs import Output, OutputReader
 from captum_gag.tensors import Target, class_targets, finite_rows, over_channels
+from captum_gag.threads import one_at_a_time
 
 Model = Callable[[Tensor], Any]
 
@@ -170,6 +171,7 @@ def _read(plan: Plan, probabilities: Tensor) -> Reading:
 
 
 @torch.no_grad()
+@one_at_a_time
 def class_probabilities(
     model: Model,
     masked: Sequence[MaskedInputs],

@@ -24,6 +24,7 @@ from captum_gag.metrics.segmentation import LogCoshDiceMetric, SegmentationMAEMe
 from captum_gag.modules import require_evaluation_mode
 from captum_gag.outputs import Output, OutputReader, output_option, tensor_of
 from captum_gag.specs import declared, option
+from captum_gag.threads import one_at_a_time
 
 
 class _Direction:
@@ -101,6 +102,7 @@ class QuantusMetric(Metric, QuantusBase[list[float]]):
             display_progressbar=self.display_progressbar,
         )
 
+    @one_at_a_time
     def __call__(
         self,
         model: torch.nn.Module,
