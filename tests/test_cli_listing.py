@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
 from typer.testing import CliRunner
@@ -27,6 +28,8 @@ def test_methods_lists_the_catalogue():
 
 @pytest.mark.parametrize("command", ["suites", "metrics", "methods"])
 def test_lists_for_people_and_for_machines_without_loading_torch(command):
+    if command == "methods" and json.loads(lists.KEPT.read_text(encoding="utf-8"))["captum"] != version("captum"):
+        pytest.skip("the types are made from the Captum that is installed")
     code = (
         "import sys; from typer.testing import CliRunner; from captum_gag.cli import app\n"
         f"print(*(CliRunner().invoke(app, ['{command}', *more]).output for more in ([], ['--json'])), sep='|||')\n"

@@ -46,7 +46,9 @@ class ProbabilityCurve(Reading):
 class ProbabilityCurveMetric(MaskingMetric):
     """What Deletion and Insertion share: the area under the class probability while salient pixels change."""
 
-    n_steps: int = option(default=10, help="Equal steps from no to all pixels; n_steps + 1 images are predicted.", ge=1)
+    n_steps: int = option(
+        default=10, help="Equal steps from no to all pixels; n_steps + 1 images are predicted.", ge=1, le=10**6
+    )
     perturb_baseline: BaselineLike = baseline_option("black")
     normalization: Normalization | None = normalization_option()
     fractions: Numbers | None = option(

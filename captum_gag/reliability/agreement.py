@@ -9,6 +9,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
+from captum_gag.reliability.arguments import Confidence
 from captum_gag.reliability.correlations import Spearman
 from captum_gag.reliability.directions import signs
 from captum_gag.reliability.grouping import by_groups
@@ -24,7 +25,7 @@ CONFIDENCE = 0.999
 @by_groups
 def inter_rater(
     scores: pd.DataFrame,
-    confidence: float = CONFIDENCE,
+    confidence: Confidence = CONFIDENCE,
     *,
     by: str | None = None,
     edges: Sequence[float] = (),
@@ -63,7 +64,7 @@ def inter_rater(
 @by_groups
 def inter_method(
     scores: pd.DataFrame,
-    confidence: float = CONFIDENCE,
+    confidence: Confidence = CONFIDENCE,
     *,
     by: str | None = None,
     edges: Sequence[float] = (),
@@ -107,7 +108,7 @@ def _per_metric(scores: pd.DataFrame, name: str, estimate: Callable[[pd.DataFram
 @by_groups
 def internal_consistency(
     scores: pd.DataFrame,
-    confidence: float = CONFIDENCE,
+    confidence: Confidence = CONFIDENCE,
     *,
     by: str | None = None,
     edges: Sequence[float] = (),
@@ -162,7 +163,7 @@ def consistency_matrix(consistency: pd.DataFrame) -> pd.DataFrame:
 @by_groups
 def implementation_sensitivity(
     scores: pd.DataFrame,
-    confidence: float = CONFIDENCE,
+    confidence: Confidence = CONFIDENCE,
     *,
     by: str | None = None,
     edges: Sequence[float] = (),

@@ -12,6 +12,7 @@ import pandas as pd
 
 from captum_gag.errors import InputError
 from captum_gag.reliability.scores import checked
+from captum_gag.specs import checked as with_checked_arguments
 
 F = TypeVar("F", bound=Callable[..., pd.DataFrame])
 
@@ -65,12 +66,13 @@ def check_edges(by: str | None, edges: Sequence[float]) -> None:
 
 
 def by_groups(statistic: F) -> F:
-    """Check the table that a statistic is given, and compute it for each group of images where there is ``by``.
+    """Check what a statistic is given, and compute it for each group of images where there is ``by``.
 
     Args:
         statistic: From a checked score table to a table; its signature has by and edges, its body need not know them.
-            Who has checked the table calls ``inspect.unwrap`` of what this returns.
+            Who has checked table and arguments calls ``inspect.unwrap`` of what this returns.
     """
+    compute = with_checked_arguments(statistic)
 
     @wraps(statistic)
     def grouped(
@@ -78,10 +80,8 @@ def by_groups(statistic: F) -> F:
     ) -> Any:
         check_edges(by, edges)
         if by is None:
-            return statistic(checked(scores), *args, **options)
-        return concatenated(
-            [(group, statistic(rows, *args, **options)) for group, rows in groups(scores, by, edges)], by
-        )
+            return compute(checked(scores), *args, **options)
+        return concatenated([(group, compute(rows, *args, **options)) for group, rows in groups(scores, by, edges)], by)
 
     return cast(F, grouped)
 

@@ -9,6 +9,7 @@ import pandas as pd
 from scipy.sparse import csr_array
 
 from captum_gag.reliability.agreement import CONFIDENCE
+from captum_gag.reliability.arguments import Confidence, Resamples, Seed
 from captum_gag.reliability.bootstrap import N_BOOTSTRAP, Floats, Indices, mean_intervals
 from captum_gag.reliability.directions import signs
 from captum_gag.reliability.grouping import by_groups
@@ -29,9 +30,9 @@ from captum_gag.reliability.scores import (
 @by_groups
 def summary(
     scores: pd.DataFrame,
-    n_bootstrap: int = N_BOOTSTRAP,
-    confidence: float = CONFIDENCE,
-    seed: int = 0,
+    n_bootstrap: Resamples = N_BOOTSTRAP,
+    confidence: Confidence = CONFIDENCE,
+    seed: Seed = 0,
     *,
     by: str | None = None,
     edges: Sequence[float] = (),
@@ -74,9 +75,9 @@ def summary(
 @by_groups
 def against_baselines(
     scores: pd.DataFrame,
-    n_bootstrap: int = N_BOOTSTRAP,
-    confidence: float = 0.95,
-    seed: int = 0,
+    n_bootstrap: Resamples = N_BOOTSTRAP,
+    confidence: Confidence = 0.95,
+    seed: Seed = 0,
     *,
     by: str | None = None,
     edges: Sequence[float] = (),
@@ -140,9 +141,9 @@ def against_baselines(
 @by_groups
 def tricks(
     scores: pd.DataFrame,
-    n_bootstrap: int = N_BOOTSTRAP,
-    confidence: float = 0.95,
-    seed: int = 0,
+    n_bootstrap: Resamples = N_BOOTSTRAP,
+    confidence: Confidence = 0.95,
+    seed: Seed = 0,
     *,
     by: str | None = None,
     edges: Sequence[float] = (),
@@ -192,7 +193,7 @@ def stability(
     scores: pd.DataFrame,
     sizes: Sequence[int] | None = None,
     n_resamples: int = 1000,
-    seed: int = 0,
+    seed: Seed = 0,
     *,
     by: str | None = None,
     edges: Sequence[float] = (),

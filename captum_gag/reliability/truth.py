@@ -9,6 +9,7 @@ import pandas as pd
 from scipy.stats import rankdata, t
 
 from captum_gag.errors import InputError
+from captum_gag.reliability.arguments import Confidence, Resamples, Seed
 from captum_gag.reliability.bootstrap import N_BOOTSTRAP, Floats, Indices, counts, interval
 from captum_gag.reliability.directions import signs
 from captum_gag.reliability.grouping import by_groups
@@ -22,9 +23,9 @@ SEEN = 0.25
 def validity(
     scores: pd.DataFrame,
     truth: Sequence[str],
-    n_bootstrap: int = N_BOOTSTRAP,
-    confidence: float = 0.95,
-    seed: int = 0,
+    n_bootstrap: Resamples = N_BOOTSTRAP,
+    confidence: Confidence = 0.95,
+    seed: Seed = 0,
     *,
     by: str | None = None,
     edges: Sequence[float] = (),
@@ -77,7 +78,7 @@ def validity(
 @by_groups
 def faults(
     scores: pd.DataFrame,
-    confidence: float = 0.95,
+    confidence: Confidence = 0.95,
     *,
     by: str | None = None,
     edges: Sequence[float] = (),

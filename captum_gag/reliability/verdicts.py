@@ -17,6 +17,7 @@ from captum_gag.reliability.agreement import (
     inter_rater,
     internal_consistency,
 )
+from captum_gag.reliability.arguments import Confidence, Resamples, Seed
 from captum_gag.reliability.bootstrap import N_BOOTSTRAP
 from captum_gag.reliability.directions import signs
 from captum_gag.reliability.grouping import check_edges, concatenated, groups
@@ -24,6 +25,7 @@ from captum_gag.reliability.marks import RELIABLE_ALPHA, STEADY, advice, in_figu
 from captum_gag.reliability.scores import checked, is_edges, is_random, judged, lean
 from captum_gag.reliability.summaries import against_baselines, stability, summary, tricks
 from captum_gag.reliability.truth import faults, validity
+from captum_gag.specs import checked as with_checked_arguments
 
 
 @dataclass(frozen=True)
@@ -50,11 +52,12 @@ class ReliabilityReport:
     by_group: dict[str, pd.DataFrame] = field(default_factory=dict)
 
 
+@with_checked_arguments
 def report(
     scores: pd.DataFrame,
-    n_bootstrap: int = N_BOOTSTRAP,
-    confidence: float = CONFIDENCE,
-    seed: int = 0,
+    n_bootstrap: Resamples = N_BOOTSTRAP,
+    confidence: Confidence = CONFIDENCE,
+    seed: Seed = 0,
     *,
     truth: Sequence[str] = (),
     by: str | None = None,

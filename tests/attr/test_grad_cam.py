@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from fnmatch import fnmatch
 from typing import Any
 
 import pytest
@@ -121,7 +122,7 @@ TRANSFORMERS: dict[str, tuple[Callable[[], nn.Module], Any, str, Callable[[Tenso
     ),
     "Hugging Face ViT": (lambda: hugging_face("ViT"), 32, "vit.*layer*.1.layernorm_before", tokens(1, 4, 4)),
     "Hugging Face DeiT": (lambda: hugging_face("DeiT"), 32, "deit.*layer*.1.layernorm_before", tokens(2, 4, 4)),
-    "Hugging Face BEiT": (lambda: hugging_face("Beit"), 32, "beit.*layer*.1", tokens(1, 4, 4)),
+    "Hugging Face BEiT": (lambda: hugging_face("Beit"), 32, "beit.*layer.1*", tokens(1, 4, 4)),
     "Hugging Face Swin": (hugging_face_swin, 64, "swin.layernorm", tokens(0, 8, 8)),
     "Hugging Face ConvNeXt": (hugging_face_convnext, 64, "convnext.encoder.stages.1", lambda found: found),
 }
@@ -134,9 +135,8 @@ def test_transformers_are_explained_by_a_map_made_by_hand(name: str) -> None:
     model, images = with_every_weight_random(build()), images_of(size)
     found = last_layer(model, images[:1])
     # Swin's last feature map is its last normalisation, turned; releases of transformers differ in names between.
-    start, _, end = layer.rpartition("*")
-    known = found.name if start else layer
-    assert found.name.endswith(end) or (found.name, layer) == ("permute", "norm")
+    known = found.name if "*" in layer else layer
+    assert fnmatch(found.name, layer) or (found.name, layer) == ("permute", "norm")
     expected = by_hand(model, model.get_submodule(known), images, read)
     assert bool((expected.flatten(1).amax(1) > 0).any())
     torch.testing.assert_close(method("Grad-CAM").attribute(model, images, TARGET), expected)

@@ -203,7 +203,11 @@ def test_the_matrices_of_all_metrics_are_those_that_pandas_pivots():
         assert_frame_equal(matrix, by_image(table, metric))
 
 
-@pytest.mark.parametrize("dtype", [object, "str", "string", "category"])
+# Before pandas 3, "str" makes text of None.
+STORED = [object, *(["str"] if int(pd.__version__.split(".")[0]) >= 3 else []), "string", "category"]
+
+
+@pytest.mark.parametrize("dtype", STORED)
 def test_text_is_text_however_it_is_stored(dtype):
     texts = ["method", "metric", "variant", "base", "control"]
     table = rows(variant="mean", base=[None, "a", None, "b"], control="").astype(dict.fromkeys(texts, dtype))
