@@ -122,7 +122,7 @@ TRANSFORMERS: dict[str, tuple[Callable[[], nn.Module], Any, str, Callable[[Tenso
     ),
     "Hugging Face ViT": (lambda: hugging_face("ViT"), 32, "vit.*layer*.1.layernorm_before", tokens(1, 4, 4)),
     "Hugging Face DeiT": (lambda: hugging_face("DeiT"), 32, "deit.*layer*.1.layernorm_before", tokens(2, 4, 4)),
-    "Hugging Face BEiT": (lambda: hugging_face("Beit"), 32, "beit.*layer.1*", tokens(1, 4, 4)),
+    "Hugging Face BEiT": (lambda: hugging_face("Beit"), 32, "beit.*layer*.1*", tokens(1, 4, 4)),
     "Hugging Face Swin": (hugging_face_swin, 64, "swin.layernorm", tokens(0, 8, 8)),
     "Hugging Face ConvNeXt": (hugging_face_convnext, 64, "convnext.encoder.stages.1", lambda found: found),
 }

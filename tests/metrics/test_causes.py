@@ -86,7 +86,8 @@ def test_several_causes_are_one_warning(case) -> None:
         rcap(lambda x: linear()(x) + 2, images, maps, 0)
         metrics.RCAP(output="logits")(linear(), images.numpy(), np.zeros(4, int), maps.numpy(), batch_size=1)
     said = f"RCAP is NaN for image 0, 1, 3: {MAP_CONSTANT} (image 0, 3); {MAP_NAN} (image 1)."
-    assert [str(each.message) for each in caught] == [said, said]
+    # The first call of a Quantus metric imports it, which some versions of Python and NumPy warn of.
+    assert [str(each.message) for each in caught if each.category is UserWarning] == [said, said]
 
 
 def test_segmentation_metrics_say_it_too() -> None:
