@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import math
 import os
+import stat
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -20,15 +22,39 @@ __all__ = ["csv_rows", "plain", "replace_file", "tomllib"]
 
 
 def replace_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Write beside the file and rename: whatever interrupts it, the file is whole or not there."""
+    """Write beside the file and rename: whatever interrupts it, a loss of power too, the file is whole or not there.
+
+    Args:
+        path: The file; its mode is that of any new one, whatever wrote it.
+        write: Called with the place to write to.
+    """
     # Machines that share a directory may have processes of one number.
     beside = path.with_name(f".{path.name}.{uuid4().hex}")
     try:
+        beside.touch()
+        mode = stat.S_IMODE(beside.stat().st_mode)
         write(beside)
+        beside.chmod(mode)
+        _to_disk(beside)
         os.replace(beside, path)
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
+    # Without it the name may be gone after a loss of power, though the file is there.
+    if os.name == "posix":
+        # Some network file systems refuse it for a directory.
+        with suppress(OSError):
+            _to_disk(path.parent)
+
+
+def _to_disk(path: Path) -> None:
+    """Wait until a file, or the names in a directory, are on the disk."""
+    # Windows writes out only what is open for writing; a directory can only be read.
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def plain(value: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -37,3 +38,55 @@ def test_two_that_write_the_same_file_at_once_do_not_mix(tmp_path: Path) -> None
     replace_file(path, first)
     assert path.read_text() == "a" * 20
     assert os.listdir(tmp_path) == ["scores"]
+
+
+def test_the_content_is_on_the_disk_before_the_name_counts_and_the_name_before_it_returns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = []
+    fsync, replace = os.fsync, os.replace
+
+    def synced(descriptor: int) -> None:
+        events.append(("fsync", "directory" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file"))
+        fsync(descriptor)
+
+    def replaced(source: Path, target: Path) -> None:
+        events.append(("rename", target.name))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "replace", replaced)
+    replace_file(tmp_path / "it", lambda place: place.write_text("new"))
+    assert events == [("fsync", "file"), ("rename", "it"), ("fsync", "directory")]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are POSIX's")
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o027, 0o640), (0o077, 0o600)])
+def test_whatever_writes_it_the_mode_is_that_of_any_new_file(tmp_path: Path, umask: int, mode: int) -> None:
+    path = tmp_path / "maps.safetensors"
+
+    def secretly(place: Path) -> None:
+        place.unlink()
+        place.touch(mode=0o600)
+
+    before = os.umask(umask)
+    try:
+        replace_file(path, secretly)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(path.stat().st_mode) == mode
+
+
+def test_a_file_system_that_does_not_sync_directories_is_none_the_worse(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fsync = os.fsync
+
+    def refused(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(22, "Invalid argument")
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", refused)
+    replace_file(tmp_path / "it", lambda place: place.write_text("new"))
+    assert (tmp_path / "it").read_text() == "new"
