@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -25,14 +23,17 @@ from captum_gag.reliability.directions import higher_is_better
 from captum_gag.reliability.scores import LABEL, by_metric, checked, judged, lean
 from captum_gag.report import reliability_report
 from captum_gag.report.answers import cards, sentences
+from captum_gag.report.choosing import MOST, choose
 from captum_gag.report.decisions import decisions
-from captum_gag.report.disagreement import disagreement
-from captum_gag.report.gallery import COLUMNS, Item, Source, curves_by_image, gallery, picture_side
+from captum_gag.report.disagreement import disagreement, disagreements
+from captum_gag.report.gallery import COLUMNS, Item, curves_by_image, gallery, images_of, picture_side
 from captum_gag.report.notes import headings, legend, marked
+from captum_gag.report.repeating import command, facts, name_of
 from captum_gag.report.run_figures import ablation, curves_of, drawn_curves, percentiles_of
+from captum_gag.report.source import Source
 from captum_gag.report.style import COLOURS, HEAT, LINES, as_svg, page_colours
 from captum_gag.report.tables import comparison, failures, printed_cells
-from captum_gag.report.worst import badly_explained
+from captum_gag.report.worst import Ranked, badly_explained, ranked
 from captum_gag.runs.config import Config
 from captum_gag.runs.store import Run
 
@@ -61,7 +62,7 @@ _TEMPLATES = jinja2.Environment(loader=jinja2.PackageLoader("captum_gag.report")
 _TEMPLATES.policies["json.dumps_kwargs"] = {"sort_keys": False}
 
 
-def write_page(run: Run, path: Path, n_bootstrap: int = N_BOOTSTRAP, seed: int = 0) -> Path:
+def write_page(run: Run, path: Path, n_bootstrap: int = N_BOOTSTRAP, seed: int = 0, most: int | None = MOST) -> Path:
     """Write the page of a run.
 
     Args:
@@ -69,7 +70,8 @@ def write_page(run: Run, path: Path, n_bootstrap: int = N_BOOTSTRAP, seed: int =
             photographs if the data set is where it was; the model's weights are not needed.
         path: The HTML file; replaced if there.
         n_bootstrap: Resamples of the images, for all intervals of means; the page says how many.
-        seed: Of the resamples.
+        seed: Of the resamples, and of the images drawn at random.
+        most: How many images are shown; None for all. All numbers are of all images.
 
     Returns:
         The file.
@@ -80,14 +82,16 @@ def write_page(run: Run, path: Path, n_bootstrap: int = N_BOOTSTRAP, seed: int =
     scores = checked(run.scores())
     config = run.config
     source = Source.of(run)
-    side = picture_side(scores["image"].nunique() * (1 + scores["method"].nunique()))
-    drawn = curves_of(scores)
-    items = list(gallery(run, scores, source, side))
-    curves = curves_by_image(drawn, [item.image for item in items])
-    suite = config.suite_file()
-    found, decided, facts = failures(scores), decisions(run, scores), _facts(run, scores, n_bootstrap, seed)
+    suite, known, drawn = config.suite_file(), images_of(run, scores), curves_of(scores)
+    found, decided, said = failures(scores), decisions(run, scores), facts(run, scores, n_bootstrap, seed)
+    alike = disagreements(run, scores, list(known.index))
     scores = lean(scores)
     rows = comparison(scores, suite.published_means(), n_bootstrap, seed)
+    badly = ranked(scores, rows)
+    choice = choose(list(known.index), _worth_seeing(badly, alike), most, seed)
+    side = picture_side(len(choice.images) * (1 + scores["method"].nunique()))
+    items = list(gallery(run, known, source, side, choice))
+    curves = curves_by_image(drawn, choice.images)
     try:
         checks, unreliable = reliability.report(scores, n_bootstrap, seed=seed, truth=suite.truth), ""
     except InputError as error:
@@ -95,7 +99,7 @@ def write_page(run: Run, path: Path, n_bootstrap: int = N_BOOTSTRAP, seed: int =
     page = {
         "colours": page_colours(),
         "title": suite.title or "A run of captum-gag",
-        "subtitle": f"{_name(config.model)[0]} on {_name(config.data)[0]}",
+        "subtitle": f"{name_of(config.model)[0]} on {name_of(config.data)[0]}",
         "sections": SECTIONS,
         "scope": _in_words(run, scores, found),
         "cards": cards(rows, decided),
@@ -106,9 +110,11 @@ def write_page(run: Run, path: Path, n_bootstrap: int = N_BOOTSTRAP, seed: int =
         "failures": _table(found),
         "decisions": None if decided is None else _table(decided),
         "figures": _figures(scores, rows, _percentiles(config), checks, drawn),
+        "choice": choice.words,
         "gallery_note": _gallery_note(items, source),
-        "worst": badly_explained(scores, rows, items),
-        "disagreement": disagreement(scores, items),
+        "shown": {item.image: item for item in items},
+        "worst": badly_explained(badly),
+        "disagreement": disagreement(alike),
         "unreliable": unreliable,
         "verdicts": checks.verdicts if checks else {},
         "marks": _table(reliability_report.marked(checks)) if checks else None,
@@ -116,15 +122,12 @@ def write_page(run: Run, path: Path, n_bootstrap: int = N_BOOTSTRAP, seed: int =
             {"name": f"check-{name}", "caption": reliability_report.SECTIONS[name], **_table(table)}
             for name, table in (checks.tables.items() if checks else ())
         ],
-        "command": _command(run),
+        "command": command(run),
         "suite": tomli_w.dumps(config.suite),
-        "facts": facts,
+        "facts": said,
         "side": side,
-        "data": _data(scores, items, source, side),
-        "items": (
-            {**item._asdict(), **plain(item.numbers()), "curves": each}
-            for item, each in zip(items, curves, strict=True)
-        ),
+        "data": _data(scores, list(known.index), items, source, side),
+        "items": ({**plain(item._asdict()), "curves": each} for item, each in zip(items, curves, strict=True)),
         "version": version("captum-gag"),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -146,7 +149,7 @@ def _in_words(run: Run, scores: pd.DataFrame, failed: pd.DataFrame) -> list[str]
     counts = scores[["image", "method", LABEL]].nunique()
     chosen = len(run.chosen())
     done = f"{counts['image']} images" if counts["image"] == chosen else f"{counts['image']} of {chosen} images"
-    said = [f"{done} of {_name(run.config.data)[0]}, {counts['method']} methods, {counts[LABEL]} metrics."]
+    said = [f"{done} of {name_of(run.config.data)[0]}, {counts['method']} methods, {counts[LABEL]} metrics."]
     if len(failed):
         said.append(f"{failed['cells'].sum()} of {len(scores)} scores could not be computed; see what failed.")
     return said
@@ -203,51 +206,24 @@ def _gallery_note(items: list[Item], source: Source) -> str:
     return f"The photographs are not shown: {source.missing}" if source.missing else ""
 
 
-def _command(run: Run) -> str:
-    """Return the command that, with the suite, repeats the run."""
-    config = run.config
-    words = ["captum-gag", "run", "suite.toml"]
-    for section, (name, options) in (("model", _name(config.model)), ("data", _name(config.data))):
-        words += [f"--{section}", name]
-        # A string of JSON is one of TOML.
-        for key, value in options.items():
-            words += ["--set", f"{section}.{key}={json.dumps(value, ensure_ascii=False)}"]
-    for key in ("limit", "confidence", "seed", "device", "dtype", "threads"):
-        value = getattr(config, key)
-        words += [] if value is None else [f"--{key}", str(value)]
-    if config.until == "decided":
-        words += ["--until", "decided", "--alpha", str(config.alpha), "--against", config.against]
-    return shlex.join([*words, *(["--save-maps"] if config.save_maps else []), "--out", "RUN"])
+def _worth_seeing(badly: Ranked, alike: Mapping[str, pd.Series]) -> dict[str, list[str]]:
+    """Return by reason the images that are worth seeing, the most so first."""
+    by_name = {f"of {method} by {metric}": table["image"].tolist() for (metric, method), table in badly.items()}
+    worst = {f"among the worst {name}": images for name, images in by_name.items()}
+    best = {f"among the best {name}": images[::-1] for name, images in by_name.items()}
+    differ = {f"methods disagree ({caption})": list(values.index) for caption, values in alike.items()}
+    return {**worst, **best, **differ}
 
 
-def _name(spec: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Return what the command line calls a model or a data set, and the options that are left to say."""
-    options = {key: value for key, value in spec.items() if key != "type"}
-    for key in ("name", "root"):
-        if key in options and ":" not in spec["type"]:
-            return f"{spec['type']}:{options.pop(key)}", options
-    return str(spec["type"]), options
-
-
-def _facts(run: Run, scores: pd.DataFrame, n_bootstrap: int, seed: int) -> dict[str, str]:
-    identity = "; ".join(f"{name}: {value}" for name, value in run.identity.items())
-    hours = scores["seconds"].sum() / 3600
-    return {
-        "Made with": identity,
-        "Computing": f"{hours:.2f} hours in all",
-        "Intervals of means": f"{n_bootstrap:,} resamples of the images, seed {seed}",
-        "Directory": str(run.directory.absolute()),
-    }
-
-
-def _data(scores: pd.DataFrame, items: list[Item], source: Source, side: int) -> dict[str, Any]:
-    images, methods, tables = [item.image for item in items], list(scores["method"].unique()), by_metric(scores)
+def _data(scores: pd.DataFrame, images: Sequence[str], items: list[Item], source: Source, side: int) -> dict[str, Any]:
+    methods, tables = list(scores["method"].unique()), by_metric(scores)
     whole = np.stack([table.reindex(index=images, columns=methods) for table in tables.values()], axis=-1).round(6)
     known = whole.astype(object)
     known[np.isnan(whole)] = None
     styles = zip(list(LINES.values()) * len(COLOURS), COLOURS * len(LINES), strict=True)
     return {
         "images": images,
+        "shown": [item.number for item in items],
         "labels": [item.label for item in items],
         "methods": methods,
         "metrics": list(tables),

@@ -142,6 +142,28 @@ def test_the_worst_images_of_the_best_explanations_lead_to_the_gallery(run, page
     assert len([tag for tag, attributes in page.tags if "data-thumbnail" in attributes]) == len(rows)
 
 
+def test_fewer_images_than_there_are_leave_every_number_as_it_is(run, page, tmp_path):
+    few = Page(write_page(run, tmp_path / "report.html", n_bootstrap=50, most=3))
+    data, whole = few.data(), page.data()
+    assert len(data["shown"]) == len(data["labels"]) == 3
+    assert any("3 of 7 images are shown" in text for text in few.text)
+    items = [few.data(f"image-{number}") for number in data["shown"]]
+    assert [item["image"] for item in items] == [data["images"][number] for number in data["shown"]]
+    assert all(item["why"] for item in items)
+    assert (data["images"], data["scores"]) == (whole["images"], whole["scores"])
+    assert not any("images are shown" in text for text in page.text)
+
+    def tables(found):
+        return found.source.split('id="scores"')[1].split('id="figures"')[0]
+
+    assert tables(few) == tables(page)
+    # All the worst are named, and those that are shown lead to the gallery.
+    links = {attributes["data-image"] for tag, attributes in few.tags if tag == "a" and "data-image" in attributes}
+    assert links <= set(map(str, data["shown"]))
+    worst_images = set(worst(run.scores(), n=6)["image"])
+    assert worst_images <= {text.strip() for text in few.text}
+
+
 def test_a_run_without_maps_says_how_to_keep_them(copied, tmp_path):
     for file in (copied.directory / "maps").iterdir():
         file.unlink()
@@ -210,6 +232,11 @@ def test_the_command_writes_the_page_and_needs_a_run(run, tmp_path):
     )
     assert result.output.strip() == str(tmp_path / "x.html")
     assert (tmp_path / "x.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    few = CliRunner().invoke(app, ["report", str(run.directory), "--images=2", "--out", str(tmp_path / "x.html")])
+    assert len(Page(tmp_path / "x.html").data()["shown"]) == 2, few.output
+    refused = CliRunner().invoke(app, ["report", str(run.directory), "--images=none"])
+    assert refused.exit_code == 2
+    assert "expected one above 0, or all" in " ".join(refused.output.split())
     missing = CliRunner().invoke(app, ["report", str(tmp_path)])
     assert missing.exit_code == 2
     assert "holds no run" in missing.output

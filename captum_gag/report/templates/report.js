@@ -90,7 +90,7 @@ let drawing = 0;
 function listImages() {
   const wanted = at("find").value.toLowerCase();
   const before = image.value;
-  const named = data.images.map((name, i) => ({ i, text: data.labels[i] ? `${name} (${data.labels[i]})` : name }));
+  const named = data.shown.map((i, k) => ({ i, text: data.images[i] + (data.labels[k] ? ` (${data.labels[k]})` : "") }));
   const found = named.filter((each) => each.text.toLowerCase().includes(wanted));
   image.replaceChildren(...found.map((each) => make("option", each.text, { value: each.i })));
   if (found.some((each) => String(each.i) === before)) image.value = before;
@@ -121,7 +121,7 @@ async function draw() {
   if (mine !== drawing) return;
   const methods = data.methods.filter((method) => picked.has(method));
   const probability = item.probability === null ? "" : `, probability ${(100 * item.probability).toFixed(0)} %`;
-  at("picked").textContent = `${item.image}${item.label ? `: ${item.label}${probability}` : ""}`;
+  at("picked").textContent = `${item.image}${item.label ? `: ${item.label}${probability}` : ""}${item.why ? `. Shown: ${item.why}` : ""}`;
   const cards = methods.map((method) => card(item, sheet, method));
   at("maps").replaceChildren(...(item.pictures ? [photograph(item, sheet)] : []), ...cards);
   at("curves").replaceChildren(...Object.entries(item.curves).map(([name, curve]) => chart(name, curve, methods)));
