@@ -198,13 +198,17 @@ def report(
         str,
         typer.Option(metavar="N|all", help="How many images are shown; of more, those that are worth seeing."),
     ] = "150",
+    paths: Annotated[
+        bool,
+        typer.Option("--paths", help="Write paths of data, weights and run in full, where it says how to repeat it."),
+    ] = False,
 ) -> None:
     """Write a run as one HTML page: summary, tables, figures, images with their maps, and how to repeat it.
 
     The page needs no network and no other file. It shows the maps of a run made with --save-maps, and the photographs
     if the data are still where they were; the model's weights are not needed. Works while the run is still going, for
     the images done. Of more images than --images it shows those with the worst and the best scores, those on which
-    methods disagree, and some at random; all numbers are of all images.
+    methods disagree, and some at random; all numbers are of all images. It names no directory unless asked to.
 
     Example: captum-gag run quick --save-maps --out RUN && captum-gag report RUN
     """
@@ -213,7 +217,7 @@ def report(
         from captum_gag.runs.store import Run
 
         most = _shown_at_most(images)
-        path = write_page(Run.load(run), out or run / "report.html", n_bootstrap, seed, most)
+        path = write_page(Run.load(run), out or run / "report.html", n_bootstrap, seed, most, paths)
     typer.echo(str(path))
 
 

@@ -10,13 +10,12 @@ from typing import Any
 import jinja2
 import numpy as np
 import pandas as pd
-import tomli_w
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 from captum_gag import reliability
 from captum_gag.errors import InputError
-from captum_gag.files import plain, replace_file
+from captum_gag.files import plain, replace_file, without_directories
 from captum_gag.reliability import ReliabilityReport
 from captum_gag.reliability.bootstrap import N_BOOTSTRAP
 from captum_gag.reliability.directions import higher_is_better
@@ -28,7 +27,7 @@ from captum_gag.report.decisions import decisions
 from captum_gag.report.disagreement import disagreement, disagreements
 from captum_gag.report.gallery import COLUMNS, Item, curves_by_image, gallery, images_of, picture_side
 from captum_gag.report.notes import headings, legend, marked
-from captum_gag.report.repeating import command, facts, name_of
+from captum_gag.report.repeating import plain_name, repeating
 from captum_gag.report.run_figures import ablation, curves_of, drawn_curves, percentiles_of
 from captum_gag.report.source import Source
 from captum_gag.report.style import COLOURS, HEAT, LINES, as_svg, page_colours
@@ -62,7 +61,14 @@ _TEMPLATES = jinja2.Environment(loader=jinja2.PackageLoader("captum_gag.report")
 _TEMPLATES.policies["json.dumps_kwargs"] = {"sort_keys": False}
 
 
-def write_page(run: Run, path: Path, n_bootstrap: int = N_BOOTSTRAP, seed: int = 0, most: int | None = MOST) -> Path:
+def write_page(
+    run: Run,
+    path: Path,
+    n_bootstrap: int = N_BOOTSTRAP,
+    seed: int = 0,
+    most: int | None = MOST,
+    paths: bool = False,
+) -> Path:
     """Write the page of a run.
 
     Args:
@@ -72,6 +78,7 @@ def write_page(run: Run, path: Path, n_bootstrap: int = N_BOOTSTRAP, seed: int =
         n_bootstrap: Resamples of the images, for all intervals of means; the page says how many.
         seed: Of the resamples, and of the images drawn at random.
         most: How many images are shown; None for all. All numbers are of all images.
+        paths: Write absolute paths in full where the page says how to repeat the run. They may name a user.
 
     Returns:
         The file.
@@ -83,7 +90,7 @@ def write_page(run: Run, path: Path, n_bootstrap: int = N_BOOTSTRAP, seed: int =
     config = run.config
     source = Source.of(run)
     suite, known, drawn = config.suite_file(), images_of(run, scores), curves_of(scores)
-    found, decided, said = failures(scores), decisions(run, scores), facts(run, scores, n_bootstrap, seed)
+    found, decided, repeat = failures(scores), decisions(run, scores), repeating(run, scores, paths)
     alike = disagreements(run, scores, list(known.index))
     scores = lean(scores)
     rows = comparison(scores, suite.published_means(), n_bootstrap, seed)
@@ -99,7 +106,7 @@ def write_page(run: Run, path: Path, n_bootstrap: int = N_BOOTSTRAP, seed: int =
     page = {
         "colours": page_colours(),
         "title": suite.title or "A run of captum-gag",
-        "subtitle": f"{name_of(config.model)[0]} on {name_of(config.data)[0]}",
+        "subtitle": f"{plain_name(config.model)} on {plain_name(config.data)}",
         "sections": SECTIONS,
         "scope": _in_words(run, scores, found),
         "cards": cards(rows, decided),
@@ -122,9 +129,8 @@ def write_page(run: Run, path: Path, n_bootstrap: int = N_BOOTSTRAP, seed: int =
             {"name": f"check-{name}", "caption": reliability_report.SECTIONS[name], **_table(table)}
             for name, table in (checks.tables.items() if checks else ())
         ],
-        "command": command(run),
-        "suite": tomli_w.dumps(config.suite),
-        "facts": said,
+        "resamples": f"{n_bootstrap:,} resamples of the images, seed {seed}",
+        "repeat": repeat,
         "side": side,
         "data": _data(scores, list(known.index), items, source, side),
         "items": ({**plain(item._asdict()), "curves": each} for item, each in zip(items, curves, strict=True)),
@@ -149,7 +155,7 @@ def _in_words(run: Run, scores: pd.DataFrame, failed: pd.DataFrame) -> list[str]
     counts = scores[["image", "method", LABEL]].nunique()
     chosen = len(run.chosen())
     done = f"{counts['image']} images" if counts["image"] == chosen else f"{counts['image']} of {chosen} images"
-    said = [f"{done} of {name_of(run.config.data)[0]}, {counts['method']} methods, {counts[LABEL]} metrics."]
+    said = [f"{done} of {plain_name(run.config.data)}, {counts['method']} methods, {counts[LABEL]} metrics."]
     if len(failed):
         said.append(f"{failed['cells'].sum()} of {len(scores)} scores could not be computed; see what failed.")
     return said
@@ -203,7 +209,7 @@ def _figures(
 def _gallery_note(items: list[Item], source: Source) -> str:
     if not any(item.pictures for item in items):
         return "The run kept no maps, so there are scores and curves alone; captum-gag run --save-maps keeps them."
-    return f"The photographs are not shown: {source.missing}" if source.missing else ""
+    return f"The photographs are not shown: {without_directories(source.missing)}" if source.missing else ""
 
 
 def _worth_seeing(badly: Ranked, alike: Mapping[str, pd.Series]) -> dict[str, list[str]]:

@@ -106,7 +106,8 @@ def test_ids_are_there_once_and_figures_have_words(page):
     assert all(attributes["aria-label"] for attributes in figures)
 
 
-def test_the_command_repeats_the_run(page, run, tmp_path):
+def test_the_command_repeats_the_run(run, tmp_path):
+    page = Page(write_page(run, tmp_path / "report.html", n_bootstrap=20, paths=True))
     command = next(text for text in page.text if text.startswith("captum-gag run"))
     toml = next(text for text in page.text if text.startswith("title ="))
     (tmp_path / "suite.toml").write_text(toml)
@@ -123,7 +124,7 @@ def test_the_command_repeats_the_run(page, run, tmp_path):
 def test_the_command_says_every_option_of_model_and_data(reconfigured, tmp_path):
     model = {"type": "torchvision", "name": "resnet18", "weights": "/my weights.pth"}
     run = reconfigured(model=model, limit=7, threads=2)
-    page = Page(write_page(run, tmp_path / "report.html", n_bootstrap=20))
+    page = Page(write_page(run, tmp_path / "report.html", n_bootstrap=20, paths=True))
     words = shlex.split(next(text for text in page.text if text.startswith("captum-gag run")))
     assert words[:5] == ["captum-gag", "run", "suite.toml", "--model", "torchvision:resnet18"]
     options = [words[place + 1] for place, word in enumerate(words) if word == "--set"]
