@@ -68,7 +68,7 @@ def gallery(run: Run, known: pd.DataFrame, source: Source, side: int, choice: Ch
             image=image,
             label=source.label(targets[image]),
             probability=probabilities[image],
-            pictures=_sheet(source.photo(image), maps, side) if maps else "",
+            pictures=sheet(source.photo(image), maps, side) if maps else "",
             methods=list(maps),
             why=choice.reasons.get(image, ""),
         )
@@ -126,16 +126,17 @@ def _curves(rows: Sequence[tuple[Any, ...]]) -> dict[str, Any]:
     return found
 
 
-def _sheet(photo: Tensor | None, maps: Mapping[str, Tensor], side: int) -> str:
+def sheet(photo: Tensor | None, maps: Mapping[str, Tensor], side: int) -> str:
+    """Return a data URI of squares of this side, eight in a row: a photograph, or grey, then maps, not yet coloured."""
     pixels = torch.full((3, side, side), 0.5) if photo is None else photo
     tiles = [_square(pixels.permute(1, 2, 0).numpy(), side)]
     tiles += [_square((each / top_of(each.numpy())).clamp(0, 1).numpy(), side) for each in maps.values()]
     rows = -(-len(tiles) // COLUMNS)
-    sheet = Image.new("RGB", (side * min(COLUMNS, len(tiles)), side * rows))
+    drawn = Image.new("RGB", (side * min(COLUMNS, len(tiles)), side * rows))
     for place, tile in enumerate(tiles):
-        sheet.paste(tile, (side * (place % COLUMNS), side * (place // COLUMNS)))
+        drawn.paste(tile, (side * (place % COLUMNS), side * (place // COLUMNS)))
     buffer = io.BytesIO()
-    sheet.save(buffer, format="WEBP", quality=55, method=4)
+    drawn.save(buffer, format="WEBP", quality=55, method=4)
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 

@@ -21,17 +21,19 @@ from captum_gag.reliability.bootstrap import N_BOOTSTRAP
 from captum_gag.reliability.directions import higher_is_better
 from captum_gag.reliability.scores import LABEL, by_metric, checked, judged, lean
 from captum_gag.report import reliability_report
-from captum_gag.report.answers import cards, sentences
+from captum_gag.report.answers import cards, headline, sentences
 from captum_gag.report.choosing import MOST, choose
 from captum_gag.report.decisions import decisions
 from captum_gag.report.disagreement import disagreement, disagreements
 from captum_gag.report.gallery import COLUMNS, Item, curves_by_image, gallery, images_of, picture_side
-from captum_gag.report.notes import headings, legend, marked
+from captum_gag.report.notes import legend
+from captum_gag.report.page_tables import laid_out, means_table
 from captum_gag.report.repeating import plain_name, repeating
 from captum_gag.report.run_figures import ablation, curves_of, drawn_curves, percentiles_of
 from captum_gag.report.source import Source
-from captum_gag.report.style import COLOURS, HEAT, LINES, as_svg, page_colours
-from captum_gag.report.tables import comparison, failures, printed_cells
+from captum_gag.report.strip import strip
+from captum_gag.report.style import BLACK, HEAT, LINES, as_svg, method_lines, page_colours
+from captum_gag.report.tables import comparison, failures
 from captum_gag.report.worst import Ranked, badly_explained, ranked
 from captum_gag.runs.config import Config
 from captum_gag.runs.store import Run
@@ -55,7 +57,6 @@ CAPTIONS = {
     "consistency": "Spearman's rho between metrics over the images, mean over the methods: do they measure the same?",
     "curves": "Mean score minus the random orderings' over the number of pixels replaced.",
 }
-MISSING = "\N{EN DASH}"
 
 _TEMPLATES = jinja2.Environment(loader=jinja2.PackageLoader("captum_gag.report"), autoescape=True)
 _TEMPLATES.policies["json.dumps_kwargs"] = {"sort_keys": False}
@@ -103,19 +104,23 @@ def write_page(
         checks, unreliable = reliability.report(scores, n_bootstrap, seed=seed, truth=suite.truth), ""
     except InputError as error:
         checks, unreliable = None, f"Not checked: {error}."
+    found_cards, keys = cards(rows, decided), _keys(list(scores["method"].unique()))
     page = {
         "colours": page_colours(),
         "title": suite.title or "A run of captum-gag",
         "subtitle": f"{plain_name(config.model)} on {plain_name(config.data)}",
         "sections": SECTIONS,
         "scope": _in_words(run, scores, found),
-        "cards": cards(rows, decided),
+        "cards": found_cards,
+        "headline": headline(found_cards),
+        "strip": strip(run, scores, rows, badly, source),
+        "keys": keys,
         "summary": sentences(rows, decided, checks),
         "legend": legend(rows),
-        "means": _means(rows),
-        "numbers": _table(rows.drop(columns="best")),
-        "failures": _table(found),
-        "decisions": None if decided is None else _table(decided),
+        "means": means_table(rows),
+        "numbers": laid_out(rows.drop(columns="best")),
+        "failures": laid_out(found),
+        "decisions": None if decided is None else laid_out(decided),
         "figures": _figures(scores, rows, _percentiles(config), checks, drawn),
         "choice": choice.words,
         "gallery_note": _gallery_note(items, source),
@@ -124,9 +129,9 @@ def write_page(
         "disagreement": disagreement(alike),
         "unreliable": unreliable,
         "verdicts": checks.verdicts if checks else {},
-        "marks": _table(reliability_report.marked(checks)) if checks else None,
+        "marks": laid_out(reliability_report.marked(checks)) if checks else None,
         "reliability": [
-            {"name": f"check-{name}", "caption": reliability_report.SECTIONS[name], **_table(table)}
+            {"name": f"check-{name}", "caption": reliability_report.SECTIONS[name], **laid_out(table)}
             for name, table in (checks.tables.items() if checks else ())
         ],
         "resamples": f"{n_bootstrap:,} resamples of the images, seed {seed}",
@@ -161,33 +166,6 @@ def _in_words(run: Run, scores: pd.DataFrame, failed: pd.DataFrame) -> list[str]
     return said
 
 
-def _means(rows: pd.DataFrame) -> dict[str, Any]:
-    texts, names, heads = printed_cells(rows), marked(rows), headings(rows)
-    means = rows.pivot(index="method", columns="metric", values="mean")
-    best = set(rows.loc[rows["best"], ["method", "metric"]].itertuples(index=False, name=None))
-    lines = [
-        [
-            _cell(names[method]),
-            *(_cell(means.at[method, metric], text, (method, metric) in best) for metric, text in line.items()),
-        ]
-        for method, line in texts.iterrows()
-    ]
-    return {"columns": ["method", *(f"{metric} ({', '.join(heads[metric])})" for metric in texts)], "rows": lines}
-
-
-def _table(table: pd.DataFrame) -> dict[str, Any]:
-    rows = [[_cell(value) for value in row] for row in table.itertuples(index=False)]
-    return {"columns": list(table.columns), "rows": rows}
-
-
-def _cell(value: Any, text: str | None = None, best: bool = False) -> dict[str, Any]:
-    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.number):
-        return {"text": MISSING if value is None or value is pd.NA else str(value), "value": None, "best": best}
-    known = not np.isnan(value)
-    number = f"{value:d}" if isinstance(value, int | np.integer) else f"{value:.3f}"
-    return {"text": text or (number if known else MISSING), "value": float(value) if known else None, "best": best}
-
-
 def _figures(
     scores: pd.DataFrame,
     rows: pd.DataFrame,
@@ -200,7 +178,7 @@ def _figures(
         drawn["ablation"] = ablation(rows, percentiles, higher_is_better(scores))
     details = found[found["method"].isin(judged(scores)["method"].unique())]
     if len(details):
-        drawn["details"] = drawn_curves(details)
+        drawn["details"] = drawn_curves(details, method_lines(scores["method"].unique()))
     if checks is not None:
         drawn |= reliability_report.figures(checks)
     return [{"caption": CAPTIONS[name], "svg": as_svg(figure)} for name, figure in drawn.items()]
@@ -210,6 +188,14 @@ def _gallery_note(items: list[Item], source: Source) -> str:
     if not any(item.pictures for item in items):
         return "The run kept no maps, so there are scores and curves alone; captum-gag run --save-maps keeps them."
     return f"The photographs are not shown: {without_directories(source.missing)}" if source.missing else ""
+
+
+def _keys(methods: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Return by method the colour and the dashes of its line, as SVG takes them; black is the ink of the page."""
+    return {
+        name: {"colour": "currentColor" if line["color"] == BLACK else line["color"], "dash": LINES[line["linestyle"]]}
+        for name, line in method_lines(methods).items()
+    }
 
 
 def _worth_seeing(badly: Ranked, alike: Mapping[str, pd.Series]) -> dict[str, list[str]]:
@@ -226,10 +212,10 @@ def _data(scores: pd.DataFrame, images: Sequence[str], items: list[Item], source
     whole = np.stack([table.reindex(index=images, columns=methods) for table in tables.values()], axis=-1).round(6)
     known = whole.astype(object)
     known[np.isnan(whole)] = None
-    styles = zip(list(LINES.values()) * len(COLOURS), COLOURS * len(LINES), strict=True)
     return {
         "images": images,
         "shown": [item.number for item in items],
+        "mapped": [item.number for item in items if item.pictures],
         "labels": [item.label for item in items],
         "methods": methods,
         "metrics": list(tables),
@@ -238,5 +224,5 @@ def _data(scores: pd.DataFrame, images: Sequence[str], items: list[Item], source
         "side": side,
         "columns": COLUMNS,
         "colours": (colormaps[HEAT](np.linspace(0, 1, 128))[:, :3] * 255).round().astype(int).tolist(),
-        "lines": [{"dash": dash, "colour": colour} for dash, colour in styles],
+        "lines": list(_keys(methods).values()),
     }

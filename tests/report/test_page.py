@@ -14,7 +14,7 @@ from captum_gag.cli import app
 from captum_gag.errors import InputError
 from captum_gag.models.catalogue import parse
 from captum_gag.report.page import write_page
-from captum_gag.report.style import PAGE
+from captum_gag.report.style import DARK_PAGE, PAGE
 from captum_gag.report.tables import comparison
 from captum_gag.report.worst import worst
 from captum_gag.runs.config import Config
@@ -221,10 +221,13 @@ def test_random_orderings_alone_are_shown_unchecked(tmp_path):
 
 def test_all_colours_of_the_page_are_those_of_the_style(page):
     style = page.source.partition("<style>")[2].partition("</style>")[0]
-    first, _, rest = style.strip().partition("\n")
-    assert first == ":root { color-scheme: light; " + " ".join(f"--{name}: {c};" for name, c in PAGE.items()) + " }"
+    light, dark, rest = style.strip().split("\n", 2)
+    for found, colours in ((light, PAGE), (dark, DARK_PAGE)):
+        assert re.findall(r"--([\w-]+): ([^;]+);", found) == list(colours.items())
+    assert list(PAGE) == list(DARK_PAGE)
+    assert dark.startswith("@media screen and (prefers-color-scheme: dark)"), "paper stays white"
     assert not re.findall(r"#[0-9a-fA-F]{3,6}\b(?![^{]*\{)", rest)
-    assert set(re.findall(r"var\(--([\w-]+)\)", rest)) <= set(PAGE)
+    assert set(re.findall(r"var\(--([\w-]+)\)", rest)) <= set(PAGE) | {"small", "large", "title", "space"}
 
 
 def test_the_command_writes_the_page_and_needs_a_run(run, tmp_path):
