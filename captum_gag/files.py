@@ -1,10 +1,11 @@
-"""Files that are there whole or not at all, what JSON can hold, rows of CSV as they stand, and the reader of TOML."""
+"""Files that are whole or not there, what JSON can hold, rows of CSV as they stand, paths cut short, TOML's reader."""
 
 from __future__ import annotations
 
 import csv
 import math
 import os
+import re
 import stat
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -18,7 +19,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["csv_rows", "plain", "replace_file", "tomllib"]
+__all__ = ["csv_rows", "plain", "replace_file", "tomllib", "without_directories"]
 
 
 def replace_file(path: Path, write: Callable[[Path], object]) -> None:
@@ -64,6 +65,26 @@ def plain(value: Any) -> Any:
     if isinstance(value, Iterable) and not isinstance(value, str):
         return [plain(each) for each in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+_DIRECTORIES = re.compile(
+    # Neither an address of the web, nor a ratio, nor a path that is relative.
+    r"(?:file://|(?<![\w.~/\\]))/(?!/)(?:[^/\s'\"]+/)+(?=[^/\s'\"])|(?<!\w)[A-Za-z]:[\\/](?:[^\\/\s'\"]+[\\/])*"
+)
+
+
+def without_directories(value: Any) -> Any:
+    """Return a value with every absolute path in its texts cut to the last part, which names neither user nor machine.
+
+    Args:
+        value: A text, or mappings, lists and tuples of such; anything else stays as it is.
+    """
+    if isinstance(value, Mapping):
+        return {key: without_directories(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_directories(each) for each in value]
+    # What is at home, whose name may have a space in it, goes first.
+    return _DIRECTORIES.sub("", value.replace(f"{Path.home()}{os.sep}", "/~/")) if isinstance(value, str) else value
 
 
 SEPARATORS = (",", ";", "\t")

@@ -178,7 +178,7 @@ def worst(
     Example: captum-gag worst RUN --method GAG-85 --metric RCAP --n 5
     """
     with errors_in_one_line():
-        from captum_gag.report.gallery import Source
+        from captum_gag.report.source import Source
         from captum_gag.report.worst import printable, save_worst
         from captum_gag.report.worst import worst as worst_of
         from captum_gag.runs.store import Run
@@ -193,13 +193,22 @@ def report(
     run: RunDirectory,
     out: Annotated[Path | None, typer.Option(help="The HTML file. Default: RUN/report.html.")] = None,
     n_bootstrap: Annotated[int, typer.Option(min=1, help="Resamples, for the intervals of means.")] = 10_000,
-    seed: Annotated[int, typer.Option(min=0, help="Of the resamples.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the resamples, and of the images drawn at random.")] = 0,
+    images: Annotated[
+        str,
+        typer.Option(metavar="N|all", help="How many images are shown; of more, those that are worth seeing."),
+    ] = "150",
+    paths: Annotated[
+        bool,
+        typer.Option("--paths", help="Write paths of data, weights and run in full, where it says how to repeat it."),
+    ] = False,
 ) -> None:
-    """Write a run as one HTML page: summary, tables, figures, every image with its maps, and how to repeat it.
+    """Write a run as one HTML page: summary, tables, figures, images with their maps, and how to repeat it.
 
     The page needs no network and no other file. It shows the maps of a run made with --save-maps, and the photographs
     if the data are still where they were; the model's weights are not needed. Works while the run is still going, for
-    the images done.
+    the images done. Of more images than --images it shows those with the worst and the best scores, those on which
+    methods disagree, and some at random; all numbers are of all images. It names no directory unless asked to.
 
     Example: captum-gag run quick --save-maps --out RUN && captum-gag report RUN
     """
@@ -207,5 +216,17 @@ def report(
         from captum_gag.report.page import write_page
         from captum_gag.runs.store import Run
 
-        path = write_page(Run.load(run), out or run / "report.html", n_bootstrap, seed)
+        most = _shown_at_most(images)
+        path = write_page(Run.load(run), out or run / "report.html", n_bootstrap, seed, most, paths)
     typer.echo(str(path))
+
+
+def _shown_at_most(images: str) -> int | None:
+    """Return how many images are shown, None for all."""
+    from captum_gag.errors import InputError
+
+    if images == "all":
+        return None
+    if not images.isdecimal() or int(images) < 1:
+        raise InputError(f"--images {images!r} is no number of images; expected one above 0, or all")
+    return int(images)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -54,6 +55,19 @@ def cards(rows: pd.DataFrame, decided: pd.DataFrame | None) -> list[Card]:
         decided: As ``decisions`` returns them; None of other runs.
     """
     return [_card(metric, of_metric, decided) for metric, of_metric in of_metrics(rows)]
+
+
+def headline(found: Sequence[Card]) -> list[tuple[str, str]]:
+    """Return the answer in a line: the best explanations, each with the metrics by which it is, decided or open.
+
+    Args:
+        found: As ``cards`` returns them; those that have no best explanation say nothing.
+    """
+    by_method: dict[str, list[str]] = {}
+    for card in found:
+        if card.best:
+            by_method.setdefault(card.best, []).append(f"{card.metric} ({card.state})")
+    return [(method, f"by {', '.join(metrics)}") for method, metrics in by_method.items()]
 
 
 def _card(metric: str, rows: pd.DataFrame, decided: pd.DataFrame | None) -> Card:

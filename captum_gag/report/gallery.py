@@ -1,4 +1,4 @@
-"""What a page needs to show the maps of a run: small pictures, curves, and on which images the maps disagree."""
+"""What a page needs to show the maps of a run: small pictures and curves."""
 
 from __future__ import annotations
 
@@ -13,15 +13,11 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
-from scipy.stats import spearmanr
 from torch import Tensor
-from torch.nn.functional import adaptive_avg_pool2d
 
-from captum_gag.data.datasets import ImageData
-from captum_gag.errors import in_one_line
-from captum_gag.models import Preprocessing
-from captum_gag.reliability.scores import judged
+from captum_gag.report.choosing import Choice
 from captum_gag.report.figures import top_of
+from captum_gag.report.source import Source
 from captum_gag.runs.store import Run
 
 SIDES = (224, 192, 160, 128, 112, 96, 80, 72, 64, 56, 48)
@@ -29,22 +25,19 @@ SIDES = (224, 192, 160, 128, 112, 96, 80, 72, 64, 56, 48)
 MOST_BYTES, BYTES_PER_PIXEL = 24e6, 0.3
 """Of all pictures together, and of one pixel of a map in WebP and base64, as measured."""
 COLUMNS = 8
-COARSE = 28
-"""Side to which maps are averaged before they are compared: how they differ from pixel to pixel is noise."""
 
 
 class Item(NamedTuple):
     """One image of the gallery.
 
     Attributes:
-        number: Its place on the page.
+        number: Its place among all images of the run.
         image: Its name.
         label: Of the class explained; "" if not known.
         probability: Of that class; NaN if not known.
         pictures: Data URI of a sheet of squares: the photograph, or grey, then a map per method; "" without maps.
         methods: Of the maps, in the order of the sheet.
-        agreement: Mean of Spearman's rho between the maps of two methods, without random and manipulated ones; NaN with
-            fewer than two.
+        why: For what it was chosen to be shown; "" where all images are.
     """
 
     number: int
@@ -53,106 +46,51 @@ class Item(NamedTuple):
     probability: float
     pictures: str
     methods: list[str]
-    agreement: float
-
-    def numbers(self) -> dict[str, float]:
-        """Return what may be NaN."""
-        return {"probability": self.probability, "agreement": self.agreement}
+    why: str
 
 
-class Source(NamedTuple):
-    """Where the photographs of a run come from, if they are still there.
-
-    Attributes:
-        data: The data set.
-        preprocessing: Which prepares the photographs and names the classes.
-        missing: Why there are no photographs; "" if there are.
-    """
-
-    data: ImageData | None
-    preprocessing: Preprocessing | None
-    missing: str
-
-    @classmethod
-    def of(cls, run: Run) -> Source:
-        """Open the data set and the model's preprocessing; whatever is no longer there costs the photographs alone."""
-        preprocessing = None
-        try:
-            preprocessing = run.config.preprocessing()
-            data = run.config.dataset()
-            # It is listed here, so that a directory that is gone is met here too.
-            _ = data.index
-            return cls(data, preprocessing, "")
-        # A data set of the user's own can fail in any way.
-        except Exception as error:
-            return cls(None, preprocessing, in_one_line(error))
-
-    def photo(self, image: str) -> Tensor | None:
-        """Return a photograph as the model saw it, (3, H, W) in [0, 1], or None if it cannot be read."""
-        if self.data is None or self.preprocessing is None:
-            return None
-        try:
-            x = self.preprocessing.preprocess(self.data[self.data.index[image]].photo())[None]
-        # A photograph that cannot be read costs its picture alone.
-        except Exception:
-            return None
-        return self.preprocessing.to_rgb(x)[0]
-
-    def label(self, target: float) -> str:
-        """Return the name of a class; "" if not known."""
-        return "" if self.preprocessing is None or np.isnan(target) else self.preprocessing.label(int(target))
-
-
-def gallery(run: Run, scores: pd.DataFrame, source: Source, side: int) -> Iterator[Item]:
-    """Yield the images of a run one by one, in the order of the data set.
+def gallery(run: Run, known: pd.DataFrame, source: Source, side: int, choice: Choice) -> Iterator[Item]:
+    """Yield the images chosen one by one.
 
     Args:
         run: Its maps are shown if they were kept.
-        scores: Its records, as ``reliability.scores.checked`` returns them.
+        known: Target and probability by image, of all images; see ``images_of``.
         source: Of the photographs.
         side: Of a picture, in pixels; see ``picture_side``.
-
-    Yields:
-        One per image that has scores.
+        choice: Which of them.
     """
-    first = scores.drop_duplicates("image").set_index("image")
-    targets = first["target"].astype("Float64").astype(float).to_dict()
-    probabilities = first["probability"].astype(float).to_dict()
-    methods = set(judged(scores[["method", "control", "transform"]])["method"].unique())
-    for number, image in enumerate(image for image in run.chosen()["image"] if image in targets):
+    numbers = {image: number for number, image in enumerate(known.index)}
+    targets, probabilities = known["target"].to_dict(), known["probability"].to_dict()
+    for image in choice.images:
         maps = run.maps(image)
         yield Item(
-            number=number,
+            number=numbers[image],
             image=image,
             label=source.label(targets[image]),
             probability=probabilities[image],
-            pictures=_sheet(source.photo(image), maps, side) if maps else "",
+            pictures=sheet(source.photo(image), maps, side) if maps else "",
             methods=list(maps),
-            agreement=agreement({name: each for name, each in maps.items() if name in methods}),
+            why=choice.reasons.get(image, ""),
         )
+
+
+def images_of(run: Run, scores: pd.DataFrame) -> pd.DataFrame:
+    """Return target and probability, NaN where they are not known, of each image that has scores, in the run's order.
+
+    Args:
+        run: The run.
+        scores: Its records, as ``reliability.scores.checked`` returns them.
+    """
+    first = (
+        scores.drop_duplicates("image").set_index("image")[["target", "probability"]].astype("Float64").astype(float)
+    )
+    return first.reindex([image for image in run.chosen()["image"] if image in first.index])
 
 
 def picture_side(count: int) -> int:
     """Return the side at which so many pictures keep to the size of a page."""
     fitting = [side for side in SIDES if count * side**2 * BYTES_PER_PIXEL <= MOST_BYTES]
     return fitting[0] if fitting else SIDES[-1]
-
-
-def agreement(maps: Mapping[str, Tensor]) -> float:
-    """Return the mean of Spearman's rho between the maps of any two methods, each averaged to 28 x 28."""
-    coarse = [adaptive_avg_pool2d(each[None], min(COARSE, *each.shape)).flatten() for each in maps.values()]
-    kept = [each.numpy() for each in coarse if each.isfinite().all() and each.amax() > each.amin()]
-    if len(kept) < 2:
-        return float("nan")
-    rho = np.atleast_2d(spearmanr(np.stack(kept), axis=1).statistic) if len(kept) > 2 else spearmanr(*kept).statistic
-    return float(rho if np.ndim(rho) == 0 else rho[np.triu_indices(len(kept), 1)].mean())
-
-
-def agreement_with_mean(table: pd.DataFrame) -> pd.Series:
-    """Return Spearman's rho of each row with the mean of the rows, over the columns that the row has."""
-    means = pd.DataFrame(np.where(table.notna(), table.mean(), np.nan), table.index, table.columns)
-    one, other = (ranked.sub(ranked.mean(axis=1), axis=0) for ranked in (table.rank(axis=1), means.rank(axis=1)))
-    return (one * other).sum(axis=1) / np.sqrt((one**2).sum(axis=1) * (other**2).sum(axis=1))
 
 
 def curves_by_image(drawn: pd.DataFrame, images: Sequence[str]) -> Iterator[dict[str, Any]]:
@@ -188,16 +126,17 @@ def _curves(rows: Sequence[tuple[Any, ...]]) -> dict[str, Any]:
     return found
 
 
-def _sheet(photo: Tensor | None, maps: Mapping[str, Tensor], side: int) -> str:
+def sheet(photo: Tensor | None, maps: Mapping[str, Tensor], side: int) -> str:
+    """Return a data URI of squares of this side, eight in a row: a photograph, or grey, then maps, not yet coloured."""
     pixels = torch.full((3, side, side), 0.5) if photo is None else photo
     tiles = [_square(pixels.permute(1, 2, 0).numpy(), side)]
     tiles += [_square((each / top_of(each.numpy())).clamp(0, 1).numpy(), side) for each in maps.values()]
     rows = -(-len(tiles) // COLUMNS)
-    sheet = Image.new("RGB", (side * min(COLUMNS, len(tiles)), side * rows))
+    drawn = Image.new("RGB", (side * min(COLUMNS, len(tiles)), side * rows))
     for place, tile in enumerate(tiles):
-        sheet.paste(tile, (side * (place % COLUMNS), side * (place // COLUMNS)))
+        drawn.paste(tile, (side * (place % COLUMNS), side * (place // COLUMNS)))
     buffer = io.BytesIO()
-    sheet.save(buffer, format="WEBP", quality=55, method=4)
+    drawn.save(buffer, format="WEBP", quality=55, method=4)
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -12,27 +10,31 @@ from typing import Any
 import jinja2
 import numpy as np
 import pandas as pd
-import tomli_w
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 from captum_gag import reliability
 from captum_gag.errors import InputError
-from captum_gag.files import plain, replace_file
+from captum_gag.files import plain, replace_file, without_directories
 from captum_gag.reliability import ReliabilityReport
 from captum_gag.reliability.bootstrap import N_BOOTSTRAP
 from captum_gag.reliability.directions import higher_is_better
 from captum_gag.reliability.scores import LABEL, by_metric, checked, judged, lean
 from captum_gag.report import reliability_report
-from captum_gag.report.answers import cards, sentences
+from captum_gag.report.answers import cards, headline, sentences
+from captum_gag.report.choosing import MOST, choose
 from captum_gag.report.decisions import decisions
-from captum_gag.report.disagreement import disagreement
-from captum_gag.report.gallery import COLUMNS, Item, Source, curves_by_image, gallery, picture_side
-from captum_gag.report.notes import headings, legend, marked
+from captum_gag.report.disagreement import disagreement, disagreements
+from captum_gag.report.gallery import COLUMNS, Item, curves_by_image, gallery, images_of, picture_side
+from captum_gag.report.notes import legend
+from captum_gag.report.page_tables import laid_out, means_table
+from captum_gag.report.repeating import plain_name, repeating
 from captum_gag.report.run_figures import ablation, curves_of, drawn_curves, percentiles_of
-from captum_gag.report.style import COLOURS, HEAT, LINES, as_svg, page_colours
-from captum_gag.report.tables import comparison, failures, printed_cells
-from captum_gag.report.worst import badly_explained
+from captum_gag.report.source import Source
+from captum_gag.report.strip import strip
+from captum_gag.report.style import BLACK, HEAT, LINES, as_svg, method_lines, page_colours
+from captum_gag.report.tables import comparison, failures
+from captum_gag.report.worst import Ranked, badly_explained, ranked
 from captum_gag.runs.config import Config
 from captum_gag.runs.store import Run
 
@@ -55,13 +57,19 @@ CAPTIONS = {
     "consistency": "Spearman's rho between metrics over the images, mean over the methods: do they measure the same?",
     "curves": "Mean score minus the random orderings' over the number of pixels replaced.",
 }
-MISSING = "\N{EN DASH}"
 
 _TEMPLATES = jinja2.Environment(loader=jinja2.PackageLoader("captum_gag.report"), autoescape=True)
 _TEMPLATES.policies["json.dumps_kwargs"] = {"sort_keys": False}
 
 
-def write_page(run: Run, path: Path, n_bootstrap: int = N_BOOTSTRAP, seed: int = 0) -> Path:
+def write_page(
+    run: Run,
+    path: Path,
+    n_bootstrap: int = N_BOOTSTRAP,
+    seed: int = 0,
+    most: int | None = MOST,
+    paths: bool = False,
+) -> Path:
     """Write the page of a run.
 
     Args:
@@ -69,7 +77,9 @@ def write_page(run: Run, path: Path, n_bootstrap: int = N_BOOTSTRAP, seed: int =
             photographs if the data set is where it was; the model's weights are not needed.
         path: The HTML file; replaced if there.
         n_bootstrap: Resamples of the images, for all intervals of means; the page says how many.
-        seed: Of the resamples.
+        seed: Of the resamples, and of the images drawn at random.
+        most: How many images are shown; None for all. All numbers are of all images.
+        paths: Write absolute paths in full where the page says how to repeat the run. They may name a user.
 
     Returns:
         The file.
@@ -80,51 +90,55 @@ def write_page(run: Run, path: Path, n_bootstrap: int = N_BOOTSTRAP, seed: int =
     scores = checked(run.scores())
     config = run.config
     source = Source.of(run)
-    side = picture_side(scores["image"].nunique() * (1 + scores["method"].nunique()))
-    drawn = curves_of(scores)
-    items = list(gallery(run, scores, source, side))
-    curves = curves_by_image(drawn, [item.image for item in items])
-    suite = config.suite_file()
-    found, decided, facts = failures(scores), decisions(run, scores), _facts(run, scores, n_bootstrap, seed)
+    suite, known, drawn = config.suite_file(), images_of(run, scores), curves_of(scores)
+    found, decided, repeat = failures(scores), decisions(run, scores), repeating(run, scores, paths)
+    alike = disagreements(run, scores, list(known.index))
     scores = lean(scores)
     rows = comparison(scores, suite.published_means(), n_bootstrap, seed)
+    badly = ranked(scores, rows)
+    choice = choose(list(known.index), _worth_seeing(badly, alike), most, seed)
+    side = picture_side(len(choice.images) * (1 + scores["method"].nunique()))
+    items = list(gallery(run, known, source, side, choice))
+    curves = curves_by_image(drawn, choice.images)
     try:
         checks, unreliable = reliability.report(scores, n_bootstrap, seed=seed, truth=suite.truth), ""
     except InputError as error:
         checks, unreliable = None, f"Not checked: {error}."
+    found_cards, keys = cards(rows, decided), _keys(list(scores["method"].unique()))
     page = {
         "colours": page_colours(),
         "title": suite.title or "A run of captum-gag",
-        "subtitle": f"{_name(config.model)[0]} on {_name(config.data)[0]}",
+        "subtitle": f"{plain_name(config.model)} on {plain_name(config.data)}",
         "sections": SECTIONS,
         "scope": _in_words(run, scores, found),
-        "cards": cards(rows, decided),
+        "cards": found_cards,
+        "headline": headline(found_cards),
+        "strip": strip(run, scores, rows, badly, source),
+        "keys": keys,
         "summary": sentences(rows, decided, checks),
         "legend": legend(rows),
-        "means": _means(rows),
-        "numbers": _table(rows.drop(columns="best")),
-        "failures": _table(found),
-        "decisions": None if decided is None else _table(decided),
+        "means": means_table(rows),
+        "numbers": laid_out(rows.drop(columns="best")),
+        "failures": laid_out(found),
+        "decisions": None if decided is None else laid_out(decided),
         "figures": _figures(scores, rows, _percentiles(config), checks, drawn),
+        "choice": choice.words,
         "gallery_note": _gallery_note(items, source),
-        "worst": badly_explained(scores, rows, items),
-        "disagreement": disagreement(scores, items),
+        "shown": {item.image: item for item in items},
+        "worst": badly_explained(badly),
+        "disagreement": disagreement(alike),
         "unreliable": unreliable,
         "verdicts": checks.verdicts if checks else {},
-        "marks": _table(reliability_report.marked(checks)) if checks else None,
+        "marks": laid_out(reliability_report.marked(checks)) if checks else None,
         "reliability": [
-            {"name": f"check-{name}", "caption": reliability_report.SECTIONS[name], **_table(table)}
+            {"name": f"check-{name}", "caption": reliability_report.SECTIONS[name], **laid_out(table)}
             for name, table in (checks.tables.items() if checks else ())
         ],
-        "command": _command(run),
-        "suite": tomli_w.dumps(config.suite),
-        "facts": facts,
+        "resamples": f"{n_bootstrap:,} resamples of the images, seed {seed}",
+        "repeat": repeat,
         "side": side,
-        "data": _data(scores, items, source, side),
-        "items": (
-            {**item._asdict(), **plain(item.numbers()), "curves": each}
-            for item, each in zip(items, curves, strict=True)
-        ),
+        "data": _data(scores, list(known.index), items, source, side),
+        "items": ({**plain(item._asdict()), "curves": each} for item, each in zip(items, curves, strict=True)),
         "version": version("captum-gag"),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -146,37 +160,10 @@ def _in_words(run: Run, scores: pd.DataFrame, failed: pd.DataFrame) -> list[str]
     counts = scores[["image", "method", LABEL]].nunique()
     chosen = len(run.chosen())
     done = f"{counts['image']} images" if counts["image"] == chosen else f"{counts['image']} of {chosen} images"
-    said = [f"{done} of {_name(run.config.data)[0]}, {counts['method']} methods, {counts[LABEL]} metrics."]
+    said = [f"{done} of {plain_name(run.config.data)}, {counts['method']} methods, {counts[LABEL]} metrics."]
     if len(failed):
         said.append(f"{failed['cells'].sum()} of {len(scores)} scores could not be computed; see what failed.")
     return said
-
-
-def _means(rows: pd.DataFrame) -> dict[str, Any]:
-    texts, names, heads = printed_cells(rows), marked(rows), headings(rows)
-    means = rows.pivot(index="method", columns="metric", values="mean")
-    best = set(rows.loc[rows["best"], ["method", "metric"]].itertuples(index=False, name=None))
-    lines = [
-        [
-            _cell(names[method]),
-            *(_cell(means.at[method, metric], text, (method, metric) in best) for metric, text in line.items()),
-        ]
-        for method, line in texts.iterrows()
-    ]
-    return {"columns": ["method", *(f"{metric} ({', '.join(heads[metric])})" for metric in texts)], "rows": lines}
-
-
-def _table(table: pd.DataFrame) -> dict[str, Any]:
-    rows = [[_cell(value) for value in row] for row in table.itertuples(index=False)]
-    return {"columns": list(table.columns), "rows": rows}
-
-
-def _cell(value: Any, text: str | None = None, best: bool = False) -> dict[str, Any]:
-    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.number):
-        return {"text": MISSING if value is None or value is pd.NA else str(value), "value": None, "best": best}
-    known = not np.isnan(value)
-    number = f"{value:d}" if isinstance(value, int | np.integer) else f"{value:.3f}"
-    return {"text": text or (number if known else MISSING), "value": float(value) if known else None, "best": best}
 
 
 def _figures(
@@ -191,7 +178,7 @@ def _figures(
         drawn["ablation"] = ablation(rows, percentiles, higher_is_better(scores))
     details = found[found["method"].isin(judged(scores)["method"].unique())]
     if len(details):
-        drawn["details"] = drawn_curves(details)
+        drawn["details"] = drawn_curves(details, method_lines(scores["method"].unique()))
     if checks is not None:
         drawn |= reliability_report.figures(checks)
     return [{"caption": CAPTIONS[name], "svg": as_svg(figure)} for name, figure in drawn.items()]
@@ -200,54 +187,35 @@ def _figures(
 def _gallery_note(items: list[Item], source: Source) -> str:
     if not any(item.pictures for item in items):
         return "The run kept no maps, so there are scores and curves alone; captum-gag run --save-maps keeps them."
-    return f"The photographs are not shown: {source.missing}" if source.missing else ""
+    return f"The photographs are not shown: {without_directories(source.missing)}" if source.missing else ""
 
 
-def _command(run: Run) -> str:
-    """Return the command that, with the suite, repeats the run."""
-    config = run.config
-    words = ["captum-gag", "run", "suite.toml"]
-    for section, (name, options) in (("model", _name(config.model)), ("data", _name(config.data))):
-        words += [f"--{section}", name]
-        # A string of JSON is one of TOML.
-        for key, value in options.items():
-            words += ["--set", f"{section}.{key}={json.dumps(value, ensure_ascii=False)}"]
-    for key in ("limit", "confidence", "seed", "device", "dtype", "threads"):
-        value = getattr(config, key)
-        words += [] if value is None else [f"--{key}", str(value)]
-    if config.until == "decided":
-        words += ["--until", "decided", "--alpha", str(config.alpha), "--against", config.against]
-    return shlex.join([*words, *(["--save-maps"] if config.save_maps else []), "--out", "RUN"])
-
-
-def _name(spec: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Return what the command line calls a model or a data set, and the options that are left to say."""
-    options = {key: value for key, value in spec.items() if key != "type"}
-    for key in ("name", "root"):
-        if key in options and ":" not in spec["type"]:
-            return f"{spec['type']}:{options.pop(key)}", options
-    return str(spec["type"]), options
-
-
-def _facts(run: Run, scores: pd.DataFrame, n_bootstrap: int, seed: int) -> dict[str, str]:
-    identity = "; ".join(f"{name}: {value}" for name, value in run.identity.items())
-    hours = scores["seconds"].sum() / 3600
+def _keys(methods: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Return by method the colour and the dashes of its line, as SVG takes them; black is the ink of the page."""
     return {
-        "Made with": identity,
-        "Computing": f"{hours:.2f} hours in all",
-        "Intervals of means": f"{n_bootstrap:,} resamples of the images, seed {seed}",
-        "Directory": str(run.directory.absolute()),
+        name: {"colour": "currentColor" if line["color"] == BLACK else line["color"], "dash": LINES[line["linestyle"]]}
+        for name, line in method_lines(methods).items()
     }
 
 
-def _data(scores: pd.DataFrame, items: list[Item], source: Source, side: int) -> dict[str, Any]:
-    images, methods, tables = [item.image for item in items], list(scores["method"].unique()), by_metric(scores)
+def _worth_seeing(badly: Ranked, alike: Mapping[str, pd.Series]) -> dict[str, list[str]]:
+    """Return by reason the images that are worth seeing, the most so first."""
+    by_name = {f"of {method} by {metric}": table["image"].tolist() for (metric, method), table in badly.items()}
+    worst = {f"among the worst {name}": images for name, images in by_name.items()}
+    best = {f"among the best {name}": images[::-1] for name, images in by_name.items()}
+    differ = {f"methods disagree ({caption})": list(values.index) for caption, values in alike.items()}
+    return {**worst, **best, **differ}
+
+
+def _data(scores: pd.DataFrame, images: Sequence[str], items: list[Item], source: Source, side: int) -> dict[str, Any]:
+    methods, tables = list(scores["method"].unique()), by_metric(scores)
     whole = np.stack([table.reindex(index=images, columns=methods) for table in tables.values()], axis=-1).round(6)
     known = whole.astype(object)
     known[np.isnan(whole)] = None
-    styles = zip(list(LINES.values()) * len(COLOURS), COLOURS * len(LINES), strict=True)
     return {
         "images": images,
+        "shown": [item.number for item in items],
+        "mapped": [item.number for item in items if item.pictures],
         "labels": [item.label for item in items],
         "methods": methods,
         "metrics": list(tables),
@@ -256,5 +224,5 @@ def _data(scores: pd.DataFrame, items: list[Item], source: Source, side: int) ->
         "side": side,
         "columns": COLUMNS,
         "colours": (colormaps[HEAT](np.linspace(0, 1, 128))[:, :3] * 255).round().astype(int).tolist(),
-        "lines": [{"dash": dash, "colour": colour} for dash, colour in styles],
+        "lines": list(_keys(methods).values()),
     }

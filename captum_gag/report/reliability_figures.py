@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from captum_gag.reliability import consistency_matrix
 from captum_gag.reliability.orderings import ordering_means, ordering_scores
 from captum_gag.reliability.scores import LABEL, family_label, is_random, metrics_of
-from captum_gag.report.style import BAND, COLOURS, CORRELATION, GUIDE, INK, PAPER, styled
+from captum_gag.report.style import BAND, COLOURS, CORRELATION, GUIDE, INK, PAPER, method_lines, styled
 
 RANDOM = "random orderings"
 
@@ -66,6 +66,7 @@ def curves(scores: pd.DataFrame, confidence: float = 0.95) -> Figure:
     Returns:
         A panel per metric and variant.
     """
+    lines = method_lines(scores["method"].unique())
     stepped = scores[scores["steps"].notna()].astype({"steps": int})
     families = list(stepped.groupby(["metric", "variant"], sort=False))
     figure = Figure(figsize=(8, 3.2 * len(families)))
@@ -80,7 +81,7 @@ def curves(scores: pd.DataFrame, confidence: float = 0.95) -> Figure:
         for method, rows in table[~by_random].groupby("method", sort=False):
             found = rows.groupby("steps")["score"].agg(["mean", "sem"])
             mean, wide = found["mean"] - centre, 1.96 * found["sem"]
-            [line] = axes.plot(mean.index, mean, marker=".", label=method)
+            [line] = axes.plot(mean.index, mean, marker=".", label=method, **lines[str(method)])
             axes.fill_between(mean.index, mean - wide, mean + wide, color=line.get_color(), alpha=0.15, lw=0)
         axes.set(title=family_label(*family), xlabel="pixels replaced, L", ylabel="score minus random")
         axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))

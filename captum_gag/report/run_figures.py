@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 
 from captum_gag.attr.catalogue import METHODS, Method
 from captum_gag.reliability.scores import LABEL
-from captum_gag.report.style import INK, styled
+from captum_gag.report.style import INK, method_lines, styled
 from captum_gag.specs import options_of
 
 LEVELS = 6
@@ -36,15 +36,16 @@ def curves(scores: pd.DataFrame) -> Figure:
     Returns:
         A panel per metric that has a curve, not known to pyplot.
     """
-    return drawn_curves(curves_of(scores))
+    return drawn_curves(curves_of(scores), method_lines(scores["method"].unique()))
 
 
 @styled
-def drawn_curves(found: pd.DataFrame) -> Figure:
+def drawn_curves(found: pd.DataFrame, lines: Mapping[str, Mapping[str, str]]) -> Figure:
     """Draw curves as ``curves`` does.
 
     Args:
         found: As ``curves_of`` returns them.
+        lines: Colour and line of each method; see ``style.method_lines``.
     """
     metrics = list(found["metric"].unique())
     figure = Figure(figsize=(8, 0.5 + 3.2 * max(1, len(metrics))))
@@ -53,7 +54,7 @@ def drawn_curves(found: pd.DataFrame) -> Figure:
         for method, rows in of_metric.groupby("method", sort=False):
             x, values = rows["x"].iloc[0], np.stack(list(rows["y"]))
             mean = np.nanmean(values, 0)
-            [line] = axes.plot(x, mean, label=method)
+            [line] = axes.plot(x, mean, label=method, **lines[str(method)])
             wide = 1.96 * scipy.stats.sem(values, nan_policy="omit") if len(values) > 1 else 0.0
             axes.fill_between(x, mean - wide, mean + wide, color=line.get_color(), alpha=0.15, lw=0)
         if all(float(place).is_integer() for place in of_metric["x"].iloc[0]):
@@ -95,19 +96,19 @@ def ablation(
     Returns:
         A panel per metric, not known to pyplot.
     """
-    metrics = list(rows["metric"].unique())
+    metrics, lines = list(rows["metric"].unique()), method_lines(rows["method"].unique())
     figure = Figure(figsize=(6.5, 0.3 + 3.2 * len(metrics)))
     for axes, metric in zip(figure.subplots(len(metrics), squeeze=False)[:, 0], metrics, strict=True):
         of_metric = rows[rows["metric"] == metric]
         ps = of_metric["method"].map(percentiles)
         gag = of_metric.assign(p=ps).dropna(subset="p").sort_values("p")
         reach = np.stack([gag["mean"] - gag["low"], gag["high"] - gag["mean"]]).clip(min=0)
-        axes.errorbar(gag["p"], gag["mean"], yerr=reach, marker="o", capsize=3, label="GAG-p")
+        axes.errorbar(gag["p"], gag["mean"], yerr=reach, marker="o", capsize=3, color=INK, ls="-", label="GAG-p")
         if gag["published"].notna().any():
             axes.plot(gag["p"], gag["published"], ls="", marker="D", mfc="none", color=INK, label="published")
         others = of_metric.loc[ps.isna(), ["method", "mean"]].head(LEVELS)
         for method, mean in others.itertuples(index=False):
-            axes.plot([0, 1], [mean, mean], lw=1, label=method, transform=axes.get_yaxis_transform())
+            axes.plot([0, 1], [mean, mean], lw=1, label=method, transform=axes.get_yaxis_transform(), **lines[method])
         axes.set(
             title=f"{metric}{WHICH[(better or {}).get(metric)]}",
             xlabel="percentile p of the guide",

@@ -9,6 +9,7 @@ import pandas as pd
 
 from captum_gag.errors import InputError
 from captum_gag.reliability.scores import checked
+from captum_gag.report.repeating import plain_name
 from captum_gag.runs.config import Config
 from captum_gag.runs.store import Run
 
@@ -60,8 +61,8 @@ def _one(case: str, runs: Sequence[Run]) -> Together:
     published: dict[str, Any] = {}
     for run in reversed(runs):
         published |= run.config.suite_file().published_means()
-    data = dict.fromkeys(_name(run.config.data) for run in runs)
-    return Together(scores, published, f"{_name(first.config.model)} on {' and '.join(data)}")
+    data = dict.fromkeys(plain_name(run.config.data) for run in runs)
+    return Together(scores, published, f"{plain_name(first.config.model)} on {' and '.join(data)}")
 
 
 def _differences(first: Config, other: Config) -> Iterator[str]:
@@ -74,9 +75,3 @@ def _differences(first: Config, other: Config) -> Iterator[str]:
     for what, before, now in (("metric", one.metrics, two.metrics), ("method", one.methods, two.methods)):
         if isinstance(before, Mapping) and isinstance(now, Mapping):
             yield from (f"{what} {label}" for label in before if label in now and before[label] != now[label])
-
-
-def _name(spec: Mapping[str, Any]) -> str:
-    """Return what a model or a data set is called, without the folders that it lies in."""
-    said = str(spec.get("name", spec.get("root", spec["type"])))
-    return said.replace("\\", "/").rstrip("/").rpartition("/")[2].rpartition(":")[2]

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import functools
 import io
+import itertools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import ParamSpec, TypeVar
 
 import matplotlib.style
 from cycler import cycler
 from matplotlib.figure import Figure
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+BLACK = "#000000"
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", BLACK)
 """Okabe and Ito's, which colour-blind readers can tell apart."""
 
 LINES = {"-": "", "--": "6 3", ":": "2 2", "-.": "6 3 2 3"}
@@ -43,8 +45,26 @@ PAGE = {
     "note": "#fff6e0",
     "note-edge": COLOURS[4],
     "empty": "#000",
+    "figure": "#fff",
 }
 """The colours of a page, as CSS variables."""
+
+DARK_PAGE = {
+    "ink": "#e8e6e3",
+    "paper": "#15181c",
+    "quiet": "#b3b0ab",
+    "fainter": "#96938e",
+    "rule": "#3b4047",
+    "row": "#20252c",
+    "box": "#1f2328",
+    "link": "#8cc4ff",
+    "focus": COLOURS[4],
+    "note": "#33290f",
+    "note-edge": COLOURS[4],
+    "empty": "#000",
+    "figure": "#fff",
+}
+"""The same for readers who prefer a dark screen; figures keep their paper."""
 
 STYLE = {
     "axes.prop_cycle": cycler(linestyle=list(LINES) * len(COLOURS)) + cycler(color=COLOURS * len(LINES)),
@@ -97,5 +117,19 @@ def as_svg(figure: Figure) -> str:
 
 
 def page_colours() -> str:
-    """Return the colours of a page as a CSS rule."""
-    return ":root { color-scheme: light; " + " ".join(f"--{name}: {colour};" for name, colour in PAGE.items()) + " }"
+    """Return the colours of a page as CSS rules, light on paper and dark where that is preferred."""
+    light, dark = (" ".join(f"--{name}: {colour};" for name, colour in each.items()) for each in (PAGE, DARK_PAGE))
+    return (
+        f":root {{ color-scheme: light; {light} }}\n"
+        f"@media screen and (prefers-color-scheme: dark) {{ :root {{ color-scheme: dark; {dark} }} }}"
+    )
+
+
+def method_lines(methods: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Return colour and line of each method, as matplotlib takes them: the same wherever one of them is drawn.
+
+    Args:
+        methods: All methods of a run, in its order.
+    """
+    styles = [{"color": each["color"], "linestyle": each["linestyle"]} for each in STYLE["axes.prop_cycle"]]
+    return dict(zip(methods, itertools.cycle(styles)))

@@ -16,6 +16,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from captum_gag.files import without_directories
 from captum_gag.reliability.bootstrap import N_BOOTSTRAP, mean_intervals
 from captum_gag.reliability.directions import higher_is_better
 from captum_gag.reliability.scores import by_metric, checked
@@ -192,6 +193,8 @@ def failures(scores: pd.DataFrame) -> pd.DataFrame:
         not be read are one row.
     """
     failed = scores[scores["error"] != ""]
+    # Runs of earlier versions kept where files lay.
+    failed = failed.assign(error=failed["error"].map(without_directories))
     if not len(failed):
         return pd.DataFrame(columns=["method", "error", "cells", "image"])
     everything = failed.groupby(["image", "error"])["method"].transform("nunique") == scores["method"].nunique()

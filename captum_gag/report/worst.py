@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pandas as pd
 from rich.box import SIMPLE
@@ -14,13 +14,15 @@ from rich.text import Text
 
 from captum_gag.errors import InputError
 from captum_gag.reliability.scores import LABEL, checked
-from captum_gag.report.gallery import Item
 from captum_gag.report.notes import of_metrics
 from captum_gag.report.tables import comparison
 from captum_gag.specs import unknown
 
 SHOWN = 6
 """Images of each metric on the page."""
+
+Ranked: TypeAlias = dict[tuple[str, str], pd.DataFrame]
+"""Image and score, the worst first, by metric and its best explanation."""
 
 
 def worst(
@@ -61,7 +63,7 @@ def worst(
     parts = []
     for row in chosen.to_dict("records"):
         named = {name: row[name] for name in ("metric", "method", "higher_is_better")}
-        parts.append(_lowest(scores, row, n)[["image", "target", "probability", "score"]].assign(**named))
+        parts.append(_lowest(scores, row).head(n)[["image", "target", "probability", "score"]].assign(**named))
     columns = ["metric", "method", "higher_is_better", "image", "target", "class", "probability", "score"]
     if not parts:
         return pd.DataFrame(columns=columns)
@@ -69,28 +71,33 @@ def worst(
     return found.assign(**{"class": found["target"].astype("Float64").astype(float).map(label)})[columns]
 
 
-def badly_explained(scores: pd.DataFrame, rows: pd.DataFrame, items: Sequence[Item]) -> list[dict[str, Any]]:
-    """Return for each metric the images that its best explanation explains worst: caption, method, rows.
+def ranked(scores: pd.DataFrame, rows: pd.DataFrame) -> Ranked:
+    """Return by metric and its best explanation the images with their scores, the worst first.
 
     Args:
         scores: A checked score table.
         rows: As ``tables.comparison`` returns them.
-        items: Of the gallery; other images are not named.
     """
-    by_image = {item.image: item for item in items}
-    found = []
-    for row in rows[rows["best"]].to_dict("records"):
-        lowest = _lowest(scores[scores["image"].isin(by_image)], row, SHOWN)
-        pairs = zip(lowest["image"], lowest["score"], strict=True)
-        lines = [{"item": by_image[image], "value": value} for image, value in pairs]
-        found.append({"caption": f"{row['metric']}: {row['method']}", "method": row["method"], "rows": lines})
-    return found
+    best = rows[rows["best"]].to_dict("records")
+    return {(row["metric"], row["method"]): _lowest(scores, row)[["image", "score"]] for row in best}
 
 
-def _lowest(scores: pd.DataFrame, row: Mapping[Any, Any], n: int) -> pd.DataFrame:
-    """Return the rows with the worst scores of a row of a comparison, the worst first."""
+def badly_explained(found: Ranked) -> list[dict[str, Any]]:
+    """Return for each of ``ranked`` the images that are explained worst: caption, method, rows of image and value."""
+    return [
+        {
+            "caption": f"{metric}: {method}",
+            "method": method,
+            "rows": [{"image": image, "value": value} for image, value in lowest.head(SHOWN).itertuples(index=False)],
+        }
+        for (metric, method), lowest in found.items()
+    ]
+
+
+def _lowest(scores: pd.DataFrame, row: Mapping[Any, Any]) -> pd.DataFrame:
+    """Return the scores behind a row of a comparison, the worst first."""
     own = scores[scores[LABEL].eq(row["metric"]) & scores["method"].eq(row["method"]) & scores["score"].notna()]
-    return own.sort_values("score", ascending=row["higher_is_better"], kind="stable").head(n)
+    return own.sort_values("score", ascending=row["higher_is_better"], kind="stable")
 
 
 def printable(rows: pd.DataFrame) -> Group:

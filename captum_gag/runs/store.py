@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from captum_gag.errors import InputError, first_line
-from captum_gag.files import replace_file
+from captum_gag.files import replace_file, without_directories
 from captum_gag.runs.collecting import state_of, together
 from captum_gag.runs.columns import RECORD, SELECTION
 from captum_gag.runs.config import Config
@@ -204,7 +204,9 @@ class Run:
             whole = {name: np.ascontiguousarray(each) for name, each in maps.items()}
             replace_file(self._maps_of(image), lambda place: safetensors.numpy.save_file(whole, place))
         marks = {"photo": photo, "run": self.digest}
-        table = pa.Table.from_pylist([{**row, **marks} for row in rows], RECORD.with_metadata(marks))
+        # Records are passed on, and where the files of an image lay says who had them.
+        passed_on = [{**row, **marks, "error": without_directories(row.get("error"))} for row in rows]
+        table = pa.Table.from_pylist(passed_on, RECORD.with_metadata(marks))
         (self.directory / "scores").mkdir(exist_ok=True)
         replace_file(self._scores_of(image), lambda place: pq.write_table(table, place))
 

@@ -5,24 +5,22 @@ import io
 import math
 
 import numpy as np
-import pandas as pd
 import pytest
-import torch
 from PIL import Image
 
 from captum_gag.reliability.scores import checked
+from captum_gag.report.choosing import choose
 from captum_gag.report.gallery import (
     COLUMNS,
     MOST_BYTES,
     SIDES,
-    Source,
-    agreement,
-    agreement_with_mean,
     curves_by_image,
     gallery,
+    images_of,
     picture_side,
 )
 from captum_gag.report.run_figures import curves_of
+from captum_gag.report.source import Source
 
 from .conftest import HOSTILE
 
@@ -30,7 +28,8 @@ SIDE = 64
 
 
 def gallery_of(run, source):
-    return gallery(run, checked(run.scores()), source, SIDE)
+    known = images_of(run, checked(run.scores()))
+    return gallery(run, known, source, SIDE, choose(list(known.index), {}, None, 0))
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +58,6 @@ def test_an_image_that_failed_has_neither_maps_nor_curves(items):
     last = items[-1]
     assert (last.image, last.pictures, last.methods) == ("g.png", "", [])
     assert math.isnan(last.probability)
-    assert math.isnan(last.agreement)
 
 
 def test_curves_are_those_of_the_records(run, items):
@@ -74,33 +72,6 @@ def test_curves_are_those_of_the_records(run, items):
     assert (deletion["x_label"], deletion["y_label"]) == tuple(records.loc["VG", ["curve_x_label", "curve_y_label"]])
     assert set(deletion["y"]) == {"GAG-85", "GAG-0", "SG", "VG", "SG^sharp", "Random"}
     assert deletion["y"]["SG"] == deletion["y"]["SG^sharp"]
-
-
-def test_agreement_is_the_mean_of_rho_over_pairs():
-    rows = torch.arange(16.0).reshape(4, 4)
-    assert agreement({"a": rows, "b": 2 * rows, "c": rows.exp()}) == pytest.approx(1)
-    assert agreement({"a": rows, "b": -rows}) == pytest.approx(-1)
-    assert agreement({"a": rows, "b": rows, "c": -rows}) == pytest.approx(-1 / 3)
-    assert math.isnan(agreement({"a": rows}))
-    assert math.isnan(agreement({"a": rows, "constant": torch.ones(4, 4), "nan": rows * torch.nan}))
-
-
-def test_agreement_with_the_mean_is_pandas_own():
-    rng = np.random.default_rng(0)
-    # Ties, gaps, a row of one score, and one without any.
-    scores = rng.integers(0, 9, (40, 5)).astype(float)
-    scores[rng.uniform(size=scores.shape) < 0.2] = np.nan
-    scores[0, 1:], scores[1] = np.nan, np.nan
-    table = pd.DataFrame(scores, columns=list("abcde"))
-    expected = table.T.corrwith(table.mean(), method="spearman")
-    assert 30 < expected.notna().sum() < 40
-    pd.testing.assert_series_equal(agreement_with_mean(table), expected)
-
-
-def test_random_and_manipulated_maps_do_not_count_as_disagreement(run, items):
-    maps = run.maps("b.png")
-    kept = {name: maps[name] for name in ("GAG-85", "GAG-0", "SG", "VG")}
-    assert items[1].agreement == pytest.approx(agreement(kept))
 
 
 def test_more_pictures_are_smaller_pictures():

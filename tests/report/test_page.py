@@ -14,7 +14,7 @@ from captum_gag.cli import app
 from captum_gag.errors import InputError
 from captum_gag.models.catalogue import parse
 from captum_gag.report.page import write_page
-from captum_gag.report.style import PAGE
+from captum_gag.report.style import DARK_PAGE, PAGE
 from captum_gag.report.tables import comparison
 from captum_gag.report.worst import worst
 from captum_gag.runs.config import Config
@@ -106,7 +106,8 @@ def test_ids_are_there_once_and_figures_have_words(page):
     assert all(attributes["aria-label"] for attributes in figures)
 
 
-def test_the_command_repeats_the_run(page, run, tmp_path):
+def test_the_command_repeats_the_run(run, tmp_path):
+    page = Page(write_page(run, tmp_path / "report.html", n_bootstrap=20, paths=True))
     command = next(text for text in page.text if text.startswith("captum-gag run"))
     toml = next(text for text in page.text if text.startswith("title ="))
     (tmp_path / "suite.toml").write_text(toml)
@@ -123,7 +124,7 @@ def test_the_command_repeats_the_run(page, run, tmp_path):
 def test_the_command_says_every_option_of_model_and_data(reconfigured, tmp_path):
     model = {"type": "torchvision", "name": "resnet18", "weights": "/my weights.pth"}
     run = reconfigured(model=model, limit=7, threads=2)
-    page = Page(write_page(run, tmp_path / "report.html", n_bootstrap=20))
+    page = Page(write_page(run, tmp_path / "report.html", n_bootstrap=20, paths=True))
     words = shlex.split(next(text for text in page.text if text.startswith("captum-gag run")))
     assert words[:5] == ["captum-gag", "run", "suite.toml", "--model", "torchvision:resnet18"]
     options = [words[place + 1] for place, word in enumerate(words) if word == "--set"]
@@ -140,6 +141,28 @@ def test_the_worst_images_of_the_best_explanations_lead_to_the_gallery(run, page
     named = [(each["data-method"], images[int(each["data-image"])]) for each in shown]
     assert named == list(rows[["method", "image"]].itertuples(index=False, name=None))
     assert len([tag for tag, attributes in page.tags if "data-thumbnail" in attributes]) == len(rows)
+
+
+def test_fewer_images_than_there_are_leave_every_number_as_it_is(run, page, tmp_path):
+    few = Page(write_page(run, tmp_path / "report.html", n_bootstrap=50, most=3))
+    data, whole = few.data(), page.data()
+    assert len(data["shown"]) == len(data["labels"]) == 3
+    assert any("3 of 7 images are shown" in text for text in few.text)
+    items = [few.data(f"image-{number}") for number in data["shown"]]
+    assert [item["image"] for item in items] == [data["images"][number] for number in data["shown"]]
+    assert all(item["why"] for item in items)
+    assert (data["images"], data["scores"]) == (whole["images"], whole["scores"])
+    assert not any("images are shown" in text for text in page.text)
+
+    def tables(found):
+        return found.source.split('id="scores"')[1].split('id="figures"')[0]
+
+    assert tables(few) == tables(page)
+    # All the worst are named, and those that are shown lead to the gallery.
+    links = {attributes["data-image"] for tag, attributes in few.tags if tag == "a" and "data-image" in attributes}
+    assert links <= set(map(str, data["shown"]))
+    worst_images = set(worst(run.scores(), n=6)["image"])
+    assert worst_images <= {text.strip() for text in few.text}
 
 
 def test_a_run_without_maps_says_how_to_keep_them(copied, tmp_path):
@@ -198,10 +221,13 @@ def test_random_orderings_alone_are_shown_unchecked(tmp_path):
 
 def test_all_colours_of_the_page_are_those_of_the_style(page):
     style = page.source.partition("<style>")[2].partition("</style>")[0]
-    first, _, rest = style.strip().partition("\n")
-    assert first == ":root { color-scheme: light; " + " ".join(f"--{name}: {c};" for name, c in PAGE.items()) + " }"
+    light, dark, rest = style.strip().split("\n", 2)
+    for found, colours in ((light, PAGE), (dark, DARK_PAGE)):
+        assert re.findall(r"--([\w-]+): ([^;]+);", found) == list(colours.items())
+    assert list(PAGE) == list(DARK_PAGE)
+    assert dark.startswith("@media screen and (prefers-color-scheme: dark)"), "paper stays white"
     assert not re.findall(r"#[0-9a-fA-F]{3,6}\b(?![^{]*\{)", rest)
-    assert set(re.findall(r"var\(--([\w-]+)\)", rest)) <= set(PAGE)
+    assert set(re.findall(r"var\(--([\w-]+)\)", rest)) <= set(PAGE) | {"small", "large", "title", "space"}
 
 
 def test_the_command_writes_the_page_and_needs_a_run(run, tmp_path):
@@ -210,6 +236,11 @@ def test_the_command_writes_the_page_and_needs_a_run(run, tmp_path):
     )
     assert result.output.strip() == str(tmp_path / "x.html")
     assert (tmp_path / "x.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    few = CliRunner().invoke(app, ["report", str(run.directory), "--images=2", "--out", str(tmp_path / "x.html")])
+    assert len(Page(tmp_path / "x.html").data()["shown"]) == 2, few.output
+    refused = CliRunner().invoke(app, ["report", str(run.directory), "--images=none"])
+    assert refused.exit_code == 2
+    assert "expected one above 0, or all" in " ".join(refused.output.split())
     missing = CliRunner().invoke(app, ["report", str(tmp_path)])
     assert missing.exit_code == 2
     assert "holds no run" in missing.output

@@ -1,0 +1,111 @@
+"""What a run shows and passes on names no directory, no user and no machine."""
+
+import getpass
+import json
+import shutil
+import socket
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner
+
+from captum_gag.cli import app
+from captum_gag.files import without_directories
+from captum_gag.runs.config import Config
+from captum_gag.runs.execution import begin, execute
+from captum_gag.runs.store import Run
+
+
+@pytest.mark.parametrize(
+    ("text", "cut"),
+    [
+        ("/home/ada/runs/a.png: is broken", "a.png: is broken"),
+        ("folder:/home/ada/photographs", "folder:photographs"),
+        ("[Errno 2] No such file: '/mnt/x/a.png'", "[Errno 2] No such file: 'a.png'"),
+        ("file:///home/ada/a.png", "a.png"),
+        ("C:\\Users\\Ada\\a.png and D:/data/b.png", "a.png and b.png"),
+        ("/data/photographs/", "photographs/"),
+        ("https://example.org/a/b.html, 1/alpha, n01440764/a.png, ../x/y, a / b", None),
+        (f"{Path.home()}/some folder/a.png", "some folder/a.png"),
+    ],
+)
+def test_absolute_paths_keep_their_last_part(text, cut):
+    assert without_directories(text) == (text if cut is None else cut)
+    assert without_directories({"a": [text, 1]}) == {"a": [text if cut is None else cut, 1]}
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """A run, with a broken photograph, beside all that is written of it; run.json apart."""
+    from tiny import image
+
+    base = tmp_path_factory.mktemp("private")
+    photographs = base / "photographs"
+    photographs.mkdir()
+    for number in range(4):
+        image(number).save(photographs / f"{number}.png")
+    (photographs / "broken.png").write_bytes(b"no image")
+    suite = {"methods": ["GAG-85", "SG", "Random"], "metrics": {"RCAP": {}}, "n_samples": 3}
+    data = {"type": "folder", "root": str(photographs)}
+    config = Config(suite=suite, model={"type": "tiny:model"}, data=data, device="cpu", save_maps=True)
+    run, bench = begin(base / "run", config)
+    execute(run, bench=bench, say=lambda text: None)
+    assert "broken.png" in run.scores()["error"].iloc[-1]
+    said = []
+    for words in (["table"], ["table", "--compare", "GAG-85", "SG"], ["worst"]):
+        asked = [words[0], str(run.directory), *words[1:], "--json"]
+        said.append(CliRunner().invoke(app, asked).output)
+        assert json.loads(said[-1])
+    for command in (["reliability", "--out", str(base / "run" / "reliability")], ["report", "--n-bootstrap=9"]):
+        result = CliRunner().invoke(app, [command[0], str(run.directory), *command[1:]])
+        assert result.exit_code == 0, result.output
+    return base, run, said
+
+
+def private(base):
+    # Shorter ones are found in pictures, by chance.
+    names = [name for name in (getpass.getuser(), socket.gethostname()) if len(name) > 5]
+    return [str(base), str(Path.home()), *names]
+
+
+def text_of(path):
+    if path.suffix == ".parquet":
+        table = pq.read_table(path)
+        return f"{table.schema.metadata} {table.to_pylist()}"
+    return path.read_bytes().decode("latin-1")
+
+
+def test_nothing_that_is_written_names_them(written):
+    base, run, said = written
+    files = [path for path in run.directory.rglob("*") if path.is_file() and path.name != "run.json"]
+    assert {path.suffix for path in files} >= {".html", ".csv", ".md", ".tex", ".parquet", ".safetensors"}
+    texts = {path: text_of(path) for path in files}
+    assert any("broken.png" in text for path, text in texts.items() if path.parent.name == "scores")
+    for word in private(base):
+        assert [path for path, text in texts.items() if word in text] == []
+        assert not any(word in each for each in said)
+
+
+def test_the_page_names_them_if_asked_to(written, tmp_path):
+    base, run, _ = written
+    page = tmp_path / "report.html"
+    for flags, there in (([], False), (["--paths"], True)):
+        CliRunner().invoke(app, ["report", str(run.directory), "--n-bootstrap=9", "--out", str(page), *flags])
+        text = page.read_text(encoding="utf-8")
+        assert (f"folder:{base / 'photographs'}" in text) == there
+        assert ("--data folder:photographs" in text) != there
+        assert ("Paths are cut" in text) != there
+
+
+def test_neither_does_a_page_of_photographs_that_are_gone(written, tmp_path):
+    base, run, _ = written
+    moved = Run(Path(shutil.copytree(run.directory, tmp_path / "run")))
+    gone = {"type": "folder", "root": str(base / "elsewhere")}
+    moved._description = moved._description._replace(config={**moved._description.config, "data": gone})
+    from captum_gag.report.page import write_page
+
+    text = write_page(moved, tmp_path / "report.html", n_bootstrap=9).read_text(encoding="utf-8")
+    assert "photographs are not shown" in text
+    assert "elsewhere" in text
+    assert str(base) not in text
