@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import importlib
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache, wraps
@@ -18,7 +17,7 @@ from pydantic.dataclasses import dataclass
 from pydantic_core import PydanticUndefined
 from typing_extensions import dataclass_transform
 
-from captum_gag.errors import InputError, first_line, shown
+from captum_gag.errors import InputError, shown
 from captum_gag.files import tomllib
 
 T = TypeVar("T")
@@ -216,24 +215,6 @@ def assignments(texts: Iterable[str]) -> dict[str, Any]:
         except tomllib.TOMLDecodeError:
             found[key.strip()] = value.strip()
     return found
-
-
-def imported(name: str, what: str) -> Any:
-    """Return what a name of a user's own stands for.
-
-    Args:
-        name: ``package.module:attribute``.
-        what: What it is to be, for the message: "model".
-
-    Raises:
-        InputError: There is no such module or attribute, or importing it fails.
-    """
-    module, _, attribute = name.partition(":")
-    try:
-        return getattr(importlib.import_module(module), attribute)
-    # A module of the user's can fail in any way as it is imported.
-    except Exception as error:
-        raise InputError(f"{what} {name!r} cannot be imported: {first_line(error)}") from error
 
 
 def _scalar(value: Any) -> Any:

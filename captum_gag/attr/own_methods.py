@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from captum_gag.attr.methods import Method
 from captum_gag.errors import InputError
-from captum_gag.specs import declared, imported, option
+from captum_gag.importing import imported
+from captum_gag.specs import declared, option
 
 _GIVEN = ("model", "inputs", "targets", "n_samples", "seed")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from captum_gag.cli.common import Json, errors_in_one_line
+from captum_gag.cli.common import Json, Trust, errors_in_one_line
 
 if TYPE_CHECKING:
     from captum_gag.runs.store import Run
@@ -21,6 +21,7 @@ def claims(
     ],
     out: Annotated[Path | None, typer.Option(help="Directory for claims.csv and claims.md; made if missing.")] = None,
     confidence: Annotated[float, typer.Option(min=0.01, max=0.9999, help="Of the intervals.")] = 0.95,
+    trust: Trust = False,
     json: Json = False,
 ) -> None:
     """Test what Huang & Liu (2024) claim: RCAP rises with p, GAG-85 is best, reversed maps are worse, and so on.
@@ -34,13 +35,16 @@ def claims(
     with errors_in_one_line():
         import pandas as pd
 
+        from captum_gag.importing import nothing_imported
         from captum_gag.report import claims as checks
         from captum_gag.runs.store import Run
 
         opened = [Run.load(each) for each in runs]
+        with nothing_imported(trust):
+            suites = [run.config.made_suite() for run in opened]
         found = [
-            checks.claims(run.scores(), run.config.made_suite(), confidence=confidence).assign(network=name)
-            for run, name in zip(opened, _names(opened), strict=True)
+            checks.claims(run.scores(), suite, confidence=confidence).assign(network=name)
+            for run, suite, name in zip(opened, suites, _names(opened), strict=True)
         ]
         rows = pd.concat(found, ignore_index=True)
         written = checks.save_claims(rows, out) if out else []

@@ -52,6 +52,14 @@ ImageSize = Annotated[
 ]
 RunDirectory = Annotated[Path, typer.Argument(metavar="RUN", help="Directory that captum-gag run made.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
+Trust = Annotated[
+    bool,
+    typer.Option(
+        "--trust",
+        help="Run code of a user's own that the run names (package.module:callable), where it is needed to show it. "
+        "Only for runs of your own, or of someone you trust.",
+    ),
+]
 
 
 @contextmanager

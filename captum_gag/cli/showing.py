@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from captum_gag.cli.common import Json, RunDirectory, errors_in_one_line, print_json
+from captum_gag.cli.common import Json, RunDirectory, Trust, errors_in_one_line, print_json
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -168,6 +168,7 @@ def worst(
     ] = None,
     n: Annotated[int, typer.Option("--n", min=1, help="Images of each.")] = 10,
     out: Annotated[Path | None, typer.Option(help="Directory for worst.csv. Default: RUN/tables.")] = None,
+    trust: Trust = False,
     json: Json = False,
 ) -> None:
     """List the images that are explained worst: lowest scores, with class and probability.
@@ -184,7 +185,7 @@ def worst(
         from captum_gag.runs.store import Run
 
         loaded = Run.load(run)
-        rows = worst_of(loaded.scores(), method or (), metric or (), n, Source.of(loaded).label)
+        rows = worst_of(loaded.scores(), method or (), metric or (), n, Source.of(loaded, trust).label)
         written = save_worst(rows, out or run / "tables")
         _show(json, [_Shown(rows.to_dict("records"), [printable(rows)], [written])])
 
@@ -202,6 +203,7 @@ def report(
         bool,
         typer.Option("--paths", help="Write paths of data, weights and run in full, where it says how to repeat it."),
     ] = False,
+    trust: Trust = False,
 ) -> None:
     """Write a run as one HTML page: summary, tables, figures, images with their maps, and how to repeat it.
 
@@ -217,7 +219,7 @@ def report(
         from captum_gag.runs.store import Run
 
         most = _shown_at_most(images)
-        path = write_page(Run.load(run), out or run / "report.html", n_bootstrap, seed, most, paths)
+        path = write_page(Run.load(run), out or run / "report.html", n_bootstrap, seed, most, paths, trust)
     typer.echo(str(path))
 
 

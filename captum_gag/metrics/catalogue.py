@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from captum_gag.baselines import Normalization
+from captum_gag.importing import imported
 from captum_gag.metrics.base import MaskingMetric, Metric
 from captum_gag.metrics.correlation import FaithfulnessMetric
 from captum_gag.metrics.foreign import ForeignMetric
@@ -14,7 +15,7 @@ from captum_gag.metrics.insertion_deletion import DeletionMetric, InsertionMetri
 from captum_gag.metrics.perturbation import AOPCMetric
 from captum_gag.metrics.recovery import RCAPMetric
 from captum_gag.metrics.segmentation import LogCoshDiceMetric, SegmentationMAEMetric
-from captum_gag.specs import build, imported, options_of
+from captum_gag.specs import build, options_of
 
 __all__ = ["METRICS", "MaskingMetric", "Metric", "metric", "rows"]
 

@@ -17,12 +17,13 @@ from torch import Tensor, nn
 from torchvision.transforms import InterpolationMode
 
 from captum_gag.errors import InputError, first_line, in_one_line
+from captum_gag.importing import imported
 from captum_gag.models.base import ModelSpec
 from captum_gag.models.loading import Classifier
 from captum_gag.models.networks import NETWORKS
 from captum_gag.models.preprocessing import Preprocessing
 from captum_gag.models.weights import fitted, load_state, read_state
-from captum_gag.specs import declared, imported, option, options_of
+from captum_gag.specs import declared, option, options_of
 
 OPTIONS = tuple(each.name for each in options_of(ModelSpec))
 """Of every model."""

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from captum_gag import reliability
 from captum_gag.errors import InputError
 from captum_gag.files import plain, replace_file, without_directories
+from captum_gag.importing import nothing_imported
 from captum_gag.reliability import ReliabilityReport
 from captum_gag.reliability.bootstrap import N_BOOTSTRAP
 from captum_gag.reliability.directions import higher_is_better
@@ -69,6 +70,7 @@ def write_page(
     seed: int = 0,
     most: int | None = MOST,
     paths: bool = False,
+    trust: bool = False,
 ) -> Path:
     """Write the page of a run.
 
@@ -80,6 +82,8 @@ def write_page(
         seed: Of the resamples, and of the images drawn at random.
         most: How many images are shown; None for all. All numbers are of all images.
         paths: Write absolute paths in full where the page says how to repeat the run. They may name a user.
+        trust: Run code of a user's own that the run names, as a data set, a model or a method, where the page needs it:
+            for photographs, names of classes and percentiles.
 
     Returns:
         The file.
@@ -89,7 +93,7 @@ def write_page(
     """
     scores = checked(run.scores())
     config = run.config
-    source = Source.of(run)
+    source = Source.of(run, trust)
     suite, known, drawn = config.suite_file(), images_of(run, scores), curves_of(scores)
     found, decided, repeat = failures(scores), decisions(run, scores), repeating(run, scores, paths)
     alike = disagreements(run, scores, list(known.index))
@@ -121,7 +125,7 @@ def write_page(
         "numbers": laid_out(rows.drop(columns="best")),
         "failures": laid_out(found),
         "decisions": None if decided is None else laid_out(decided),
-        "figures": _figures(scores, rows, _percentiles(config), checks, drawn),
+        "figures": _figures(scores, rows, _percentiles(config, trust), checks, drawn),
         "choice": choice.words,
         "gallery_note": _gallery_note(items, source),
         "shown": {item.image: item for item in items},
@@ -147,10 +151,11 @@ def write_page(
     return path
 
 
-def _percentiles(config: Config) -> dict[str, float]:
-    """Return GAG's percentiles by label; none where a method of the user's own is no longer there."""
+def _percentiles(config: Config, trust: bool) -> dict[str, float]:
+    """Return GAG's percentiles by label; none where a method of the user's own is no longer there, or not run."""
     try:
-        return percentiles_of(config.made_suite().methods)
+        with nothing_imported(trust):
+            return percentiles_of(config.made_suite().methods)
     except InputError:
         return {}
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from captum_gag.data.datasets import ImageData
 from captum_gag.errors import in_one_line
+from captum_gag.importing import nothing_imported
 from captum_gag.models import Preprocessing
 from captum_gag.runs.store import Run
 
@@ -27,12 +28,18 @@ class Source(NamedTuple):
     missing: str
 
     @classmethod
-    def of(cls, run: Run) -> Source:
-        """Open the data set and the model's preprocessing; whatever is no longer there costs the photographs alone."""
+    def of(cls, run: Run, trust: bool = False) -> Source:
+        """Open the data set and the model's preprocessing; whatever is no longer there costs the photographs alone.
+
+        Args:
+            run: Which names them.
+            trust: Whether code of a user's own that the run names may be run.
+        """
         preprocessing = None
         try:
-            preprocessing = run.config.preprocessing()
-            data = run.config.dataset()
+            with nothing_imported(trust):
+                preprocessing = run.config.preprocessing()
+                data = run.config.dataset()
             # It is listed here, so that a directory that is gone is met here too.
             _ = data.index
             return cls(data, preprocessing, "")

@@ -131,5 +131,6 @@ def method_lines(methods: Iterable[str]) -> dict[str, dict[str, str]]:
     Args:
         methods: All methods of a run, in its order.
     """
-    styles = [{"color": each["color"], "linestyle": each["linestyle"]} for each in STYLE["axes.prop_cycle"]]
+    cycle: Any = STYLE["axes.prop_cycle"]
+    styles = [{"color": each["color"], "linestyle": each["linestyle"]} for each in cycle]
     return dict(zip(methods, itertools.cycle(styles)))

@@ -1,0 +1,80 @@
+"""Looking at someone's run does not run what it names; with --trust it does."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from captum_gag.cli import app
+from captum_gag.errors import InputError
+from captum_gag.importing import imported, nothing_imported
+from captum_gag.runs.config import Config
+from captum_gag.runs.execution import begin, execute
+
+BOMB = "from pathlib import Path\nPath(__file__).with_name('it was run').touch()\n"
+LOOKS = {
+    "table": ["table"],
+    "compare": ["table", "--compare", "GAG-85", "SG"],
+    "worst": ["worst"],
+    "report": ["report", "--n-bootstrap=9"],
+    "reliability": ["reliability", "--out", "reliability"],
+    "claims": ["claims"],
+}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    suite = {
+        "methods": ["GAG-85", "SG", "Random"],
+        "metrics": {"RCAP": {}, "DAUC": {"type": "Deletion"}},
+        "n_samples": 3,
+    }
+    config = Config(
+        suite=suite, model={"type": "tiny:model"}, data={"type": "tiny:photos"}, device="cpu", save_maps=True
+    )
+    run, bench = begin(tmp_path_factory.mktemp("made") / "run", config)
+    execute(run, bench=bench, say=lambda text: None)
+    return run.directory
+
+
+@pytest.fixture
+def trapped(made, tmp_path, monkeypatch):
+    """A run whose every name is of a module that says so when it is imported."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "bomb", raising=False)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    Path("bomb.py").write_text(BOMB)
+    shutil.copytree(made, "run")
+    said = json.loads(Path("run/run.json").read_text())
+    config = said["config"]
+    config["model"], config["data"] = {"type": "bomb:model", "output": "bomb:output"}, {"type": "bomb:data"}
+    config["suite"]["methods"] = {"GAG-85": {"type": "bomb:method"}, "SG": {}, "Random": {}}
+    config["suite"]["metrics"] = {"RCAP": {"type": "bomb:Metric"}, "DAUC": {"type": "Deletion"}}
+    Path("run/run.json").write_text(json.dumps(said))
+    return tmp_path
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_nothing_that_it_names_is_imported(trapped, look):
+    command, *options = LOOKS[look]
+    result = CliRunner().invoke(app, [command, "run", *options])
+    assert not (trapped / "it was run").exists()
+    assert result.exit_code == (2 if look == "claims" else 0), result.output
+    if look == "report":
+        assert "&#39;bomb:model&#39; is code that the run names" in Path("run/report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("look", ["report", "worst", "claims"])
+def test_it_is_where_the_author_is_trusted(trapped, look):
+    command, *options = LOOKS[look]
+    CliRunner().invoke(app, [command, "run", *options, "--trust"])
+    assert (trapped / "it was run").exists()
+
+
+def test_the_context_ends():
+    with nothing_imported(), pytest.raises(InputError, match="is code that the run names"):
+        imported("json:loads", "model")
+    assert imported("json:loads", "model") is json.loads
