@@ -77,13 +77,14 @@ def gallery(run: Run, known: pd.DataFrame, source: Source, side: int, choice: Ch
         parts = {} if percentile is None else run.parts(image)
         if parts and not stride:
             stride = stride_for(len(choice.images), parts["rank"][0].size)
-        classes = (row[name] for name in CLASSES)
         yield Item(
             number=number,
             image=image,
             label=source.label(row["target"]),
             probability=row["probability"],
-            about=source.about(*classes, seen.target),
+            about=source.about(
+                row["target"], row["probability"], row["predicted"], row["predicted_probability"], seen.target
+            ),
             pictures=sheet(seen.photo, maps, side, seen.mask) if maps else "",
             methods=list(maps),
             masked=seen.mask is not None,
