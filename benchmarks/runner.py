@@ -107,7 +107,7 @@ def main() -> None:
         def keep_all() -> None:
             for chunk in in_this_process(bench, chunks):
                 for done in chunk:
-                    run.keep(done.image, "", done.rows, done.maps)
+                    run.keep(done.image, "", done.rows, done.maps, done.parts)
 
         backward = sum(shape[0] for shape, gradient in calls if gradient)
         title = (

@@ -15,16 +15,21 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from captum_gag.errors import InputError
 from captum_gag.report.choosing import Choice
 from captum_gag.report.figures import top_of
+from captum_gag.report.guide_slider import slider, stride_for
 from captum_gag.report.source import Source
+from captum_gag.runs.guide_parts import guided
 from captum_gag.runs.store import Run
 
 SIDES = (224, 192, 160, 128, 112, 96, 80, 72, 64, 56, 48)
 """Of a picture on the page, in pixels: the largest with which the page keeps to its size."""
-MOST_BYTES, BYTES_PER_PIXEL = 24e6, 0.3
+MOST_BYTES, BYTES_PER_PIXEL = 20e6, 0.3
 """Of all pictures together, and of one pixel of a map in WebP and base64, as measured."""
 COLUMNS = 8
+CLASSES = ["target", "probability", "predicted", "predicted_probability"]
+"""What is known of an image: the class explained, and the one predicted, with their probabilities."""
 
 
 class Item(NamedTuple):
@@ -35,8 +40,11 @@ class Item(NamedTuple):
         image: Its name.
         label: Of the class explained; "" if not known.
         probability: Of that class; NaN if not known.
+        about: Which class was explained, predicted and true, in words.
         pictures: Data URI of a sheet of squares: the photograph, or grey, then a map per method; "" without maps.
         methods: Of the maps, in the order of the sheet.
+        masked: Whether the sheet's last square is the mask of the object.
+        guide: What redraws GAG's map at any percentile; see ``guide_slider.slider``.
         why: For what it was chosen to be shown; "" where all images are.
     """
 
@@ -44,8 +52,11 @@ class Item(NamedTuple):
     image: str
     label: str
     probability: float
+    about: str
     pictures: str
     methods: list[str]
+    masked: bool
+    guide: dict[str, Any] | None
     why: str
 
 
@@ -54,36 +65,53 @@ def gallery(run: Run, known: pd.DataFrame, source: Source, side: int, choice: Ch
 
     Args:
         run: Its maps are shown if they were kept.
-        known: Target and probability by image, of all images; see ``images_of``.
+        known: Classes and probabilities by image, of all images; see ``images_of``.
         source: Of the photographs.
         side: Of a picture, in pixels; see ``picture_side``.
         choice: Which of them.
     """
-    numbers = {image: number for number, image in enumerate(known.index)}
-    targets, probabilities = known["target"].to_dict(), known["probability"].to_dict()
+    rows = {row["image"]: (number, row) for number, row in enumerate(known.reset_index().to_dict("records"))}
+    percentile, stride = percentile_of(run), 0
     for image in choice.images:
-        maps = run.maps(image)
+        (number, row), maps, seen = rows[image], run.maps(image), source.seen(image)
+        parts = {} if percentile is None else run.parts(image)
+        if parts and not stride:
+            stride = stride_for(len(choice.images), parts["rank"][0].size)
         yield Item(
-            number=numbers[image],
+            number=number,
             image=image,
-            label=source.label(targets[image]),
-            probability=probabilities[image],
-            pictures=sheet(source.photo(image), maps, side) if maps else "",
+            label=source.label(row["target"]),
+            probability=row["probability"],
+            about=source.about(
+                row["target"], row["probability"], row["predicted"], row["predicted_probability"], seen.target
+            ),
+            pictures=sheet(seen.photo, maps, side, seen.mask) if maps else "",
             methods=list(maps),
+            masked=seen.mask is not None,
+            guide=None if percentile is None else slider(parts, percentile, stride),
             why=choice.reasons.get(image, ""),
         )
 
 
+def percentile_of(run: Run) -> float | None:
+    """Return the percentile of the method whose parts a run keeps; None if there is none, or it cannot be built."""
+    try:
+        methods = run.config.made_suite().methods
+    except InputError:
+        return None
+    gag = guided(methods)
+    return None if gag is None else gag.percentile
+
+
 def images_of(run: Run, scores: pd.DataFrame) -> pd.DataFrame:
-    """Return target and probability, NaN where they are not known, of each image that has scores, in the run's order.
+    """Return ``CLASSES``, NaN where they are not known, of each image that has scores, in the run's order.
 
     Args:
         run: The run.
         scores: Its records, as ``reliability.scores.checked`` returns them.
     """
-    first = (
-        scores.drop_duplicates("image").set_index("image")[["target", "probability"]].astype("Float64").astype(float)
-    )
+    first = scores.drop_duplicates("image").set_index("image")[CLASSES]
+    first = first.astype("Float64").astype(float)
     return first.reindex([image for image in run.chosen()["image"] if image in first.index])
 
 
@@ -126,11 +154,12 @@ def _curves(rows: Sequence[tuple[Any, ...]]) -> dict[str, Any]:
     return found
 
 
-def sheet(photo: Tensor | None, maps: Mapping[str, Tensor], side: int) -> str:
-    """Return a data URI of squares of this side, eight in a row: a photograph, or grey, then maps, not yet coloured."""
+def sheet(photo: Tensor | None, maps: Mapping[str, Tensor], side: int, mask: Tensor | None = None) -> str:
+    """Return a data URI of squares of this side, eight in a row: photograph, or grey, maps, not yet coloured, mask."""
     pixels = torch.full((3, side, side), 0.5) if photo is None else photo
     tiles = [_square(pixels.permute(1, 2, 0).numpy(), side)]
     tiles += [_square((each / top_of(each.numpy())).clamp(0, 1).numpy(), side) for each in maps.values()]
+    tiles += [] if mask is None else [_square(mask.float().clamp(0, 1).numpy(), side)]
     rows = -(-len(tiles) // COLUMNS)
     drawn = Image.new("RGB", (side * min(COLUMNS, len(tiles)), side * rows))
     for place, tile in enumerate(tiles):

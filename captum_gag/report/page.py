@@ -220,6 +220,7 @@ def _data(scores: pd.DataFrame, images: Sequence[str], items: list[Item], source
     return {
         "images": images,
         "shown": [item.number for item in items],
+        "masks": any(item.masked and item.pictures for item in items),
         "mapped": [item.number for item in items if item.pictures],
         "labels": [item.label for item in items],
         "methods": methods,

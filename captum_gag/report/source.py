@@ -14,6 +14,20 @@ from captum_gag.models import Preprocessing
 from captum_gag.runs.store import Run
 
 
+class Seen(NamedTuple):
+    """An image as it can still be read.
+
+    Attributes:
+        photo: As the model saw it, (3, H, W) in [0, 1]; None if it cannot be read.
+        mask: Where the object is, (H, W), 1 on it; None if that is not known.
+        target: Its class; None if that is not known.
+    """
+
+    photo: Tensor | None = None
+    mask: Tensor | None = None
+    target: int | None = None
+
+
 class Source(NamedTuple):
     """Where the photographs of a run come from, if they are still there.
 
@@ -47,17 +61,45 @@ class Source(NamedTuple):
         except Exception as error:
             return cls(None, preprocessing, in_one_line(error))
 
-    def photo(self, image: str) -> Tensor | None:
-        """Return a photograph as the model saw it, (3, H, W) in [0, 1], or None if it cannot be read."""
+    def seen(self, image: str) -> Seen:
+        """Return what can be read of an image."""
         if self.data is None or self.preprocessing is None:
-            return None
+            return Seen()
+        found = Seen()
+        # What cannot be read costs itself alone.
         try:
-            x = self.preprocessing.preprocess(self.data[self.data.index[image]].photo())[None]
-        # A photograph that cannot be read costs its picture alone.
+            example = self.data[self.data.index[image]]
+            found = Seen(target=example.target)
+            x = self.preprocessing.preprocess(example.photo())[None]
+            found = found._replace(photo=self.preprocessing.to_rgb(x)[0])
+            mask = None if example.mask is None else self.preprocessing.preprocess_mask(example.mask())
+            return found._replace(mask=None if mask is None else mask.reshape(mask.shape[-2:]))
         except Exception:
-            return None
-        return self.preprocessing.to_rgb(x)[0]
+            return found
 
     def label(self, target: float) -> str:
         """Return the name of a class; "" if not known."""
         return "" if self.preprocessing is None or np.isnan(target) else self.preprocessing.label(int(target))
+
+    def about(self, target: float, probability: float, predicted: float, confidence: float, true: int | None) -> str:
+        """Return in words which class was explained, whether it is the true and the predicted one, and which are else.
+
+        Args:
+            target: The class explained; NaN if not known, and then nothing is said.
+            probability: Of it.
+            predicted: The class predicted; NaN if not known, as of runs of earlier versions.
+            confidence: Its probability.
+            true: The true class; None if not known.
+        """
+        if np.isnan(target):
+            return ""
+        known = {"the true class": true, "the class predicted": predicted}
+        roles = " and ".join(role for role, each in known.items() if each == target)
+        said = ", ".join([self._named(target, probability), *([roles] if roles else [])])
+        if predicted == predicted and predicted != target:
+            said += f"; the network predicts {self._named(predicted, confidence)}"
+        return said if true is None or true == target else f"{said}; the true class is {self._named(true)}"
+
+    def _named(self, target: float, probability: float = float("nan")) -> str:
+        known = "" if np.isnan(probability) else f", probability {100 * probability:.0f} %"
+        return f"{self.label(target) or f'class {target:.0f}'}{known}"

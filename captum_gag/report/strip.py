@@ -65,4 +65,4 @@ def _row(run: Run, image: str, shown: dict[str, str], scores: pd.Series, source:
     maps = run.maps(image)
     drawn = {name: maps[name] for name in shown if name in maps}
     methods = [{"name": name, "role": shown[name], "score": float(scores.get((image, name), "nan"))} for name in drawn]
-    return {"image": image, "methods": methods, "pictures": sheet(source.photo(image), drawn, SIDE)}
+    return {"image": image, "methods": methods, "pictures": sheet(source.seen(image).photo, drawn, SIDE)}

@@ -7,7 +7,7 @@ import io
 import itertools
 import re
 from collections.abc import Callable, Iterable
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 import matplotlib.style
 from cycler import cycler
@@ -66,8 +66,11 @@ DARK_PAGE = {
 }
 """The same for readers who prefer a dark screen; figures keep their paper."""
 
+CYCLE = cycler(linestyle=list(LINES) * len(COLOURS)) + cycler(color=COLOURS * len(LINES))
+"""The lines that are drawn one after the other: as many as no two are alike."""
+
 STYLE = {
-    "axes.prop_cycle": cycler(linestyle=list(LINES) * len(COLOURS)) + cycler(color=COLOURS * len(LINES)),
+    "axes.prop_cycle": CYCLE,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.titlesize": 10,
@@ -131,6 +134,4 @@ def method_lines(methods: Iterable[str]) -> dict[str, dict[str, str]]:
     Args:
         methods: All methods of a run, in its order.
     """
-    cycle: Any = STYLE["axes.prop_cycle"]
-    styles = [{"color": each["color"], "linestyle": each["linestyle"]} for each in cycle]
-    return dict(zip(methods, itertools.cycle(styles)))
+    return {name: dict(line) for name, line in zip(methods, itertools.cycle(CYCLE), strict=False)}

@@ -20,6 +20,7 @@ from captum_gag.errors import InputError, in_one_line
 from captum_gag.models import Classifier
 from captum_gag.modules import computing_in
 from captum_gag.outputs import Output
+from captum_gag.runs.guide_parts import guided, parts_of
 from captum_gag.runs.orderings import RandomOrderings
 from captum_gag.runs.spec import Suite
 from captum_gag.tensors import Target
@@ -33,11 +34,13 @@ class Attributions:
         found: Attributions (1, C, H, W), or (1, 1, H, W).
         seconds: What each cost.
         errors: Why there are none.
+        parts: What GAG's attribution is made of, by name, likewise, if that was asked for.
     """
 
     found: dict[str, Tensor] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)
+    parts: dict[str, Tensor] = field(default_factory=dict)
 
 
 def takes_examples_alone(method: Method) -> bool:
@@ -73,6 +76,12 @@ class Explainer:
     ) -> None:
         """Take a model, the methods, the seed of all noise, what the model returns, and in what it may compute."""
         self.model, self.suite, self.seed, self.output, self.autocast = model, suite, seed, output, autocast
+        self.parts: dict[str, Method] = {}
+
+    def keep_parts(self) -> None:
+        """Give what GAG's attribution is made of too, if a method is GAG: from the same gradients."""
+        gag = guided(self.suite.methods)
+        self.parts = {} if gag is None else parts_of(gag)
 
     def explain(
         self, inputs: Tensor, targets: Sequence[int], known: Sequence[Segmentation | None]
@@ -101,6 +110,7 @@ class Explainer:
             if method.shared is not None:
                 group = {name: each for name, each in self.suite.methods.items() if each.shared == method.shared}
             seen |= group.keys()
+            group |= {name: each for name, each in self.parts.items() if each.shared == method.shared}
             alone = any(takes_examples_alone(each) for each in group.values())
             for rows in [[row] for row in range(len(targets))] if alone else [list(range(len(targets)))]:
                 self._explain(group, inputs, targets, rows, examples)
@@ -143,7 +153,9 @@ class Explainer:
         for label in group:
             for place, row in enumerate(rows):
                 examples[row].seconds[label] = seconds
-                if label in maps:
+                if label in self.parts:
+                    examples[row].parts |= {label: maps[label][place : place + 1]} if maps else {}
+                elif label in maps:
                     examples[row].found[label] = maps[label][place : place + 1]
                 else:
                     examples[row].errors[label] = error

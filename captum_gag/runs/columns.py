@@ -7,6 +7,8 @@ RECORD = pa.schema(
         ("image", pa.string()),
         ("target", pa.int64()),
         ("probability", pa.float64()),
+        ("predicted", pa.int64()),
+        ("predicted_probability", pa.float64()),
         ("method", pa.string()),
         ("base", pa.string()),
         ("transform", pa.string()),

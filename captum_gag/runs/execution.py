@@ -95,7 +95,7 @@ def execute(
         ):
             for chunk in coming:
                 for done in (each for each in chunk if each.image in todo):
-                    run.keep(done.image, photos[done.image], done.rows, done.maps)
+                    run.keep(done.image, photos[done.image], done.rows, done.maps, done.parts)
                     until.look()
                     advance(until.said)
                     scored += 1

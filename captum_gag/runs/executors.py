@@ -26,6 +26,7 @@ from captum_gag.data.datasets import Example, ImageData
 from captum_gag.errors import InputError, in_one_line
 from captum_gag.runs.cells import Outcome, Row
 from captum_gag.runs.config import Config
+from captum_gag.runs.guide_parts import Parts, quantised
 from captum_gag.runs.identity import differences
 from captum_gag.runs.interrupts import deaf_to_interrupts
 from captum_gag.runs.scorer import Item, Opened, Scorer
@@ -41,11 +42,13 @@ class Done(NamedTuple):
         image: Its name.
         rows: Its records.
         maps: (H, W) by method, if the run keeps them.
+        parts: Of GAG's map, as ``guide_parts.quantised`` returns them, likewise.
     """
 
     image: str
     rows: list[Row]
     maps: dict[str, NDArray[np.float32]]
+    parts: Parts
 
 
 class Bench:
@@ -54,6 +57,8 @@ class Bench:
     def __init__(self, config: Config, data: ImageData, scorer: Scorer) -> None:
         """Take what is open."""
         self.config, self.data, self.scorer = config, data, scorer
+        if config.save_maps:
+            scorer.explainer.keep_parts()
 
     @classmethod
     def open(cls, config: Config, device: str | None = None) -> Bench:
@@ -83,7 +88,7 @@ class Bench:
             # What they would say of single images is in the records: NaN, and why.
             warnings.simplefilter("ignore")
             outcomes = self.scorer.score_opened(opened)
-        return [Done(each.name, found.rows, self._maps(found)) for each, found in zip(opened, outcomes, strict=True)]
+        return [self._done(each.name, found) for each, found in zip(opened, outcomes, strict=True)]
 
     def chunks(self, images: Sequence[str]) -> list[Chunk]:
         """Divide all images of a run, in their order, into chunks that are scored at once, always the same ones."""
@@ -93,8 +98,10 @@ class Bench:
     def _example(self, image: str) -> Example:
         return self.data[self.data.index[image]]
 
-    def _maps(self, outcome: Outcome) -> dict[str, NDArray[np.float32]]:
-        return {name: each.numpy() for name, each in outcome.maps().items()} if self.config.save_maps else {}
+    def _done(self, image: str, outcome: Outcome) -> Done:
+        maps = {name: each.numpy() for name, each in outcome.maps().items()} if self.config.save_maps else {}
+        found = {name: each[0] for name, each in outcome.parts.items()}
+        return Done(image, outcome.rows, maps, quantised(**found) if found else {})
 
 
 Executor = Callable[[Bench, Iterable[Chunk]], Generator[list[Done], None, None]]

@@ -228,7 +228,9 @@ class Scorer:
                     f"{each.name} is of class {target}, {self.classifier.name} has 0 to {len(probabilities) - 1}; "
                     "put a classes.csv (class_index, wnid) beside the folders to say which class each is"
                 )
+            predicted = int(probabilities.argmax())
             each.known |= {"target": target, "probability": float(probabilities[target])}
+            each.known |= {"predicted": predicted, "predicted_probability": float(probabilities[predicted])}
 
     def _outcomes(self, sound: Sequence[Opened]) -> list[Outcome]:
         """Explain and judge examples of one shape."""
@@ -256,7 +258,7 @@ class Scorer:
         for cell in evaluated:
             cells.append(cell._replace(seconds=cell.seconds + maps.seconds.get(cell.method, 0.0)))
         ordered = {label: maps.found[label] for label in self.suite.methods if label in maps.found}
-        return Outcome(self._rows(cells, opened.known), ordered, opened.inputs)
+        return Outcome(self._rows(cells, opened.known), ordered, opened.inputs, maps.parts)
 
     def _failed(self, opened: Opened) -> Outcome:
         return Outcome(self._rows([failed(*each, opened.error) for each in self._cells()], opened.known))

@@ -8,16 +8,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-import safetensors.numpy
 import torch
 from numpy.typing import NDArray
 
 from captum_gag.errors import InputError, first_line
 from captum_gag.files import replace_file, without_directories
+from captum_gag.runs.arrays import read_arrays, save_arrays
 from captum_gag.runs.collecting import state_of, together
 from captum_gag.runs.columns import RECORD, SELECTION
 from captum_gag.runs.config import Config
@@ -25,7 +24,7 @@ from captum_gag.runs.description import Description
 
 
 class Run:
-    """A directory with ``run.json``, ``selection.parquet``, ``scores/*.parquet`` and perhaps ``maps/*.safetensors``.
+    """A directory with ``run.json``, ``selection.parquet``, ``scores/*.parquet``, perhaps ``maps`` and ``parts``.
 
     An image is done when its file of scores is there, whole, and of the photograph and the run that are asked for now.
     Files come by renaming, so that whatever ends a run leaves none half written.
@@ -197,12 +196,27 @@ class Run:
         images = zip(chosen["image"], chosen["photo"], strict=True)
         return sum(self.records(*each) is not None for each in images), len(chosen)
 
-    def keep(self, image: str, photo: str, rows: list[dict[str, Any]], maps: Mapping[str, NDArray[Any]]) -> None:
-        """Store the records of an image, and its maps (H, W) if the run keeps them, though it be none."""
+    def keep(
+        self,
+        image: str,
+        photo: str,
+        rows: list[dict[str, Any]],
+        maps: Mapping[str, NDArray[Any]],
+        parts: Mapping[str, NDArray[Any]] | None = None,
+    ) -> None:
+        """Store the records of an image, and its maps (H, W) if the run keeps them, though it be none.
+
+        Args:
+            image: Its name.
+            photo: The digest of its files.
+            rows: Its records.
+            maps: By method.
+            parts: Of GAG's map, as ``guide_parts.quantised`` returns them, if there are any.
+        """
+        if parts:
+            save_arrays(self._kept("parts", image), parts)
         if maps or self._description.config["save_maps"]:
-            (self.directory / "maps").mkdir(exist_ok=True)
-            whole = {name: np.ascontiguousarray(each) for name, each in maps.items()}
-            replace_file(self._maps_of(image), lambda place: safetensors.numpy.save_file(whole, place))
+            save_arrays(self._kept("maps", image), maps)
         marks = {"photo": photo, "run": self.digest}
         # Records are passed on, and where the files of an image lay says who had them.
         passed_on = [{**row, **marks, "error": without_directories(row.get("error"))} for row in rows]
@@ -212,16 +226,15 @@ class Run:
 
     def has_maps(self, image: str) -> bool:
         """Tell whether maps of an image were kept."""
-        return self._maps_of(image).exists()
+        return self._kept("maps", image).exists()
 
     def maps(self, image: str) -> dict[str, torch.Tensor]:
         """Read the maps (H, W) of an image by method; none if none were kept, or they are damaged."""
-        path = self._maps_of(image)
-        try:
-            found = safetensors.numpy.load_file(path) if path.exists() else {}
-        except Exception:
-            return {}
-        return {name: torch.from_numpy(each) for name, each in found.items()}
+        return {name: torch.from_numpy(each) for name, each in read_arrays(self._kept("maps", image)).items()}
+
+    def parts(self, image: str) -> dict[str, NDArray[Any]]:
+        """Read what GAG's map of an image is made of; see ``guide_parts.quantised``. None is there of older runs."""
+        return read_arrays(self._kept("parts", image))
 
     def records(self, image: str, photo: str) -> pa.Table | None:
         """Read the records of an image, with the columns of ``columns.RECORD``; None while it is not done.
@@ -272,8 +285,8 @@ class Run:
     def _scores_of(self, image: str) -> Path:
         return self.directory / "scores" / f"{_file_name(image)}.parquet"
 
-    def _maps_of(self, image: str) -> Path:
-        return self.directory / "maps" / f"{_file_name(image)}.safetensors"
+    def _kept(self, what: str, image: str) -> Path:
+        return self.directory / what / f"{_file_name(image)}.safetensors"
 
 
 class DamagedError(InputError):

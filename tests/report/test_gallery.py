@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 from PIL import Image
+from tiny import image
 
 from captum_gag.reliability.scores import checked
 from captum_gag.report.choosing import choose
@@ -21,6 +22,8 @@ from captum_gag.report.gallery import (
 )
 from captum_gag.report.run_figures import curves_of
 from captum_gag.report.source import Source
+from captum_gag.runs.config import Config
+from captum_gag.runs.execution import begin, execute
 
 from .conftest import HOSTILE
 
@@ -49,7 +52,7 @@ def test_each_image_has_its_photograph_and_a_map_per_method(run, items):
     assert items[0].methods == list(run.maps(HOSTILE))
     assert set(items[0].methods) == set(run.config.suite["methods"])
     assert _sheet(items[0]).size == (7 * side, side)
-    x = Source.of(run).photo(HOSTILE)
+    x = Source.of(run).seen(HOSTILE).photo
     shown = np.asarray(_sheet(items[0]).crop((0, 0, side, side)).resize((12, 12))) / 255
     assert np.corrcoef(shown.ravel(), x.permute(1, 2, 0).numpy().ravel())[0, 1] > 0.9
 
@@ -96,3 +99,44 @@ def test_weights_that_are_gone_cost_nothing(reconfigured, items):
     source = Source.of(run)
     assert source.missing == ""
     assert [item.pictures for item in gallery_of(run, source)] == [i.pictures for i in items]
+
+
+@pytest.mark.parametrize(
+    ("known", "true", "said"),
+    [
+        ((1, 0.9, 1, 0.9), 1, "class 1, probability 90 %, the true class and the class predicted"),
+        ((1, 0.9, 1, 0.9), None, "class 1, probability 90 %, the class predicted"),
+        (
+            (1, 0.2, 2, 0.7),
+            1,
+            "class 1, probability 20 %, the true class; the network predicts class 2, probability 70 %",
+        ),
+        ((1, 0.9, math.nan, math.nan), 1, "class 1, probability 90 %, the true class"),
+        ((1, 0.9, 1, 0.9), 0, "class 1, probability 90 %, the class predicted; the true class is class 0"),
+        ((math.nan, math.nan, math.nan, math.nan), 1, ""),
+    ],
+)
+def test_classes_in_words(known, true, said):
+    assert Source(None, None, "").about(*known, true) == said
+
+
+def test_the_mask_of_the_object_is_the_last_square(tmp_path):
+    photographs, masks = tmp_path / "photographs", tmp_path / "photographs-masks"
+    for folder in (photographs, masks):
+        folder.mkdir()
+    for number in range(2):
+        image(number).save(photographs / f"{number}.png")
+    half = Image.new("L", image(0).size)
+    half.paste(255, (0, 0, half.width // 2, half.height))
+    half.save(masks / "0.png")
+    suite = {"methods": ["SG"], "metrics": {"RCAP": {}}, "n_samples": 2}
+    data = {"type": "folder", "root": str(photographs)}
+    config = Config(suite=suite, model={"type": "tiny:model"}, data=data, device="cpu", save_maps=True)
+    made, bench = begin(tmp_path / "run", config)
+    execute(made, bench=bench, say=lambda text: None)
+    first, second = gallery_of(made, Source.of(made))
+    assert (first.masked, second.masked) == (True, False)
+    assert (_sheet(first).width, _sheet(second).width) == (3 * SIDE, 2 * SIDE)
+    shown = np.asarray(_sheet(first).convert("L"))[:, 2 * SIDE :]
+    assert shown[:, : SIDE // 2 - 2].min() > 200
+    assert shown[:, SIDE // 2 + 2 :].max() < 50

@@ -32,16 +32,18 @@ async function draw() {
   const sheet = item.pictures ? await opened(item.pictures) : null;
   if (mine !== drawing) return;
   const methods = data.methods.filter((method) => picked.has(method));
-  const probability = item.probability === null ? "" : `, probability ${(100 * item.probability).toFixed(0)} %`;
-  at("picked").textContent = `${item.image}${item.label ? `: ${item.label}${probability}` : ""}${item.why ? `. Shown: ${item.why}` : ""}`;
+  at("picked").textContent = `${item.image}${item.about ? `: ${item.about}` : ""}${item.why ? `. Shown: ${item.why}` : ""}`;
   const cards = methods.map((method) => card(item, sheet, method));
-  at("maps").replaceChildren(...(item.pictures ? [photograph(item, sheet)] : []), ...cards);
+  const guide = item.guide ? [await slider(item.guide)] : [];
+  if (mine !== drawing) return;
+  at("maps").replaceChildren(...(item.pictures ? [photograph(item, sheet)] : []), ...guide, ...cards);
   at("curves").replaceChildren(...Object.entries(item.curves).map(([name, curve]) => chart(name, curve, methods)));
 }
 
 function photograph(item, sheet) {
   const figure = make("figure");
-  const [canvas] = tile(sheet, 0, data.side);
+  const [canvas, context] = tile(sheet, 0, data.side);
+  if (item.masked && at("outline").checked) outline(context, tile(sheet, item.methods.length + 1, data.side)[1]);
   canvas.setAttribute("aria-label", `Photograph ${item.image}`);
   figure.append(canvas, make("figcaption", data.photographs ? "photograph" : "no photograph"));
   return figure;
@@ -55,6 +57,7 @@ function card(item, sheet, method) {
     const [canvas, context] = tile(sheet, place + 1, data.side);
     const overlay = at("overlay").checked;
     colour(context, overlay ? tile(sheet, 0, data.side)[1] : null);
+    if (item.masked && at("outline").checked) outline(context, tile(sheet, item.methods.length + 1, data.side)[1]);
     canvas.setAttribute("aria-label", `Map of ${method}${overlay ? " over the photograph" : ""}: ${scores.join(", ")}`);
     figure.append(canvas);
   }
@@ -85,6 +88,8 @@ for (const [id, wanted] of [["all", true], ["none", false]]) {
 }
 at("find").addEventListener("input", listImages);
 at("overlay").addEventListener("change", draw);
+at("outline").addEventListener("change", draw);
+at("outline").parentElement.hidden = !data.masks;
 image.addEventListener("change", draw);
 at("previous").addEventListener("click", () => step(-1));
 at("next").addEventListener("click", () => step(1));
