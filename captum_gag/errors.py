@@ -9,12 +9,24 @@ from typing import Any
 _NOT_THE_USERS = ("captum_gag", "captum", "quantus", "torch", "contextlib", "functools")
 
 
+_CONTROLS = {
+    code: f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
+    for code in (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+}
+"""What steers a terminal, or turns the direction of a line, as Python writes it."""
+
+
 class InputError(ValueError):
     """Something the user gave cannot be used; the message is one line that says what and why."""
 
     def __init__(self, message: object = "") -> None:
         """Take a message; what it quotes, such as a tensor, may have several lines."""
-        super().__init__(" ".join(each.strip() for each in str(message).splitlines()))
+        super().__init__(printable(" ".join(each.strip() for each in str(message).splitlines())))
+
+
+def printable(text: str) -> str:
+    """Return a text with what would steer a terminal written out, such as ``\\x1b``."""
+    return text.translate(_CONTROLS)
 
 
 def first_line(error: BaseException) -> str:
@@ -24,7 +36,7 @@ def first_line(error: BaseException) -> str:
 
 def in_one_line(error: BaseException) -> str:
     """Return an error's message as one line, with its type where that says more than a wrong value."""
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = printable(" ".join(str(error).split())) or type(error).__name__
     return text if isinstance(error, ValueError) else f"{type(error).__name__}: {text}"
 
 

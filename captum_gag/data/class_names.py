@@ -10,7 +10,7 @@ from typing import Any
 
 from captum_gag.data.csv_files import by_column, read_rows, whole
 from captum_gag.data.images import shown
-from captum_gag.errors import InputError, first_line
+from captum_gag.errors import InputError, first_line, printable
 
 _WNID = re.compile(r"n\d{8}\s+")
 
@@ -31,7 +31,10 @@ def class_names(path: Path) -> list[str]:
     """
     readers = {".csv": _of_csv, ".json": _of_json}
     try:
-        pairs = [(whole(str(number)), str(name)) for number, name in readers.get(path.suffix.lower(), _of_text)(path)]
+        pairs = [
+            (whole(str(number)), printable(str(name)))
+            for number, name in readers.get(path.suffix.lower(), _of_text)(path)
+        ]
     # A file of the user's, in whatever form.
     except Exception as error:
         reason = first_line(error).removeprefix(f"{shown(path)}: ")

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from captum_gag.errors import InputError
+from captum_gag.errors import InputError, printable
 
 DEMO = ("chelsea", "coffee", "rocket", "china", "flower")
 
@@ -71,8 +71,8 @@ def image_size(path: str | Path) -> tuple[int, int] | None:
 
 
 def shown(path: str | Path) -> str:
-    """Return a path as text that can be printed and stored: bytes that are not UTF-8 are escaped in hex."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
+    """Return a path as text that can be printed and stored: bytes that are no text are escaped in hex."""
+    return printable(os.fsencode(path).decode("utf-8", "backslashreplace"))
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from captum_gag.errors import InputError, first_line
+from captum_gag.errors import InputError, first_line, printable
 from captum_gag.reliability.csv_scores import CSV, read_csv
 
 COLUMNS = ("image", "method", "metric", "score")
@@ -80,6 +80,8 @@ def checked(scores: pd.DataFrame) -> pd.DataFrame:
     for name in ("variant", "base", "transform", "control"):
         found[name] = _text(found[name]) if name in found else ""
         found[name] = found[name].astype(str)
+    for name in ("image", "method", "metric", "variant", "base"):
+        found[name] = _printable(found[name])
     strange = sorted(set(found["control"].unique()) - {"", *CONTROLS.values()})
     if strange:
         raise InputError(f"the column control has {strange[0]!r}; expected random, edges, constant, truth or nothing")
@@ -106,6 +108,13 @@ def _text(column: pd.Series) -> pd.Series:
     if isinstance(column.dtype, pd.StringDtype):
         return column.fillna("")
     return column.astype(object).where(column.notna(), "")
+
+
+def _printable(names: pd.Series) -> pd.Series:
+    """Return names with what would steer a terminal written out."""
+    written = {each: printable(each) for each in names.unique() if isinstance(each, str)}
+    changed = {name: text for name, text in written.items() if name != text}
+    return names.replace(changed) if changed else names
 
 
 def _check_columns(scores: pd.DataFrame) -> None:

@@ -12,6 +12,7 @@ import pandas as pd
 from captum_gag.reliability.jackknife import jackknife_interval, without_each
 from captum_gag.reliability.scores import by_image, checked
 from captum_gag.report.paper_claims import CLAIMS, Question
+from captum_gag.report.writing import markdown_table, save_csv, save_text
 from captum_gag.runs.spec import Suite
 
 COLUMNS = ["claim", "statistic", "value", "low", "high", "above", "below", "verdict", "images"]
@@ -122,9 +123,7 @@ def save_claims(rows: pd.DataFrame, directory: Path) -> list[Path]:
     """
     directory.mkdir(parents=True, exist_ok=True)
     written = [directory / "claims.csv", directory / "claims.md"]
-    rows.to_csv(written[0], index=False)
-    written[1].write_text(side_by_side(rows).to_markdown() + "\n", encoding="utf-8")
-    return written
+    return [save_csv(rows, written[0]), save_text(f"{markdown_table(side_by_side(rows))}\n", written[1])]
 
 
 def _answer(question: Question, scores: pd.DataFrame, confidence: float, corrected: float) -> dict[str, Any]:

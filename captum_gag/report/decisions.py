@@ -13,6 +13,7 @@ from rich.text import Text
 from captum_gag.reliability.scores import checked
 from captum_gag.report.notes import DAGGER, marked_name, of_metrics
 from captum_gag.report.paired_tests import roles_of
+from captum_gag.report.writing import save_csv
 from captum_gag.runs.stopping import UntilDecided
 from captum_gag.runs.store import Run
 
@@ -62,5 +63,4 @@ def _of_metric(metric: str, rows: pd.DataFrame) -> Table:
 def save_decisions(rows: pd.DataFrame, directory: Path) -> Path:
     """Write decisions.csv."""
     directory.mkdir(parents=True, exist_ok=True)
-    rows.to_csv(directory / "decisions.csv", index=False)
-    return directory / "decisions.csv"
+    return save_csv(rows, directory / "decisions.csv")

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from captum_gag.errors import InputError
 from captum_gag.report.choosing import Choice
 from captum_gag.report.figures import top_of
 from captum_gag.report.guide_slider import slider, stride_for
@@ -66,15 +65,15 @@ def gallery(run: Run, known: pd.DataFrame, source: Source, side: int, choice: Ch
     Args:
         run: Its maps are shown if they were kept.
         known: Classes and probabilities by image, of all images; see ``images_of``.
-        source: Of the photographs.
+        source: Of the photographs, and of the methods.
         side: Of a picture, in pixels; see ``picture_side``.
         choice: Which of them.
     """
     rows = {row["image"]: (number, row) for number, row in enumerate(known.reset_index().to_dict("records"))}
-    percentile, stride = percentile_of(run), 0
+    gag, stride = guided(source.methods), 0
     for image in choice.images:
         (number, row), maps, seen = rows[image], run.maps(image), source.seen(image)
-        parts = {} if percentile is None else run.parts(image)
+        parts = {} if gag is None else run.parts(image)
         if parts and not stride:
             stride = stride_for(len(choice.images), parts["rank"][0].size)
         yield Item(
@@ -88,19 +87,9 @@ def gallery(run: Run, known: pd.DataFrame, source: Source, side: int, choice: Ch
             pictures=sheet(seen.photo, maps, side, seen.mask) if maps else "",
             methods=list(maps),
             masked=seen.mask is not None,
-            guide=None if percentile is None else slider(parts, percentile, stride),
+            guide=None if gag is None else slider(parts, gag.percentile, stride),
             why=choice.reasons.get(image, ""),
         )
-
-
-def percentile_of(run: Run) -> float | None:
-    """Return the percentile of the method whose parts a run keeps; None if there is none, or it cannot be built."""
-    try:
-        methods = run.config.made_suite().methods
-    except InputError:
-        return None
-    gag = guided(methods)
-    return None if gag is None else gag.percentile
 
 
 def images_of(run: Run, scores: pd.DataFrame) -> pd.DataFrame:

@@ -16,7 +16,6 @@ from matplotlib.figure import Figure
 from captum_gag import reliability
 from captum_gag.errors import InputError
 from captum_gag.files import plain, replace_file, without_directories
-from captum_gag.importing import nothing_imported
 from captum_gag.reliability import ReliabilityReport
 from captum_gag.reliability.bootstrap import N_BOOTSTRAP
 from captum_gag.reliability.directions import higher_is_better
@@ -36,7 +35,6 @@ from captum_gag.report.strip import strip
 from captum_gag.report.style import BLACK, HEAT, LINES, as_svg, method_lines, page_colours
 from captum_gag.report.tables import comparison, failures
 from captum_gag.report.worst import Ranked, badly_explained, ranked
-from captum_gag.runs.config import Config
 from captum_gag.runs.store import Run
 
 SECTIONS = {
@@ -125,7 +123,7 @@ def write_page(
         "numbers": laid_out(rows.drop(columns="best")),
         "failures": laid_out(found),
         "decisions": None if decided is None else laid_out(decided),
-        "figures": _figures(scores, rows, _percentiles(config, trust), checks, drawn),
+        "figures": _figures(scores, rows, percentiles_of(source.methods), checks, drawn),
         "choice": choice.words,
         "gallery_note": _gallery_note(items, source),
         "shown": {item.image: item for item in items},
@@ -149,15 +147,6 @@ def write_page(
     stream = _TEMPLATES.get_template("report.html").stream(page)
     replace_file(path, lambda place: stream.dump(str(place), encoding="utf-8"))
     return path
-
-
-def _percentiles(config: Config, trust: bool) -> dict[str, float]:
-    """Return GAG's percentiles by label; none where a method of the user's own is no longer there, or not run."""
-    try:
-        with nothing_imported(trust):
-            return percentiles_of(config.made_suite().methods)
-    except InputError:
-        return {}
 
 
 def _in_words(run: Run, scores: pd.DataFrame, failed: pd.DataFrame) -> list[str]:

@@ -19,6 +19,7 @@ from captum_gag.reliability.directions import higher_is_better
 from captum_gag.reliability.scores import by_metric, checked
 from captum_gag.report.notes import direction, few_images
 from captum_gag.report.paired_tests import CONFIDENCE, SIGNIFICANT, holm, rank_biserial, wilcoxon
+from captum_gag.report.writing import markdown_table, markdown_text, save_csv, save_text
 from captum_gag.specs import unknown
 
 
@@ -147,12 +148,10 @@ def save_pair(rows: pd.DataFrame, ends: pd.DataFrame, directory: Path) -> list[P
     """Write pair.md, pair.csv and pair_images.csv."""
     directory.mkdir(parents=True, exist_ok=True)
     written = [directory / name for name in ("pair.md", "pair.csv", "pair_images.csv")]
-    table = _cells(rows, " ").to_markdown(index=False, disable_numparse=True)
-    said = [note.replace("*", r"\*") for note in [*notes(rows), *_in_words(ends)]]
-    written[0].write_text("\n\n".join([table, *said]) + "\n", encoding="utf-8")
-    rows.to_csv(written[1], index=False)
-    ends.to_csv(written[2], index=False)
-    return written
+    table = markdown_table(_cells(rows, " "), index=False)
+    said = [markdown_text(note).replace("*", r"\*") for note in [*notes(rows), *_in_words(ends)]]
+    save_text("\n\n".join([table, *said]) + "\n", written[0])
+    return [written[0], save_csv(rows, written[1]), save_csv(ends, written[2])]
 
 
 def _cells(rows: pd.DataFrame, between: str) -> pd.DataFrame:

@@ -13,7 +13,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from captum_gag.report.tables import latex_text
+from captum_gag.report.writing import latex_text, markdown_text, save_csv, save_text
 
 DIFFERS = "\N{NOT EQUAL TO}"
 MISSING = "\N{EN DASH}"
@@ -79,13 +79,18 @@ def markdown(table: PaperTable) -> str:
     found, notes = parts(table)
     blocks = [f"## {table.title}"]
     for part in found:
-        heads = [text for name, n, note in part.heads for text in (f"{name}{_in_brackets(n)}{_sup(note)}", PUBLISHED)]
+        heads = [
+            text
+            for name, n, note in part.heads
+            for text in (f"{markdown_text(name)}{_in_brackets(n)}{_sup(note)}", PUBLISHED)
+        ]
         lines = [
             [text for cell in cells for text in (_ours(cell) + _sup(cell.note), _published(cell))]
             for cells in part.lines.values()
         ]
         blocks += [f"### {part.group}"] if part.group else []
-        blocks.append(pd.DataFrame(lines, list(part.lines), heads).to_markdown(disable_numparse=True))
+        names = [markdown_text(row) for row in part.lines]
+        blocks.append(pd.DataFrame(lines, names, heads).to_markdown(disable_numparse=True))
     blocks.append(CAPTION.format(DIFFERS))
     blocks += ["\n".join(f"{_sup(str(number))} {note}  " for number, note in enumerate(notes, 1))] if notes else []
     return "\n\n".join(blocks) + "\n"
@@ -134,9 +139,9 @@ def save_paper_tables(tables: Iterable[PaperTable], directory: Path) -> list[Pat
     directory.mkdir(parents=True, exist_ok=True)
     written = []
     for table in tables:
-        for ending, text in (("md", markdown(table)), ("tex", latex(table)), ("csv", table.cells.to_csv(index=False))):
-            written.append(directory / f"{table.name}.{ending}")
-            written[-1].write_text(text, encoding="utf-8")
+        written += [save_text(markdown(table), directory / f"{table.name}.md")]
+        written += [save_text(latex(table), directory / f"{table.name}.tex")]
+        written += [save_csv(table.cells, directory / f"{table.name}.csv")]
     return written
 
 

@@ -17,6 +17,14 @@ from captum_gag.reliability.marks import in_figures
 from captum_gag.reliability.scores import is_manipulated
 from captum_gag.report import reliability_figures
 from captum_gag.report.style import as_svg, page_colours
+from captum_gag.report.writing import (
+    markdown_table,
+    markdown_text,
+    save_csv,
+    save_figure,
+    save_parquet,
+    save_text,
+)
 
 SECTIONS = {
     "inter_rater": "Do the images agree on the ranking of the methods? (Krippendorff's alpha)",
@@ -95,9 +103,11 @@ def marks_table(found: ReliabilityReport) -> Table:
 
 def to_markdown(found: ReliabilityReport) -> str:
     """Return verdicts and tables as Markdown."""
-    tables = _laid_out(found, lambda table: table.to_markdown(index=False, floatfmt=".3f"))
+    tables = _laid_out(found, lambda table: markdown_table(table, index=False, digits=".3f"))
+    verdicts = {markdown_text(metric): markdown_text(said) for metric, said in found.verdicts.items()}
+    marks, advice = markdown_table(marked(found), index=False), markdown_text(found.advice)
     return _TEMPLATES.get_template("reliability.md").render(
-        verdicts=found.verdicts, tables=tables, marks=marked(found).to_markdown(index=False), advice=found.advice
+        verdicts=verdicts, tables=tables, marks=marks, advice=advice
     )
 
 
@@ -132,18 +142,13 @@ def save(found: ReliabilityReport, directory: str | Path) -> list[Path]:
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     written = [directory / "report.md", directory / "report.html", directory / "scores.parquet"]
-    written[0].write_text(to_markdown(found), encoding="utf-8")
-    written[1].write_text(to_html(found), encoding="utf-8")
-    found.scores.to_parquet(written[2], index=False)
-    for name, table in {"marks": found.marks, **found.tables}.items():
-        written.append(directory / f"{name}.csv")
-        table.to_csv(written[-1], index=False)
-    for name, table in found.by_group.items():
-        written.append(directory / f"{name}_by_group.csv")
-        table.to_csv(written[-1], index=False)
-    for name, figure in figures(found).items():
-        written.append(directory / f"{name}.png")
-        figure.savefig(written[-1], dpi=120)
+    save_text(to_markdown(found), written[0])
+    save_text(to_html(found), written[1])
+    save_parquet(found.scores, written[2])
+    tables = {"marks": found.marks, **found.tables}
+    tables |= {f"{name}_by_group": table for name, table in found.by_group.items()}
+    written += [save_csv(table, directory / f"{name}.csv") for name, table in tables.items()]
+    written += [save_figure(figure, directory / f"{name}.png") for name, figure in figures(found).items()]
     return written
 
 

@@ -1,14 +1,18 @@
-"""Where the photographs of a run come from, and what its classes are called, as far as they are still there."""
+"""Where the photographs of a run come from, what its classes are called and its methods are, as far as still there."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import suppress
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 from torch import Tensor
 
+from captum_gag.attr.methods import Method
 from captum_gag.data.datasets import ImageData
-from captum_gag.errors import in_one_line
+from captum_gag.errors import InputError, in_one_line
 from captum_gag.importing import nothing_imported
 from captum_gag.models import Preprocessing
 from captum_gag.runs.store import Run
@@ -35,31 +39,37 @@ class Source(NamedTuple):
         data: The data set.
         preprocessing: Which prepares the photographs and names the classes.
         missing: Why there are no photographs; "" if there are.
+        methods: By label; none where one of them cannot be built.
     """
 
     data: ImageData | None
     preprocessing: Preprocessing | None
     missing: str
+    methods: Mapping[str, Method] = MappingProxyType({})
 
     @classmethod
     def of(cls, run: Run, trust: bool = False) -> Source:
         """Open the data set and the model's preprocessing; whatever is no longer there costs the photographs alone.
 
+        So does what is a user's own and not trusted; see ``importing``.
+
         Args:
             run: Which names them.
             trust: Whether code of a user's own that the run names may be run.
         """
-        preprocessing = None
-        try:
-            with nothing_imported(trust):
+        preprocessing, methods = None, {}
+        with nothing_imported(trust):
+            with suppress(InputError):
+                methods = run.config.made_suite().methods
+            try:
                 preprocessing = run.config.preprocessing()
                 data = run.config.dataset()
-            # It is listed here, so that a directory that is gone is met here too.
-            _ = data.index
-            return cls(data, preprocessing, "")
-        # A data set of the user's own can fail in any way.
-        except Exception as error:
-            return cls(None, preprocessing, in_one_line(error))
+                # It is listed here, so that a directory that is gone is met here too.
+                _ = data.index
+                return cls(data, preprocessing, "", methods)
+            # A data set of the user's own can fail in any way.
+            except Exception as error:
+                return cls(None, preprocessing, in_one_line(error), methods)
 
     def seen(self, image: str) -> Seen:
         """Return what can be read of an image."""

@@ -20,7 +20,7 @@ from captum_gag.files import without_directories
 from captum_gag.reliability.bootstrap import N_BOOTSTRAP, mean_intervals
 from captum_gag.reliability.directions import higher_is_better
 from captum_gag.reliability.scores import by_metric, checked
-from captum_gag.report.notes import DAGGER, headings, marked, notes
+from captum_gag.report.notes import headings, marked, notes
 from captum_gag.report.paired_tests import (
     CONFIDENCE,
     SIGNIFICANT,
@@ -30,6 +30,7 @@ from captum_gag.report.paired_tests import (
     unbeaten_baselines,
     wilcoxon,
 )
+from captum_gag.report.writing import latex_text, markdown_table, markdown_text, save_csv, save_parquet, save_text
 
 Row = Mapping[str, Any]
 """At least image, method, metric and score."""
@@ -139,11 +140,11 @@ def save_tables(rows: pd.DataFrame, scores: pd.DataFrame, directory: Path) -> li
     directory.mkdir(parents=True, exist_ok=True)
     written = [directory / name for name in ("table.md", "table.tex", "table.csv", "scores.parquet")]
     cells = _headed(rows, printed_cells(rows, "**{}**".format))
-    said = "\n\n".join(note.replace("*", r"\*") for note in notes(rows))
-    written[0].write_text(f"{cells.to_markdown()}\n\n{said}\n", encoding="utf-8")
-    written[1].write_text(_latex(rows), encoding="utf-8")
-    rows.to_csv(written[2], index=False)
-    scores.to_parquet(written[3], index=False)
+    said = "\n\n".join(markdown_text(note).replace("*", r"\*") for note in notes(rows))
+    save_text(f"{markdown_table(cells)}\n\n{said}\n", written[0])
+    save_text(_latex(rows), written[1])
+    save_csv(rows, written[2])
+    save_parquet(scores, written[3])
     return written
 
 
@@ -161,14 +162,6 @@ def _latex(rows: pd.DataFrame) -> str:
     table = escaped.to_latex(index_names=False, column_format=layout, caption=latex_text(first), position="htbp")
     said = "".join(f"\\par\\footnotesize {latex_text(note)}\n" for note in others)
     return str(table).replace("\\end{table}", f"{said}\\end{{table}}")
-
-
-def latex_text(text: str) -> str:
-    """Return text as LaTeX prints it."""
-    special = {letter: f"\\{letter}" for letter in "_%&#${}"}
-    special |= {"^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "\\": r"\textbackslash{}"}
-    special |= {"<": r"\textless{}", ">": r"\textgreater{}", "\N{EN DASH}": "--", DAGGER: r"\textdagger{}"}
-    return "".join(special.get(letter, letter) for letter in text)
 
 
 def _text(row: Mapping[Any, Any], embolden: Callable[[str], str]) -> str:

@@ -16,6 +16,7 @@ from captum_gag.errors import InputError
 from captum_gag.reliability.scores import LABEL, checked
 from captum_gag.report.notes import of_metrics
 from captum_gag.report.tables import comparison
+from captum_gag.report.writing import save_csv
 from captum_gag.specs import unknown
 
 SHOWN = 6
@@ -129,5 +130,4 @@ def _of_method(title: str, rows: pd.DataFrame) -> Table:
 def save_worst(rows: pd.DataFrame, directory: Path) -> Path:
     """Write worst.csv."""
     directory.mkdir(parents=True, exist_ok=True)
-    rows.to_csv(directory / "worst.csv", index=False)
-    return directory / "worst.csv"
+    return save_csv(rows, directory / "worst.csv")

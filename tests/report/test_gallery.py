@@ -37,7 +37,7 @@ def gallery_of(run, source):
 
 @pytest.fixture(scope="module")
 def items(run):
-    return list(gallery_of(run, Source.of(run)))
+    return list(gallery_of(run, Source.of(run, trust=True)))
 
 
 def _sheet(item):
@@ -52,7 +52,7 @@ def test_each_image_has_its_photograph_and_a_map_per_method(run, items):
     assert items[0].methods == list(run.maps(HOSTILE))
     assert set(items[0].methods) == set(run.config.suite["methods"])
     assert _sheet(items[0]).size == (7 * side, side)
-    x = Source.of(run).seen(HOSTILE).photo
+    x = Source.of(run, trust=True).seen(HOSTILE).photo
     shown = np.asarray(_sheet(items[0]).crop((0, 0, side, side)).resize((12, 12))) / 255
     assert np.corrcoef(shown.ravel(), x.permute(1, 2, 0).numpy().ravel())[0, 1] > 0.9
 
@@ -87,7 +87,7 @@ def test_more_pictures_are_smaller_pictures():
 
 def test_photographs_that_are_gone_cost_themselves_alone(reconfigured):
     run = reconfigured(data={"type": "folder", "root": "/nowhere"})
-    source = Source.of(run)
+    source = Source.of(run, trust=True)
     assert "/nowhere" in source.missing
     [first, *_] = gallery_of(run, source)
     assert (first.label[:6], len(first.methods)) == ("class ", 6), "how the model is fed is still known"
@@ -96,7 +96,7 @@ def test_photographs_that_are_gone_cost_themselves_alone(reconfigured):
 
 def test_weights_that_are_gone_cost_nothing(reconfigured, items):
     run = reconfigured(model={"type": "tiny:model", "weights": "/nowhere.safetensors"})
-    source = Source.of(run)
+    source = Source.of(run, trust=True)
     assert source.missing == ""
     assert [item.pictures for item in gallery_of(run, source)] == [i.pictures for i in items]
 
@@ -134,7 +134,7 @@ def test_the_mask_of_the_object_is_the_last_square(tmp_path):
     config = Config(suite=suite, model={"type": "tiny:model"}, data=data, device="cpu", save_maps=True)
     made, bench = begin(tmp_path / "run", config)
     execute(made, bench=bench, say=lambda text: None)
-    first, second = gallery_of(made, Source.of(made))
+    first, second = gallery_of(made, Source.of(made, trust=True))
     assert (first.masked, second.masked) == (True, False)
     assert (_sheet(first).width, _sheet(second).width) == (3 * SIDE, 2 * SIDE)
     shown = np.asarray(_sheet(first).convert("L"))[:, 2 * SIDE :]

@@ -56,7 +56,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def page(run, tmp_path_factory):
-    return Page(write_page(run, tmp_path_factory.mktemp("page") / "report.html", n_bootstrap=50))
+    return Page(write_page(run, tmp_path_factory.mktemp("page") / "report.html", n_bootstrap=50, trust=True))
 
 
 def test_the_page_holds_the_numbers_of_the_run(run, page):
@@ -107,7 +107,7 @@ def test_ids_are_there_once_and_figures_have_words(page):
 
 
 def test_the_command_repeats_the_run(run, tmp_path):
-    page = Page(write_page(run, tmp_path / "report.html", n_bootstrap=20, paths=True))
+    page = Page(write_page(run, tmp_path / "report.html", n_bootstrap=20, trust=True, paths=True))
     command = next(text for text in page.text if text.startswith("captum-gag run"))
     toml = next(text for text in page.text if text.startswith("title ="))
     (tmp_path / "suite.toml").write_text(toml)
@@ -124,7 +124,7 @@ def test_the_command_repeats_the_run(run, tmp_path):
 def test_the_command_says_every_option_of_model_and_data(reconfigured, tmp_path):
     model = {"type": "torchvision", "name": "resnet18", "weights": "/my weights.pth"}
     run = reconfigured(model=model, limit=7, threads=2)
-    page = Page(write_page(run, tmp_path / "report.html", n_bootstrap=20, paths=True))
+    page = Page(write_page(run, tmp_path / "report.html", n_bootstrap=20, trust=True, paths=True))
     words = shlex.split(next(text for text in page.text if text.startswith("captum-gag run")))
     assert words[:5] == ["captum-gag", "run", "suite.toml", "--model", "torchvision:resnet18"]
     options = [words[place + 1] for place, word in enumerate(words) if word == "--set"]
@@ -144,7 +144,7 @@ def test_the_worst_images_of_the_best_explanations_lead_to_the_gallery(run, page
 
 
 def test_fewer_images_than_there_are_leave_every_number_as_it_is(run, page, tmp_path):
-    few = Page(write_page(run, tmp_path / "report.html", n_bootstrap=50, most=3))
+    few = Page(write_page(run, tmp_path / "report.html", n_bootstrap=50, trust=True, most=3))
     data, whole = few.data(), page.data()
     assert len(data["shown"]) == len(data["labels"]) == 3
     assert any("3 of 7 images are shown" in text for text in few.text)
@@ -168,7 +168,7 @@ def test_fewer_images_than_there_are_leave_every_number_as_it_is(run, page, tmp_
 def test_a_run_without_maps_says_how_to_keep_them(copied, tmp_path):
     for file in (copied.directory / "maps").iterdir():
         file.unlink()
-    page = Page(write_page(copied, tmp_path / "report.html", n_bootstrap=20))
+    page = Page(write_page(copied, tmp_path / "report.html", n_bootstrap=20, trust=True))
     assert any("--save-maps" in text and "kept no maps" in text for text in page.text)
     assert page.data("image-1")["pictures"] == ""
     assert "data-thumbnail=" not in page.source
@@ -176,7 +176,12 @@ def test_a_run_without_maps_says_how_to_keep_them(copied, tmp_path):
 
 def test_a_run_without_data_says_so(reconfigured, tmp_path):
     page = Page(
-        write_page(reconfigured(data={"type": "folder", "root": "/nowhere"}), tmp_path / "report.html", n_bootstrap=20)
+        write_page(
+            reconfigured(data={"type": "folder", "root": "/nowhere"}),
+            tmp_path / "report.html",
+            n_bootstrap=20,
+            trust=True,
+        )
     )
     assert any("photographs are not shown" in text and "/nowhere" in text for text in page.text)
     assert page.data("image-1")["pictures"]
@@ -185,7 +190,7 @@ def test_a_run_without_data_says_so(reconfigured, tmp_path):
 def test_a_run_that_still_goes_on_is_shown_as_far_as_it_is(copied, tmp_path):
     for file in sorted((copied.directory / "scores").iterdir())[2:]:
         file.unlink()
-    page = Page(write_page(copied, tmp_path / "report.html", n_bootstrap=20))
+    page = Page(write_page(copied, tmp_path / "report.html", n_bootstrap=20, trust=True))
     assert any("2 of 7 images" in text for text in page.text)
 
 
@@ -200,7 +205,7 @@ def test_a_run_with_a_truth_answers_which_metric_to_take(tmp_path):
     config = Config(suite=suite, model={"type": "tiny:model"}, data={"type": "tiny:photos"}, device="cpu")
     run, bench = begin(tmp_path / "run", config)
     execute(run, bench=bench, say=lambda text: None)
-    page = Page(write_page(run, tmp_path / "report.html", n_bootstrap=50))
+    page = Page(write_page(run, tmp_path / "report.html", n_bootstrap=50, trust=True))
     # MAE is given the segmentation, and Mass is the truth: neither is advised.
     advice = [text for text in page.text if re.match("It is not sure that any metric .*: RCAP has", text)]
     assert len(advice) == 1
@@ -215,7 +220,7 @@ def test_random_orderings_alone_are_shown_unchecked(tmp_path):
     config = Config(suite=suite, model={"type": "tiny:model"}, data={"type": "tiny:photos"}, limit=2, device="cpu")
     run, bench = begin(tmp_path / "run", config)
     execute(run, bench=bench, say=lambda text: None)
-    page = Page(write_page(run, tmp_path / "report.html", n_bootstrap=20))
+    page = Page(write_page(run, tmp_path / "report.html", n_bootstrap=20, trust=True))
     assert any("Not checked: there is no method to judge" in text for text in page.text)
 
 
