@@ -25,7 +25,7 @@ class InputError(ValueError):
 
 
 def printable(text: str) -> str:
-    """Return a text with what would steer a terminal written out, such as ``\\x1b``."""
+    """Return a text with what would steer a terminal written out."""
     return text.translate(_CONTROLS)
 
 

@@ -36,7 +36,9 @@ def test_names_of_files_and_classes(tmp_path):
 @pytest.mark.parametrize("dtype", [object, "string", "category"])
 def test_names_of_a_table(dtype):
     rng = np.random.default_rng(0)
-    table = reliability.from_arrays({RED: {RED: rng.random(5), "b": rng.random(5)}}, images=[RED, *"abcd"])
+    table = reliability.from_arrays(
+        {RED: {RED: rng.random(5), "b": rng.random(5)}}, images=[RED, *"abcd"], levels="metric"
+    )
     table["higher_is_better"] = True
     table["method"] = table["method"].astype(dtype)
     found = checked(table)
