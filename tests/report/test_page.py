@@ -172,6 +172,7 @@ def test_a_run_without_maps_says_how_to_keep_them(copied, tmp_path):
     assert any("--save-maps" in text and "kept no maps" in text for text in page.text)
     assert page.data("image-1")["pictures"] == ""
     assert "data-thumbnail=" not in page.source
+    assert "data-strip=" not in page.source
 
 
 def test_a_run_without_data_says_so(reconfigured, tmp_path):
