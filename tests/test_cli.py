@@ -224,13 +224,29 @@ def test_demo_explains_its_photographs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(Path.cwd())
     result = CliRunner().invoke(app, ["demo", "--samples", "2", "--out", "shown"])
     assert result.exit_code == 0
-    assert sorted(path.name for path in Path("shown").iterdir()) == [
-        "one-explanation.png",
-        "scores.csv",
-        "two-explanation.png",
-    ]
+    kinds = ("GAG-85", "Saliency", "SmoothGrad", "VarGrad-Captum-", "explanation")
+    pictures = {f"{name}-{kind}.png" for name in ("one", "two") for kind in kinds}
+    assert {path.name for path in Path("shown").iterdir()} == {"scores.csv", *pictures}
     assert [tuple(row)[:4] for row in scores("shown")] == [("image", "method", "metric", "score")] * 8
     assert "VarGrad" in result.output
+    assert "GAG-85 has the highest\non " in result.output
+
+
+def test_how_to_read_counts_by_hand() -> None:
+    from captum_gag.cli.explanations import how_to_read
+
+    # By photograph: the probability, and the scores of A and B.
+    found = {"a": (0.9, 0.4, 0.3), "b": (0.5, 0.1, 0.2), "c": (0.49, 0.3, 0.1)}
+    rows = [
+        {"image": name, "method": method, "probability": probability, "score": score}
+        for name, (probability, *of_both) in found.items()
+        for method, score in zip("AB", of_both, strict=True)
+    ]
+    told = "on 1 of the 2 of which the model is sure, and on {} of the 1 of which the model is not sure."
+    assert f"A has the highest\n{told.format(1)}" in how_to_read(rows, "A")
+    assert f"B has the highest\n{told.format(0)}" in how_to_read(rows, "B")
+    assert "sure of lowers" in how_to_read(rows[:4], "A")
+    assert "not sure." not in how_to_read(rows[:4], "A")
 
 
 def test_help_names_every_option_without_loading_torch() -> None:

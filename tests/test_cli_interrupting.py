@@ -68,6 +68,28 @@ def test_before_the_first_image_nothing_is_written(
     assert not (tmp_path / "my run").exists()
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_training_says_how_it_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    from captum_gag.models import training
+
+    epoch = training._epoch
+
+    def interrupted(*args: Any) -> float:
+        if (tmp_path / "w.safetensors.checkpoint").exists():
+            signal.raise_signal(number)
+        return epoch(*args)
+
+    monkeypatch.setattr(training, "_epoch", interrupted)
+    asked = ["train-planted", "colour", "--out", str(tmp_path / "w.safetensors"), "--n-images", "600", "--epochs", "3"]
+    result = CliRunner().invoke(app, asked)
+    assert result.exit_code == 130
+    assert [line for line in result.stdout.splitlines() if line.startswith("epoch")][-1].startswith("epoch 1:")
+    assert result.stderr.splitlines()[-1] == (
+        "captum-gag: interrupted; what is finished is kept. Go on with the same command"
+    )
+    assert not isinstance(result.exception, KeyboardInterrupt)
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="terminals reach all processes of a group")
 def test_workers_end_too_and_say_nothing(asked: list[str], tmp_path: Path) -> None:

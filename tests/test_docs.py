@@ -56,17 +56,26 @@ def run_blocks(page: Path) -> dict[str, Any]:
     return known
 
 
-@pytest.mark.parametrize("page", pages_with("python"))
+# Each recipe is run by itself, in tests/test_recipes.py.
+@pytest.mark.parametrize("page", [each for each in pages_with("python") if each.id != "docs/recipes.md"])
 def test_python_runs(page: Path) -> None:
     run_blocks(page)
 
 
-def test_what_the_readme_leaves_is_what_its_comments_say() -> None:
+def test_what_the_pages_leave_is_what_their_comments_say() -> None:
     known = run_blocks(ROOT / "README.md")
     assert known["attributions"].shape == known["images"].shape
     assert known["maps"].shape == (3, 16, 16)
+    known = run_blocks(ROOT / "docs" / "which-metric.md")
     assert set(known["alpha"].columns) >= {"alpha", "low", "high"}
     assert known["scores"]["GAG-85"]["DAUC"].shape == (3,)
+
+
+def test_the_readme_is_one_page_and_no_page_includes_another() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 130
+    whole = {f"docs/{name}.md" for name in ("changelog", "contributing")}
+    including = {str(page.relative_to(ROOT)) for page in PAGES if "--8<--" in page.read_text(encoding="utf-8")}
+    assert including == whole
 
 
 def suite_of(page: Path, folder: Path) -> Suite:
@@ -74,14 +83,6 @@ def suite_of(page: Path, folder: Path) -> Suite:
     [shown] = blocks(page, "toml")
     (folder / "own.toml").write_text(shown)
     return make_suite(read_suite(str(folder / "own.toml")))
-
-
-def test_suite_of_the_readme(tmp_path: Path) -> None:
-    suite = suite_of(ROOT / "README.md", tmp_path)
-    assert list(suite.methods) == ["GAG-85", "GAG, relative", "Occlusion", "DeepSHAP", "GAG-85 reversed"]
-    assert suite.methods["DeepSHAP"].n_references == 50  # type: ignore[attr-defined]
-    assert suite.bases == {"GAG-85 reversed": "GAG-85"}
-    assert [entry.label for entry in suite.metrics] == ["RCAP", "Sparseness"]
 
 
 def test_suite_of_the_page_on_runs(tmp_path: Path) -> None:
@@ -125,7 +126,7 @@ def test_commands_are_the_command_lines(page: Path) -> None:
 
 def test_commands_are_found() -> None:
     in_readme = [each[0] for each in commands(ROOT / "README.md")]
-    assert in_readme == ["demo", "explain", "explain", "plan", "run", "table", "report"]
+    assert in_readme == ["demo", "explain", "run", "report"]
     shell = list(commands(ROOT / "docs" / "runs.md"))
     assert ["table", "RUN"] in shell
     shards = [each[each.index("--shard") + 1] for each in shell if "--shard" in each]

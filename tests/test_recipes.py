@@ -1,4 +1,4 @@
-"""Recipes: every block runs as it stands, in order, in an empty directory, and prints what the page says."""
+"""Recipes and README: every block runs as it stands, in order, in one directory, and prints what the page says."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 import pytest
 import torch
+
+from captum_gag.data.images import demo_image
 
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"^(?P<fence>`{3,})(?P<language>\w+)\n(?P<code>.*?)^(?P=fence)$", re.DOTALL | re.MULTILINE)
@@ -85,3 +87,16 @@ def test_recipe(title: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(0)
     run(recipes()[title])
+
+
+@pytest.mark.slow
+def test_commands_of_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("efficientnet_lite_pytorch", reason="EfficientNet-Lite0 comes with the extra demo")
+    monkeypatch.chdir(tmp_path)
+    demo_image("chelsea").save("cat.jpg")
+    shell = [block for block in blocks((ROOT / "README.md").read_text(encoding="utf-8")) if block.language == "bash"]
+    # The first two install: .ci/run does them in a fresh environment.
+    assert [block.code.startswith("pip install") for block in shell] == [True, True, *[False] * (len(shell) - 2)]
+    run(shell[2:])
+    assert Path("captum-gag-out/cat-IG.png").stat().st_size
+    assert "GAG-85" in Path("RUN/report.html").read_text(encoding="utf-8")

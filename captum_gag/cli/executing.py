@@ -69,6 +69,21 @@ def execute_run(
         raise typer.Exit(1)
 
 
+def say_what_explains_again(bench: Bench) -> None:
+    """Say which of Quantus's metrics explain each image again, and how often, before they take their time."""
+    from captum_gag.metrics.foreign import ForeignMetric
+
+    suite = bench.scorer.suite
+    for entry in suite.metrics:
+        again = entry.metric.explains_again if isinstance(entry.metric, ForeignMetric) else 0
+        if again:
+            typer.echo(
+                f"{entry.label} explains each image again for each of {len(suite.methods)} methods, {again} times at "
+                "least; captum-gag plan measures what that takes",
+                err=True,
+            )
+
+
 def executor_named(name: str, workers: int, address: str | None, prefetch: int) -> Executor:
     """Return who does the work, as the options say."""
     from captum_gag.errors import InputError

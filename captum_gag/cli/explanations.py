@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -60,8 +61,8 @@ def explain_all(
     format: str | None = None,
     json: bool = False,
     overlay: bool = False,
-) -> None:
-    """Explain every photograph and show the results; exit with 1 if an image was skipped or a method failed."""
+) -> list[dict[str, Any]]:
+    """Explain every photograph, show the results and return their rows; exit with 1 if an image or a method failed."""
     from rich.console import Console
     from rich.progress import Progress
 
@@ -96,8 +97,7 @@ def explain_all(
                 say(f"not sure: {name}: {share}, so that the maps explain what the model hardly believes")
             rows += [{**row, **_where(files, name)} for row in explanation.rows]
             written += _write(explanation, out, format, overlay)
-            if files is not None:
-                written += _write_maps(explanation, photo(), scorer.classifier, out, overlay)
+            written += _write_maps(explanation, photo(), scorer.classifier, out, overlay)
             # After every image: what has been computed is kept, whatever ends the run.
             write_scores(out / "scores.csv", rows)
     if json:
@@ -108,6 +108,34 @@ def explain_all(
         typer.echo("\n".join(map(str, written)))
     if failed:
         raise typer.Exit(1)
+    return rows
+
+
+def how_to_read(rows: Sequence[Mapping[str, Any]], method: str) -> str:
+    """Return what scores by RCAP mean, and on how many photographs one method's is the highest.
+
+    Args:
+        rows: As ``explain_all`` returns them.
+        method: Whose.
+    """
+    best: dict[bool, list[bool]] = {True: [], False: []}
+    for name in dict.fromkeys(row["image"] for row in rows):
+        scored = [row for row in rows if row["image"] == name and not math.isnan(row["score"])]
+        if scored:
+            highest = max(scored, key=lambda row: row["score"])
+            best[highest["probability"] >= SURE].append(highest["method"] == method)
+    told = [
+        f"on {sum(found)} of the {len(found)} of which the model is {'sure' if sure else 'not sure'}"
+        for sure, found in best.items()
+        if found
+    ]
+    return (
+        "RCAP: how much of a map's saliency is in its most salient part, times the probability of the class when only\n"
+        "that part is shown. A class that the model is not sure of lowers all scores of its photograph: compare the\n"
+        f"methods of one photograph. {method} has the highest\n{', and '.join(told)}.\n"
+        "Which method is better is a question to many photographs: docs/results.md has 121 of ImageNet, and\n"
+        "docs/which-metric.md what RCAP cannot tell."
+    )
 
 
 def _where(files: Mapping[str, Path] | None, name: str) -> dict[str, Any]:

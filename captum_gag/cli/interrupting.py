@@ -1,11 +1,11 @@
-"""What Ctrl-C does to a run: one line that says how far it is, and how it goes on."""
+"""What Ctrl-C does to a run or a training: one line that says how far it is, and how it goes on."""
 
 from __future__ import annotations
 
 import shlex
 import signal
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,24 @@ STATUS = 130
 """Exit status of a command that was interrupted, as shells have it."""
 
 
-@contextmanager
-def resumable(directory: Path, **options: Any) -> Iterator[None]:
-    """End what SIGINT or SIGTERM interrupts in one line, with exit status 130.
+def resumable(directory: Path, **options: Any) -> AbstractContextManager[None]:
+    """End a run that SIGINT or SIGTERM interrupts in one line, with exit status 130.
 
     Args:
         directory: Of the run.
         options: With which it goes on, by name; those that are None are left out.
     """
+    return interruptible(lambda: _how_far(directory, options))
+
+
+def repeatable() -> AbstractContextManager[None]:
+    """End in the same way what goes on when the same command is given again."""
+    return interruptible(lambda: "interrupted; what is finished is kept. Go on with the same command")
+
+
+@contextmanager
+def interruptible(said: Callable[[], str]) -> Iterator[None]:
+    """End what SIGINT or SIGTERM interrupts with what is said of it in one line, and exit status 130."""
     before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -30,7 +40,7 @@ def resumable(directory: Path, **options: Any) -> Iterator[None]:
     except KeyboardInterrupt:
         for each in before:
             signal.signal(each, signal.SIG_IGN)
-        typer.echo(f"captum-gag: {_how_far(directory, options)}", err=True)
+        typer.echo(f"captum-gag: {said()}", err=True)
         raise typer.Exit(STATUS) from None
     finally:
         for each, handler in before.items():

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from captum_gag.cli.common import Device, device_named, errors_in_one_line
+from captum_gag.cli.interrupting import repeatable
 
 
 def reliability(
@@ -111,7 +112,7 @@ def train_cifar10(
     captum-gag run metric-reliability --model cifar10 --weights cifar10.safetensors --data cifar10:DATA --out RUN.
     Both in one: captum-gag metric-reliability.
     """
-    with errors_in_one_line():
+    with errors_in_one_line(), repeatable():
         from captum_gag.models.training import Recipe, train_cifar10
 
         recipe = Recipe(epochs=epochs, seed=seed, standardise=standardise)
@@ -143,7 +144,7 @@ def train_planted(
 
     Example: captum-gag train-planted watermark --out watermark.safetensors
     """
-    with errors_in_one_line():
+    with errors_in_one_line(), repeatable():
         from dataclasses import replace
 
         from captum_gag.data.planted import Planted
@@ -206,7 +207,7 @@ def metric_reliability(
         if left.exit_code != 1:
             raise
         failed = left.exit_code
-    with errors_in_one_line():
+    with errors_in_one_line(), repeatable():
         from rich.console import Console
 
         from captum_gag.report.paper_layout import printable, save_paper_tables
@@ -217,7 +218,7 @@ def metric_reliability(
         for each in found:
             Console().print(printable(each))
         typer.echo("\n".join(map(str, save_paper_tables(found, out / "tables"))))
-    reliability(out / "run", out / "reliability", n_bootstrap, seed=seed)
+        reliability(out / "run", out / "reliability", n_bootstrap, seed=seed)
     if failed:
         raise typer.Exit(failed)
 

@@ -36,7 +36,16 @@ from captum_gag.cli.common import (
     device_named,
     errors_in_one_line,
 )
-from captum_gag.cli.executing import Address, EngineName, Prefetch, Recompute, Shard, execute_run, executor_named
+from captum_gag.cli.executing import (
+    Address,
+    EngineName,
+    Prefetch,
+    Recompute,
+    Shard,
+    execute_run,
+    executor_named,
+    say_what_explains_again,
+)
 from captum_gag.cli.interrupting import resumable
 
 
@@ -111,6 +120,7 @@ def run(
             **_questions(until, alpha, against),
         )
         opened, bench = begin(out, config)
+        say_what_explains_again(bench)
         execute_run(opened, executor, shard, bench=bench)
 
 

@@ -88,6 +88,17 @@ class ForeignMetric(Metric):
         """What its ``score_direction`` says; None if it says nothing."""
         return {"HIGHER": True, "LOWER": False}.get(self._said("score_direction"))
 
+    @property
+    def explains_again(self) -> int:
+        """How often it explains each image again, at least; 0 for what judges the map alone.
+
+        That is ``nr_samples`` of a robustness metric with such an argument, and once or more of randomisation metrics.
+        """
+        kind, samples = self._said("evaluation_category"), getattr(self.metric, "nr_samples", None)
+        if kind == "ROBUSTNESS":
+            return int(samples or 0)
+        return 1 if kind == "RANDOMISATION" else 0
+
     def _said(self, attribute: str) -> str:
         """Return the name of what one of Quantus's enums says of the metric; "" if it says nothing."""
         return str(getattr(getattr(self.metric, attribute, None), "name", ""))

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, pad
 from torchvision.transforms.functional import normalize
+from tqdm import tqdm
 
 from captum_gag.data.cifar10 import read_cifar10
 from captum_gag.errors import InputError
@@ -144,9 +145,8 @@ def train(
         torch.manual_seed(recipe.seed)
         net = build().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         optimizer = torch.optim.AdamW(net.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
-            optimizer, recipe.epochs * -(-len(kept) // recipe.batch_size)
-        )
+        steps = -(-len(kept) // recipe.batch_size)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, recipe.epochs * steps)
         progress = _resume(checkpoint, asked, net, optimizer, schedule)
         while progress.epoch < recipe.epochs and progress.epoch - progress.best_epoch < recipe.patience:
             progress.epoch += 1
@@ -157,7 +157,9 @@ def train(
                 (_inputs(augmented(images[each], generator).to(device), fed), targets[each].to(device))
                 for each in rows.split(recipe.batch_size)
             )
-            loss = _epoch(net, optimizer, schedule, batches)
+            # Shown on a terminal only, and gone when the epoch has its line.
+            shown = tqdm(batches, f"epoch {progress.epoch}", steps, leave=False, unit="step", disable=None)
+            loss = _epoch(net, optimizer, schedule, shown)
             held_loss, accuracy = evaluate(net, images[held_out], targets[held_out], fed)
             progress.history.append({"loss": loss, "validation_loss": held_loss, "validation_accuracy": accuracy})
             say(f"epoch {progress.epoch}: loss {loss:.3f}, validation loss {held_loss:.3f}, accuracy {accuracy:.1%}")

@@ -167,3 +167,25 @@ def test_torch_users_need_no_quantus() -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "quantus" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "times"),
+    [("MaxSensitivity", {"nr_samples": 3}, 3), ("RandomLogit", {}, 1), ("Complexity", {}, 0), ("Sparseness", {}, 0)],
+)
+def test_quantus_explains_again_as_often_as_is_said(name: str, options: dict[str, int], times: int) -> None:
+    from captum_gag.metrics.foreign import ForeignMetric
+
+    asked = 0
+
+    def explain(model: torch.nn.Module, images: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        nonlocal asked
+        asked += 1
+        return images.abs()
+
+    judged = metric(f"quantus:{name}", options)
+    assert isinstance(judged, ForeignMetric)
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 8 * 8, 4)).eval()
+    images = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    judged.evaluate(net, images, images.abs(), 0, output="logits", explain=explain)
+    assert (asked, judged.explains_again) == (times, times)

@@ -113,3 +113,15 @@ def test_the_command_writes_nothing_and_says_what_it_knows(tmp_path: Path, monke
     assert not list(tmp_path.iterdir())
     refused = CliRunner().invoke(app, [*asked, "--alpha", "0.1"])
     assert refused.exit_code == 2
+
+
+def test_a_run_says_which_metrics_explain_again(tmp_path: Path) -> None:
+    (tmp_path / "own.toml").write_text(
+        'methods = ["Sobel", "VG"]\n[metrics.RCAP]\n[metrics.Stable]\ntype = "quantus:MaxSensitivity"\nnr_samples = 2\n'
+    )
+    asked = ["run", str(tmp_path / "own.toml"), "--model", "tiny:model", "--data", "tiny:sixty_photos", "--limit", "1"]
+    result = CliRunner().invoke(app, [*asked, "--device", "cpu", "--out", str(tmp_path / "RUN")])
+    assert result.exit_code == 0, result.output
+    said = [line for line in result.stderr.splitlines() if "again" in line]
+    told = "Stable explains each image again for each of 2 methods, 2 times at least; "
+    assert said == [told + "captum-gag plan measures what that takes"]
