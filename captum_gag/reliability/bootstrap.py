@@ -47,7 +47,11 @@ def interval(
 
 
 def mean_intervals(
-    tables: Mapping[str, pd.DataFrame], n_bootstrap: int, confidence: float, seed: int
+    tables: Mapping[str, pd.DataFrame],
+    n_bootstrap: int,
+    confidence: float,
+    seed: int,
+    bounds: Mapping[str, tuple[float, float]] | None = None,
 ) -> dict[tuple[str, str], tuple[float, float]]:
     """Return the intervals of the means of columns of one value per image, by bootstrap-t.
 
@@ -63,6 +67,7 @@ def mean_intervals(
         n_bootstrap: How often to draw.
         confidence: In (0, 1).
         seed: Of the draws.
+        bounds: By name, the range of the values of a table, which no mean leaves: nor does an interval then.
 
     Returns:
         Lower and upper end by table and column; NaN where so many draws hold one value alone that the images are too
@@ -77,13 +82,20 @@ def mean_intervals(
         columns = [(name, column) for name, table in alike.items() for column in table]
         ends = _mean_intervals(values, n_bootstrap, confidence, seed)
         found |= dict(zip(columns, zip(*(each.tolist() for each in ends), strict=True), strict=True))
-    return found
+    of_tables = bounds or {}
+    return {key: _within(each, of_tables[key[0]]) if key[0] in of_tables else each for key, each in found.items()}
 
 
-def mean_interval(values: Floats, n_bootstrap: int, confidence: float, seed: int) -> tuple[float, float]:
+def mean_interval(
+    values: Floats, n_bootstrap: int, confidence: float, seed: int, bounds: tuple[float, float] | None = None
+) -> tuple[float, float]:
     """Return the interval of the mean of one value per image; see ``mean_intervals``."""
     [low], [high] = _mean_intervals(values[:, None], n_bootstrap, confidence, seed)
-    return float(low), float(high)
+    return _within((float(low), float(high)), bounds) if bounds else (float(low), float(high))
+
+
+def _within(interval: tuple[float, float], bounds: tuple[float, float]) -> tuple[float, float]:
+    return float(np.maximum(interval[0], bounds[0])), float(np.minimum(interval[1], bounds[1]))
 
 
 def counts(drawn: Indices, n_images: int) -> Floats:

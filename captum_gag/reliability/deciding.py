@@ -12,19 +12,12 @@ from numpy.typing import NDArray
 
 from captum_gag.errors import InputError
 from captum_gag.reliability.betting import Bets, Floats, MeanBets, SignBets
-from captum_gag.reliability.directions import signs
+from captum_gag.reliability.directions import BOUNDS, signs
 from captum_gag.reliability.scores import LABEL, checked, explanations, metrics_of
 from captum_gag.specs import unknown
 
 BEST = "best"
 """Instead of a method to compare with: the explanation with the best mean score."""
-
-BOUNDS = {
-    **dict.fromkeys(("RCAP", "Deletion", "DAUC", "Insertion", "IAUC", "SegmentationMAE", "MAE"), (0.0, 1.0)),
-    **dict.fromkeys(("AOPC MoRF", "AOPC LeRF", "Faithfulness"), (-1.0, 1.0)),
-    **dict.fromkeys(("LogCoshDice", "Log-Cosh Dice"), (0.0, float(np.log(np.cosh(1.0))))),
-}
-"""The range of the scores, by the names that this package and its suites give their metrics."""
 
 COLUMNS = ["metric", "method", "rival", "n", "wins", "losses", "ties", "e_value", "e_adjusted", "decision"]
 COLUMNS += ["decided_at", "low", "high"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from captum_gag.errors import InputError
@@ -25,6 +26,27 @@ KNOWN = {
     "MAE": False,
 }
 """Whether higher is better, by the names that this package and its suites give their metrics."""
+
+
+BOUNDS = {
+    **dict.fromkeys(("RCAP", "Deletion", "DAUC", "Insertion", "IAUC", "SegmentationMAE", "MAE"), (0.0, 1.0)),
+    **dict.fromkeys(("AOPC MoRF", "AOPC LeRF", "Faithfulness"), (-1.0, 1.0)),
+    **dict.fromkeys(("LogCoshDice", "Log-Cosh Dice"), (0.0, float(np.log(np.cosh(1.0))))),
+}
+"""The range of the scores, by the names that this package and its suites give their metrics."""
+
+
+def known_bounds(scores: pd.DataFrame) -> dict[str, tuple[float, float]]:
+    """Return the range of the scores, by the label of each metric of a checked table whose range is known.
+
+    Scores that leave it are another metric's of the same name.
+    """
+    found = {}
+    for label, of_metric in scores[scores["metric"].isin(BOUNDS)].groupby(LABEL, sort=False):
+        low, high = BOUNDS[of_metric["metric"].iloc[0]]
+        if of_metric["score"].dropna().between(low - 1e-6, high + 1e-6).all():
+            found[str(label)] = (low, high)
+    return found
 
 
 def known_direction(metric: str) -> bool | None:

@@ -11,7 +11,7 @@ from scipy.sparse import csr_array
 from captum_gag.reliability.agreement import CONFIDENCE
 from captum_gag.reliability.arguments import Confidence, Resamples, Seed
 from captum_gag.reliability.bootstrap import N_BOOTSTRAP, Floats, Indices, mean_intervals
-from captum_gag.reliability.directions import signs
+from captum_gag.reliability.directions import known_bounds, signs
 from captum_gag.reliability.grouping import by_groups
 from captum_gag.reliability.orderings import random_bands
 from captum_gag.reliability.rankings import Rankings
@@ -55,7 +55,7 @@ def summary(
         InputError: The scores are not a score table.
     """
     tables = {metric: by_image(scores, metric) for metric in metrics_of(scores)}
-    intervals = mean_intervals(tables, n_bootstrap, confidence, seed)
+    intervals = mean_intervals(tables, n_bootstrap, confidence, seed, known_bounds(scores))
     rows = []
     for (metric, method), group in scores.groupby([LABEL, "method"], sort=False)["score"]:
         values = group.dropna().to_numpy()

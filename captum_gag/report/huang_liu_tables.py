@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from captum_gag.reliability.bootstrap import mean_interval
-from captum_gag.reliability.scores import checked
+from captum_gag.reliability.directions import known_bounds
+from captum_gag.reliability.scores import LABEL, checked
 from captum_gag.report.paper_layout import PaperTable
 from captum_gag.report.ratios import ratios
 from captum_gag.runs.cases import case, case_names
@@ -126,11 +127,11 @@ def _of_one_variant(scores: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, str]]
 
 
 def _means(scores: pd.DataFrame, n_bootstrap: int, seed: int) -> dict[tuple[str, str], dict[str, Any]]:
-    found = {}
+    found, bounds = {}, known_bounds(scores)
     for (method, metric), group in scores.groupby(["method", "metric"], sort=False):
         values = group["score"].dropna().to_numpy()
         if len(values):
-            low, high = mean_interval(values, n_bootstrap, 0.95, seed)
+            low, high = mean_interval(values, n_bootstrap, 0.95, seed, bounds.get(group[LABEL].iloc[0]))
             found[str(method), str(metric)] = {"ours": values.mean(), "low": low, "high": high, "images": len(values)}
     return found
 

@@ -18,7 +18,7 @@ from rich.text import Text
 
 from captum_gag.files import without_directories
 from captum_gag.reliability.bootstrap import N_BOOTSTRAP, mean_intervals
-from captum_gag.reliability.directions import higher_is_better
+from captum_gag.reliability.directions import higher_is_better, known_bounds
 from captum_gag.reliability.scores import by_metric, checked
 from captum_gag.report.notes import headings, marked, notes
 from captum_gag.report.paired_tests import (
@@ -66,7 +66,7 @@ def comparison(
     """
     scores = checked(scores)
     tables, roles = by_metric(scores), roles_of(scores)
-    intervals = mean_intervals(tables, n_bootstrap, CONFIDENCE, seed)
+    intervals = mean_intervals(tables, n_bootstrap, CONFIDENCE, seed, known_bounds(scores))
     directions = higher_is_better(scores)
     beaten = unbeaten_baselines(scores, directions, n_bootstrap, seed)
     rows = []

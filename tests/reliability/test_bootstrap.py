@@ -8,9 +8,12 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from captum_gag import reliability
 from captum_gag.reliability import bootstrap
 from captum_gag.reliability.bootstrap import interval, mean_interval, mean_intervals
+from captum_gag.reliability.directions import known_bounds
 from captum_gag.reliability.rankings import Rankings
+from captum_gag.reliability.scores import checked
 
 DRAWS = 300
 
@@ -148,3 +151,28 @@ def test_alpha_of_each_draw_is_the_packages_own(methods, images, seed, tied):
         else:
             expected = krippendorff.alpha(reliability_data=ranked[images_drawn], level_of_measurement="ordinal")
             assert found == pytest.approx(expected, abs=1e-12)
+
+
+def test_an_interval_of_a_mean_stays_in_the_range_of_its_scores():
+    table = pd.DataFrame({"a": [0.0, 0.01, 0.02, 0.01, 0.9], "b": [0.99, 1.0, 0.98, 1.0, 0.2]})
+    free = mean_intervals({"RCAP": table}, 2000, 0.95, 0)
+    bound = mean_intervals({"RCAP": table, "own": table}, 2000, 0.95, 0, {"RCAP": (0.0, 1.0)})
+    assert free["RCAP", "a"][0] < 0
+    assert free["RCAP", "b"][1] > 1
+    for column in table:
+        low, high = free["RCAP", column]
+        assert bound["RCAP", column] == (max(low, 0), min(high, 1))
+        assert bound["own", column] == (low, high)
+    one = table["a"].to_numpy()
+    assert mean_interval(one, 2000, 0.95, 0, (0.0, 1.0)) == bound["RCAP", "a"]
+    assert np.isnan(mean_interval(one[:2], 2000, 0.95, 0, (0.0, 1.0))).all()
+
+
+def test_a_range_is_known_by_exact_name_and_only_where_the_scores_keep_to_it():
+    rows = {"RCAP": 0.3, "Faithfulness": -0.4, "RCAP2": 0.5, "MAE": 7.0}
+    scores = reliability.from_arrays(
+        {name: {"x": [value, 0.1], "y": [0.2, 0.2]} for name, value in rows.items()}, levels="metric"
+    ).assign(higher_is_better=True)
+    assert known_bounds(checked(scores)) == {"RCAP": (0.0, 1.0), "Faithfulness": (-1.0, 1.0)}
+    found = reliability.summary(scores).set_index(["metric", "method"])
+    assert (found.loc["RCAP", "low"].dropna() >= 0).all()
