@@ -83,6 +83,11 @@ def test_a_turned_file_is_explained_like_the_upright_one() -> None:
     photo().transpose(Image.Transpose.ROTATE_90).save("turned.png", exif=exif)
     assert explain("upright.png", "turned.png").exit_code == 0
     upright, turned = (np.load(f"captum-gag-out/{name}-attributions.npz") for name in ("upright", "turned"))
+    left, top, right, bottom = upright["box"]
+    assert (upright["box"] == turned["box"]).all()
+    assert right - left == pytest.approx(bottom - top, abs=1)
+    assert 0 <= left < right <= photo().width
+    assert 0 <= top < bottom <= photo().height
     for method in ("GAG-85", "Saliency", "SmoothGrad", "VarGrad (Captum)"):
         assert np.abs(upright[method]).max() > 0
         np.testing.assert_array_equal(upright[method], turned[method])

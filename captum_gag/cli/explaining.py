@@ -123,10 +123,11 @@ def explain(
     """Explain your own images with your own classifier.
 
     Writes, for each image, NAME-explanation.png (the image, the maps and their RCAP scores), NAME-METHOD.png (the map
-    where the photograph has it) and NAME-attributions.npz (or .safetensors); and scores.csv with all scores, path and
-    size. Images of the same name are numbered: cat, cat-2. A prediction that the model is not sure of, below 0.5, is
-    said. An image that cannot be read is skipped with one line that says why, and so is a method that fails; the
-    others are done all the same, and the exit status is then 1.
+    where the photograph has it) and NAME-attributions.npz (or .safetensors: an array per method, the class as target,
+    and as box where in the photograph they are, in its pixels); and scores.csv with all scores, path and size. Images
+    of the same name are numbered: cat, cat-2. A prediction that the model is not sure of, below 0.5, is said. An image
+    that cannot be read is skipped with one line that says why, and so is a method that fails; the others are done all
+    the same, and the exit status is then 1.
 
     Example: captum-gag explain cat.jpg dog.png --model resnet18 --weights resnet18.pth --target 281
     """

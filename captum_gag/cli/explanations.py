@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from captum_gag.models import Classifier
+    from captum_gag.report.map_images import Box
     from captum_gag.runs.explaining import Explanation
     from captum_gag.runs.scorer import Scorer
 
@@ -96,8 +97,9 @@ def explain_all(
                 share = f"{explanation.label} has a probability of {explanation.probability:.2f}"
                 say(f"not sure: {name}: {share}, so that the maps explain what the model hardly believes")
             rows += [{**row, **_where(files, name)} for row in explanation.rows]
-            written += _write(explanation, out, format, overlay)
-            written += _write_maps(explanation, photo(), scorer.classifier, out, overlay)
+            box = scorer.classifier.box(*photo().size)
+            written += _write(explanation, out, format, overlay, box)
+            written += _write_maps(explanation, photo(), box, out, overlay)
             # After every image: what has been computed is kept, whatever ends the run.
             write_scores(out / "scores.csv", rows)
     if json:
@@ -148,30 +150,27 @@ def _where(files: Mapping[str, Path] | None, name: str) -> dict[str, Any]:
     return {"path": shown(files[name]), "width": width, "height": height}
 
 
-def _write(explanation: Explanation, out: Path, format: str | None, overlay: bool) -> list[Path]:
+def _write(explanation: Explanation, out: Path, format: str | None, overlay: bool, box: Box | None) -> list[Path]:
     """Write photograph, maps and scores in one figure, and the attributions where a format is asked for."""
     from captum_gag.report.figures import map_grid, save_figure
 
-    title = f"{explanation.label} ({explanation.probability:.0%})"
+    title = f"{explanation.name}: {explanation.label} ({explanation.probability:.0%})"
     written = [out / f"{explanation.name}-explanation.png"]
     shown = ({title: explanation.photo}, {title: explanation.maps}, {title: explanation.scores})
     save_figure(map_grid(*shown, overlay=overlay), written[0])
     if format is not None:
         written.append(out / f"{explanation.name}-attributions.{format}")
-        explanation.save_attributions(written[-1])
+        explanation.save_attributions(written[-1], box)
     return written
 
 
-def _write_maps(
-    explanation: Explanation, photo: Image.Image, classifier: Classifier, out: Path, overlay: bool
-) -> list[Path]:
+def _write_maps(explanation: Explanation, photo: Image.Image, box: Box | None, out: Path, overlay: bool) -> list[Path]:
     """Write each map as an image of its own, by the names of image and method, where the photograph has it."""
     from PIL import Image
 
     from captum_gag.data.images import named_apart
     from captum_gag.report.map_images import map_image
 
-    box = classifier.box(*photo.size)
     if box is None:
         # Only what a transform made of the photograph is known.
         photo = Image.fromarray((255 * explanation.photo).round().astype("uint8"))

@@ -13,7 +13,8 @@ import torch
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import BoundaryNorm
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import BoundaryNorm, Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
@@ -62,7 +63,7 @@ def map_grid(
         overlay: Draw the maps over the photograph in grey.
 
     Returns:
-        2.4 x 2.9 inches a panel at 100 dpi, not known to pyplot.
+        2.4 x 2.9 inches a panel at 100 dpi, with a colour bar beside the first row; not known to pyplot.
 
     Raises:
         ValueError: There are no photographs, or others in ``maps`` than in ``photos``.
@@ -72,7 +73,7 @@ def map_grid(
             f"There are photographs {list(photos)} and maps of {list(maps)}, expected the same, at least one."
         )
     methods = list(dict.fromkeys(method for of_photo in maps.values() for method in of_photo))
-    figure = Figure(figsize=(2.4 * (1 + len(methods)), 2.9 * len(photos)))
+    figure = Figure(figsize=(2.4 * (1 + len(methods)) + 0.6, 2.9 * len(photos)))
     rows = figure.subplots(len(photos), 1 + len(methods), squeeze=False)
     for (title, photo), (first, *others) in zip(photos.items(), rows, strict=True):
         show_photo(first, photo, "\n".join(textwrap.wrap(title, 28)))
@@ -84,6 +85,8 @@ def map_grid(
                 axes.imshow(np.asarray(photo).mean(2), cmap="gray", vmin=0.0, vmax=1.0)
             score = "" if scores is None else f"\n{metric} {scores[title][method]:.4f}"
             show_map(axes, maps[title][method], method + score, alpha=0.6 if overlay else None)
+    if methods:
+        _colour_bar(figure, rows[0, -1])
     return figure
 
 
@@ -234,6 +237,14 @@ def top_of(saliency: Saliency) -> float:
     """Return the value that is drawn brightest: the 99.5th percentile, or the highest where that is 0; 1 if none is."""
     known = np.asarray(saliency)[np.isfinite(saliency)]
     return (float(np.percentile(known, 99.5)) or float(known.max()) or 1.0) if known.size else 1.0
+
+
+def _colour_bar(figure: Figure, last: Axes) -> None:
+    """Say what the colours of all maps mean, beside the last panel of a row."""
+    bar = figure.colorbar(ScalarMappable(Normalize(0, 1), HEAT), cax=last.inset_axes((1.03, 0.0, 0.05, 1.0)))
+    bar.set_ticks([0, 1], labels=["0", "top\n0.5 %"])
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(length=0)
 
 
 def _recovered(saliency: Saliency, lower_bound: float, interval: float) -> NDArray[np.bool_]:

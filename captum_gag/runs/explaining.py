@@ -12,6 +12,7 @@ from PIL import Image
 
 from captum_gag.data.datasets import Example
 from captum_gag.errors import InputError
+from captum_gag.files import replace_file
 from captum_gag.models import Classifier
 from captum_gag.runs.cells import Outcome, Row
 from captum_gag.runs.scorer import Scorer
@@ -61,20 +62,30 @@ class Explanation:
         metric = self.rows[0]["metric"]
         return {row["method"]: row["score"] for row in self.rows if row["metric"] == metric}
 
-    def save_attributions(self, path: Path) -> None:
-        """Write the attributions, one float32 array (C, H, W) per method, and ``target``.
+    def save_attributions(self, path: Path, box: Sequence[float] | None = None) -> None:
+        """Write the attributions, one float32 array (C, H, W) per method, with ``target`` and ``box``.
 
         Args:
             path: Ends in ``.npz`` or ``.safetensors``, which decides the format.
+            box: Where in the photograph they are: left, top, right and bottom in its pixels. None where that is not
+                known; then nothing is written of it.
         """
-        arrays = {**self.attributions, "target": np.array(self.target)}
+        place = {} if box is None else {"box": np.array(box)}
+        arrays = {**self.attributions, "target": np.array(self.target), **place}
         if path.suffix == ".safetensors":
             from safetensors.numpy import save_file
 
-            save_file({name: np.array(array, order="C") for name, array in arrays.items()}, path)
+            whole = {name: np.array(array, order="C") for name, array in arrays.items()}
+            replace_file(path, lambda beside: save_file(whole, beside))
         else:
-            # mypy takes the names for savez's own keyword, allow_pickle.
-            np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
+            replace_file(path, lambda beside: _save_npz(beside, arrays))
+
+
+def _save_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    # Given a name, NumPy would add an ending to it.
+    with path.open("wb") as file:
+        # mypy takes the names for savez's own keyword, allow_pickle.
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
 
 def compared_methods(percentile: float = 85.0) -> tuple[str, ...]:

@@ -62,7 +62,7 @@ def test_the_file_is_small_and_keeps_the_colors(tmp_path: Path) -> None:
     save_figure(_one("noise", photo, maps), tmp_path / "it.png")
     assert (tmp_path / "it.png").stat().st_size < 300_000
     with Image.open(tmp_path / "it.png") as image:
-        assert (image.format, image.size) == ("PNG", (1200, 290))
+        assert (image.format, image.size) == ("PNG", (1260, 290))
         np.testing.assert_allclose(image.convert("RGB").getpixel((120, 150)), [204, 51, 26], atol=16)
 
 

@@ -128,9 +128,10 @@ def test_rows_are_tidy() -> None:
 def test_attributions_come_back_from_disk(tmp_path: Path, suffix: str) -> None:
     done = explained(Curved(), target=2, samples=2)
     path = tmp_path / f"it.{suffix}"
-    done.save_attributions(path)
+    done.save_attributions(path, (1.5, 0.0, 9.0, 7.5))
     found = dict(np.load(path)) if suffix == "npz" else load_file(path)
     assert found.pop("target").tolist() == 2
+    assert found.pop("box").tolist() == [1.5, 0.0, 9.0, 7.5]
     assert set(found) == set(done.attributions)
     for name, attribution in done.attributions.items():
         assert found[name].dtype == np.float32
