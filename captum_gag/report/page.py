@@ -154,7 +154,10 @@ def _in_words(run: Run, scores: pd.DataFrame, failed: pd.DataFrame) -> list[str]
     counts = scores[["image", "method", LABEL]].nunique()
     chosen = len(run.chosen())
     done = f"{counts['image']} images" if counts["image"] == chosen else f"{counts['image']} of {chosen} images"
-    said = [f"{done} of {plain_name(run.config.data)}, {counts['method']} methods, {counts[LABEL]} metrics."]
+    compared = (
+        f"{n} {what}{'' if n == 1 else 's'}" for n, what in ((counts["method"], "method"), (counts[LABEL], "metric"))
+    )
+    said = [f"{done} of {plain_name(run.config.data)}, {', '.join(compared)}."]
     if len(failed):
         said.append(f"{failed['cells'].sum()} of {len(scores)} scores could not be computed; see what failed.")
     return said
