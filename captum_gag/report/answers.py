@@ -78,14 +78,14 @@ def _card(metric: str, rows: pd.DataFrame, decided: pd.DataFrame | None) -> Card
         why = f"No method beats {in_words(unbeaten)}." if unbeaten else " ".join(warned(rows)) or "No explanation."
         return Card(metric, about, "", "", "cannot tell", why, "")
     name = str(best["method"].iloc[0])
-    rivals = _rivals(rows)
+    rivals = nearest_rivals(rows)
     state, why = _state(rows, rivals)
     if decided is not None:
         state, why = _decision(decided[decided["metric"].eq(metric)], set(rivals["method"]) | {name})
     return Card(metric, about, name, with_interval(best.iloc[0]), state, why, _runner_up(rivals))
 
 
-def _rivals(rows: pd.DataFrame) -> pd.DataFrame:
+def nearest_rivals(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the other explanations that have a score, the nearest to the best first."""
     others = rows[rows["role"].eq("") & ~rows["best"] & rows["images"].gt(0)]
     return others.sort_values("mean", ascending=not rows["higher_is_better"].iloc[0], kind="stable")
@@ -151,7 +151,7 @@ def sentences(rows: pd.DataFrame, decided: pd.DataFrame | None, checks: Reliabil
 
 def _close(of_metric: pd.DataFrame) -> list[str]:
     """Return which explanations the best one is not told from, in sentences."""
-    rivals = _rivals(of_metric)
+    rivals = nearest_rivals(of_metric)
     alike = list(rivals.loc[rivals["testable"] & ~(rivals["p"] < SIGNIFICANT), "method"])
     untold = list(rivals.loc[~rivals["testable"], "method"])
     said = [f"It does not differ significantly from {in_words(alike)}."] if alike else []

@@ -30,6 +30,7 @@ from captum_gag.report.notes import legend
 from captum_gag.report.page_tables import laid_out, means_table
 from captum_gag.report.repeating import plain_name, repeating
 from captum_gag.report.run_figures import ablation, curves_of, drawn_curves, percentiles_of
+from captum_gag.report.runner_up import Duel, duels
 from captum_gag.report.source import Source
 from captum_gag.report.strip import strip
 from captum_gag.report.style import BLACK, HEAT, LINES, as_svg, method_lines, page_colours
@@ -42,6 +43,7 @@ SECTIONS = {
     "scores": "Scores",
     "figures": "Figures",
     "gallery": "Gallery",
+    "duels": "Best and runner-up",
     "worst": "Badly explained images",
     "disagreement": "Where methods disagree",
     "reliability": "Can the metrics be trusted?",
@@ -97,8 +99,8 @@ def write_page(
     alike = disagreements(run, scores, list(known.index))
     scores = lean(scores)
     rows = comparison(scores, suite.published_means(), n_bootstrap, seed)
-    badly = ranked(scores, rows)
-    choice = choose(list(known.index), _worth_seeing(badly, alike), most, seed)
+    badly, compared = ranked(scores, rows), duels(scores, rows, n_bootstrap, seed)
+    choice = choose(list(known.index), _worth_seeing(badly, alike, compared), most, seed)
     side = picture_side(len(choice.images) * (1 + scores["method"].nunique()))
     items = list(gallery(run, known, source, side, choice))
     curves = curves_by_image(drawn, choice.images)
@@ -127,6 +129,7 @@ def write_page(
         "choice": choice.words,
         "gallery_note": _gallery_note(items, source),
         "shown": {item.image: item for item in items},
+        "duels": compared,
         "worst": badly_explained(badly),
         "disagreement": disagreement(alike),
         "unreliable": unreliable,
@@ -195,13 +198,17 @@ def _keys(methods: Sequence[str]) -> dict[str, dict[str, str]]:
     }
 
 
-def _worth_seeing(badly: Ranked, alike: Mapping[str, pd.Series]) -> dict[str, list[str]]:
+def _worth_seeing(badly: Ranked, alike: Mapping[str, pd.Series], compared: Sequence[Duel]) -> dict[str, list[str]]:
     """Return by reason the images that are worth seeing, the most so first."""
     by_name = {f"of {method} by {metric}": table["image"].tolist() for (metric, method), table in badly.items()}
     worst = {f"among the worst {name}": images for name, images in by_name.items()}
     best = {f"among the best {name}": images[::-1] for name, images in by_name.items()}
     differ = {f"methods disagree ({caption})": list(values.index) for caption, values in alike.items()}
-    return {**worst, **best, **differ}
+    apart = {
+        f"{' and '.join(duel.methods)} are far apart by {duel.metric}": [each["image"] for each in duel.images]
+        for duel in compared
+    }
+    return {**worst, **best, **apart, **differ}
 
 
 def _data(scores: pd.DataFrame, images: Sequence[str], items: list[Item], source: Source, side: int) -> dict[str, Any]:

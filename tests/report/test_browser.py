@@ -137,7 +137,7 @@ def test_an_image_without_maps_and_a_name_that_no_image_has(page):
 
 
 def test_a_badly_explained_image_is_drawn_and_leads_to_its_maps(page):
-    canvas = page.locator("[data-thumbnail]").last
+    canvas = page.locator("#worst [data-thumbnail]").last
     expect(canvas).to_have_attribute("width", re.compile(r"\d+"))
     # Read once, since Chromium says on the console what is read twice.
     halves = """canvas => {

@@ -58,11 +58,14 @@ async function drawThumbnails() {
   for (const canvas of document.querySelectorAll("[data-thumbnail]")) {
     const item = JSON.parse(at(`image-${canvas.dataset.thumbnail}`).textContent);
     const sheet = await opened(item.pictures);
-    const [map, context] = tile(sheet, item.methods.indexOf(canvas.dataset.method) + 1, data.side);
-    colour(context, null);
-    Object.assign(canvas, { width: 2 * data.side, height: data.side });
+    const methods = JSON.parse(canvas.dataset.methods);
+    Object.assign(canvas, { width: (1 + methods.length) * data.side, height: data.side });
     canvas.getContext("2d").drawImage(tile(sheet, 0, data.side)[0], 0, 0);
-    canvas.getContext("2d").drawImage(map, data.side, 0);
+    methods.forEach((method, place) => {
+      const [map, context] = tile(sheet, item.methods.indexOf(method) + 1, data.side);
+      colour(context, null);
+      canvas.getContext("2d").drawImage(map, (1 + place) * data.side, 0);
+    });
   }
 }
 drawStrip().then(drawThumbnails);
