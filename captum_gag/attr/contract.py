@@ -17,7 +17,7 @@ from captum_gag.batching import out_of_memory
 from captum_gag.errors import InputError, in_one_line, shown
 from captum_gag.modules import modules_inside
 from captum_gag.outputs import tensor_of
-from captum_gag.tensors import finite_rows
+from captum_gag.tensors import finite_rows, is_dense, require_dense
 
 Count = Annotated[int, Ge(1), Le(10_000_000)]
 Level = Annotated[float, Ge(0)]
@@ -30,6 +30,9 @@ Seed = Annotated[int, Ge(-(2**63)), Lt(2**64)]
 TensorOrTuple = Tensor | tuple[Tensor, ...]
 # Of these ``checked_inputs`` says more than a type.
 Inputs = SkipValidation[TensorOrTuple]
+
+# How Python says that a call does not fit a signature.
+_ARGUMENTS = re.compile(r"positional argument|unexpected keyword argument")
 
 CaptumTarget = int | tuple[Any, ...] | list[Any] | None
 """A target as ``checked_target`` returns it: for all examples, or a list with an entry for each."""
@@ -52,11 +55,7 @@ def checked_inputs(inputs: Any) -> tuple[Tensor, ...]:
                 f"inputs have dtype {tensor.dtype}, expected floating point: integers have no gradient. "
                 "Convert with .float(), or explain an embedding layer's output: LayerGuidedAbsoluteGrad(model, layer)."
             )
-        if tensor.layout != torch.strided or tensor.is_meta:
-            raise InputError(
-                f"inputs have layout {tensor.layout} on {tensor.device}, expected dense tensors with values; convert "
-                "with .to_dense()."
-            )
+        require_dense("inputs", tensor)
         if tensor.ndim == 0 or tensor.numel() == 0 or len(tensor) != len(tensors[0]):
             raise InputError(
                 f"inputs have shapes {[tuple(each.shape) for each in tensors]}, expected (N, ...) with the same "
@@ -141,6 +140,8 @@ def checked_target(target: Any, n: int) -> CaptumTarget:
 
 def _plain(target: Any) -> Any:
     """Return what tensors, arrays and NumPy's numbers hold, in lists and tuples too."""
+    if isinstance(target, Tensor) and not is_dense(target):
+        return target
     if isinstance(target, Tensor | np.ndarray | np.generic):
         return target.tolist()
     return type(target)(map(_plain, target)) if type(target) in (list, tuple) else target
@@ -211,6 +212,13 @@ def explained(forward_func: Any, inputs: tuple[Tensor, ...]) -> Iterator[None]:
     """
     try:
         yield
+    except TypeError as error:
+        if not _ARGUMENTS.search(str(error)):
+            raise
+        raise InputError(
+            f"The model does not take these arguments: {in_one_line(error)}; give inputs and additional_forward_args "
+            "as its forward takes them."
+        ) from error
     except (RuntimeError, IndexError) as error:
         if out_of_memory(error):
             raise

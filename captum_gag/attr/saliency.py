@@ -11,6 +11,7 @@ from torch import Tensor
 from captum_gag.attr.contract import Seed
 from captum_gag.errors import InputError
 from captum_gag.specs import checked
+from captum_gag.tensors import require_dense
 
 
 @checked
@@ -33,6 +34,7 @@ def saliency_map(attributions: SkipValidation[Tensor], channel_axis: int | Liter
     """
     if not isinstance(attributions, Tensor):
         raise InputError(f"attributions are a {type(attributions).__name__}, expected a torch tensor (N, C, H, W).")
+    require_dense("attributions", attributions)
     axis = (1 if attributions.ndim >= 4 else None) if channel_axis == "auto" else channel_axis
     if attributions.ndim < (2 if axis is None else 3) or attributions.numel() == 0:
         raise InputError(
@@ -91,6 +93,7 @@ def reverse_saliency(
     if not isinstance(maps, Tensor) or maps.ndim < 2 or maps.is_complex():
         found = f"shape {tuple(maps.shape)}" if isinstance(maps, Tensor) else f"type {type(maps).__name__}"
         raise InputError(f"maps have {found}, expected a tensor (N, H, W), or (N, ...) with at least one position.")
+    require_dense("maps", maps)
     check_shares(retain, swap)
     generator = None if seed is None else torch.Generator(maps.device).manual_seed(seed)
     reversed_maps = maps.flatten(1).clone()

@@ -267,6 +267,9 @@ def arguments_of(arguments: Any, examples: list[int], n: int) -> tuple[Any, ...]
     if arguments is None:
         return None
     given = arguments if isinstance(arguments, tuple) else (arguments,)
+    rows = torch.tensor(examples)
     return tuple(
-        each[examples] if isinstance(each, Tensor) and each.ndim and len(each) == n else each for each in given
+        # Sparse ones too, such as graphs, which cannot be indexed by a list.
+        each.index_select(0, rows.to(each.device)) if isinstance(each, Tensor) and each.ndim and len(each) == n else each
+        for each in given
     )
