@@ -17,7 +17,7 @@ from captum_gag.batching import out_of_memory
 from captum_gag.errors import InputError, in_one_line, shown
 from captum_gag.modules import modules_inside
 from captum_gag.outputs import tensor_of
-from captum_gag.tensors import finite_rows, is_dense, require_dense
+from captum_gag.tensors import at_least_single, finite_rows, is_dense, require_dense
 
 Count = Annotated[int, Ge(1), Le(10_000_000)]
 Level = Annotated[float, Ge(0)]
@@ -90,12 +90,12 @@ def finite_only(result: Tensor, inputs: tuple[Tensor, ...]) -> Tensor:
 def like_inputs(inputs: TensorOrTuple, results: Sequence[Tensor]) -> TensorOrTuple:
     """Return results in the dtype of the inputs, as a tuple if and only if the inputs were one.
 
-    Half precision becomes single, because gradients of 1e-8 would be 0 in it. Examples with a NaN or an infinity in
-    the inputs get NaN.
+    Half precision becomes single: gradients of 1e-8 would be 0 in float16, and in bfloat16, of three digits, most pixels
+    would have equals. Examples with a NaN or an infinity in the inputs get NaN.
     """
     tensors = inputs if isinstance(inputs, tuple) else (inputs,)
     given = tuple(
-        finite_only(result.to(torch.float32 if each.dtype == torch.float16 else each.dtype), tensors)
+        finite_only(result.to(at_least_single(each.dtype)), tensors)
         for result, each in zip(results, tensors, strict=True)
     )
     return given if isinstance(inputs, tuple) else given[0]

@@ -82,7 +82,8 @@ def reverse_saliency(
         maps: Shape (N, H, W), or any other (N, *positions).
         retain: Share of pixels in [0, 1] that stays.
         swap: Share of pixels in [0, 1] on either side of the exchange; ``retain + 2 * swap`` is at most 1.
-        seed: Makes the pairing reproducible and leaves torch's global random state alone.
+        seed: Makes the pairing reproducible, the same for all examples, so that a map does not depend on the batch that
+            it came in, and leaves torch's global random state alone.
 
     Returns:
         Tensor of the shape, dtype and device of ``maps``.
@@ -99,9 +100,10 @@ def reverse_saliency(
     reversed_maps = maps.flatten(1).clone()
     pixels = reversed_maps.shape[1]
     kept, swapped = int(pixels * retain), int(pixels * swap)
+    drawn = None if generator is None else torch.randperm(swapped, generator=generator, device=maps.device)
     for row in reversed_maps:
-        order = row.argsort(descending=True)
-        pairing = torch.randperm(swapped, generator=generator, device=maps.device)
+        order = row.argsort(descending=True, stable=True)
+        pairing = torch.randperm(swapped, device=maps.device) if drawn is None else drawn
         high, low = order[kept : kept + swapped], order[pixels - swapped :][pairing]
         row[high], row[low] = row[low], row[high]
     return reversed_maps.reshape(maps.shape)

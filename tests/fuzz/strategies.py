@@ -105,6 +105,9 @@ class Case:
         shape = f"{tuple(self.inputs.shape)} of {str(self.dtype).removeprefix('torch.')}"
         return f"{self.network} network, {self.kind} {self.layout} {shape}, target {self.target}"
 
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(repr(self))
+
     def precise(self) -> Any:
         """Return the model in double precision."""
         return copy.deepcopy(self.model).double()
@@ -132,7 +135,8 @@ def untouched(case: Case) -> Iterator[None]:
     torch.manual_seed(1), np.random.seed(1), random.seed(1)
     before = _state(case)
     yield
-    assert _state(case) == before
+    after = _state(case)
+    assert [what for what in before if before[what] != after[what]] == []
 
 
 def _state(case: Case) -> Any:
@@ -142,16 +146,15 @@ def _state(case: Case) -> Any:
         for each in modules
     ]
     tensors = [*case.model.state_dict().values(), case.inputs]
-    return (
-        [each.detach().double().tolist() for each in tensors],
-        [(each.requires_grad, each.grad is None) for each in [*case.model.parameters(), case.inputs] if each.is_leaf],
-        [each.training for each in modules],
-        hooks,
-        torch.get_rng_state().tolist(),
-        np.random.get_state()[1].tolist(),
-        random.getstate(),
-        torch.is_grad_enabled(),
-    )
+    leaves = [each for each in [*case.model.parameters(), case.inputs] if each.is_leaf]
+    return {
+        "numbers": [each.detach().double().tolist() for each in tensors],
+        "gradients": [(each.requires_grad, each.grad is None) for each in leaves],
+        "modes": [each.training for each in modules],
+        "hooks": hooks,
+        "random": [torch.get_rng_state().tolist(), np.random.get_state()[1].tolist(), random.getstate()],
+        "gradient mode": torch.is_grad_enabled(),
+    }
 
 
 def close(found: Tensor, expected: Tensor, dtype: torch.dtype, of: Tensor | None = None) -> None:

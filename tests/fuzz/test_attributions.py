@@ -82,7 +82,7 @@ def test_form_and_what_is_left_behind(case: Case, name: str) -> None:
     with untouched(case):
         found = explain(name, case)
     assert found.shape == (case.inputs.shape if name != "layer" else (len(case.inputs), 3))
-    assert found.dtype == (torch.float32 if case.dtype == torch.float16 else case.dtype)
+    assert found.dtype == torch.promote_types(case.dtype, torch.float32)
     assert not found.requires_grad
     assert bool(found.isfinite().all())
     assert name not in ("GAG", "GAG-0", "VarGrad", "layer") or bool((found >= 0).all())
