@@ -57,6 +57,11 @@ def at_least_single(dtype: torch.dtype) -> torch.dtype:
     return torch.promote_types(dtype, torch.float32)
 
 
+def double_where_there(tensor: Tensor) -> torch.dtype:
+    """Return double precision, or the tensor's own on Apple's GPUs, which have none."""
+    return tensor.dtype if tensor.device.type == "mps" else torch.float64
+
+
 def class_targets(target: Target, images: Tensor) -> Tensor:
     """Return class indices on the device of the images.
 
@@ -101,7 +106,7 @@ def require_dense(what: str, tensor: Tensor) -> None:
     """Refuse a tensor whose numbers cannot be read one by one.
 
     Args:
-        what: What it is, in the plural, for the message.
+        what: What it is, for the message.
         tensor: Any.
 
     Raises:
@@ -109,7 +114,7 @@ def require_dense(what: str, tensor: Tensor) -> None:
     """
     if not is_dense(tensor):
         raise InputError(
-            f"{what} have layout {tensor.layout} on {tensor.device}, expected dense tensors with values; convert with "
+            f"{what}: layout {tensor.layout} on {tensor.device}, expected dense tensors with values; convert with "
             ".to_dense()."
         )
 

@@ -14,7 +14,7 @@ from pydantic import SkipValidation
 from torch import Tensor
 
 from captum_gag.batching import out_of_memory
-from captum_gag.errors import InputError, in_one_line, shown
+from captum_gag.errors import InputError, in_one_line, shown, warn
 from captum_gag.modules import modules_inside
 from captum_gag.outputs import tensor_of
 from captum_gag.tensors import at_least_single, finite_rows, is_dense, require_dense
@@ -30,6 +30,9 @@ Seed = Annotated[int, Ge(-(2**63)), Lt(2**64)]
 TensorOrTuple = Tensor | tuple[Tensor, ...]
 # Of these ``checked_inputs`` says more than a type.
 Inputs = SkipValidation[TensorOrTuple]
+
+UNNOTICED = 0.05
+"""Share of attributions that may be beyond single precision without a word: few pixels, as at a black border."""
 
 # How Python says that a call does not fit a signature.
 _ARGUMENTS = re.compile(r"positional argument|unexpected keyword argument")
@@ -90,15 +93,35 @@ def finite_only(result: Tensor, inputs: tuple[Tensor, ...]) -> Tensor:
 def like_inputs(inputs: TensorOrTuple, results: Sequence[Tensor]) -> TensorOrTuple:
     """Return results in the dtype of the inputs, as a tuple if and only if the inputs were one.
 
-    Half precision becomes single: gradients of 1e-8 would be 0 in float16, and in bfloat16, of three digits, most pixels
-    would have equals. Examples with a NaN or an infinity in the inputs get NaN.
+    Half precision becomes single: gradients of 1e-8 would be 0 in float16, and many pixels equal in bfloat16, which
+    has three digits. Examples with a NaN or an infinity in the inputs get NaN.
+
+    Raises:
+        InputError: A result is not like its input.
     """
     tensors = inputs if isinstance(inputs, tuple) else (inputs,)
+    for result, each in zip(results, tensors, strict=True):
+        if not isinstance(result, Tensor) or result.shape != each.shape:
+            raise InputError(f"aggregation returned {shown(result)}, expected a tensor {tuple(each.shape)}.")
     given = tuple(
-        finite_only(result.to(at_least_single(each.dtype)), tensors)
+        finite_only(_rounded(result, at_least_single(each.dtype)), tensors)
         for result, each in zip(results, tensors, strict=True)
     )
     return given if isinstance(inputs, tuple) else given[0]
+
+
+def _rounded(result: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return a result in another precision, and say so where it is too small or too large for that."""
+    rounded = result.to(dtype)
+    if result.dtype != dtype:
+        lost = ((rounded == 0) & (result != 0)) | (rounded.isinf() & result.isfinite())
+        if float(lost.double().mean()) > UNNOTICED:
+            warn(
+                f"{float(lost.double().mean()):.0%} of the attributions are beyond single precision, the largest is "
+                f"{float(result.abs().max()):.1g}, and became 0 or infinite; explain in double precision, multiply the "
+                "model's output by a constant, or use a method that is free of scale, such as guide='relative'."
+            )
+    return rounded
 
 
 def checked_target(target: Any, n: int) -> CaptumTarget:
@@ -166,6 +189,7 @@ def scores_for(target: CaptumTarget, rows: int) -> Callable[[Any], Tensor]:
                 f"forward_func returned {shown(returned)}, expected a tensor (N, classes), or an object or dict with "
                 "logits; pass a function that takes the scores out, such as lambda x: model(x)[0]."
             ) from None
+        require_dense("what forward_func returns", outputs)
         if not outputs.is_floating_point() or outputs.ndim == 0 or len(outputs) not in (1, rows):
             raise InputError(
                 f"forward_func returned {shown(outputs)} for {rows} examples, expected floating-point scores "

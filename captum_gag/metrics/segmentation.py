@@ -155,7 +155,7 @@ def _map_and_mask(maps: Tensor, segmentation: Tensor | None) -> tuple[Tensor, Te
         if not isinstance(given, Tensor) or given.ndim < 2 or given.numel() == 0 or given.is_complex():
             found = tuple(given.shape) if isinstance(given, Tensor) else type(given).__name__
             raise InputError(f"{name} is {found}, expected a torch tensor (N, H, W) of real numbers.")
-        require_dense(name if name == "maps" else "segmentations", given)
+        require_dense(name, given)
     # The masks say which axes are positions: of maps (N, C, T) and (N, H, W) the shape alone does not.
     shape = tuple(maps.shape)
     for mask in (segmentation, segmentation.squeeze(1)):

@@ -77,15 +77,17 @@ def network(shape: tuple[int, ...], kind: str = "smooth", seed: int = 0, dtype: 
     features = int(np.prod(shape))
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        layers: list[nn.Module] = {
+        layers: dict[str, Callable[[], list[nn.Module]]] = {
             "linear": lambda: [nn.Flatten(), nn.Linear(features, CLASSES)],
             "smooth": lambda: [nn.Flatten(), nn.Linear(features, 6), nn.Tanh(), nn.Linear(6, CLASSES)],
-            "norm": lambda: [nn.Flatten(), nn.BatchNorm1d(features), nn.Linear(features, 6), nn.ReLU()]
-            + [nn.Linear(6, CLASSES)],
-            "conv": lambda: [nn.Conv2d(shape[0], 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 4, 1), nn.ReLU()]
-            + [nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(16, CLASSES)],
-        }[kind]()
-    return nn.Sequential(*layers).eval().to(dtype)
+            "norm": lambda: [nn.Flatten(), nn.BatchNorm1d(features), nn.Linear(features, CLASSES), nn.ELU()],
+            "conv": lambda: [
+                *[nn.Conv2d(shape[0], 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 4, 1), nn.ReLU()],
+                *[nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(16, CLASSES)],
+            ],
+        }
+        made = layers[kind]()
+    return nn.Sequential(*made).eval().to(dtype)
 
 
 @dataclass
@@ -236,5 +238,8 @@ def junk_for(draw: Any, known: dict[str, Any]) -> dict[str, Any]:
     """Return one or two arguments without meaning, by name."""
     names = draw(st.lists(st.sampled_from(sorted(known)), min_size=1, max_size=2, unique=True))
     # What a user's own function raises is the user's to see; what it returns is ours to check.
-    junk = {name: JUNK.filter(lambda value: value is not int and value is not len) if name in CALLED else JUNK for name in names}
+    junk = {
+        name: JUNK.filter(lambda value: value is not int and value is not len) if name in CALLED else JUNK
+        for name in names
+    }
     return {name: draw(each) for name, each in junk.items()}

@@ -1,4 +1,4 @@
-"""Attributions of any inputs and models: ranges, order and company of examples, double precision, what is left behind."""
+"""Attributions of any inputs and models: ranges, order and company of examples, precision, what is left behind."""
 
 from __future__ import annotations
 
