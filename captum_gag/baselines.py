@@ -16,6 +16,7 @@ from torchvision.transforms.functional import gaussian_blur
 from captum_gag.errors import InputError, shown, warn
 from captum_gag.imputation import Imputation as Imputation
 from captum_gag.imputation import fill_from_neighbours, floating_inputs, like_inputs
+from captum_gag.tensors import is_dense
 
 Baseline = Callable[[Tensor], Tensor]
 """A function from images (N, C, H, W) in model space, any (N, C, *positions) or rows (N, F), to others like them."""
@@ -23,7 +24,7 @@ Baseline = Callable[[Tensor], Tensor]
 
 def numbers(value: Any) -> Any:
     """Return arrays and tensors as tuples of their numbers, also inside lists and tuples; all else as it is."""
-    if isinstance(value, np.ndarray | Tensor):
+    if isinstance(value, np.ndarray) or (isinstance(value, Tensor) and is_dense(value)):
         value = value.tolist()
     return tuple(map(numbers, value)) if isinstance(value, list | tuple) else value
 
@@ -34,10 +35,13 @@ Numbers = Annotated[Sequence[float], BeforeValidator(numbers)]
 Normalization = Annotated[tuple[Sequence[float], Sequence[float]], BeforeValidator(numbers)]
 """Mean and standard deviation per channel by which pixels in [0, 1] became the model's input."""
 
-BaselineLike = Annotated[
-    str | float | Tensor | Baseline | dict[str, Any],
-    BeforeValidator(lambda value: torch.as_tensor(value) if isinstance(value, np.ndarray) else value),
-]
+
+def _as_tensor(value: Any) -> Any:
+    """Return arrays of numbers as tensors; all else as it is."""
+    return torch.as_tensor(value) if isinstance(value, np.ndarray) and value.dtype.kind in "fiub" else value
+
+
+BaselineLike = Annotated[str | float | Tensor | Baseline | dict[str, Any], BeforeValidator(_as_tensor)]
 """What metrics take as ``perturb_baseline``; see ``resolve``."""
 
 

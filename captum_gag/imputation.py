@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from captum_gag.errors import InputError, shown
+from captum_gag.tensors import require_dense
 
 # The residual at which an image is solved, as a share of its right-hand side's norm.
 TOLERANCES = {torch.float64: 1e-10}
@@ -42,8 +43,17 @@ class Imputation:
         Raises:
             InputError: If the function's result is not like the images.
         """
-        mask = torch.ones_like(floating_inputs(images), dtype=torch.bool) if removed is None else removed
+        mask = torch.ones_like(floating_inputs(images), dtype=torch.bool) if removed is None else _mask(removed, images)
         return torch.where(mask, like_inputs(self.function(images, mask), images), images)
+
+
+def _mask(removed: Any, images: Tensor) -> Tensor:
+    """Return a mask of removed pixels of images as it is; anything else is refused."""
+    expected = [tuple(images.shape), (len(images), 1, *images.shape[2:])]
+    if not isinstance(removed, Tensor) or removed.dtype != torch.bool or tuple(removed.shape) not in expected:
+        raise InputError(f"removed is {shown(removed)}, expected a mask {expected[0]} of bool, True where to fill in.")
+    require_dense("masks of removed pixels", removed)
+    return removed
 
 
 @torch.no_grad()
@@ -172,4 +182,5 @@ def floating_inputs(images: Any) -> Tensor:
     if not isinstance(images, Tensor) or not images.is_floating_point() or images.ndim < 2:
         found = f"{tuple(images.shape)} of {images.dtype}" if isinstance(images, Tensor) else type(images).__name__
         raise InputError(f"images are {found}, expected a floating-point tensor (N, C, H, W) or (N, ...).")
+    require_dense("images", images)
     return images

@@ -14,7 +14,7 @@ from captum_gag.errors import InputError, warn
 from captum_gag.importing import imported
 from captum_gag.output_kinds import KINDS, in_unit_interval, sum_to_one, with_complement
 from captum_gag.specs import option, unknown
-from captum_gag.tensors import at_least_single
+from captum_gag.tensors import at_least_single, require_dense
 
 OUTPUT_HELP = (
     "What the model returns: "
@@ -156,6 +156,7 @@ class OutputReader:
     def _taken(self, returned: Any) -> Tensor:
         """Return outputs (N, columns, ...)."""
         outputs = tensor_of(self.output(returned) if callable(self.output) else returned)
+        require_dense("the model's outputs", outputs)
         if not outputs.is_floating_point() or outputs.ndim == 0 or outputs.numel() == 0:
             raise InputError(
                 f"The model returned {_described(outputs)}, expected floating-point scores (N, classes); class "

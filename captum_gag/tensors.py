@@ -57,6 +57,11 @@ def at_least_single(dtype: torch.dtype) -> torch.dtype:
     return torch.promote_types(dtype, torch.float32)
 
 
+def double_where_there(tensor: Tensor) -> torch.dtype:
+    """Return double precision, or the tensor's own on Apple's GPUs, which have none."""
+    return tensor.dtype if tensor.device.type == "mps" else torch.float64
+
+
 def class_targets(target: Target, images: Tensor) -> Tensor:
     """Return class indices on the device of the images.
 
@@ -78,7 +83,8 @@ def class_targets(target: Target, images: Tensor) -> Tensor:
         raise InputError(f"target is {target!r}, {expected}.") from None
     if isinstance(target, tuple):
         found = found.reshape(1, -1)
-    if found.dtype in (torch.bool, torch.complex64, torch.complex128) or found.numel() == 0:
+    no_number = found.dtype in (torch.bool, torch.complex64, torch.complex128)
+    if no_number or found.numel() == 0 or not is_dense(found):
         raise InputError(f"target is {target!r}, {expected}.")
     if found.ndim == 2 and not isinstance(target, tuple | list) and found.shape[1] > 1:
         raise InputError(
@@ -89,6 +95,28 @@ def class_targets(target: Target, images: Tensor) -> Tensor:
     if found.ndim > 2 or len(found) not in (1, len(images)) or bool((whole != found).any()) or bool((whole < 0).any()):
         raise InputError(f"target is {target!r}, {expected}.")
     return whole.to(images.device).expand(len(images), *whole.shape[1:])
+
+
+def is_dense(tensor: Tensor) -> bool:
+    """Return whether every number of a tensor is there to be read: it is neither sparse, nor without values (meta)."""
+    return tensor.layout == torch.strided and not tensor.is_meta
+
+
+def require_dense(what: str, tensor: Tensor) -> None:
+    """Refuse a tensor whose numbers cannot be read one by one.
+
+    Args:
+        what: What it is, for the message.
+        tensor: Any.
+
+    Raises:
+        InputError: It is sparse, or without values.
+    """
+    if not is_dense(tensor):
+        raise InputError(
+            f"{what}: layout {tensor.layout} on {tensor.device}, expected dense tensors with values; convert with "
+            ".to_dense()."
+        )
 
 
 def finite_rows(values: Tensor) -> Tensor:

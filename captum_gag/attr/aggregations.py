@@ -11,9 +11,12 @@ from torch import Tensor
 from captum_gag.attr.contract import Percentile
 from captum_gag.attr.interpretations import Interpretation, signed
 from captum_gag.attr.pooling import BoxPooling, Pooling
-from captum_gag.errors import InputError, warn
+from captum_gag.errors import InputError, shown, warn
 from captum_gag.specs import checked
-from captum_gag.tensors import row_percentiles
+from captum_gag.tensors import double_where_there, row_percentiles
+
+ROUNDING = 4.0
+"""Units in the last place of their mean by which samples may differ that are the same."""
 
 
 class RunningMoments:
@@ -21,7 +24,8 @@ class RunningMoments:
 
     Nothing is kept but three tensors, and no large sums are subtracted from one another: neither memory nor
     rounding grows with the number of tensors. Samples are taken one after the other, so that the result does
-    not depend on how they were grouped into batches.
+    not depend on how they were grouped into batches. Squares are in double precision, because those of gradients of
+    1e-25 are 0 in single.
 
     Attributes:
         count: Of the samples; of ``joined`` moments those of each example, (N, 1, ...).
@@ -38,12 +42,13 @@ class RunningMoments:
         """Take in samples of shape (k, ...)."""
         if self.count == 0:
             self.mean = torch.zeros_like(samples[0])
-            self._squares = torch.zeros_like(samples[0])
+            self._squares = torch.zeros_like(samples[0], dtype=double_where_there(samples))
         for sample in samples:
             self.count += 1
             share = 1 / int(self.count)
             deviation = sample - self.mean
             self.mean.add_(deviation, alpha=share)
+            deviation = deviation.to(self._squares.dtype)
             self._squares.addcmul_(deviation, deviation, value=1 - share)
 
     def at(self, place: int | list[int]) -> RunningMoments:
@@ -66,10 +71,15 @@ class RunningMoments:
 
     @property
     def variance(self) -> Tensor:
-        """Unbiased variance (equation 3): the sum of squared deviations over count - 1."""
+        """Unbiased variance (equation 3): the sum of squared deviations over count - 1.
+
+        0 where samples differ by the rounding of their mean alone, as the same gradient does in two batches.
+        """
         if isinstance(self.count, int) and self.count < 2:
             raise InputError(f"A variance needs at least 2 samples, got {self.count}; raise the number of samples.")
-        return self._squares / (self.count - 1)
+        found = self._squares / (self.count - 1)
+        rounding = ROUNDING * torch.finfo(self.mean.dtype).eps * self.mean.to(found.dtype)
+        return found.masked_fill(found <= rounding.square(), 0.0)
 
 
 class GradientMoments:
@@ -94,7 +104,13 @@ class GradientMoments:
         """Take in gradients of shape (k, N, ...)."""
         self.signed.update(gradients)
         if self.interpreted is not self.signed:
-            self.interpreted.update(self.interpretation(gradients))
+            interpreted = self.interpretation(gradients)
+            if not isinstance(interpreted, Tensor) or len(interpreted) != len(gradients):
+                raise InputError(
+                    f"interpretation returned {shown(interpreted)}, expected a tensor like its gradients, "
+                    f"{shown(gradients)}."
+                )
+            self.interpreted.update(interpreted)
 
     def reading(self, place: int) -> GradientMoments:
         """Return the moments of one of several interpretations that were stacked, (k, readings, N, ...)."""

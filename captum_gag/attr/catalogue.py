@@ -15,7 +15,7 @@ from captum_gag.attr.gradient_methods import shared_gradients
 from captum_gag.attr.map_transforms import TRANSFORMS, Transform
 from captum_gag.attr.methods import METHODS, Method
 from captum_gag.attr.own_methods import own_type
-from captum_gag.errors import InputError
+from captum_gag.errors import InputError, shown
 from captum_gag.specs import options_of, unknown
 
 __all__ = [
@@ -185,6 +185,8 @@ def method(spec: str | Mapping[str, Any], /, **options: Any) -> Method:
     Raises:
         InputError: There is no such method, or an option is unknown, missing or has no meaning.
     """
+    if not isinstance(spec, str | Mapping):
+        raise InputError(f"method is {shown(spec)}, expected a name in the catalogue, or a dict of type and options.")
     said = {**(parse(spec) if isinstance(spec, str) else spec), **options}
     if "of" in said:
         return _transform(said)

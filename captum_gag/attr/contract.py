@@ -14,10 +14,10 @@ from pydantic import SkipValidation
 from torch import Tensor
 
 from captum_gag.batching import out_of_memory
-from captum_gag.errors import InputError, in_one_line, shown
+from captum_gag.errors import InputError, in_one_line, shown, warn
 from captum_gag.modules import modules_inside
 from captum_gag.outputs import tensor_of
-from captum_gag.tensors import finite_rows
+from captum_gag.tensors import at_least_single, finite_rows, is_dense, require_dense
 
 Count = Annotated[int, Ge(1), Le(10_000_000)]
 Level = Annotated[float, Ge(0)]
@@ -30,6 +30,12 @@ Seed = Annotated[int, Ge(-(2**63)), Lt(2**64)]
 TensorOrTuple = Tensor | tuple[Tensor, ...]
 # Of these ``checked_inputs`` says more than a type.
 Inputs = SkipValidation[TensorOrTuple]
+
+UNNOTICED = 0.05
+"""Share of attributions that may be beyond single precision without a word: few pixels, as at a black border."""
+
+# How Python says that a call does not fit a signature.
+_ARGUMENTS = re.compile(r"positional argument|unexpected keyword argument")
 
 CaptumTarget = int | tuple[Any, ...] | list[Any] | None
 """A target as ``checked_target`` returns it: for all examples, or a list with an entry for each."""
@@ -52,11 +58,7 @@ def checked_inputs(inputs: Any) -> tuple[Tensor, ...]:
                 f"inputs have dtype {tensor.dtype}, expected floating point: integers have no gradient. "
                 "Convert with .float(), or explain an embedding layer's output: LayerGuidedAbsoluteGrad(model, layer)."
             )
-        if tensor.layout != torch.strided or tensor.is_meta:
-            raise InputError(
-                f"inputs have layout {tensor.layout} on {tensor.device}, expected dense tensors with values; convert "
-                "with .to_dense()."
-            )
+        require_dense("inputs", tensor)
         if tensor.ndim == 0 or tensor.numel() == 0 or len(tensor) != len(tensors[0]):
             raise InputError(
                 f"inputs have shapes {[tuple(each.shape) for each in tensors]}, expected (N, ...) with the same "
@@ -91,15 +93,35 @@ def finite_only(result: Tensor, inputs: tuple[Tensor, ...]) -> Tensor:
 def like_inputs(inputs: TensorOrTuple, results: Sequence[Tensor]) -> TensorOrTuple:
     """Return results in the dtype of the inputs, as a tuple if and only if the inputs were one.
 
-    Half precision becomes single, because gradients of 1e-8 would be 0 in it. Examples with a NaN or an infinity in
-    the inputs get NaN.
+    Half precision becomes single: gradients of 1e-8 would be 0 in float16, and many pixels equal in bfloat16, which
+    has three digits. Examples with a NaN or an infinity in the inputs get NaN.
+
+    Raises:
+        InputError: A result is not like its input.
     """
     tensors = inputs if isinstance(inputs, tuple) else (inputs,)
+    for result, each in zip(results, tensors, strict=True):
+        if not isinstance(result, Tensor) or result.shape != each.shape:
+            raise InputError(f"aggregation returned {shown(result)}, expected a tensor {tuple(each.shape)}.")
     given = tuple(
-        finite_only(result.to(torch.float32 if each.dtype == torch.float16 else each.dtype), tensors)
+        finite_only(_rounded(result, at_least_single(each.dtype)), tensors)
         for result, each in zip(results, tensors, strict=True)
     )
     return given if isinstance(inputs, tuple) else given[0]
+
+
+def _rounded(result: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return a result in another precision, and say so where it is too small or too large for that."""
+    rounded = result.to(dtype)
+    if result.dtype != dtype:
+        lost = ((rounded == 0) & (result != 0)) | (rounded.isinf() & result.isfinite())
+        if float(lost.double().mean()) > UNNOTICED:
+            warn(
+                f"{float(lost.double().mean()):.0%} of the attributions are beyond single precision, the largest is "
+                f"{float(result.abs().max()):.1g}, and became 0 or infinite; explain in double precision, multiply the "
+                "model's output by a constant, or use a method that is free of scale, such as guide='relative'."
+            )
+    return rounded
 
 
 def checked_target(target: Any, n: int) -> CaptumTarget:
@@ -141,6 +163,8 @@ def checked_target(target: Any, n: int) -> CaptumTarget:
 
 def _plain(target: Any) -> Any:
     """Return what tensors, arrays and NumPy's numbers hold, in lists and tuples too."""
+    if isinstance(target, Tensor) and not is_dense(target):
+        return target
     if isinstance(target, Tensor | np.ndarray | np.generic):
         return target.tolist()
     return type(target)(map(_plain, target)) if type(target) in (list, tuple) else target
@@ -165,6 +189,7 @@ def scores_for(target: CaptumTarget, rows: int) -> Callable[[Any], Tensor]:
                 f"forward_func returned {shown(returned)}, expected a tensor (N, classes), or an object or dict with "
                 "logits; pass a function that takes the scores out, such as lambda x: model(x)[0]."
             ) from None
+        require_dense("what forward_func returns", outputs)
         if not outputs.is_floating_point() or outputs.ndim == 0 or len(outputs) not in (1, rows):
             raise InputError(
                 f"forward_func returned {shown(outputs)} for {rows} examples, expected floating-point scores "
@@ -211,6 +236,13 @@ def explained(forward_func: Any, inputs: tuple[Tensor, ...]) -> Iterator[None]:
     """
     try:
         yield
+    except TypeError as error:
+        if not _ARGUMENTS.search(str(error)):
+            raise
+        raise InputError(
+            f"The model does not take these arguments: {in_one_line(error)}; give inputs and additional_forward_args "
+            "as its forward takes them."
+        ) from error
     except (RuntimeError, IndexError) as error:
         if out_of_memory(error):
             raise

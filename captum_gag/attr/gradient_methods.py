@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from captum_gag.attr.aggregations import Aggregation, GuidedMean, Mean, Variance
 from captum_gag.attr.captum_calls import captum_target
-from captum_gag.attr.contract import Seed
+from captum_gag.attr.contract import Seed, like_inputs
 from captum_gag.attr.gradient_sources import guided_backpropagation
 from captum_gag.attr.interpretations import Interpretation, absolute, negative, positive, signed, squared
 from captum_gag.attr.methods import Method, behind_the_door, named
@@ -253,8 +253,9 @@ def shared_gradients(
             freeze_statistics=True,
         )
         [moments] = sampler.moments(inputs, target=captum_target(targets))
-        return [
+        found = [
             reading.aggregation(moments.reading(interpretations.index(reading.interpretation))) for reading in readings
         ]
+        return list(like_inputs((inputs,) * len(found), found))
 
     return behind_the_door(explain, model, inputs, target, output)

@@ -15,7 +15,7 @@ from captum_gag.attr.contract import Count, Fraction, Pixels, Share
 from captum_gag.attr.modifications import Gradients, Samples
 from captum_gag.errors import InputError
 from captum_gag.specs import checked
-from captum_gag.tensors import at_least_single, row_order_statistics
+from captum_gag.tensors import at_least_single, double_where_there, require_dense, row_order_statistics
 
 Baselines = None | float | Tensor | tuple[float | Tensor, ...]
 """Where a path starts, as Captum takes it: None for 0, or a number or tensor for all inputs or for each."""
@@ -32,6 +32,8 @@ def format_baselines(baselines: Baselines, inputs: tuple[Tensor, ...]) -> tuple[
         raise InputError(f"baselines has {len(given)} entries for {len(inputs)} inputs; give one for each.")
     started = []
     for baseline, tensor in zip(given, inputs, strict=True):
+        if isinstance(baseline, Tensor):
+            require_dense("baselines", baseline)
         start = torch.as_tensor(baseline, dtype=tensor.dtype, device=tensor.device)
         try:
             started.append(start.expand_as(tensor))
@@ -199,7 +201,7 @@ def gaussian_blur(images: Tensor, sigma: float, radius: int | None = None, borde
     """
     if images.ndim < 3:
         raise InputError(f"inputs have shape {tuple(images.shape)}, expected (N, C, ...): only that can be blurred.")
-    blurred = images.to(torch.float32 if images.device.type == "mps" else torch.float64)
+    blurred = images.to(double_where_there(images))
     if sigma == 0:
         return blurred
     reach = int(4 * sigma + 0.5) if radius is None else radius

@@ -11,6 +11,7 @@ from torch import Tensor
 from captum_gag.attr.contract import Seed
 from captum_gag.errors import InputError
 from captum_gag.specs import checked
+from captum_gag.tensors import require_dense
 
 
 @checked
@@ -33,6 +34,7 @@ def saliency_map(attributions: SkipValidation[Tensor], channel_axis: int | Liter
     """
     if not isinstance(attributions, Tensor):
         raise InputError(f"attributions are a {type(attributions).__name__}, expected a torch tensor (N, C, H, W).")
+    require_dense("attributions", attributions)
     axis = (1 if attributions.ndim >= 4 else None) if channel_axis == "auto" else channel_axis
     if attributions.ndim < (2 if axis is None else 3) or attributions.numel() == 0:
         raise InputError(
@@ -80,7 +82,8 @@ def reverse_saliency(
         maps: Shape (N, H, W), or any other (N, *positions).
         retain: Share of pixels in [0, 1] that stays.
         swap: Share of pixels in [0, 1] on either side of the exchange; ``retain + 2 * swap`` is at most 1.
-        seed: Makes the pairing reproducible and leaves torch's global random state alone.
+        seed: Makes the pairing reproducible, the same for all examples, so that a map does not depend on the batch that
+            it came in, and leaves torch's global random state alone.
 
     Returns:
         Tensor of the shape, dtype and device of ``maps``.
@@ -91,14 +94,16 @@ def reverse_saliency(
     if not isinstance(maps, Tensor) or maps.ndim < 2 or maps.is_complex():
         found = f"shape {tuple(maps.shape)}" if isinstance(maps, Tensor) else f"type {type(maps).__name__}"
         raise InputError(f"maps have {found}, expected a tensor (N, H, W), or (N, ...) with at least one position.")
+    require_dense("maps", maps)
     check_shares(retain, swap)
     generator = None if seed is None else torch.Generator(maps.device).manual_seed(seed)
     reversed_maps = maps.flatten(1).clone()
     pixels = reversed_maps.shape[1]
     kept, swapped = int(pixels * retain), int(pixels * swap)
+    drawn = None if generator is None else torch.randperm(swapped, generator=generator, device=maps.device)
     for row in reversed_maps:
-        order = row.argsort(descending=True)
-        pairing = torch.randperm(swapped, generator=generator, device=maps.device)
+        order = row.argsort(descending=True, stable=True)
+        pairing = torch.randperm(swapped, device=maps.device) if drawn is None else drawn
         high, low = order[kept : kept + swapped], order[pixels - swapped :][pairing]
         row[high], row[low] = row[low], row[high]
     return reversed_maps.reshape(maps.shape)

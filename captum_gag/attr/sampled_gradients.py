@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -28,7 +28,7 @@ from captum_gag.attr.interpretations import Interpretation, signed
 from captum_gag.attr.modifications import Modification
 from captum_gag.attr.stopping import FIRST_LOOK, EverySample, Tolerance, UntilStable
 from captum_gag.batching import examples_per_batch
-from captum_gag.errors import InputError
+from captum_gag.errors import InputError, shown, warn
 from captum_gag.modules import buffers_kept, warn_of_batch_statistics
 from captum_gag.specs import checked
 from captum_gag.tensors import at_least_single
@@ -37,6 +37,9 @@ from captum_gag.threads import one_at_a_time
 # Examples per batch when the caller does not say: 4 per CPU thread was best for EfficientNet-Lite0 and ResNet-18 on
 # 2 threads (benchmarks/attribution.py). The accelerator's value is an assumption that only a GPU can check.
 EXAMPLES_PER_CPU_THREAD, EXAMPLES_PER_ACCELERATOR = 4, 32
+
+SMALL_IN_HALF = 1e-3
+"""Largest gradient of an example, a tenth of which is near the smallest number that float16 holds in full."""
 
 
 def gradients_per_batch(inputs: Tensor, total: int) -> int:
@@ -161,7 +164,9 @@ class SampledGradients(GradientAttribution):
                     progress.update(len(gradients[0]))
                     if not taken.rows:
                         break
-        return taken.moments()
+            moments = taken.moments()
+            warn_of_half_precision(moments, tensors)
+        return moments
 
     def _examples(self, n_inputs: int, n: int, tolerance: float | None) -> EverySample:
         """Return what takes in the gradients of n examples.
@@ -206,7 +211,12 @@ class SampledGradients(GradientAttribution):
             aimed = [target[each] for each in examples[part]] if isinstance(target, list) else target
             with explained(self.forward_func, some), self._reading(scores_for(aimed, len(some[0]))) as forward:
                 given = arguments_of(additional_forward_args, examples[part], n)
-                batches.append(self.gradient_source(forward, some, aimed, given))
+                found = self.gradient_source(forward, some, aimed, given)
+            if not isinstance(found, tuple) or [_shape(each) for each in found] != [each.shape for each in some]:
+                raise InputError(
+                    f"gradient_source returned {shown(found)}, expected a tuple with a gradient like each input."
+                )
+            batches.append(found)
         return tuple(
             (torch.cat(parts) if len(parts) > 1 else parts[0])
             .to(at_least_single(parts[0].dtype))
@@ -256,6 +266,23 @@ class ModelGradients(GradientAttribution):
         )
 
 
+def _shape(value: Any) -> torch.Size | None:
+    return value.shape if isinstance(value, Tensor) else None
+
+
+def warn_of_half_precision(moments: Sequence[GradientMoments], inputs: Sequence[Tensor]) -> None:
+    """Say where gradients in float16 are so small that they have few digits, or none."""
+    for each, tensor in zip(moments, inputs, strict=True):
+        if tensor.dtype == torch.float16:
+            largest = each.signed.mean.abs().flatten(1).amax(1)
+            if small := int((largest < SMALL_IN_HALF).sum()):
+                warn(
+                    f"The gradients of {small} of {len(largest)} examples are at most {float(largest.min()):.1g} in "
+                    "float16, which has few digits below 6e-5 and none below 6e-8, so that their maps are coarse or 0; "
+                    "take bfloat16 or float32, or multiply the model's output by a constant."
+                )
+
+
 def arguments_of(arguments: Any, examples: list[int], n: int) -> tuple[Any, ...] | None:
     """Return the additional arguments for some of n examples, each perhaps several times.
 
@@ -267,6 +294,11 @@ def arguments_of(arguments: Any, examples: list[int], n: int) -> tuple[Any, ...]
     if arguments is None:
         return None
     given = arguments if isinstance(arguments, tuple) else (arguments,)
+    rows = torch.tensor(examples)
     return tuple(
-        each[examples] if isinstance(each, Tensor) and each.ndim and len(each) == n else each for each in given
+        # Sparse ones too, such as graphs, which cannot be indexed by a list.
+        each.index_select(0, rows.to(each.device))
+        if isinstance(each, Tensor) and each.ndim and len(each) == n
+        else each
+        for each in given
     )

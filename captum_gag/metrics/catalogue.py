@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from captum_gag.baselines import Normalization
+from captum_gag.errors import InputError, shown
 from captum_gag.importing import imported
 from captum_gag.metrics.base import MaskingMetric, Metric
 from captum_gag.metrics.correlation import FaithfulnessMetric
@@ -42,6 +43,8 @@ def metric(type: str, options: Mapping[str, Any], normalization: Normalization |
     Raises:
         InputError: If there is no such metric, or it refuses the options.
     """
+    if not isinstance(type, str):
+        raise InputError(f"metric is {shown(type)}, expected a name, such as RCAP, or package.module:Class.")
     types = dict(METRICS)
     if ":" in type:
         types[type] = imported(type, "metric")

@@ -16,6 +16,9 @@ from captum_gag.metrics.readings import Reading
 from captum_gag.specs import declared, option
 from captum_gag.tensors import positions
 
+ROUNDING = 8.0
+"""Units in the last place by which a model's outputs may differ for inputs that are the same to it."""
+
 
 @dataclass(frozen=True, eq=False)
 class Losses(Reading):
@@ -31,8 +34,9 @@ class Losses(Reading):
 
     @property
     def score(self) -> Tensor:
-        """Pearson correlation of the two, (N,) in [-1, 1]; NaN where either is constant."""
-        one, other = ((side - side.mean(1, keepdim=True)).double() for side in (self.relevance, self.loss))
+        """Pearson correlation of the two, (N,) in [-1, 1]; NaN where either is constant, but for rounding."""
+        sides = (self.relevance.double(), self.loss.double())
+        one, other = (side - side.mean(1, keepdim=True) for side in sides)
         product = (one * other).sum(1)
         norm = one.norm(dim=1) * other.norm(dim=1)
         varies = (self.relevance.amax(1) > self.relevance.amin(1)) & (self.loss.amax(1) > self.loss.amin(1))
@@ -83,9 +87,21 @@ class FaithfulnessMetric(MaskingMetric):
         )
         return Plan(
             masked,
-            lambda outputs: Losses(relevance[:, chosen], outputs[:, :1] - outputs[:, 1:]),
+            lambda outputs: Losses(relevance[:, chosen], losses(outputs, torch.finfo(images.dtype).eps)),
             relevance,
         )
+
+
+def losses(outputs: Tensor, eps: float) -> Tensor:
+    """Return what the class loses without each pixel; 0 for all where they differ by the rounding of the outputs alone.
+
+    Args:
+        outputs: f(x), f(x without 1), ..., (N, 1 + P).
+        eps: Of the precision in which the model computes.
+    """
+    found = outputs[:, :1] - outputs[:, 1:]
+    spread = found.amax(1) - found.amin(1)
+    return found.masked_fill((spread <= ROUNDING * eps * outputs.abs().amax(1)).unsqueeze(1), 0.0)
 
 
 @function_of(FaithfulnessMetric)
@@ -96,7 +112,7 @@ def faithfulness(losses: Losses) -> Tensor:
 
     Returns:
         Pearson correlations of shape (N,) in [-1, 1], higher is better. NaN, with one warning that names the images,
-        where the relevance of the pixels or the output of the model is constant.
+        where the relevance of the pixels is constant, or the output of the model but for its rounding.
 
     Raises:
         InputError: If shapes, targets or options have no meaning.

@@ -14,7 +14,7 @@ from captum_gag.attr.saliency import saliency_map
 from captum_gag.baselines import BaselineLike, Imputation, Normalization, resolve
 from captum_gag.errors import InputError, shown, warn
 from captum_gag.metrics.masking import Imputed
-from captum_gag.tensors import INTERPOLATIONS, finite_rows, interpolated, positions
+from captum_gag.tensors import INTERPOLATIONS, finite_rows, interpolated, positions, require_dense
 
 T = TypeVar("T")
 
@@ -45,6 +45,7 @@ class MapBatch:
         for name, given in (("inputs", self.images), ("maps", self.maps)):
             if not isinstance(given, Tensor):
                 raise InputError(f"{name} are a {type(given).__name__}, expected a torch tensor; use torch.as_tensor.")
+            require_dense(name, given)
         if not self.images.is_floating_point() or self.images.ndim < 2 or self.images.numel() == 0:
             raise InputError(
                 f"inputs are {tuple(self.images.shape)} of {self.images.dtype}, expected floating-point images "

@@ -115,7 +115,9 @@ def causes(
     if probabilities is not None:
         checks.append(("the model returned a NaN or an infinity", ~finite_rows(probabilities)))
         checks.append(("the output of the model does not change", _constant(probabilities)))
-    found = ["what is compared does not vary" if score != score else "" for score in scores.tolist()]
+    found = [
+        "what is compared does not vary by more than rounding" if score != score else "" for score in scores.tolist()
+    ]
     for cause, rows in reversed(checks):
         found = [cause if text and true else text for text, true in zip(found, rows.tolist(), strict=True)]
     return found

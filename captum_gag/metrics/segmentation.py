@@ -16,7 +16,7 @@ from captum_gag.metrics.masking import Model
 from captum_gag.metrics.readings import Reading, causes
 from captum_gag.outputs import Output
 from captum_gag.specs import declared, option
-from captum_gag.tensors import Target
+from captum_gag.tensors import Target, require_dense
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,6 +155,7 @@ def _map_and_mask(maps: Tensor, segmentation: Tensor | None) -> tuple[Tensor, Te
         if not isinstance(given, Tensor) or given.ndim < 2 or given.numel() == 0 or given.is_complex():
             found = tuple(given.shape) if isinstance(given, Tensor) else type(given).__name__
             raise InputError(f"{name} is {found}, expected a torch tensor (N, H, W) of real numbers.")
+        require_dense(name, given)
     # The masks say which axes are positions: of maps (N, C, T) and (N, H, W) the shape alone does not.
     shape = tuple(maps.shape)
     for mask in (segmentation, segmentation.squeeze(1)):

@@ -107,3 +107,10 @@ def test_shares_without_meaning(retain: float, swap: float) -> None:
 def test_reversing_wants_maps() -> None:
     with pytest.raises(InputError, match=r"expected a tensor \(N, H, W\)"):
         reverse_saliency(torch.rand(4))
+
+
+def test_a_reversed_map_does_not_depend_on_its_batch() -> None:
+    maps = torch.rand(5, 12, 12, generator=torch.Generator().manual_seed(0))
+    whole = reverse_saliency(maps, seed=3)
+    for row in range(5):
+        assert torch.equal(reverse_saliency(maps[row : row + 1], seed=3)[0], whole[row])
