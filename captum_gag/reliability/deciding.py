@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import SkipValidation
 
 from captum_gag.errors import InputError, shown
-from captum_gag.reliability.arguments import Confidence, Seed
+from captum_gag.reliability.arguments import Seed
 from captum_gag.reliability.betting import Bets, Floats, MeanBets, SignBets
 from captum_gag.reliability.directions import signs
 from captum_gag.reliability.scores import LABEL, checked, explanations, metrics_of
@@ -42,7 +42,7 @@ BLOCK = 128
 def sequential(
     scores: pd.DataFrame,
     against: str = BEST,
-    alpha: Confidence = 0.05,
+    alpha: float = 0.05,
     test: str = "sign",
     *,
     order: SkipValidation[Sequence[Any] | None] = None,
