@@ -251,7 +251,8 @@ def _drawn(draw: Callable[..., Tensor], images: Tensor, seed: int | None) -> Ten
     """Return random numbers, (C, ...) for all images with a seed, (N, C, ...) of the global state without."""
     if seed is not None and (not isinstance(seed, int) or isinstance(seed, bool) or abs(seed) >= 2**63):
         raise InputError(f"seed is {shown(seed)}, expected an integer or None.")
-    generator = None if seed is None else torch.Generator(floating_inputs(images).device).manual_seed(seed)
+    images = floating_inputs(images)
+    generator = None if seed is None else torch.Generator(images.device).manual_seed(seed)
     shape = images.shape if seed is None else images.shape[1:]
     return draw(shape, generator=generator, device=images.device).to(images.dtype)
 
@@ -259,7 +260,10 @@ def _drawn(draw: Callable[..., Tensor], images: Tensor, seed: int | None) -> Ten
 def _statistics(normalization: Any) -> tuple[Any, Any]:
     """Return means and standard deviations, as tensors in double precision."""
     try:
-        shift, scale = (torch.as_tensor(numbers(each), dtype=torch.float64).reshape(-1) for each in normalization)
+        read = [torch.as_tensor(numbers(each), dtype=torch.float64).reshape(-1) for each in normalization]
+        if not all(map(is_dense, read)):
+            raise TypeError
+        shift, scale = read
     # Not two, or no numbers.
     except (TypeError, ValueError, OverflowError, RuntimeError):
         raise InputError(

@@ -43,7 +43,8 @@ class Imputation:
         Raises:
             InputError: If the function's result is not like the images.
         """
-        mask = torch.ones_like(floating_inputs(images), dtype=torch.bool) if removed is None else _mask(removed, images)
+        known = floating_inputs(images)
+        mask = torch.ones_like(known, dtype=torch.bool) if removed is None else _mask(removed, known)
         return torch.where(mask, like_inputs(self.function(images, mask), images), images)
 
 

@@ -19,7 +19,7 @@ from torchvision.transforms.functional import to_pil_image
 
 from captum_gag.data.datasets import Example, ImageData, StoredData
 from captum_gag.data.folders import folders_in, images_in, is_image
-from captum_gag.data.images import shown, to_rgb
+from captum_gag.data.images import refuse_bomb, shown, to_rgb
 from captum_gag.errors import InputError, in_one_line
 from captum_gag.specs import declared, option
 
@@ -88,6 +88,7 @@ class ImageFile:
         try:
             content = self.path.read_bytes() if self.member is None else _archive(self.path).read(self.member)
             with Image.open(io.BytesIO(content)) as image:
+                refuse_bomb(image, len(content))
                 image.load()
                 return to_rgb(image)
         # Pillow's decoders, and zipfile, meet broken bytes with almost any exception.

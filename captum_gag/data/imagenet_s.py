@@ -14,7 +14,7 @@ from PIL import Image
 from captum_gag.data.class_files import class_file, class_indices
 from captum_gag.data.datasets import ImageData
 from captum_gag.data.folders import Entry, FileData, ImageFolder, folders_in, images_in
-from captum_gag.data.images import shown
+from captum_gag.data.images import refuse_bomb, shown
 from captum_gag.errors import InputError, in_one_line
 from captum_gag.specs import declared, option
 
@@ -114,8 +114,10 @@ class ImageNetS(FileData):
         """
         try:
             with Image.open(mask) as image:
+                refuse_bomb(image, mask.stat().st_size)
                 mode, pixels = image.mode, np.asarray(image).astype(int)
-        except OSError as error:
+        # Pillow's decoders meet broken bytes with almost any exception.
+        except Exception as error:
             raise InputError(f"{shown(mask)}: cannot be read as a segmentation: {in_one_line(error)}") from error
         if mode not in ("RGB", "RGBA"):
             raise InputError(f"{shown(mask)}: has pixels of mode {mode}; a segmentation of ImageNet-S is RGB")

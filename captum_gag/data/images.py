@@ -12,6 +12,12 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from captum_gag.errors import InputError, printable
 
+BOMB_PIXELS, BOMB_RATIO = 50_000_000, 100
+"""A file that decodes to more pixels than the first, and to more for each of its bytes than the second, is refused.
+
+A photograph has a few pixels in a byte; a flat segmentation of one may have 1000, but is smaller than that.
+"""
+
 DEMO = ("chelsea", "coffee", "rocket", "china", "flower")
 
 
@@ -30,9 +36,9 @@ def read_image(path: str | Path) -> Image.Image:
         Mode RGB, of at least 1 x 1 pixel.
 
     Raises:
-        InputError: The file is missing, empty, truncated, not an image, larger than twice
-            ``PIL.Image.MAX_IMAGE_PIXELS`` (a decompression bomb), or of floating-point pixels. The
-            message is one line and names the file.
+        InputError: The file is missing, empty, truncated, not an image, a decompression bomb (larger than twice
+            ``PIL.Image.MAX_IMAGE_PIXELS``, or see ``BOMB_PIXELS``), or of floating-point pixels. The message is one
+            line and names the file.
     """
     path = Path(path)
     try:
@@ -43,6 +49,7 @@ def read_image(path: str | Path) -> Image.Image:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(path) as image:
                 image.draft(None, (2048, 2048))
+                refuse_bomb(image, path.stat().st_size)
                 image.load()
                 ImageOps.exif_transpose(image, in_place=True)
                 return to_rgb(image)
@@ -54,6 +61,23 @@ def read_image(path: str | Path) -> Image.Image:
     except Exception as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
     raise InputError(f"{shown(path)}: {' '.join(reason.split())}")
+
+
+def refuse_bomb(image: Image.Image, size: int) -> None:
+    """Refuse an image that takes little space in its file and much in memory, before it is decoded.
+
+    Args:
+        image: As Pillow opened it.
+        size: Of its file, in bytes.
+
+    Raises:
+        InputError: It is such.
+    """
+    pixels = image.width * image.height
+    if pixels > BOMB_PIXELS and pixels > BOMB_RATIO * size:
+        raise InputError(
+            f"{image.width} x {image.height} pixels in {size} bytes are a decompression bomb; save it smaller"
+        )
 
 
 def image_size(path: str | Path) -> tuple[int, int] | None:

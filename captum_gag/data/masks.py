@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from captum_gag.data.images import shown
+from captum_gag.data.images import refuse_bomb, shown
 from captum_gag.errors import InputError, in_one_line
 
 Mask = NDArray[np.bool_]
@@ -36,6 +36,7 @@ def read_mask(path: Path) -> Image.Image:
     """
     try:
         with Image.open(path) as image:
+            refuse_bomb(image, path.stat().st_size)
             image.load()
             lossy = image.format in LOSSY
             upright = ImageOps.exif_transpose(image)

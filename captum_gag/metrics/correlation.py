@@ -53,7 +53,7 @@ class FaithfulnessMetric(MaskingMetric):
     n_pixels: int = option(default=100, help="Random pixels, the same for every image.", ge=2)
     perturb_baseline: BaselineLike = baseline_option("mean")
     normalization: Normalization | None = normalization_option()
-    seed: int = option(default=0, help="Of the pixels.")
+    seed: int = option(default=0, help="Of the pixels.", ge=-(2**63), lt=2**64)
 
     higher_is_better = True
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from captum_gag.attr.saliency import saliency_map
 from captum_gag.baselines import BaselineLike, Imputation, Normalization, resolve
 from captum_gag.errors import InputError, shown, warn
-from captum_gag.metrics.masking import Imputed
+from captum_gag.metrics.masking import Imputed, require_callable
 from captum_gag.tensors import INTERPOLATIONS, finite_rows, interpolated, positions, require_dense
 
 T = TypeVar("T")
@@ -66,7 +66,12 @@ class MapBatch:
         self.maps = _fitted(maps, self.images)
 
     def fed_to(self, model: Callable[[Tensor], Any]) -> Callable[[Tensor], Any]:
-        """Return the model as one of images with their channels on axis 1."""
+        """Return the model as one of images with their channels on axis 1.
+
+        Raises:
+            InputError: It is none.
+        """
+        require_callable(model)
         axis = self.channel_axis
         return model if axis == 1 else lambda images: model(as_given(images, axis))
 

@@ -199,8 +199,7 @@ def class_probabilities(
             if its outputs are not what is declared, or could mean several things; if it does not take such images.
     """
     check_batch_size(internal_batch_size)
-    if not callable(model):
-        raise InputError(f"model is a {type(model).__name__}, expected a torch module, or a function of images.")
+    require_callable(model)
     require_evaluation_mode(model)
     images = masked[0].shown
     targets = class_targets(target, images)
@@ -228,6 +227,16 @@ def class_probabilities(
 
 def _read_all(reader: OutputReader, waiting: Sequence[tuple[Any, Tensor]]) -> list[Tensor]:
     return [_of_targets(reader.probabilities(returned), targets) for returned, targets in waiting]
+
+
+def require_callable(model: Any) -> None:
+    """Refuse what is no model.
+
+    Raises:
+        InputError: It cannot be called.
+    """
+    if not callable(model):
+        raise InputError(f"model is a {type(model).__name__}, expected a torch module, or a function of images.")
 
 
 def check_batch_size(internal_batch_size: int | None) -> None:

@@ -71,7 +71,7 @@ class AOPCMetric(MaskingMetric):
         help="Side of the regions in pixels, squares in images, ranked by their mean relevance; 1: pixels.",
         ge=1,
     )
-    seed: int = option(default=0, help="Of the random order.")
+    seed: int = option(default=0, help="Of the random order.", ge=-(2**63), lt=2**64)
 
     has_steps = True
 

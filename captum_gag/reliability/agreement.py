@@ -9,6 +9,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
+from captum_gag.errors import InputError, shown
 from captum_gag.reliability.arguments import Confidence
 from captum_gag.reliability.correlations import Spearman
 from captum_gag.reliability.directions import signs
@@ -151,7 +152,13 @@ def internal_consistency(
 
 
 def consistency_matrix(consistency: pd.DataFrame) -> pd.DataFrame:
-    """Average ``internal_consistency`` over the methods into one matrix, metrics x metrics, 1 on its diagonal."""
+    """Average ``internal_consistency`` over the methods into one matrix, metrics x metrics, 1 on its diagonal.
+
+    Raises:
+        InputError: The table is another.
+    """
+    if not isinstance(consistency, pd.DataFrame) or not {"metric", "other", "rho"} <= set(consistency.columns):
+        raise InputError(f"the table is {shown(consistency)}; expected what internal_consistency returned")
     pairs = consistency.groupby(["metric", "other"])["rho"].mean().unstack()
     names = sorted(set(pairs.index) | set(pairs.columns))
     square = pairs.reindex(index=names, columns=names)

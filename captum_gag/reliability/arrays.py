@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from captum_gag.errors import InputError
+from captum_gag.errors import InputError, shown
 from captum_gag.reliability.directions import KNOWN, known_direction
 from captum_gag.reliability.scores import CONTROLS, checked
 
@@ -48,6 +48,19 @@ def from_arrays(
         raise InputError("the scores are no dict of dicts; expected {method: {metric: a score per image}}")
     if isinstance(images, str):
         raise InputError(f"images is the text {images!r}; expected a list of the images' names")
+    for name, given_names in (
+        ("higher_is_better", higher_is_better),
+        ("controls", controls),
+        ("transforms", transforms),
+    ):
+        if given_names is not None and not isinstance(given_names, Mapping):
+            raise InputError(f"{name} is {shown(given_names)}; expected a dict by name")
+    for name, made in (transforms or {}).items():
+        if not isinstance(made, tuple | list) or len(made) != 2 or not all(isinstance(each, str) for each in made):
+            raise InputError(f"transforms of {name!r} is {shown(made)}; expected (method, what was done to its map)")
+    for name, higher in (higher_is_better or {}).items():
+        if not isinstance(higher, bool | np.bool_):
+            raise InputError(f"higher_is_better of {name!r} is {shown(higher)}; expected True or False")
     names: Any = getattr(images, "tolist", lambda: images)()
     outer, inner = list(map(str, scores)), list(dict.fromkeys(str(name) for each in scores.values() for name in each))
     if not inner:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pydantic import SkipValidation
 
-from captum_gag.errors import InputError
+from captum_gag.errors import InputError, shown
+from captum_gag.reliability.arguments import Seed
 from captum_gag.reliability.betting import Bets, Floats, MeanBets, SignBets
 from captum_gag.reliability.directions import BOUNDS, signs
 from captum_gag.reliability.scores import LABEL, checked, explanations, metrics_of
+from captum_gag.specs import checked as with_checked_arguments
 from captum_gag.specs import unknown
 
 BEST = "best"
@@ -28,14 +31,15 @@ BLOCK = 128
 """Images taken into account at once, so that memory does not grow with their number."""
 
 
+@with_checked_arguments
 def sequential(
     scores: pd.DataFrame,
     against: str = BEST,
     alpha: float = 0.05,
     test: str = "sign",
     *,
-    order: Sequence[Any] | None = None,
-    seed: int = 0,
+    order: SkipValidation[Sequence[Any] | None] = None,
+    seed: Seed = 0,
     bounds: Mapping[str, tuple[float, float]] | None = None,
 ) -> pd.DataFrame:
     """Tell which methods are better than which, and after how many images that was decided.
@@ -117,6 +121,8 @@ def _ordered(scores: pd.DataFrame, order: Sequence[Any] | None, seed: int) -> li
     there = sorted(scores["image"].unique())
     if order is None:
         return [there[each] for each in np.random.default_rng(seed).permutation(len(there))]
+    if isinstance(order, str) or not isinstance(order, Iterable):
+        raise InputError(f"order is {shown(order)}; expected the images, each once")
     given = list(order)
     if sorted(map(str, given)) != sorted(map(str, there)):
         wrong = next(iter({*map(str, given)} ^ {*map(str, there)}), "one of them twice")

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from functools import wraps
 from itertools import pairwise
+from numbers import Real
 from typing import Any, TypeVar, cast
 
 import numpy as np
 import pandas as pd
 
-from captum_gag.errors import InputError
+from captum_gag.errors import InputError, shown
 from captum_gag.reliability.scores import checked
 from captum_gag.specs import checked as with_checked_arguments
 
@@ -34,6 +35,7 @@ def groups(scores: pd.DataFrame, by: str, edges: Sequence[float] = ()) -> Iterat
         InputError: The scores are not a score table, or cannot be grouped so.
     """
     scores = checked(scores)
+    check_edges(by, edges)
     if by not in scores:
         raise InputError(f"the scores have no column {by!r} to group by; found {', '.join(map(str, scores.columns))}")
     try:
@@ -56,11 +58,16 @@ def groups(scores: pd.DataFrame, by: str, edges: Sequence[float] = ()) -> Iterat
 
 
 def check_edges(by: str | None, edges: Sequence[float]) -> None:
-    """Refuse edges without a column that they cut.
+    """Refuse what is no name of a column, edges that are no numbers, and edges without a column that they cut.
 
     Raises:
         InputError: There are such.
     """
+    if by is not None and not isinstance(by, str):
+        raise InputError(f"by is {shown(by)}; expected the name of a column, such as target or probability")
+    listed = edges.tolist() if isinstance(edges, np.ndarray) else edges
+    if not isinstance(listed, list | tuple) or not all(isinstance(each, Real) for each in listed):
+        raise InputError(f"edges are {shown(edges)}; expected ascending numbers, such as (0.8, 0.99)")
     if by is None and len(edges):
         raise InputError(f"edges are {list(edges)}, which cut nothing without by = a column")
 

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from captum_gag.reliability.bootstrap import mean_interval
-from captum_gag.reliability.scores import KEY, LABEL, is_random
+from captum_gag.reliability.scores import KEY, LABEL, checked, is_random
 
 X_LABEL = "random ordering"
 """What ``curve_x_label`` says of a record whose ``curve_y`` are the scores of the orderings, one by one."""
@@ -45,6 +45,7 @@ def ordering_means(scores: pd.DataFrame) -> pd.DataFrame:
     Returns:
         metric, variant, steps, metric_label, ordering (counted from 0), score (the mean; NaN where no image has one).
     """
+    scores = checked(scores)
     parts = []
     for label, rows in scores[is_random(scores)].groupby(LABEL, sort=False):
         with warnings.catch_warnings():

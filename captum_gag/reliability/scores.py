@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from captum_gag.errors import InputError, first_line, printable
+from captum_gag.errors import InputError, first_line, printable, shown
 from captum_gag.reliability.csv_scores import CSV, read_csv
 
 COLUMNS = ("image", "method", "metric", "score")
@@ -31,6 +32,8 @@ def read_scores(path: str | Path) -> pd.DataFrame:
     Raises:
         InputError: The file cannot be read, or it is not a score table.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise InputError(f"path is {shown(path)}; expected the file of a score table, or a directory of such")
     path = Path(path)
     try:
         table = read_csv(path) if path.suffix.lower() in CSV else pd.read_parquet(path)

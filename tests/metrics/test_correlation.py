@@ -66,3 +66,30 @@ def test_constant_relevance_or_output_is_nan(additive, images: torch.Tensor) -> 
 def test_number_of_pixels(additive, images: torch.Tensor, n_pixels: int, expected: str) -> None:
     with pytest.raises(InputError, match=f"n_pixels is {n_pixels}, expected {expected}"):
         faithfulness(additive, images, torch.randn(4, 6, 5), 0, n_pixels=n_pixels)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_a_model_that_answers_alike_but_for_rounding_has_no_faithfulness(dtype: torch.dtype) -> None:
+    def insensitive(x: torch.Tensor) -> torch.Tensor:
+        # What the pixels add is lost in the rounding of 0.3: a few units in its last place.
+        score = 0.3 + (x - 0.5).flatten(1).sum(1) * torch.finfo(dtype).eps
+        return torch.stack([score, -score], 1)
+
+    x = torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(0)).to(dtype)
+    maps = torch.rand(4, 16, 16, generator=torch.Generator().manual_seed(1))
+    with pytest.warns(UserWarning, match="Faithfulness is NaN for image 0, 1, 2, 3"):
+        found = faithfulness(insensitive, x, maps, 0, output="logits")
+    assert bool(found.isnan().all())
+
+
+def test_small_losses_that_are_no_rounding_count() -> None:
+    # Of a probability of one half a pixel takes 1e-6: small, but ten times the rounding of single precision.
+    weights = torch.rand(1, 8, 8, generator=torch.Generator().manual_seed(0))
+
+    def model(x: torch.Tensor) -> torch.Tensor:
+        score = (x * weights).flatten(1).sum(1) * 1e-4
+        return torch.stack([score, -score], 1)
+
+    x = torch.ones(2, 1, 8, 8)
+    found = faithfulness(model, x, weights.expand(2, 8, 8), 0, n_pixels=64, perturb_baseline=0.0, output="logits")
+    assert bool((found > 0.99).all())
