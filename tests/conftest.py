@@ -4,8 +4,30 @@ import os
 import sys
 from pathlib import Path
 
+import pytest
+from hypothesis import HealthCheck, settings
+
 # Before torch comes: with a worker per core, more threads would only wait for one another.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # So that tiny:model is found, here and in the processes that tests start.
 sys.path.append(str(Path(__file__).parent))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--fuzz-examples",
+        type=int,
+        help="examples of each test of tests/fuzz, other ones at every call; without it 50, always the same",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    wanted = config.getoption("fuzz_examples")
+    settings.register_profile(
+        "fuzz",
+        max_examples=wanted or 50,
+        derandomize=wanted is None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )

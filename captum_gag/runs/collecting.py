@@ -6,7 +6,7 @@ at any time: what a run holds is in the files of its images.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -28,24 +28,25 @@ def state_of(run: Sequence[str], files: Iterable[tuple[str, Path]]) -> str:
     return digest([*run, [[photo, path.name, *_stamp(path)] for photo, path in files]])
 
 
-def together(path: Path, state: str, records: Iterable[pa.Table | None]) -> pa.Table | None:
+def together(path: Path, state: str, records: Iterable[pa.Table], damaged: Collection[object] = ()) -> pa.Table | None:
     """Return the records of all images done as one table, or None if there are none.
 
     Args:
         path: The file for all; written where it is of another state, is damaged or missing, unless they are few or
             the directory cannot be written to.
         state: Of the files of the images, seen before any of them is read: what comes later makes another.
-        records: Of each image, None where it is not done; not read where the file for all has them.
+        records: Of each image done; not read where the file for all has them.
+        damaged: What was met while they were read; while there is any, each reading is to meet it again.
     """
     kept = _read(path, state)
     if kept is not None:
         return kept
-    found = [each for each in records if each is not None]
+    found = list(records)
     if not found:
         return None
     # In one piece, which everything that reads the table is faster with.
     whole = pa.concat_tables(found).combine_chunks()
-    if len(found) > FEW:
+    if len(found) > FEW and not damaged:
         _write(path, state, whole)
     return whole
 
