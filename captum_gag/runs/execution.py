@@ -73,6 +73,7 @@ def execute(
     bench = bench or Bench.open(run.config)
     _check_identity(run, bench, recompute, say)
     chosen = _selection(run, bench, recompute, say)
+    run.tidy()
     photos = dict(zip(chosen["image"], chosen["photo"], strict=True))
     # Chunks of all images, whatever is done: what shares forward passes is rounded together.
     mine = bench.chunks(list(photos))[number - 1 :: count]

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from captum_gag.errors import InputError, warn
-from captum_gag.files import without_directories
+from captum_gag.files import remove_abandoned, without_directories
 from captum_gag.runs.arrays import holds_arrays, read_arrays, save_arrays
 from captum_gag.runs.collecting import state_of, together
 from captum_gag.runs.columns import RECORD, SELECTION
@@ -157,6 +157,11 @@ class Run:
             InputError: The directory has become that of another run.
         """
         return self._is_there() and self._selection.exists()
+
+    def tidy(self) -> None:
+        """Remove what a process that was killed has left half written."""
+        for each in (self.directory, *(self.directory / name for name in ("scores", "maps", "parts"))):
+            remove_abandoned(each)
 
     def forget_selection(self) -> None:
         """Let the images be chosen again; what is done of those that are chosen again stays."""

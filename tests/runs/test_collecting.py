@@ -168,6 +168,6 @@ def test_who_may_not_write_reads_all_the_same(tmp_path: Path, monkeypatch: pytes
     assert sorted(each.name for each in run.directory.iterdir()) == before
     # A disk that is full, likewise: nothing half written is left.
     with monkeypatch.context() as patched:
-        patched.setattr("pyarrow.ipc.RecordBatchFileWriter.close", lambda writer: refused(0, 0))
+        patched.setattr("os.fsync", lambda descriptor: refused(0, 0))
         assert len(run.scores()) == 3
     assert sorted(each.name for each in run.directory.iterdir()) == before
