@@ -8,6 +8,7 @@ import os
 import re
 import stat
 import sys
+import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -19,7 +20,10 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["csv_rows", "plain", "replace_file", "tomllib", "without_directories"]
+__all__ = ["csv_rows", "plain", "remove_abandoned", "replace_file", "tomllib", "without_directories"]
+
+
+_BESIDE = re.compile(r"\..+\.[0-9a-f]{32}")
 
 
 def replace_file(path: Path, write: Callable[[Path], object]) -> None:
@@ -39,13 +43,28 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
         _to_disk(beside)
         os.replace(beside, path)
     except BaseException:
-        beside.unlink(missing_ok=True)
+        # Why it could not be written is what counts; what cannot be removed now is abandoned.
+        with suppress(OSError):
+            beside.unlink()
         raise
     # Without it the name may be gone after a loss of power, though the file is there.
     if os.name == "posix":
         # Some network file systems refuse it for a directory.
         with suppress(OSError):
             _to_disk(path.parent)
+
+
+ABANDONED = 3600
+"""Seconds after which nobody writes to a file any more that has no name yet; one takes less than one."""
+
+
+def remove_abandoned(directory: Path) -> None:
+    """Remove what a process that was killed, or a machine that lost power, has left half written in a directory."""
+    for each in directory.glob(".*.*"):
+        # Others may be removing them too.
+        with suppress(OSError):
+            if _BESIDE.fullmatch(each.name) and time.time() - each.stat().st_mtime > ABANDONED:
+                each.unlink()
 
 
 def _to_disk(path: Path) -> None:

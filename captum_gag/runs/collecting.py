@@ -6,13 +6,16 @@ at any time: what a run holds is in the files of its images.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import zlib
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 import pyarrow as pa
 
 from captum_gag.files import replace_file
 from captum_gag.runs.identity import digest
+
+_HEAD = 128
 
 FEW = 100
 """Files that are read faster than is worth one file for all."""
@@ -28,24 +31,25 @@ def state_of(run: Sequence[str], files: Iterable[tuple[str, Path]]) -> str:
     return digest([*run, [[photo, path.name, *_stamp(path)] for photo, path in files]])
 
 
-def together(path: Path, state: str, records: Iterable[pa.Table | None]) -> pa.Table | None:
+def together(path: Path, state: str, records: Iterable[pa.Table], damaged: Collection[object] = ()) -> pa.Table | None:
     """Return the records of all images done as one table, or None if there are none.
 
     Args:
         path: The file for all; written where it is of another state, is damaged or missing, unless they are few or
             the directory cannot be written to.
         state: Of the files of the images, seen before any of them is read: what comes later makes another.
-        records: Of each image, None where it is not done; not read where the file for all has them.
+        records: Of each image done; not read where the file for all has them.
+        damaged: What was met while they were read; while there is any, each reading is to meet it again.
     """
     kept = _read(path, state)
     if kept is not None:
         return kept
-    found = [each for each in records if each is not None]
+    found = list(records)
     if not found:
         return None
     # In one piece, which everything that reads the table is faster with.
     whole = pa.concat_tables(found).combine_chunks()
-    if len(found) > FEW:
+    if len(found) > FEW and not damaged:
         _write(path, state, whole)
     return whole
 
@@ -62,26 +66,34 @@ def _stamp(path: Path) -> tuple[int, ...]:
 
 def _read(path: Path, state: str) -> pa.Table | None:
     try:
-        with pa.OSFile(str(path)) as file, pa.ipc.open_file(file) as reader:
-            if (reader.schema.metadata or {}).get(b"state") != state.encode():
-                return None
-            found = reader.read_all().replace_schema_metadata()
-            # Unlike Parquet's, Arrow's own files are not checked while they are read.
-            found.validate(full=True)
-            return found
-    except (pa.ArrowException, OSError):
+        content = path.read_bytes()
+    except OSError:
         return None
+    body = memoryview(content)[_HEAD:]
+    # Unlike Parquet's, Arrow's own files have no checksums.
+    if content[:_HEAD] != _head(state, body):
+        return None
+    with pa.ipc.open_stream(pa.py_buffer(body)) as reader:
+        return reader.read_all()
 
 
 def _write(path: Path, state: str, records: pa.Table) -> None:
-    marked = records.replace_schema_metadata({"state": state})
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, records.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
+        writer.write_table(records)
+    body = memoryview(sink.getvalue())
 
     def write(place: Path) -> None:
-        options = pa.ipc.IpcWriteOptions(compression="zstd")
-        with pa.OSFile(str(place), "wb") as file, pa.ipc.new_file(file, marked.schema, options=options) as writer:
-            writer.write_table(marked)
+        with place.open("wb") as file:
+            file.write(_head(state, body))
+            file.write(body)
 
     try:
         replace_file(path, write)
     except OSError:
         return
+
+
+def _head(state: str, body: memoryview) -> bytes:
+    """Return what the file begins with: of which files it is, and a checksum of what follows."""
+    return f"{state} {zlib.crc32(body)}".encode().ljust(_HEAD)

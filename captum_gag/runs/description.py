@@ -41,11 +41,13 @@ class Description(NamedTuple):
         """Read the file.
 
         Raises:
-            InputError: It is damaged, or of another version.
+            InputError: It cannot be read, or is damaged, or of another version.
         """
         try:
             stored = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read now ({first_line(error)}); try again") from error
+        except ValueError as error:
             raise InputError(f"{path}: is damaged ({first_line(error)}); run it again with another --out") from error
         found = stored.get("schema", 1) if isinstance(stored, dict) else None
         if found != SCHEMA_VERSION:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, closing, nullcontext
 from functools import partial
 from itertools import takewhile
@@ -18,7 +18,8 @@ from captum_gag.runs.config import Config
 from captum_gag.runs.executors import Bench, Executor, in_this_process
 from captum_gag.runs.identity import differences, digest, file_digest, stamp
 from captum_gag.runs.stopping import require_answerable, stopping
-from captum_gag.runs.store import DamagedError, Run
+from captum_gag.runs.store import Run
+from captum_gag.runs.tables import DamagedError
 
 Shard = tuple[int, int]
 Say = Callable[[str], None]
@@ -72,6 +73,7 @@ def execute(
     bench = bench or Bench.open(run.config)
     _check_identity(run, bench, recompute, say)
     chosen = _selection(run, bench, recompute, say)
+    run.tidy()
     photos = dict(zip(chosen["image"], chosen["photo"], strict=True))
     # Chunks of all images, whatever is done: what shares forward passes is rounded together.
     mine = bench.chunks(list(photos))[number - 1 :: count]
@@ -79,7 +81,7 @@ def execute(
     todo = {image for chunk in mine for image in chunk if not _is_done(run, image, photos[image], say)}
     if len(todo) < total:
         say(f"{total - len(todo)} of {total} images are done already")
-    mapless = _without_maps(run, [image for chunk in mine for image in chunk if image not in todo])
+    mapless = _without_maps(run, {image: photos[image] for chunk in mine for image in chunk if image not in todo})
     if mapless:
         say(f"{len(mapless)} of them have no maps, which now are to be kept, and are scored again")
         todo |= mapless
@@ -214,9 +216,11 @@ def _is_done(run: Run, image: str, photo: str, say: Say) -> bool:
         return False
 
 
-def _without_maps(run: Run, images: Iterable[str]) -> set[str]:
+def _without_maps(run: Run, photos: Mapping[str, str]) -> set[str]:
     """Return those of the images done that lack the maps that are asked for."""
-    return {image for image in images if not run.has_maps(image)} if run.config.save_maps else set()
+    return (
+        {image for image, photo in photos.items() if not run.has_maps(image, photo)} if run.config.save_maps else set()
+    )
 
 
 def _nothing(_: str) -> None:

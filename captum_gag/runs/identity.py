@@ -6,11 +6,13 @@ import hashlib
 import json
 import platform
 import sys
+import time
 from collections.abc import Iterable, Mapping
 from functools import cache, lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import torch
 from torch import Tensor
@@ -18,6 +20,9 @@ from torch import Tensor
 from captum_gag.errors import InputError
 
 PACKAGES = ("captum-gag", "captum", "quantus", "torch", "torchvision", "numpy", "pillow", "scikit-image")
+
+_TICK = 2.0
+"""Seconds: of the coarsest clock of a file system."""
 
 
 @cache
@@ -59,13 +64,17 @@ def _file_digest(paths: tuple[Path, ...], _: str) -> str:
 def stamp(paths: Iterable[Path]) -> str:
     """Return what tells cheaply that files may have changed: size, times and inode; "" for none.
 
-    A file that was replaced has another stamp. Another stamp says little: its content has to be looked at then.
+    A file that was replaced has another stamp. Another stamp says little: its content has to be looked at then. A file
+    just written may be written again within the same tick of the clock: its stamp is another each time.
     """
     try:
         stats = [path.stat() for path in paths]
     except OSError as error:
         raise InputError(f"{error.filename}: cannot be read: {error.strerror}") from error
-    return " ".join(f"{each.st_size}.{each.st_mtime_ns}.{each.st_ctime_ns}.{each.st_ino}" for each in stats)
+    just_now = any(abs(time.time() - each.st_ctime) < _TICK for each in stats)
+    return f"{uuid4().hex} " * just_now + " ".join(
+        f"{each.st_size}.{each.st_mtime_ns}.{each.st_ctime_ns}.{each.st_ino}" for each in stats
+    )
 
 
 def tensor_digest(tensors: Mapping[str, Tensor]) -> str:

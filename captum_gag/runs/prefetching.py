@@ -6,8 +6,8 @@ import pickle
 import random
 from collections import deque
 from collections.abc import Generator, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
+from multiprocessing.pool import AsyncResult, ThreadPool
 
 import numpy as np
 import torch
@@ -30,29 +30,27 @@ def reading_ahead(count: int) -> Executor:
         waiting = iter(chunks)
         for first in islice(waiting, 1):
             opened = _read_without_chance(bench, first)
-            ahead: deque[Future[list[Opened]]] = deque()
-            with ThreadPoolExecutor(1, "captum_gag reader") as reader:
+            ahead: deque[AsyncResult[list[Opened]]] = deque()
+            # Of this kind nobody waits for the thread: a photograph may never come, as from a share that is gone.
+            with ThreadPool(1) as reader:
                 if bench.config.device == "cpu":
                     _leave_cores_to_this_thread(reader)
-                try:
-                    while True:
-                        ahead += [reader.submit(bench.read, chunk) for chunk in islice(waiting, count - len(ahead))]
-                        yield bench.score(opened)
-                        if not ahead:
-                            return
-                        opened = ahead.popleft().result()
-                finally:
-                    reader.shutdown(cancel_futures=True)
+                while True:
+                    ahead += [reader.apply_async(bench.read, (chunk,)) for chunk in islice(waiting, count - len(ahead))]
+                    yield bench.score(opened)
+                    if not ahead:
+                        return
+                    opened = ahead.popleft().get()
 
     return executor
 
 
-def _leave_cores_to_this_thread(reader: ThreadPoolExecutor) -> None:
+def _leave_cores_to_this_thread(reader: ThreadPool) -> None:
     """Let the second thread compute alone: torch would give it as many helpers as this one has, on the same cores."""
     threads = torch.get_num_threads()
     # A thread takes over the number of all when it first asks, and has its own only from then on.
-    reader.submit(torch.get_num_threads).result()
-    reader.submit(torch.set_num_threads, 1).result()
+    reader.apply(torch.get_num_threads)
+    reader.apply(torch.set_num_threads, (1,))
     # Of OpenMP each thread has its own number; of MKL there is one, which is this thread's again.
     torch.set_num_threads(threads)
 

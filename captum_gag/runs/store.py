@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
 
-from captum_gag.errors import InputError, first_line
-from captum_gag.files import replace_file, without_directories
-from captum_gag.runs.arrays import read_arrays, save_arrays
+from captum_gag.errors import InputError, warn
+from captum_gag.files import remove_abandoned, without_directories
+from captum_gag.runs.arrays import holds_arrays, read_arrays, save_arrays
 from captum_gag.runs.collecting import state_of, together
 from captum_gag.runs.columns import RECORD, SELECTION
 from captum_gag.runs.config import Config
 from captum_gag.runs.description import Description
+from captum_gag.runs.tables import DamagedError, read_table, write_table
 
 
 class Run:
@@ -135,8 +135,7 @@ class Run:
     def select(self, chosen: pd.DataFrame) -> None:
         """Store which images were chosen, columns as in ``columns.SELECTION``; a run that begins gets its directory."""
         self._claim()
-        table = pa.Table.from_pandas(chosen, SELECTION, preserve_index=False)
-        replace_file(self._selection, lambda place: pq.write_table(table, place))
+        write_table(self._selection, pa.Table.from_pandas(chosen, SELECTION, preserve_index=False))
 
     def chosen(self) -> pd.DataFrame:
         """Read which images were chosen: image, target, probability of the target, photo, stamp.
@@ -144,15 +143,12 @@ class Run:
         Raises:
             InputError: None were chosen yet, or the file is damaged.
         """
-        if not self._selection.exists():
+        chosen = read_table(self._selection, SELECTION)
+        if chosen is None:
             raise InputError(
                 f"{self.directory}: no image is chosen yet; go on with: captum-gag resume {self.directory}"
             )
-        try:
-            return pq.read_table(self._selection, schema=SELECTION).to_pandas()
-        # pyarrow meets broken bytes with many exceptions.
-        except Exception as error:
-            raise DamagedError(f"{self._selection}: is damaged ({first_line(error)})") from error
+        return chosen.to_pandas()
 
     def has_selection(self) -> bool:
         """Tell whether images were chosen.
@@ -162,6 +158,11 @@ class Run:
         """
         return self._is_there() and self._selection.exists()
 
+    def tidy(self) -> None:
+        """Remove what a process that was killed has left half written."""
+        for each in (self.directory, *(self.directory / name for name in ("scores", "maps", "parts"))):
+            remove_abandoned(each)
+
     def forget_selection(self) -> None:
         """Let the images be chosen again; what is done of those that are chosen again stays."""
         self._selection.unlink(missing_ok=True)
@@ -170,21 +171,16 @@ class Run:
         """Tell whether an image has its records, whole, of this photograph and of this run.
 
         Raises:
-            DamagedError: Its file cannot be read.
+            InputError: Its file cannot be read, or is damaged.
         """
-        path = self._scores_of(image)
-        if not path.exists():
-            return False
-        try:
-            found = pq.read_metadata(path)
-        except Exception as error:
-            raise DamagedError(f"{path}: is damaged ({first_line(error)})") from error
-        return self._is_of(found, photo)
+        return self._read(image, photo) is not None
 
-    def _is_of(self, found: pq.FileMetaData, photo: str) -> bool:
-        """Tell whether a file of records, by what is said in it, is of this photograph and of this run."""
-        marks = found.metadata or {}
-        return (marks.get(b"run"), marks.get(b"photo")) == (self.digest.encode(), photo.encode())
+    def _read(self, image: str, photo: str) -> pa.Table | None:
+        return read_table(self._scores_of(image), RECORD, self._marks(photo))
+
+    def _marks(self, photo: str | None = None) -> dict[str, str]:
+        """Return what marks the files of an image: they are of this run, and of this photograph."""
+        return {"run": self.digest} | ({} if photo is None else {"photo": photo})
 
     def progress(self) -> tuple[int, int]:
         """Return how many images are done, and how many were chosen.
@@ -213,28 +209,30 @@ class Run:
             maps: By method.
             parts: Of GAG's map, as ``guide_parts.quantised`` returns them, if there are any.
         """
+        marks = self._marks(photo)
         if parts:
-            save_arrays(self._kept("parts", image), parts)
+            save_arrays(self._kept("parts", image), parts, marks)
         if maps or self._description.config["save_maps"]:
-            save_arrays(self._kept("maps", image), maps)
-        marks = {"photo": photo, "run": self.digest}
+            save_arrays(self._kept("maps", image), maps, marks)
         # Records are passed on, and where the files of an image lay says who had them.
         passed_on = [{**row, **marks, "error": without_directories(row.get("error"))} for row in rows]
-        table = pa.Table.from_pylist(passed_on, RECORD.with_metadata(marks))
         (self.directory / "scores").mkdir(exist_ok=True)
-        replace_file(self._scores_of(image), lambda place: pq.write_table(table, place))
+        write_table(self._scores_of(image), pa.Table.from_pylist(passed_on, RECORD), marks)
 
-    def has_maps(self, image: str) -> bool:
-        """Tell whether maps of an image were kept."""
-        return self._kept("maps", image).exists()
+    def has_maps(self, image: str, photo: str | None = None) -> bool:
+        """Tell whether maps of an image were kept by this run, in a file of its full length; of this photograph."""
+        return holds_arrays(self._kept("maps", image), self._marks(photo))
 
     def maps(self, image: str) -> dict[str, torch.Tensor]:
-        """Read the maps (H, W) of an image by method; none if none were kept, or they are damaged."""
-        return {name: torch.from_numpy(each) for name, each in read_arrays(self._kept("maps", image)).items()}
+        """Read the maps (H, W) of an image by method; none if none were kept, or they are damaged, with a warning."""
+        return {name: torch.from_numpy(each) for name, each in self._arrays("maps", image).items()}
 
     def parts(self, image: str) -> dict[str, NDArray[Any]]:
         """Read what GAG's map of an image is made of; see ``guide_parts.quantised``. None is there of older runs."""
-        return read_arrays(self._kept("parts", image))
+        return self._arrays("parts", image)
+
+    def _arrays(self, what: str, image: str) -> dict[str, NDArray[Any]]:
+        return read_arrays(self._kept(what, image), self._marks())
 
     def records(self, image: str, photo: str) -> pa.Table | None:
         """Read the records of an image, with the columns of ``columns.RECORD``; None while it is not done.
@@ -242,17 +240,8 @@ class Run:
         Nor is it where they are damaged or of something else, until resume has computed them again.
         """
         try:
-            # A run may have ten thousand of them: each is opened once, and is too small to be worth several threads.
-            with pq.ParquetFile(self._scores_of(image)) as file:
-                if not self._is_of(file.metadata, photo):
-                    return None
-                table = file.read(use_threads=False).replace_schema_metadata()
-                if table.schema == RECORD:
-                    return table
-                # Other versions write fewer columns, or more.
-                whole = pa.concat_tables([RECORD.empty_table(), table], promote_options="permissive")
-                return whole.select(RECORD.names).cast(RECORD)
-        except (pa.ArrowException, OSError):
+            return self._read(image, photo)
+        except DamagedError:
             return None
 
     def scores(self) -> pd.DataFrame:
@@ -264,11 +253,26 @@ class Run:
         chosen = self.chosen()
         images = list(zip(chosen["image"], chosen["photo"], strict=True))
         state = state_of([self.digest, *RECORD.names], ((photo, self._scores_of(image)) for image, photo in images))
-        records = together(self._collected, state, (self.records(*each) for each in images))
+        damaged: list[DamagedError] = []
+        records = together(self._collected, state, self._whole(images, damaged), damaged)
+        if damaged:
+            more = f", and {len(damaged) - 1} more files" if len(damaged) > 1 else ""
+            warn(f"{damaged[0]}{more}; left out until scored again by: captum-gag resume {self.directory}")
         if records is None:
             raise InputError(f"{self.directory}: no image is done yet; go on with: captum-gag resume {self.directory}")
         scores = records.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
         return scores.astype({"target": "Int64", "steps": "Int64"})
+
+    def _whole(self, images: list[tuple[str, str]], damaged: list[DamagedError]) -> Iterator[pa.Table]:
+        """Yield the records of those images that are done, and put down what is damaged of the others."""
+        for image, photo in images:
+            try:
+                records = self._read(image, photo)
+            except DamagedError as error:
+                damaged.append(error)
+            else:
+                if records is not None:
+                    yield records
 
     @property
     def _path(self) -> Path:
@@ -287,10 +291,6 @@ class Run:
 
     def _kept(self, what: str, image: str) -> Path:
         return self.directory / what / f"{_file_name(image)}.safetensors"
-
-
-class DamagedError(InputError):
-    """A file of a run is there but cannot be read."""
 
 
 def _file_name(image: str) -> str:
