@@ -15,6 +15,9 @@ from captum_gag.errors import InputError, shown, warn
 from captum_gag.specs import checked
 from captum_gag.tensors import double_where_there, row_percentiles
 
+SMALL_IN_HALF = 1e-3
+"""Largest gradient of an example, a tenth of which is near the smallest number that float16 holds in full."""
+
 ROUNDING = 4.0
 """Units in the last place of their mean by which samples may differ that are the same."""
 
@@ -138,6 +141,19 @@ class GradientMoments:
     def standard_error(self) -> Tensor:
         """Monte-Carlo standard error of the mean interpreted gradient, shape (N, ...)."""
         return (self.interpreted.variance / self.interpreted.count).sqrt()
+
+
+def warn_of_half_precision(moments: Sequence[GradientMoments], inputs: Sequence[Tensor]) -> None:
+    """Say where gradients in float16 are so small that they have few digits, or none."""
+    for each, tensor in zip(moments, inputs, strict=True):
+        if tensor.dtype == torch.float16:
+            largest = each.signed.mean.abs().flatten(1).amax(1)
+            if small := int((largest < SMALL_IN_HALF).sum()):
+                warn(
+                    f"The gradients of {small} of {len(largest)} examples are at most {float(largest.min()):.1g} in "
+                    "float16, which has few digits below 6e-5 and none below 6e-8, so that their maps are coarse or 0; "
+                    "take bfloat16 or float32, or multiply the model's output by a constant."
+                )
 
 
 Aggregation = Callable[[GradientMoments], Tensor]

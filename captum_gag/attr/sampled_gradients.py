@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,7 +12,7 @@ from captum.log import log_usage
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from captum_gag.attr.aggregations import Aggregation, GradientMoments, Mean
+from captum_gag.attr.aggregations import Aggregation, GradientMoments, Mean, warn_of_half_precision
 from captum_gag.attr.contract import (
     CaptumTarget,
     Count,
@@ -28,7 +28,7 @@ from captum_gag.attr.interpretations import Interpretation, signed
 from captum_gag.attr.modifications import Modification
 from captum_gag.attr.stopping import FIRST_LOOK, EverySample, Tolerance, UntilStable
 from captum_gag.batching import examples_per_batch
-from captum_gag.errors import InputError, shown, warn
+from captum_gag.errors import InputError, shown
 from captum_gag.modules import buffers_kept, warn_of_batch_statistics
 from captum_gag.specs import checked
 from captum_gag.tensors import at_least_single
@@ -37,9 +37,6 @@ from captum_gag.threads import one_at_a_time
 # Examples per batch when the caller does not say: 4 per CPU thread was best for EfficientNet-Lite0 and ResNet-18 on
 # 2 threads (benchmarks/attribution.py). The accelerator's value is an assumption that only a GPU can check.
 EXAMPLES_PER_CPU_THREAD, EXAMPLES_PER_ACCELERATOR = 4, 32
-
-SMALL_IN_HALF = 1e-3
-"""Largest gradient of an example, a tenth of which is near the smallest number that float16 holds in full."""
 
 
 def gradients_per_batch(inputs: Tensor, total: int) -> int:
@@ -268,19 +265,6 @@ class ModelGradients(GradientAttribution):
 
 def _shape(value: Any) -> torch.Size | None:
     return value.shape if isinstance(value, Tensor) else None
-
-
-def warn_of_half_precision(moments: Sequence[GradientMoments], inputs: Sequence[Tensor]) -> None:
-    """Say where gradients in float16 are so small that they have few digits, or none."""
-    for each, tensor in zip(moments, inputs, strict=True):
-        if tensor.dtype == torch.float16:
-            largest = each.signed.mean.abs().flatten(1).amax(1)
-            if small := int((largest < SMALL_IN_HALF).sum()):
-                warn(
-                    f"The gradients of {small} of {len(largest)} examples are at most {float(largest.min()):.1g} in "
-                    "float16, which has few digits below 6e-5 and none below 6e-8, so that their maps are coarse or 0; "
-                    "take bfloat16 or float32, or multiply the model's output by a constant."
-                )
 
 
 def arguments_of(arguments: Any, examples: list[int], n: int) -> tuple[Any, ...] | None:

@@ -1,4 +1,4 @@
-"""Gradients of any scale: the same map where a method is free of it, a warning where it is not; what is but rounding."""
+"""Gradients of any scale: the same map where a method is free of it, a warning where not; what is but rounding."""
 
 from __future__ import annotations
 
