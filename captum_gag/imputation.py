@@ -50,14 +50,15 @@ class Imputation:
 
 def _mask(removed: Any, images: Tensor) -> Tensor:
     """Return a mask of removed pixels that broadcasts to images as it is; anything else is refused."""
-    fits = isinstance(removed, Tensor) and removed.dtype == torch.bool and removed.ndim == images.ndim
-    if not fits or any(own not in (1, side) for own, side in zip(removed.shape, images.shape, strict=True)):
+    of_bool = isinstance(removed, Tensor) and removed.dtype == torch.bool and removed.ndim == images.ndim
+    if not of_bool or any(own not in (1, side) for own, side in zip(removed.shape, images.shape, strict=True)):
         raise InputError(
             f"removed is {shown(removed)}, expected a mask of bool that broadcasts to the images "
             f"{tuple(images.shape)}, True where to fill in."
         )
-    require_dense("masks of removed pixels", removed)
-    return removed
+    mask: Tensor = removed
+    require_dense("masks of removed pixels", mask)
+    return mask
 
 
 @torch.no_grad()
