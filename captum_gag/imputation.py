@@ -49,12 +49,16 @@ class Imputation:
 
 
 def _mask(removed: Any, images: Tensor) -> Tensor:
-    """Return a mask of removed pixels of images as it is; anything else is refused."""
-    expected = [tuple(images.shape), (len(images), 1, *images.shape[2:])]
-    if not isinstance(removed, Tensor) or removed.dtype != torch.bool or tuple(removed.shape) not in expected:
-        raise InputError(f"removed is {shown(removed)}, expected a mask {expected[0]} of bool, True where to fill in.")
-    require_dense("masks of removed pixels", removed)
-    return removed
+    """Return a mask of removed pixels that broadcasts to images as it is; anything else is refused."""
+    of_bool = isinstance(removed, Tensor) and removed.dtype == torch.bool and removed.ndim == images.ndim
+    if not of_bool or any(own not in (1, side) for own, side in zip(removed.shape, images.shape, strict=True)):
+        raise InputError(
+            f"removed is {shown(removed)}, expected a mask of bool that broadcasts to the images "
+            f"{tuple(images.shape)}, True where to fill in."
+        )
+    mask: Tensor = removed
+    require_dense("masks of removed pixels", mask)
+    return mask
 
 
 @torch.no_grad()

@@ -212,7 +212,8 @@ def assignments(texts: Iterable[str]) -> dict[str, Any]:
             raise InputError(f"option {text!r} has no meaning; expected KEY=VALUE, such as percentile=70")
         try:
             found[key.strip()] = tomllib.loads(f"value = {value}")["value"]
-        except tomllib.TOMLDecodeError:
+        # Thousands of brackets, or of digits, are text too.
+        except (ValueError, RecursionError):
             found[key.strip()] = value.strip()
     return found
 

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from captum_gag.errors import InputError
+from captum_gag.errors import InputError, first_line, shown
 
 Target = int | tuple[int, ...] | Sequence[int] | Sequence[tuple[int, ...]] | NDArray[Any] | Tensor
 """What is explained, in Captum's forms: a class for all images, or one for each as a list, array or tensor (N,).
@@ -117,6 +117,20 @@ def require_dense(what: str, tensor: Tensor) -> None:
             f"{what}: layout {tensor.layout} on {tensor.device}, expected dense tensors with values; convert with "
             ".to_dense()."
         )
+
+
+def require_device(device: Any) -> None:
+    """Refuse what is no device, or none that numbers can be on here.
+
+    Raises:
+        InputError: It is such.
+    """
+    try:
+        if torch.empty(0, device=device).is_meta:
+            raise RuntimeError("it holds no numbers")
+    # Torch answers an unknown or missing device with any of these, depending on how it was built.
+    except (RuntimeError, AssertionError, TypeError, ValueError) as error:
+        raise InputError(f"device {shown(device)} cannot be used here: {first_line(error)}") from error
 
 
 def finite_rows(values: Tensor) -> Tensor:

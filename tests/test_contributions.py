@@ -53,7 +53,7 @@ def test_guided_absolute_grad(network: nn.Module, percentile: float, at_once: in
     gag.gradient_func = watched
     images = torch.randn(2, 3, 8, 8)
     found = gag.attribute(images, target=[1, 4], nt_samples=7, nt_samples_batch_size=at_once, percentile=percentile)
-    torch.testing.assert_close(found, GuidedMean(percentile)(seen), rtol=1e-4, atol=1e-7)
+    torch.testing.assert_close(found, GuidedMean(percentile)(seen).float(), rtol=1e-4, atol=1e-7)
 
 
 @pytest.mark.parametrize("shape", [(6, 3, 8, 8), (6, 1, 8, 8), (6, 8, 8)])

@@ -136,6 +136,8 @@ def behind_the_door(
         raise InputError(f"model is {shown(model)}, expected a torch.nn.Module.")
     if not isinstance(inputs, Tensor) or inputs.ndim < 2:
         raise InputError(f"inputs are {shown(inputs)}, expected a tensor (N, C, H, W), (N, C, ...) or (N, F).")
+    if output is model:
+        raise InputError("output is the model itself, expected a name or a function of what the model returns.")
     reader = OutputReader(output)
     model = hookable(model)
     # Neither does it matter to an attribution in which gradient mode it is called, nor is its graph wanted.

@@ -40,7 +40,8 @@ class LineGradients(SampledMethod):
     @classmethod
     def without_effect(cls, given: Mapping[str, Any]) -> dict[str, str]:
         """Return the options that the given ones make void, each with the reason."""
-        void = {"baselines": "with random_baselines"} if given.get("random_baselines") else {}
+        drawn = given.get("random_baselines")
+        void = {"baselines": "with random_baselines"} if isinstance(drawn, int) and drawn else {}
         return super().without_effect(given) | void
 
     def __post_init__(self) -> None:

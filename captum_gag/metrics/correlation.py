@@ -16,7 +16,7 @@ from captum_gag.metrics.readings import Reading
 from captum_gag.specs import declared, option
 from captum_gag.tensors import positions
 
-ROUNDING = 8.0
+ROUNDING = 4.0
 """Units in the last place by which a model's outputs may differ for inputs that are the same to it."""
 
 

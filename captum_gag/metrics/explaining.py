@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 
 from captum_gag.attr import catalogue
-from captum_gag.errors import InputError, first_line, shown
+from captum_gag.errors import InputError
 from captum_gag.metrics.map_batch import check_channel_axis
 from captum_gag.outputs import Output
 from captum_gag.specs import options_of
-from captum_gag.tensors import at_least_single
+from captum_gag.tensors import at_least_single, require_device
 
 
 def explain(
@@ -87,10 +87,6 @@ def _as_model(inputs: Any, model: torch.nn.Module, device: str | None) -> torch.
         raise InputError(f"inputs are a {type(inputs).__name__}, expected an array (N, C, H, W) of numbers.") from None
     weights = (each for each in model.parameters() if each.is_floating_point())
     parameter = next(weights, torch.empty(0))
-    try:
-        if device and torch.device(device).type == "meta":
-            raise RuntimeError("it holds no numbers")
-        return images.to(device or parameter.device, parameter.dtype)
-    # Torch answers an unknown or missing device with any of these, depending on how it was built.
-    except (RuntimeError, AssertionError, TypeError, ValueError) as error:
-        raise InputError(f"device {shown(device)} cannot be used here: {first_line(error)}") from error
+    if device is not None:
+        require_device(device)
+    return images.to(device or parameter.device, parameter.dtype)

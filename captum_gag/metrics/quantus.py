@@ -19,6 +19,7 @@ from captum_gag.metrics.correlation import FaithfulnessMetric
 from captum_gag.metrics.explaining import as_targets
 from captum_gag.metrics.insertion_deletion import DeletionMetric, InsertionMetric
 from captum_gag.metrics.perturbation import AOPCMetric
+from captum_gag.metrics.quantus_calls import check_arrays, check_call, in_words
 from captum_gag.metrics.recovery import RCAPMetric
 from captum_gag.metrics.segmentation import LogCoshDiceMetric, SegmentationMAEMetric
 from captum_gag.modules import require_evaluation_mode
@@ -142,23 +143,26 @@ class QuantusMetric(Metric, QuantusBase[list[float]]):
         """
         self.details, self._causes = [], []
         self._reader = OutputReader(tensor_of if softmax is False else self.output)
-        scores: list[float] = super().__call__(
-            model=model,
-            x_batch=x_batch,
-            y_batch=y_batch,
-            a_batch=a_batch,
-            s_batch=s_batch,
-            custom_batch=None,
-            channel_first=channel_first,
-            explain_func=explain_func,
-            explain_func_kwargs=explain_func_kwargs,
-            model_predict_kwargs=model_predict_kwargs,
-            # Quantus's own would follow outputs that are probabilities already.
-            softmax=None,
-            device=device,
-            batch_size=batch_size,
-            **kwargs,
-        )
+        check_arrays(x_batch=x_batch, a_batch=a_batch, s_batch=s_batch)
+        check_call(model, batch_size, device, channel_first=channel_first, softmax=softmax)
+        with in_words(type(self).__name__):
+            scores: list[float] = super().__call__(
+                model=model,
+                x_batch=x_batch,
+                y_batch=y_batch,
+                a_batch=a_batch,
+                s_batch=s_batch,
+                custom_batch=None,
+                channel_first=channel_first,
+                explain_func=explain_func,
+                explain_func_kwargs=explain_func_kwargs,
+                model_predict_kwargs=model_predict_kwargs,
+                # Quantus's own would follow outputs that are probabilities already.
+                softmax=None,
+                device=device,
+                batch_size=batch_size,
+                **kwargs,
+            )
         return scores
 
     def custom_postprocess(self, **kwargs: Any) -> None:

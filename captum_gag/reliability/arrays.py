@@ -61,8 +61,13 @@ def from_arrays(
     for name, higher in (higher_is_better or {}).items():
         if not isinstance(higher, bool | np.bool_):
             raise InputError(f"higher_is_better of {name!r} is {shown(higher)}; expected True or False")
+    if levels is not None and not isinstance(levels, str):
+        raise InputError(f"levels is {shown(levels)}; expected 'method' or 'metric', whichever comes first")
     names: Any = getattr(images, "tolist", lambda: images)()
     outer, inner = list(map(str, scores)), list(dict.fromkeys(str(name) for each in scores.values() for name in each))
+    listed = names is None or (isinstance(names, Iterable) and hasattr(names, "__len__"))
+    if not listed or (names is not None and any(isinstance(each, list | dict | set) for each in names)):
+        raise InputError(f"images is {shown(images)}; expected a list of the images' names")
     if not inner:
         raise InputError("the scores are empty; expected a score per image, method and metric")
     given = {str(name): bool(higher) for name, higher in (higher_is_better or {}).items()}

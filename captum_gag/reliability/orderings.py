@@ -45,7 +45,11 @@ def ordering_means(scores: pd.DataFrame) -> pd.DataFrame:
     Returns:
         metric, variant, steps, metric_label, ordering (counted from 0), score (the mean; NaN where no image has one).
     """
-    scores = checked(scores)
+    return _means(checked(scores))
+
+
+def _means(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return ``ordering_means`` of a checked table, or of some of its rows."""
     parts = []
     for label, rows in scores[is_random(scores)].groupby(LABEL, sort=False):
         with warnings.catch_warnings():
@@ -74,7 +78,7 @@ def random_bands(
         The quantiles of the orderings' means; of a single ordering, the bootstrap interval of its mean.
     """
     bands, random = {}, scores[is_random(scores)]
-    for metric, means in ordering_means(random).groupby(LABEL, sort=False):
+    for metric, means in _means(random).groupby(LABEL, sort=False):
         if len(means) > 1:
             tail = (1 - confidence) / 2
             low, high = np.nanquantile(means["score"].to_numpy(), [tail, 1 - tail])

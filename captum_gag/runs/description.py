@@ -47,7 +47,8 @@ class Description(NamedTuple):
             stored = json.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
             raise InputError(f"{path}: cannot be read now ({first_line(error)}); try again") from error
-        except ValueError as error:
+        # Thousands of brackets are no JSON that Python reads.
+        except (ValueError, RecursionError) as error:
             raise InputError(f"{path}: is damaged ({first_line(error)}); run it again with another --out") from error
         found = stored.get("schema", 1) if isinstance(stored, dict) else None
         if found != SCHEMA_VERSION:

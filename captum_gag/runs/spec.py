@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from captum_gag.attr.catalogue import Method, method, options_of_spec, parse
 from captum_gag.attr.known_maps import KnownMap
 from captum_gag.baselines import Normalization
-from captum_gag.errors import InputError
+from captum_gag.errors import InputError, first_line
 from captum_gag.files import tomllib
 from captum_gag.metrics.catalogue import Metric, metric
 from captum_gag.reliability.scores import metric_label
@@ -120,8 +120,9 @@ def read_suite(name: str) -> dict[str, Any]:
         raise InputError(f"there is no suite {name!r}; expected {', '.join(suite_names())} or a TOML file")
     try:
         return dict(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"suite {name}: {error}") from error
+    # Thousands of brackets, or of digits, are no TOML that Python reads.
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"suite {name}: cannot be read as TOML: {first_line(error)}") from error
 
 
 def labels_of(said: SuiteFile) -> tuple[list[str], list[str]]:

@@ -477,3 +477,47 @@ def test_exactly_the_broken_examples_are_nan(broken: set[int], seed: int) -> Non
     found = GuidedAbsoluteGrad(lambda x: (x**2).flatten(1).sum(1)).attribute(x, nt_samples=2, seed=seed)
     assert found.flatten(1).isnan().all(1).nonzero().flatten().tolist() == sorted(broken)
     assert found.flatten(1).isnan().any(1).nonzero().flatten().tolist() == sorted(broken)
+
+
+def test_parts_of_a_users_own_that_return_nothing_are_refused(model: nn.Module, images: Tensor) -> None:
+    parts = {"interpretation": "interpretation returned None", "gradient_source": "gradient_source returned None"}
+    for part, message in {**parts, "aggregation": "aggregation returned None"}.items():
+        with pytest.raises(InputError, match=message):
+            SampledGradients(model, StraightPath(2), **{part: lambda *given: None}).attribute(images, 0)
+
+
+def test_arguments_that_the_model_does_not_take(model: nn.Module, images: Tensor) -> None:
+    for attribution in (GuidedAbsoluteGrad(model), LayerGuidedAbsoluteGrad(model, model[0])):  # type: ignore[index]
+        with pytest.raises(InputError, match=r"does not take these arguments: .*additional_forward_args"):
+            attribution.attribute(images, 0, True, nt_samples=2)
+
+
+def test_sparse_arguments_go_with_the_examples(images: Tensor) -> None:
+    rows = torch.eye(3).to_sparse()
+
+    def forward(x: Tensor, row: Tensor) -> Tensor:
+        return (x.flatten(1).sum(1, keepdim=True) * row.to_dense()).sum(1)
+
+    found = SampledGradients(forward, StraightPath(3)).attribute(images, None, rows)
+    torch.testing.assert_close(found, images)
+
+
+def test_tensors_without_numbers_are_refused_everywhere(model: nn.Module, images: Tensor) -> None:
+    for broken in (images.to_sparse(), images.to("meta")):
+        for call in (
+            lambda x: GuidedAbsoluteGrad(model).attribute(x, 0),
+            lambda x: GuidedIG(model).attribute(images, x, 0),
+            lambda x: saliency_map(x),
+            lambda x: reverse_saliency(x[:, 0]),
+            lambda x: GuidedAbsoluteGrad(lambda given: x).attribute(images, 0),
+        ):
+            with pytest.raises(InputError, match="dense tensors with values"):
+                call(broken)
+        with pytest.raises(InputError, match="target is"):
+            GuidedAbsoluteGrad(model).attribute(images, broken[:, 0, 0, 0])
+
+
+def test_the_model_is_not_its_own_output(images: Tensor) -> None:
+    identity = nn.Identity()
+    with pytest.raises(InputError, match="output is the model itself"):
+        method("VG").attribute(identity, images, 0, output=identity)

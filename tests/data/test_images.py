@@ -11,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from captum_gag.data import images
 from captum_gag.data.images import demo_images, named_apart, read_image
+from captum_gag.data.masks import read_mask
 from captum_gag.errors import InputError
 
 # What a camera does to the upright picture before it writes each EXIF orientation.
@@ -175,3 +177,15 @@ def test_no_two_files_share_a_name() -> None:
     named = named_apart(paths)
     assert list(named.values()) == paths
     assert list(named) == ["cat", "cat-2", "cat-2-2", "CAT-3", "dog", "cat-4"]
+
+
+@pytest.mark.parametrize("read", [read_image, read_mask])
+def test_what_is_small_in_its_file_and_large_in_memory_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read: object
+) -> None:
+    monkeypatch.setattr(images, "BOMB_PIXELS", 10_000)
+    flat = saved(Image.new("L", (300, 300)), tmp_path / "flat.png")
+    with pytest.raises(InputError, match=r"flat\.png: .*300 x 300 pixels in \d+ bytes are a decompression bomb"):
+        read(flat)  # type: ignore[operator]
+    assert read_image(saved(photo(300, 300), tmp_path / "photo.png")).size == (300, 300)
+    assert read_image(saved(Image.new("L", (90, 90)), tmp_path / "small.png")).size == (90, 90)

@@ -10,7 +10,7 @@ import pytest
 # Which draws from Python's random numbers when it is first imported, as Lime and KernelShap do.
 import sklearn.linear_model  # noqa: F401
 import torch
-from fuzz.strategies import FUZZ, JUNK, Case, answered, cases, close, junk_for, network, untouched
+from fuzz.strategies import FUZZ, HALVES, JUNK, Case, answered, cases, close, junk_for, network, untouched
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
@@ -29,8 +29,8 @@ FEW = {"n_samples": 2, "n_steps": 3, "n_references": 2, "stdevs": 0.1}
 REGIONS = {"Lime", "KernelShap", "ShapleyValues", "ShapleyValueSampling", "FeatureAblation", "FeaturePermutation"}
 POSITIVE = {"Saliency", "Sensitivity", "VarGrad", "Random", "Sobel", "Constant"}
 POSITIVE |= {name for name in NAMES if name.startswith("GAG") or "^" in name}
-CUT = {"GAG-85^R", "IG^binary", "VG^pixel"}
-"""Those of which the order of values that differ by rounding decides."""
+COMPARED = [name for name in NAMES if name not in ("Deep Taylor", "GAG-85 fast")]
+"""Those that take any images: neither white and black as bounds, nor windows of nine pixels."""
 
 
 def made(name: str) -> Any:
@@ -40,7 +40,7 @@ def made(name: str) -> Any:
 
 
 def captums(name: str, channels: int) -> Any:
-    there = options_of(method_type(f"captum:{name}", NEEDED))
+    there = options_of(method_type(f"captum:{name}", NEEDED if name == "NoiseTunnel" else {}))
     given = {each.name: NEEDED[each.name] for each in there if each.required and each.name in NEEDED}
     given |= {each.name: FEW[each.name] for each in there if each.name in FEW and name != "NoiseTunnel"}
     given |= {"sliding_window_shapes": (channels, 3, 3)} if name == "Occlusion" else {}
@@ -69,14 +69,22 @@ def check(some: Any, case: Case) -> Tensor:
 @FUZZ
 @given(cases(IMAGES, networks=("conv",)), st.sampled_from(NAMES))
 def test_every_method(case: Case, name: str) -> None:
-    found = check(made(name), case)
-    assert name not in POSITIVE or bool((found >= 0).all())
-    assert "^" not in name or bool((found <= 1).all())
+    # Refused where it does not fit: Captum's noise in half precision, a window that is wider than the image.
+    found = answered(check, made(name), case)
+    if found is None:
+        assert name not in COMPARED or case.dtype in HALVES
+    else:
+        assert name not in POSITIVE or bool((found >= 0).all())
+        assert "^" not in name or bool((found <= 1).all())
 
 
 @pytest.mark.filterwarnings("ignore")
 @FUZZ
-@given(cases(IMAGES, [torch.float64], ("conv",), ["plain", "tied"]), st.sampled_from(NAMES), st.randoms())
+@given(
+    cases(IMAGES, [torch.float64], ("conv",), ["plain", "tied"]),
+    st.sampled_from(COMPARED),
+    st.randoms(use_true_random=False),
+)
 def test_neither_order_nor_company_matters(case: Case, name: str, random: Any) -> None:
     some = made(name)
     if case.layout == "requires_grad":

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from captum_gag import AOPC, RCAP, Deletion, Faithfulness, GuidedAbsoluteGrad, Insertion
-from captum_gag.metrics import evaluate_curves
+from captum_gag import AOPC, RCAP, Deletion, Faithfulness, GuidedAbsoluteGrad, Insertion, imputation
+from captum_gag.metrics import evaluate_curves, map_batch
 from captum_gag.metrics.map_batch import MapBatch
 
 ACCELERATOR = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else None
@@ -52,8 +52,10 @@ def test_an_attribution_stays_where_its_input_is() -> None:
     assert attribution.device.type == ACCELERATOR
 
 
-def test_maps_are_brought_to_the_device_of_the_images() -> None:
-    # A device without values, on which only the bookkeeping can be seen.
+def test_maps_are_brought_to_the_device_of_the_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A device without values, on which only the bookkeeping can be seen, and which is refused otherwise.
+    for room in (map_batch, imputation):
+        monkeypatch.setattr(room, "require_dense", lambda what, tensor: None)
     batch = MapBatch(torch.empty(2, 3, 8, 8, device="meta"), torch.rand(2, 8, 8))
     assert batch.maps.device.type == "meta"
     assert batch.baseline("mean", None).device.type == "meta"

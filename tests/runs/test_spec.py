@@ -115,3 +115,12 @@ def test_a_truth_is_a_metric_of_the_suite_without_variants(truth: str) -> None:
     assert make_suite({"methods": ["SG"], "metrics": metrics, "truth": ["RCAP"]}).truth == ("RCAP",)
     with pytest.raises(InputError, match=rf"truth '{truth}'.*RCAP"):
         make_suite({"methods": ["SG"], "metrics": metrics, "truth": [truth]})
+
+
+@pytest.mark.parametrize("text", [f"a = {'[' * 4000}", f"a = {'9' * 5000}", "a.b = 1\na = 2"])
+def test_toml_that_python_cannot_read_is_refused_in_a_line(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "suite.toml"
+    path.write_text(text)
+    with pytest.raises(InputError, match="cannot be read as TOML") as caught:
+        read_suite(str(path))
+    assert len(str(caught.value).splitlines()) == 1
