@@ -1,9 +1,9 @@
-"""Time and memory of ``captum-gag table`` and ``captum-gag report`` on a large run, and which part takes it.
+"""Time and memory of ``captum-gag table``, ``report`` and ``reliability`` on a large run, and which part takes it.
 
-    python benchmarks/reading.py [--images 12000] [--run DIRECTORY]
+    python benchmarks/reading.py [--images 12000] [--methods 50 --metrics 10] [--run DIRECTORY]
 
-Makes a run of the suite gag-comparison (18 methods, 5 metrics) with random scores and curves, unless DIRECTORY holds
-one, and reads it in processes of their own.
+Makes a run of the suite gag-comparison (18 methods, 5 metrics), or of so many of each, with random scores and curves,
+unless DIRECTORY holds one, and reads it in processes of their own.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ import pandas as pd
 from attribution import peak
 
 from captum_gag.cli import app
-from captum_gag.reliability.directions import KNOWN
 from captum_gag.reliability.scores import CONTROLS
 from captum_gag.runs.config import Config
 from captum_gag.runs.spec import Suite, make_suite, read_suite
@@ -43,13 +42,24 @@ PARTS = {
 }
 """What is timed, by what it is called here."""
 
+COMMANDS = ("table", "report", "reliability")
+
 GAPS = 0.001
 """Share of the scores that are NaN."""
 
 
-def make(directory: Path, images: int) -> None:
+def suite_of(methods: int, metrics: int) -> dict[str, Any]:
+    """Return a suite of so many methods and metrics, or gag-comparison where either is 0."""
+    if not methods * metrics:
+        return read_suite("gag-comparison")
+    return {
+        "methods": [{"type": "SG", "n_samples": 2 + each, "label": f"SG of {2 + each}"} for each in range(methods)],
+        "metrics": {f"Deletion in {1 + each}": {"type": "Deletion", "n_steps": 1 + each} for each in range(metrics)},
+    }
+
+
+def make(directory: Path, images: int, suite: dict[str, Any]) -> None:
     """Write a run whose methods differ a little, through the functions that write every run."""
-    suite = read_suite("gag-comparison")
     asked = Config(suite=suite, model={"type": "demo"}, data={"type": "folder", "root": str(directory / "nowhere")})
     run = Run.create(directory, asked, {"captum-gag": "benchmark"})
     names = [f"n01440764/{each:05d}.JPEG" for each in range(images)]
@@ -73,8 +83,8 @@ def rows(suite: Suite, image: str, rng: np.random.Generator) -> Iterator[dict[st
         for metric in suite.metrics:
             score = 0.4 + 0.005 * place + 0.1 * ease + 0.1 * rng.normal()
             curve = {}
-            if metric.label in points:
-                n = points[metric.label]
+            n = points.get(metric.label, getattr(metric.metric, "n_steps", 0) + 1 if len(suite.metrics) != 5 else 0)
+            if n:
                 curve = {"curve_x": list(np.linspace(0, 1, n)), "curve_y": list(score + 0.1 * rng.normal(size=n))}
                 curve |= {"curve_x_label": "share of pixels", "curve_y_label": "probability"}
             yield {
@@ -88,7 +98,7 @@ def rows(suite: Suite, image: str, rng: np.random.Generator) -> Iterator[dict[st
                 "metric": metric.label,
                 "variant": "",
                 "steps": None,
-                "higher_is_better": KNOWN[metric.label],
+                "higher_is_better": metric.metric.higher_is_better,
                 "score": score if rng.uniform() > GAPS else float("nan"),
                 "error": "",
                 "seconds": 0.1,
@@ -129,8 +139,10 @@ def timed(call: Callable[..., Any], part: str, seconds: dict[str, float]) -> Cal
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=12_000)
+    parser.add_argument("--methods", type=int, default=0)
+    parser.add_argument("--metrics", type=int, default=0)
     parser.add_argument("--run", type=Path, metavar="DIRECTORY", help="kept, and used again if it holds a run")
-    parser.add_argument("--command", choices=("table", "report"), help="used by the run itself")
+    parser.add_argument("--command", choices=COMMANDS, help="used by the run itself")
     options = parser.parse_args()
     if options.command:
         read(options.command, options.run)
@@ -139,9 +151,9 @@ def main() -> None:
         directory = options.run or Path(temporary) / "run"
         if not (directory / "run.json").exists():
             started = perf_counter()
-            make(directory, options.images)
+            make(directory, options.images, suite_of(options.methods, options.metrics))
             print(f"made {options.images} images in {perf_counter() - started:.0f} s", flush=True)
-        for command in ("table", "report"):
+        for command in COMMANDS:
             call = [sys.executable, __file__, "--run", str(directory), "--command", command]
             print(subprocess.run(call, check=True, capture_output=True, text=True).stdout.splitlines()[-1], flush=True)
 

@@ -10,7 +10,18 @@ from matplotlib.figure import Figure
 from captum_gag.reliability import consistency_matrix
 from captum_gag.reliability.orderings import ordering_means, ordering_scores
 from captum_gag.reliability.scores import LABEL, family_label, is_random, metrics_of
-from captum_gag.report.style import BAND, COLOURS, CORRELATION, GUIDE, INK, PAPER, method_lines, styled
+from captum_gag.report.style import (
+    BAND,
+    COLOURS,
+    CORRELATION,
+    GUIDE,
+    INK,
+    PANELS,
+    PAPER,
+    in_panels,
+    method_lines,
+    styled,
+)
 
 RANDOM = "random orderings"
 
@@ -18,6 +29,8 @@ RANDOM = "random orderings"
 @styled
 def distributions(scores: pd.DataFrame) -> Figure:
     """Draw the scores of each method as a violin, with mean, median and quartiles; a panel per metric (Figure 2 b).
+
+    There are ``style.PANELS`` at most, which the last one says.
 
     Of a metric with several numbers of steps the highest is drawn. All random orderings are one violin, of the scores
     of every image in every ordering.
@@ -27,9 +40,9 @@ def distributions(scores: pd.DataFrame) -> Figure:
     """
     highest = scores.groupby(["metric", "variant"])["steps"].transform("max")
     scores = scores[(scores["steps"] == highest).fillna(True).astype(bool)]
-    metrics = metrics_of(scores)
-    figure = Figure(figsize=(8, 2.6 * len(metrics)))
-    for axes, metric in zip(figure.subplots(len(metrics), squeeze=False)[:, 0], metrics, strict=True):
+    titles = in_panels(metrics_of(scores))
+    figure = Figure(figsize=(8, 2.6 * len(titles)))
+    for axes, metric in zip(figure.subplots(len(titles), squeeze=False)[:, 0], titles, strict=True):
         of_metric = scores[scores[LABEL] == metric].dropna(subset="score")
         methods = of_metric[~is_random(of_metric)].groupby("method", sort=False)
         groups = {name: group["score"].to_numpy() for name, group in methods}
@@ -48,7 +61,7 @@ def distributions(scores: pd.DataFrame) -> Figure:
             axes.plot(places, [values.mean() for values in groups.values()], "x", color=INK, label="mean")
             axes.legend(ncols=3)
         axes.set_xticks(places, list(groups), rotation=30, ha="right")
-        axes.set_title(metric)
+        axes.set_title(titles[metric])
     return figure
 
 
@@ -135,20 +148,21 @@ def right_orders(faults: pd.DataFrame, validity: pd.DataFrame | None = None) -> 
 
 @styled
 def consistency(internal_consistency: pd.DataFrame) -> Figure:
-    """Draw the correlations between metrics, averaged over the methods, as a matrix with its numbers.
+    """Draw the correlations between metrics, averaged over the methods, as a matrix; with its numbers if they are few.
 
     Args:
         internal_consistency: As ``reliability.internal_consistency`` returns it.
     """
     matrix = consistency_matrix(internal_consistency)
-    side = 2.5 + 0.6 * len(matrix)
+    side = 2.5 + 0.6 * min(len(matrix), PANELS)
     figure = Figure(figsize=(side + 1, side))
     axes = figure.subplots()
     image = axes.imshow(matrix, cmap=CORRELATION, vmin=-1, vmax=1)
     places = range(len(matrix))
     axes.set_xticks(places, list(matrix), rotation=45, ha="right", fontsize=7)
     axes.set_yticks(places, list(matrix), fontsize=7)
-    _numbers_in(axes, matrix, centre=0)
+    if len(matrix) <= PANELS:
+        _numbers_in(axes, matrix, centre=0)
     figure.colorbar(image, label="Spearman's rho, mean over methods", shrink=0.8)
     return figure
 

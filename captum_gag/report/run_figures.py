@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 
 from captum_gag.attr.catalogue import METHODS, Method
 from captum_gag.reliability.scores import LABEL
-from captum_gag.report.style import INK, method_lines, styled
+from captum_gag.report.style import INK, in_panels, method_lines, styled
 from captum_gag.specs import options_of
 
 LEVELS = 6
@@ -47,9 +47,9 @@ def drawn_curves(found: pd.DataFrame, lines: Mapping[str, Mapping[str, str]]) ->
         found: As ``curves_of`` returns them.
         lines: Colour and line of each method; see ``style.method_lines``.
     """
-    metrics = list(found["metric"].unique())
-    figure = Figure(figsize=(8, 0.5 + 3.2 * max(1, len(metrics))))
-    for axes, metric in zip(figure.subplots(max(1, len(metrics)), squeeze=False)[:, 0], metrics, strict=False):
+    titles = in_panels(list(found["metric"].unique()))
+    figure = Figure(figsize=(8, 0.5 + 3.2 * max(1, len(titles))))
+    for axes, metric in zip(figure.subplots(max(1, len(titles)), squeeze=False)[:, 0], titles, strict=False):
         of_metric = found[found["metric"] == metric]
         for method, rows in of_metric.groupby("method", sort=False):
             x, values = rows["x"].iloc[0], np.stack(list(rows["y"]))
@@ -59,7 +59,7 @@ def drawn_curves(found: pd.DataFrame, lines: Mapping[str, Mapping[str, str]]) ->
             axes.fill_between(x, mean - wide, mean + wide, color=line.get_color(), alpha=0.15, lw=0)
         if all(float(place).is_integer() for place in of_metric["x"].iloc[0]):
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.set(title=metric, xlabel=of_metric["x_label"].iloc[0], ylabel=of_metric["y_label"].iloc[0])
+        axes.set(title=titles[metric], xlabel=of_metric["x_label"].iloc[0], ylabel=of_metric["y_label"].iloc[0])
         axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
 

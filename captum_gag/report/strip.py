@@ -35,10 +35,11 @@ def strip(run: Run, scores: pd.DataFrame, rows: pd.DataFrame, ranked: Ranked, so
         words, side and rows of image, pictures (see ``gallery.Item``) and methods (name, role, score); None for a run
         without a best explanation, or without maps.
     """
+    by_metric = dict(of_metrics(rows))
     for (metric, method), images in ranked.items():
         kept = images[[run.has_maps(image) for image in images["image"]]]
         usual = (kept["score"] - images["score"].median()).abs().sort_values(kind="stable").index[:PHOTOGRAPHS]
-        of_metric = dict(of_metrics(rows))[metric]
+        of_metric = by_metric[metric]
         shown = _methods(of_metric)
         own = scores[scores[LABEL].eq(metric)].set_index(["image", "method"])["score"]
         found = [_row(run, str(image), shown, own, source) for image in kept.loc[usual, "image"]]

@@ -6,7 +6,7 @@ import functools
 import io
 import itertools
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import ParamSpec, TypeVar
 
 import matplotlib.style
@@ -87,6 +87,9 @@ STYLE = {
     "svg.hashsalt": "captum-gag",
 }
 
+PANELS = 40
+"""Metrics that a figure has room for; a page of hundreds of panels takes minutes, and nobody reads it."""
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -135,3 +138,11 @@ def method_lines(methods: Iterable[str]) -> dict[str, dict[str, str]]:
         methods: All methods of a run, in its order.
     """
     return {name: dict(line) for name, line in zip(methods, itertools.cycle(CYCLE), strict=False)}
+
+
+def in_panels(names: Sequence[str]) -> dict[str, str]:
+    """Return the title of each name that has a panel, ``PANELS`` at most; the last says how many more there are."""
+    titles = {name: name for name in names[:PANELS]}
+    if len(names) > PANELS:
+        titles[names[PANELS - 1]] += f"; {len(names) - PANELS} more are in the tables alone"
+    return titles

@@ -260,7 +260,10 @@ class Run:
             warn(f"{damaged[0]}{more}; left out until scored again by: captum-gag resume {self.directory}")
         if records is None:
             raise InputError(f"{self.directory}: no image is done yet; go on with: captum-gag resume {self.directory}")
-        scores = records.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
+        # Millions of records are not there twice: each column is let go as soon as pandas has it.
+        scores = records.to_pandas(
+            types_mapper={pa.int64(): pd.Int64Dtype()}.get, split_blocks=True, self_destruct=True
+        )
         return scores.astype({"target": "Int64", "steps": "Int64"})
 
     def _whole(self, images: list[tuple[str, str]], damaged: list[DamagedError]) -> Iterator[pa.Table]:

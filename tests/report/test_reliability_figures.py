@@ -76,3 +76,17 @@ def test_the_consistency_matrix_has_its_numbers_written_in_it(stepped):
     assert [written[place] for place in (0, 4, 8)] == ["1.00"] * 3
     between = consistency.query("metric == 'AOPC MoRF (mean) L=20' and other == 'AOPC MoRF (mean) L=40'")
     assert written[1] == written[3] == f"{between['rho'].mean():.2f}"
+
+
+def test_of_hundreds_of_metrics_as_many_are_drawn_as_have_room_and_the_figure_says_so():
+    rng = np.random.default_rng(0)
+    named = [(f"{image}", method, f"m{metric:03}") for image in range(5) for method in "ab" for metric in range(100)]
+    scores = pd.DataFrame(named, columns=["image", "method", "metric"]).assign(score=rng.uniform(size=len(named)))
+    scores = checked(scores.assign(higher_is_better=True))
+    titles = [axes.get_title() for axes in figures.distributions(scores).axes]
+    assert titles[:2] == ["m000", "m001"]
+    assert (len(titles), titles[-1]) == (40, "m039; 60 more are in the tables alone")
+    [matrix, _] = figures.consistency(reliability.internal_consistency(scores)).axes
+    assert len(matrix.get_yticklabels()) == 100
+    assert not matrix.texts
+    assert max(figures.consistency(reliability.internal_consistency(scores)).get_size_inches()) < 30
