@@ -256,14 +256,13 @@ class Run:
         damaged: list[DamagedError] = []
         records = together(self._collected, state, self._whole(images, damaged), damaged)
         if damaged:
-            more = f", and {len(damaged) - 1} more files" if len(damaged) > 1 else ""
+            more = f", and {len(damaged) - 1} more files" * (len(damaged) > 1)
             warn(f"{damaged[0]}{more}; left out until scored again by: captum-gag resume {self.directory}")
         if records is None:
             raise InputError(f"{self.directory}: no image is done yet; go on with: captum-gag resume {self.directory}")
         # Millions of records are not there twice: each column is let go as soon as pandas has it.
-        scores = records.to_pandas(
-            types_mapper={pa.int64(): pd.Int64Dtype()}.get, split_blocks=True, self_destruct=True
-        )
+        types = {pa.int64(): pd.Int64Dtype()}
+        scores = records.to_pandas(types_mapper=types.get, split_blocks=True, self_destruct=True)
         return scores.astype({"target": "Int64", "steps": "Int64"})
 
     def _whole(self, images: list[tuple[str, str]], damaged: list[DamagedError]) -> Iterator[pa.Table]:
