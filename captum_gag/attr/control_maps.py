@@ -17,7 +17,7 @@ class RandomMap(Method):
     """Control: uniform random values, the same for every image."""
 
     control = "random"
-    seed: int | None = option(default=None, help="A seed of its own; None takes that of the others.", ge=0)
+    seed: int | None = option(default=None, help="A seed of its own; None takes that of the others.", ge=0, lt=2**64)
 
     def explain(self, model: nn.Module, inputs: Tensor, targets: Tensor, seed: int | None) -> Tensor:
         """Return random values (N, 1, *positions), of tables (N, F); without any seed each image has its own."""

@@ -102,7 +102,8 @@ def test_neither_order_nor_company_matters(case: Case, name: str, random: Any) -
 @FUZZ
 @given(cases(IMAGES, PRECISE, ("linear", "smooth")), st.sampled_from([*CONTINUOUS, "GAG"]))
 def test_single_precision_is_near_double(case: Case, name: str) -> None:
-    if name == "GAG" and case.network == "linear":
+    # Without any variance, or noise, rounding decides the guide.
+    if name == "GAG" and (case.network == "linear" or case.kind in ("constant", "zeros")):
         name = "GAG-0"
     model = case.precise()
     # The same noise, and a model in double precision.

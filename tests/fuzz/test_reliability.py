@@ -118,7 +118,7 @@ def test_columns_without_meaning(data: st.DataObject, column: str) -> None:
     if data.draw(st.booleans()) and len(broken) > 1:
         broken[column] = [value, *TABLE[column][1:]] if column in TABLE else [value, *[None] * (len(broken) - 1)]
     answered(reliability.inter_rater, broken)
-    answered(reliability.report, broken, n_bootstrap=5)
+    answered(reliability.summary, broken, n_bootstrap=5)
 
 
 KNOWN = {"scores": {"RCAP": {"a": [0.1, 0.2], "b": [0.3, 0.4]}}, "images": ["x", "y"], "levels": "metric"}
