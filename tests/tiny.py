@@ -128,6 +128,10 @@ def many_photos():
     return Photos(200)
 
 
+def photos_of_environment():
+    return Photos(int(os.environ["TINY_PHOTOS"]))
+
+
 def bad_items():
     return BadItems()
 
