@@ -1,6 +1,7 @@
 """What all tests share: tiny:model is a package.module:callable, and each worker computes on one core."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -23,6 +24,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # What a shell begins in the background ignores SIGINT, and so does all that it begins in turn.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     wanted = config.getoption("fuzz_examples")
     settings.register_profile(
         "fuzz",

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +19,6 @@ from captum_gag.cli import app
 from captum_gag.runs.store import Run
 
 SUITE = 'methods = ["SG", "Sobel"]\n[metrics.RCAP]\n'
-
-
-@pytest.fixture(autouse=True)
-def listening() -> Iterator[None]:
-    """What a shell begins in the background ignores SIGINT, and all that it begins does."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture
