@@ -274,7 +274,9 @@ def test_a_photograph_that_never_comes_is_left_by_ctrl_c(executor: Any, around: 
 
 @pytest.mark.slow
 def test_a_worker_that_is_killed_is_one_line_and_costs_what_it_was_doing(around: Surroundings, tmp_path: Path) -> None:
-    run, bench = begin(tmp_path / "run", around.config(batch_size=1))
+    # So many that the workers cannot have done them all by then.
+    photos = {"data": {"type": "tiny:sixty_photos"}, "model": {"type": "tiny:slow_model"}}
+    run, bench = begin(tmp_path / "run", around.config(batch_size=1, **photos))
     keep = run.keep
 
     def kill_one(*args: Any) -> None:
@@ -287,7 +289,7 @@ def test_a_worker_that_is_killed_is_one_line_and_costs_what_it_was_doing(around:
     assert one_line(caught.value) == "a worker process died; what it had done is kept: captum-gag resume RUN"
     assert hidden(run.directory) == []
     execute(Run.load(run.directory), say=quiet)
-    assert Run.load(run.directory).progress() == (3, 3)
+    assert Run.load(run.directory).progress() == (60, 60)
 
 
 @pytest.mark.slow
