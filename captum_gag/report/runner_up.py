@@ -43,7 +43,9 @@ def duels(scores: pd.DataFrame, rows: pd.DataFrame, n_bootstrap: int, seed: int)
         if best.empty or others.empty:
             continue
         one, other = str(best["method"].iloc[0]), str(others["method"].iloc[0])
-        both, ends = paired(scores, one, other, n_bootstrap, seed), extremes(scores, one, other)
+        # Of many methods, most rows are of others.
+        own = scores[scores["method"].isin([one, other])]
+        both, ends = paired(own, one, other, n_bootstrap, seed), extremes(own, one, other)
         compared = both[both["metric"].eq(metric)].iloc[0]
         images = ends[ends["metric"].eq(metric)].to_dict("records")
         found.append(Duel(metric, [one, other], _in_words(compared), images))
