@@ -162,7 +162,11 @@ class OutputReader:
                 f"The model returned {_described(outputs)}, expected floating-point scores (N, classes); class "
                 "numbers have no probability."
             )
-        return outputs.unsqueeze(1) if outputs.ndim == 1 else outputs
+        outputs = outputs.unsqueeze(1) if outputs.ndim == 1 else outputs
+        if self.kind is None and outputs.shape[1] > 1 and isinstance(_part(returned, "logits"), Tensor):
+            # Their name says what small ones are; one column may be a quantity all the same.
+            self.kind = "logits"
+        return outputs
 
     def _check(self, outputs: Tensor) -> str:
         """Return what outputs mean; refuse those that contradict it."""
@@ -233,8 +237,7 @@ def tensor_of(returned: Any) -> Tensor:
     if isinstance(returned, Tensor):
         return returned
     for name in ("logits", "out"):
-        found = returned.get(name) if isinstance(returned, Mapping) else getattr(returned, name, None)
-        if isinstance(found, Tensor):
+        if isinstance(found := _part(returned, name), Tensor):
             return found
     several = list(returned.values()) if isinstance(returned, Mapping) else returned
     tensors = [each for each in several if isinstance(each, Tensor)] if isinstance(several, list | tuple) else []
@@ -245,6 +248,10 @@ def tensor_of(returned: Any) -> Tensor:
         "declare output=callable, which takes this and returns probabilities, such as "
         "lambda returned: returned[0].softmax(1)."
     )
+
+
+def _part(returned: Any, name: str) -> Any:
+    return returned.get(name) if isinstance(returned, Mapping) else getattr(returned, name, None)
 
 
 def _described(value: Any) -> str:

@@ -235,6 +235,20 @@ def test_what_holds_no_scores_or_several_is_refused(returned: object, described:
     assert "output=callable" in str(caught.value)
 
 
+def test_numbers_called_logits_are_logits_however_small() -> None:
+    small = torch.tensor([[0.3, 0.9], [0.1, 0.2]])
+    for returned in ({"logits": small}, ModelOutput(small, OTHER)):
+        reader = OutputReader()
+        assert torch.equal(reader.probabilities(returned), small.softmax(1))
+        assert reader.settled({"logits": small})
+        # But for what nobody calls logits.
+        with pytest.raises(InputError, match="they are in \\[0, 1\\] and sum to 1"):
+            OutputReader().probabilities({"logits": small.softmax(1)})
+    # A single one may be a quantity.
+    with pytest.raises(InputError, match="one number in \\[0, 1\\]"):
+        OutputReader().probabilities({"logits": small[:, :1]})
+
+
 def test_transformers_and_torchvision() -> None:
     transformers = pytest.importorskip("transformers")
     output = transformers.modeling_outputs.ImageClassifierOutput(logits=LOGITS, hidden_states=(OTHER,))
