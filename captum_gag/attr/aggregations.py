@@ -84,6 +84,11 @@ class RunningMoments:
         rounding = ROUNDING * torch.finfo(self.mean.dtype).eps * self.mean.to(found.dtype)
         return found.masked_fill(found <= rounding.square(), 0.0)
 
+    @property
+    def root_mean_square(self) -> Tensor:
+        """Size of the samples, whatever their signs."""
+        return (self._squares / self.count + self.mean.to(self._squares.dtype).square()).sqrt()
+
 
 class GradientMoments:
     """What is remembered of all sampled gradients of one input: moments as they are and as interpreted.
@@ -147,12 +152,13 @@ def warn_of_half_precision(moments: Sequence[GradientMoments], inputs: Sequence[
     """Say where gradients in float16 are so small that they have few digits, or none."""
     for each, tensor in zip(moments, inputs, strict=True):
         if tensor.dtype == torch.float16:
-            largest = each.signed.mean.abs().flatten(1).amax(1)
+            largest = each.signed.root_mean_square.flatten(1).amax(1)
             if small := int((largest < SMALL_IN_HALF).sum()):
                 warn(
-                    f"The gradients of {small} of {len(largest)} examples are at most {float(largest.min()):.1g} in "
-                    "float16, which has few digits below 6e-5 and none below 6e-8, so that their maps are coarse or 0; "
-                    "take bfloat16 or float32, or multiply the model's output by a constant."
+                    f"The gradients of {small} of {len(largest)} examples have a root mean square of at most "
+                    f"{float(largest.min()):.1g} in float16, which has few digits below 6e-5 and none below 6e-8, so "
+                    "that their maps are coarse or 0; take bfloat16 or float32, or multiply the model's output by a "
+                    "constant."
                 )
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from captum_gag.attr.contract import Count, Level, Seed
-from captum_gag.errors import InputError
+from captum_gag.errors import InputError, warn
 from captum_gag.specs import checked
 from captum_gag.tensors import at_least_single
 
@@ -125,8 +125,10 @@ class GaussianNoise:
     def _stdevs(self, inputs: tuple[Tensor, ...]) -> list[Tensor]:
         """Return each input's standard deviation, in at least single precision, broadcastable to the input."""
         if self.stdevs is None:
-            ranges = [RANGES[self.noise_range](tensor) for tensor in inputs]
-            return [self.noise_level * (highest - lowest) for lowest, highest in ranges]
+            ranges = [highest - lowest for lowest, highest in map(RANGES[self.noise_range], inputs)]
+            if self.noise_level:
+                _warn_of_constants(ranges)
+            return [self.noise_level * each for each in ranges]
         stdevs = self.stdevs if isinstance(self.stdevs, tuple) else (self.stdevs,) * len(inputs)
         if len(stdevs) != len(inputs):
             raise InputError(
@@ -136,3 +138,14 @@ class GaussianNoise:
             torch.tensor(stdev, dtype=at_least_single(tensor.dtype), device=tensor.device)
             for stdev, tensor in zip(stdevs, inputs, strict=True)
         ]
+
+
+def _warn_of_constants(ranges: list[Tensor]) -> None:
+    """Say which examples are constant, so that noise relative to their range is none."""
+    still = {place for each in ranges for place in (each.flatten() == 0).nonzero().flatten().tolist()}
+    if still:
+        warn(
+            f"All values of example {', '.join(map(str, sorted(still)))} are equal, so that noise relative to their "
+            "range is none and every sample the same: variance is 0 but for rounding, and a guide by it means nothing; "
+            "give stdevs."
+        )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import pytest
 import torch
 
@@ -23,6 +25,21 @@ def test_noise_is_a_share_of_a_range(inputs: torch.Tensor, noise_range: str, wid
     [unit] = GaussianNoise(4, stdevs=1.0, seed=0).samples((inputs,), 4)
     noise, one = samples.points[0] - inputs, unit.points[0] - inputs
     torch.testing.assert_close(noise, 0.5 * torch.tensor(widths).reshape(3, 1) * one, rtol=1e-4, atol=1e-5)
+
+
+def test_constant_examples_have_no_noise_and_it_is_said(inputs: torch.Tensor) -> None:
+    inputs[1:] = 0.7
+    with pytest.warns(UserWarning, match="All values of example 1, 2 are equal, .* give stdevs"):
+        [samples] = GaussianNoise(4).samples((inputs,), 4)
+    assert bool((samples.points[0][:, 1:] == 0.7).all())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for asked in (
+            GaussianNoise(4, stdevs=0.1),
+            GaussianNoise(4, noise_level=0),
+            GaussianNoise(4, noise_range="batch"),
+        ):
+            list(asked.samples((inputs,), 4))
 
 
 def test_an_image_alone_is_its_batch(inputs: torch.Tensor) -> None:

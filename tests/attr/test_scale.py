@@ -11,7 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from captum_gag.attr import GaussianNoise, GuidedAbsoluteGrad, SampledGradients, Variance, saliency_map
+from captum_gag.attr.aggregations import GradientMoments, warn_of_half_precision
 from captum_gag.attr.catalogue import method
+from captum_gag.attr.interpretations import signed
 
 FREE = ["GAG-0", "VG", "SG", "SG+", "SG-A", "IG", "IG-A", "Guided IG", "Blur IG", "GB", "Saliency", "Grad-CAM"]
 
@@ -79,8 +81,21 @@ def test_small_gradients_in_half_precision_are_said(images: Tensor) -> None:
     with silent():
         method("SG").attribute(Scaled(0, torch.float16), images.half(), [0, 2])
         method("SG").attribute(Scaled(-14, torch.bfloat16), images.bfloat16(), [0, 2])
-    with pytest.warns(UserWarning, match="The gradients of 2 of 2 examples are at most .* in float16"):
+    with pytest.warns(
+        UserWarning, match="The gradients of 2 of 2 examples have a root mean square of at most .* in float16"
+    ):
         method("SG").attribute(Scaled(-14, torch.float16), images.half(), [0, 2])
+
+
+def test_gradients_of_both_signs_are_as_large_as_they_are() -> None:
+    moments = GradientMoments(signed)
+    moments.update(torch.tensor([3e-3, -3e-3, 0.0]).half().reshape(3, 1, 1))
+    torch.testing.assert_close(
+        moments.signed.root_mean_square, torch.full((1, 1), 6**0.5 / 1e3).double(), rtol=1e-3, atol=0
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warn_of_half_precision([moments], [torch.zeros(1, 1).half()])
 
 
 def test_maps_of_bfloat16_are_no_coarser_than_single_precision(images: Tensor) -> None:
