@@ -130,10 +130,12 @@ def in_processes(workers: int) -> Executor:
     def executor(bench: Bench, chunks: Iterable[Chunk]) -> Generator[list[Done], None, None]:
         context = multiprocessing.get_context("spawn")
         # Nothing that this process must keep for them: it may be gone while they start, when the run stops early.
-        initargs = (bench.config, bench.identity(), sys.path)
-        others = multiprocessing.active_children()
-        pool = ProcessPoolExecutor(workers, context, _start_one_of_many, initargs)
-        waiting = iter(chunks)
+        given = (bench.config, bench.identity(), sys.path)
+        others, waiting = multiprocessing.active_children(), iter(chunks)
+        try:
+            pool = ProcessPoolExecutor(workers, context, _start_one_of_many, given)
+        except OSError as error:
+            raise InputError(f"no shared memory for {workers} workers: {error}; free /dev/shm, or take one") from error
 
         def submit(count: int) -> set[Future[list[Done]]]:
             # Where a process is missing, it starts here.

@@ -272,6 +272,15 @@ def test_a_photograph_that_never_comes_is_left_by_ctrl_c(executor: Any, around: 
     assert execute(Run.load(run.directory), say=quiet) == 1
 
 
+def test_without_shared_memory_it_is_one_line(around: Surroundings, tmp_path: Path) -> None:
+    run, bench = begin(tmp_path / "run", around.config())
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    with patch("_multiprocessing.SemLock", side_effect=full), pytest.raises(InputError) as caught:
+        execute(run, in_processes(2), bench=bench, say=quiet)
+    assert one_line(caught.value).startswith("no shared memory for 2 workers: [Errno 28] No space left on device; free")
+    assert run.progress() == (0, 3)
+
+
 @pytest.mark.slow
 def test_a_worker_that_is_killed_is_one_line_and_costs_what_it_was_doing(around: Surroundings, tmp_path: Path) -> None:
     # So many that the workers cannot have done them all by then.
