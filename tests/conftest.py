@@ -34,3 +34,11 @@ def pytest_configure(config: pytest.Config) -> None:
         deadline=None,
         suppress_health_check=list(HealthCheck),
     )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    import torch
+
+    # Weights that nobody seeded must not be others in each order of the tests.
+    torch.manual_seed(0)
