@@ -100,6 +100,23 @@ def require_evaluation_mode(model: Any) -> None:
         )
 
 
+def require_module(name: str, model: Any, use: str) -> None:
+    """Refuse a model that is only called, for what reaches into it.
+
+    Args:
+        name: Of the method.
+        model: What came.
+        use: What the method does with a module.
+
+    Raises:
+        InputError: It is no module; the message names the one inside it.
+    """
+    if not isinstance(model, nn.Module):
+        inside = next(modules_inside(model), None)
+        way_out = "" if inside is None else f" Give the {type(inside).__name__} inside it, or a module that calls it."
+        raise InputError(f"{name} got a {type(model).__name__}, expected a torch.nn.Module: it {use}.{way_out}")
+
+
 def hookable(model: nn.Module) -> nn.Module:
     """Return a model that takes hooks: what is scripted does not, but what is around it does."""
     return nn.Sequential(model) if isinstance(model, torch.jit.ScriptModule) else model

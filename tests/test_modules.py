@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from captum_gag.attr.catalogue import method
 from captum_gag.errors import InputError
 from captum_gag.modules import buffers_kept, computing_in, modules_inside, require_evaluation_mode
 
@@ -141,3 +142,16 @@ def test_gradients_of_passes_in_less_are_near_those_in_single_precision() -> Non
     assert found.dtype == torch.float32
     assert not torch.equal(found, exact)
     torch.testing.assert_close(found, exact, atol=0.02, rtol=0.05)
+
+
+@pytest.mark.parametrize("name", ["Grad-CAM", "DeepSHAP", "GB", "captum:DeepLift", "captum:LRP"])
+def test_a_function_has_no_layers_and_the_module_in_it_is_named(name: str) -> None:
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 3))
+    said = "got a function, expected a torch.nn.Module: it .* (layers|ReLU modules). Give the Sequential inside it"
+    with pytest.raises(InputError, match=said):
+        method(name).attribute(lambda x: net(x), torch.rand(1, 3, 8, 8), [0])
+
+
+def test_what_is_no_score_is_said_before_what_has_no_layers() -> None:
+    with pytest.raises(InputError, match="The model returned a NoneType"):
+        method("Grad-CAM").attribute(lambda x: None, torch.rand(1, 3, 8, 8), [0])

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from captum_gag.attr.sampled_gradients import gradients_per_batch
 from captum_gag.batching import out_of_memory
 from captum_gag.errors import InputError, warn
-from captum_gag.modules import modules_inside
+from captum_gag.modules import modules_inside, require_module
 from captum_gag.tensors import INTERPOLATIONS, interpolated, positions
 
 # Those whose every row of a batch has a gradient of its own, so that its batches can be divided.
@@ -169,7 +169,7 @@ def refusing_captums_errors(name: str, model: nn.Module, *inputs: Any) -> Iterat
         inputs: Some of what the model takes.
 
     Raises:
-        InputError: The method does not fit the model, the inputs, or its options.
+        InputError: The method does not fit the model, the inputs, or its options, or the model gives no scores.
     """
     with unhooked_afterwards(model), uncompiled():
         try:
@@ -178,8 +178,15 @@ def refusing_captums_errors(name: str, model: nn.Module, *inputs: Any) -> Iterat
             raise
         # Captum asserts, lets hooks fail, and indexes what is not there.
         except Exception as error:
-            if out_of_memory(error) or not _runs(model, inputs):
+            if out_of_memory(error):
                 raise
+            failure = _failure(model, inputs)
+            if isinstance(failure, InputError):
+                raise failure from error
+            if failure is not None:
+                raise
+            if isinstance(error, AttributeError):
+                require_module(name, model, "reaches into the model's layers")
             said = " ".join(str(error).split()) or type(error).__name__
             raise InputError(f"{name}: {said}") from error
 
@@ -207,14 +214,15 @@ def _hooks(module: nn.Module) -> list[dict[int, Any]]:
     return [hooks for name in names if isinstance(hooks := getattr(module, name, None), dict)]
 
 
-def _runs(model: nn.Module, inputs: tuple[Any, ...]) -> bool:
+def _failure(model: nn.Module, inputs: tuple[Any, ...]) -> Exception | None:
+    """Return what the model raises alone."""
     try:
         with torch.no_grad():
             model(*inputs)
     # A model can fail in any way.
-    except Exception:
-        return False
-    return True
+    except Exception as error:
+        return error
+    return None
 
 
 def as_input(explainer: Any, images: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from captum_gag.attr.captum_calls import refusing_captums_errors
 from captum_gag.errors import InputError, warn
-from captum_gag.modules import modules_inside
+from captum_gag.modules import require_module
 from captum_gag.output_kinds import sum_to_one
 
 
@@ -40,15 +40,7 @@ def guided_backpropagation(
     Raises:
         InputError: If ``forward_func`` is not a module.
     """
-    if not isinstance(forward_func, nn.Module):
-        inside = next(modules_inside(forward_func), None)
-        way_out = (
-            f" Give the {type(inside).__name__} inside it, or a module that calls it." if inside is not None else ""
-        )
-        raise InputError(
-            f"Guided backpropagation got a {type(forward_func).__name__}, expected a torch.nn.Module: it changes the "
-            f"backward pass of the model's ReLU modules.{way_out}"
-        )
+    require_module("Guided backpropagation", forward_func, "changes the backward pass of the model's ReLU modules")
     arguments = () if additional_forward_args is None else additional_forward_args
     arguments = arguments if isinstance(arguments, tuple) else (arguments,)
     with (

@@ -97,13 +97,14 @@ def reverse_saliency(
     require_dense("maps", maps)
     check_shares(retain, swap)
     generator = None if seed is None else torch.Generator(maps.device).manual_seed(seed)
-    reversed_maps = maps.flatten(1).clone()
-    pixels = reversed_maps.shape[1]
+    rows = maps.flatten(1)
+    pixels = rows.shape[1]
+    places = torch.arange(pixels, device=maps.device).repeat(len(rows), 1)
     kept, swapped = int(pixels * retain), int(pixels * swap)
     drawn = None if generator is None else torch.randperm(swapped, generator=generator, device=maps.device)
-    for row in reversed_maps:
+    for row, place in zip(rows, places, strict=True):
         order = row.argsort(descending=True, stable=True)
         pairing = torch.randperm(swapped, device=maps.device) if drawn is None else drawn
         high, low = order[kept : kept + swapped], order[pixels - swapped :][pairing]
-        row[high], row[low] = row[low], row[high]
-    return reversed_maps.reshape(maps.shape)
+        place[high], place[low] = low, high
+    return rows.gather(1, places).reshape(maps.shape)

@@ -114,3 +114,11 @@ def test_a_reversed_map_does_not_depend_on_its_batch() -> None:
     whole = reverse_saliency(maps, seed=3)
     for row in range(5):
         assert torch.equal(reverse_saliency(maps[row : row + 1], seed=3)[0], whole[row])
+
+
+def test_values_of_a_reversed_map_take_their_gradients_along() -> None:
+    maps = torch.arange(10.0).reshape(1, 10).requires_grad_()
+    result = reverse_saliency(maps, retain=0.1, swap=0.2, seed=0)
+    # Each value is weighed by its new place, so that a gradient is where its value went.
+    (result * torch.arange(10.0)).sum().backward()
+    assert result[0, maps.grad[0].long()].tolist() == maps[0].tolist()  # type: ignore[index]
