@@ -122,15 +122,16 @@ def _first_level(outer: list[str], inner: list[str], given: Mapping[str, bool]) 
 
 
 def _array(values: Any, what: str) -> NDArray[np.float64]:
-    # Tensors may be on a GPU, part of a graph, or of a dtype that NumPy lacks.
-    plain = values.detach().cpu().tolist() if hasattr(values, "detach") else values
     try:
+        # Tensors may be on a GPU, part of a graph, or of a dtype that NumPy lacks.
+        plain = values.detach().cpu().tolist() if hasattr(values, "detach") else values
         found = np.asarray(plain)
         # NumPy would take text such as 1_000 for a number, and drop the imaginary part of another.
         if found.dtype.kind in "USc" or any(isinstance(each, str) for each in found.ravel() if found.dtype == object):
             raise TypeError
         return found.astype(float)
-    except (TypeError, ValueError) as error:
+    # Sparse tensors, and those without values, are no lists.
+    except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{what} is no array of numbers; expected a score per image") from error
 
 

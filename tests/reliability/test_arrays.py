@@ -115,6 +115,8 @@ def test_options_that_name_what_is_not_there_are_refused(options, message):
         ({"RCAP": {"x": [1, 2], "y": [1, 2, 3]}}, r"RCAP of y has shape \(3,\); expected \(2,\)"),
         ({"RCAP": {"x": [[1, 2]]}}, r"RCAP of x has shape \(1, 2\)"),
         ({"RCAP": {"x": ["a"]}}, "RCAP of x is no array of numbers"),
+        ({"RCAP": {"x": torch.zeros(3, device="meta")}}, "RCAP of x is no array of numbers"),
+        ({"RCAP": {"x": torch.zeros(3).to_sparse()}}, "RCAP of x is no array of numbers"),
         ({}, "the scores are empty"),
         ({"RCAP": {}}, "the scores are empty"),
     ],
