@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.stats
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from captum_gag import reliability
@@ -53,6 +53,8 @@ def by_loop(known, drawn):
 
 @given(st.integers(3, 30), st.integers(0, 10**6), st.floats(0, 0.9))
 @settings(max_examples=25, deadline=None)
+# No draw misses all values, but so many hold one alone that an end of their quantiles is infinite.
+@example(7, 6534, 0.5)
 def test_intervals_of_means_with_gaps_are_those_of_a_loop(images, seed, gaps):
     rng = np.random.default_rng(seed)
     table = pd.DataFrame(rng.normal(size=(images, 3)), columns=list("xyz"))
