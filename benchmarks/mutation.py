@@ -6,7 +6,8 @@
 mutmut's mutations, one at a time in a copy of the repository; each is judged by the tests that execute its statement
 (found once by coverage, some ten minutes), shortest first, until one fails. OUT is a directory that is kept: what was
 interrupted goes on, and a line taken out of OUT/verdicts.jsonl is judged again. Left out is what no test need notice:
-annotations, text with a blank in it (for people), what errors and warnings are told, ``strict`` of ``zip``.
+annotations, text with a blank in it (for people), what errors and warnings are told, ``strict`` of ``zip``, and
+``device``, which a processor alone cannot tell.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ READING_SOURCES = [f"--ignore=tests/test_{name}.py" for name in ("package", "doc
 FAST = ["-q", "-m", "not slow and not fuzz", "--hypothesis-profile=ci", "-p", "no:cacheprovider", *READING_SOURCES]
 FOR_PEOPLE = ("warn", "InputError", "cast", "TypeVar", "option")
 FIRST, LONGEST = 20, 60.0
-IDLE = ("strict", "help", "stacklevel")
+IDLE = ("strict", "help", "stacklevel", "device")
 SECONDS = count(int(time.time()) + 10**7)
 
 
@@ -168,10 +169,14 @@ def fate(copy: Path, tests: list[str], limit: float) -> str:
 
 
 def judged(change: Change, copy: Path, covered: CoverageData, seconds: dict[str, float]) -> str:
-    """Return what becomes of a change, by a minute of tests that execute it: of its own file first, shortest first."""
+    """Return what becomes of a change, by a minute of tests: of its own file, then the shortest that execute it.
+
+    Those of its own file count in any case, since what is cached is executed by the first test alone.
+    """
     contexts = covered.contexts_by_lineno(str(change.file))
     reaching = {each.rpartition("|")[0] for line in change.lines or contexts for each in contexts.get(line, ())}
-    own = f"test_{change.file.stem}.py"
+    own = f"/{change.file.parent.name}/test_{change.file.stem}.py"
+    reaching |= {each for each in seconds if own in each}
     tests = sorted(reaching & set(seconds), key=lambda each: (own not in each, seconds[each]))
     total = accumulate(map(seconds.__getitem__, tests))
     tests = [each for each, until in zip(tests, total, strict=True) if until < LONGEST]
