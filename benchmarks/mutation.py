@@ -140,8 +140,12 @@ def measured(out: Path) -> tuple[CoverageData, dict[str, float]]:
         subprocess.run([sys.executable, "-m", "pytest", *FAST, *asked], cwd=ROOT, env=environment, check=False)
     covered = CoverageData(str(data))
     covered.read()
-    cases = [each.attrib for each in ElementTree.parse(times).iter("testcase")]
-    return covered, {f"{x['classname'].replace('.', '/')}.py::{x['name']}": float(x["time"]) for x in cases}
+    seconds = {}
+    for case in ElementTree.parse(times).iter("testcase"):
+        parts = case.attrib["classname"].split(".")
+        file, classes = "/".join(x for x in parts if x[0].islower()), [x for x in parts if x[0].isupper()]
+        seconds["::".join([f"{file}.py", *classes, case.attrib["name"]])] = float(case.attrib["time"])
+    return covered, seconds
 
 
 def fate(copy: Path, tests: list[str], limit: float) -> str:
