@@ -101,7 +101,10 @@ def test_a_deviation_of_0_is_refused_before_anything_is_divided_by_it(case) -> N
     images, maps = case
     for call in (
         lambda: rcap(linear(), images, maps, 0, normalization=([0.5] * 3, [0.2, 0.0, 0.2])),
-        lambda: metrics.RCAP(normalization=([0.5] * 3, [0.2, 0.0, 0.2])),
+        *(
+            lambda made=made: made(normalization=([0.5] * 3, [0.2, 0.0, 0.2]))
+            for made in (metrics.RCAP, metrics.Deletion, metrics.Insertion, metrics.AOPC, metrics.Faithfulness)
+        ),
         lambda: baselines.black(((0.5,), (0.0,)))(images),
         lambda: baselines.resolve("mean", ((0.5,), (-1.0,))),
         lambda: baselines.resolve(0.3, ((torch.nan,), (1.0,))),

@@ -102,6 +102,19 @@ def test_softmax_is_appended_unless_the_model_ends_in_one(model: nn.Module, batc
     assert not np.allclose(RCAP()(model, **batch, softmax=False), expected)
 
 
+@pytest.mark.parametrize("flag", [{"softmax": "no"}, {"softmax": 0}, {"channel_first": "no"}])
+def test_flags_are_true_false_or_none(model: nn.Module, batch: dict[str, np.ndarray], flag: dict[str, object]) -> None:
+    with pytest.raises(InputError, match="expected True, False or None"):
+        RCAP()(model, **batch, **flag)
+
+
+@pytest.mark.parametrize("name", ["x_batch", "a_batch", "s_batch"])
+def test_what_is_no_array_is_named(model: nn.Module, batch: dict[str, np.ndarray], name: str) -> None:
+    given = {**batch, name: batch["x_batch"].tolist()}
+    with pytest.raises(InputError, match=f"^{name} is .*, expected a NumPy array of numbers"):
+        LogCoshDice()(model, **given)
+
+
 def test_aggregate_abs_and_normalise(model: nn.Module, batch: dict[str, np.ndarray]) -> None:
     expected = expected_scores(model, batch)
     assert RCAP(return_aggregate=True)(model, **batch) == [pytest.approx(expected.mean(), rel=1e-5)]
