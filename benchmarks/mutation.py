@@ -41,7 +41,7 @@ import pytest
 import quantus  # noqa: F401
 import scipy.stats  # noqa: F401
 from coverage import CoverageData
-from libcst.metadata import MetadataWrapper, PositionProvider
+from libcst.metadata import MetadataWrapper, ParentNodeProvider, PositionProvider
 from mutmut.mutation.mutators import mutation_operators
 
 ROOT = Path(__file__).parents[1]
@@ -54,13 +54,13 @@ SECONDS = count(int(time.time()) + 10**7)
 
 
 class Change(NamedTuple):
-    """A node of a file, what comes in its place, and the lines whose tests judge it (None: all of the file)."""
+    """A node of a file, what comes in its place, and the lines whose tests judge it (none: they run at import)."""
 
     file: Path
     module: cst.Module
     node: cst.CSTNode
     new: cst.CSTNode
-    lines: range | None
+    lines: range
 
     def code(self) -> str:
         """Return the file with the change."""
@@ -70,13 +70,12 @@ class Change(NamedTuple):
 class Finder(cst.CSTVisitor):
     """Collect what mutmut's operators make of a file."""
 
-    METADATA_DEPENDENCIES = (PositionProvider,)
+    METADATA_DEPENDENCIES = (PositionProvider, ParentNodeProvider)
 
     def __init__(self, file: Path) -> None:
         """Visit the file."""
         self.file, self.wrapper = file, MetadataWrapper(cst.parse_module(file.read_text()))
         self.found: list[Change] = []
-        self.around: list[cst.CSTNode] = []
         self.wrapper.visit(self)
 
     def on_visit(self, node: cst.CSTNode) -> bool:
@@ -85,28 +84,24 @@ class Finder(cst.CSTVisitor):
         name = getattr(getattr(called, "attr", called), "value", None)
         if isinstance(node, cst.Annotation | cst.Raise) or name in FOR_PEOPLE or idle(node):
             return False
-        self.around.append(node)
         for kind, operator in mutation_operators:
             if isinstance(node, kind) and not (isinstance(node, cst.SimpleString) and " " in node.value):
                 for new in operator(node):
                     kept = getattr(new, "args", ())
                     if not any(idle(each) for each in getattr(node, "args", ()) if each not in kept):
-                        self.found.append(Change(self.file, self.wrapper.module, node, new, self.lines()))
+                        self.found.append(Change(self.file, self.wrapper.module, node, new, self.lines(node)))
         return True
 
-    def on_leave(self, original_node: cst.CSTNode) -> None:
-        """Leave a node."""
-        if self.around and self.around[-1] is original_node:
-            self.around.pop()
-
-    def lines(self) -> range | None:
-        """Return the lines of the statement, or of the function if this is its head; None if it runs at import."""
-        functions = [each for each in self.around if isinstance(each, cst.FunctionDef)]
-        if not functions:
-            return None
-        statement = [each for each in self.around if isinstance(each, cst.SimpleStatementLine)]
-        whole = (statement or self.around)[-1] if functions[-1].body in self.around else functions[-1]
-        place = self.get_metadata(PositionProvider, whole)
+    def lines(self, node: cst.CSTNode) -> range:
+        """Return the lines of the statement, or of the function if the node is in its head."""
+        around = [node]
+        while (parent := self.get_metadata(ParentNodeProvider, around[-1], None)) is not None:
+            around.append(parent)
+        function = next((each for each in around if isinstance(each, cst.FunctionDef)), None)
+        if function is None:
+            return range(0)
+        statement = next((each for each in around if isinstance(each, cst.SimpleStatementLine)), node)
+        place = self.get_metadata(PositionProvider, statement if function.body in around else function)
         return range(place.start.line, place.end.line + 1)
 
 
@@ -175,13 +170,15 @@ def fate(copy: Path, tests: list[str], limit: float) -> str:
 def judged(change: Change, copy: Path, covered: CoverageData, seconds: dict[str, float]) -> str:
     """Return what becomes of a change, by a minute of tests: of its own file, then the shortest that execute it.
 
-    Those of its own file count in any case, since what is cached is executed by the first test alone.
+    Those of its own file count in any case, since what is cached is executed by the first test alone; and those of its
+    room where none executes it, since imports come before all tests.
     """
-    contexts = covered.contexts_by_lineno(str(change.file))
+    contexts, room = covered.contexts_by_lineno(str(change.file)), change.file.parent.name
+    own = f"/{room}/test_{change.file.stem}.py"
     reaching = {each.rpartition("|")[0] for line in change.lines or contexts for each in contexts.get(line, ())}
-    own = f"/{change.file.parent.name}/test_{change.file.stem}.py"
-    reaching |= {each for each in seconds if own in each}
-    tests = sorted(reaching & set(seconds), key=lambda each: (own not in each, seconds[each]))
+    reaching = {each for each in seconds if each in reaching or own in each}
+    reaching = reaching or {each for each in seconds if f"/{room}/" in each}
+    tests = sorted(reaching, key=lambda each: (own not in each, seconds[each]))
     total = accumulate(map(seconds.__getitem__, tests))
     tests = [each for each, until in zip(tests, total, strict=True) if until < LONGEST]
     target = copy / change.file.relative_to(ROOT)
