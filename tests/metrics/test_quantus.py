@@ -235,6 +235,10 @@ class TestEveryMetric:
         key = next(key for key in metric.details[0] if key != "fractions")
         mean = np.mean([np.atleast_1d(each[key]) for each in metric.details], axis=0)
         np.testing.assert_allclose(axes.lines[0].get_ydata(), mean, rtol=1e-6)
+        of_pixels = name in ("Deletion", "Insertion")
+        assert axes.get_xlabel() == ("share of the pixels" if of_pixels else "step")
+        expected = metric.details[0]["fractions"] if of_pixels else np.arange(1, len(mean) + 1)
+        np.testing.assert_allclose(axes.lines[0].get_xdata(), expected)
         assert (tmp_path / "plot.png").stat().st_size > 0
         plt.close("all")
 
