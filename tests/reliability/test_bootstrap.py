@@ -117,6 +117,16 @@ def test_the_interval_of_many_skewed_scores_is_that_of_a_loop_of_draws(confidenc
     assert (sum(found) - 2 * values.mean()) / error == pytest.approx(skew)
 
 
+def test_of_many_images_a_column_has_the_interval_that_it_has_alone():
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"x": rng.normal(size=4000), "y": 10 * rng.exponential(size=4000), "z": rng.beta(2, 5, 4000)})
+    table["z"] = table["z"].mask(rng.uniform(size=4000) < 0.2)
+    found = mean_intervals({"A": table}, 2000, 0.95, 0)
+    for column in table:
+        alone = mean_interval(table[column].dropna().to_numpy(), 2000, 0.95, 1)
+        assert found["A", column] == pytest.approx(alone, rel=1e-9)
+
+
 def test_too_few_images_have_no_interval_of_their_mean_and_equal_scores_have_an_empty_one():
     values = np.random.default_rng(0).normal(size=9)
     told = {n: not np.isnan(mean_interval(values[:n], 4000, 0.95, 0)).any() for n in range(1, 10)}
