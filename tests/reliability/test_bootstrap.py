@@ -117,6 +117,20 @@ def test_the_interval_of_many_skewed_scores_is_that_of_a_loop_of_draws(confidenc
     assert (sum(found) - 2 * values.mean()) / error == pytest.approx(skew)
 
 
+def test_the_interval_of_many_skewed_scores_is_that_of_halls_polynomials():
+    """Hall (1992), sections 2.5 and 2.6: p1 and p2 of the distribution of a studentized mean, and of its quantiles."""
+    n, z = 40_000, scipy.stats.norm.ppf(0.975)
+    values = scipy.stats.gamma.ppf((np.arange(n) + 0.5) / n, 2)
+    skew, kurtosis = scipy.stats.skew(values), scipy.stats.kurtosis(values)
+    x = np.polynomial.Polynomial([0, 1])
+    p1 = skew * (2 * x**2 + 1) / 6
+    p2 = x * (kurtosis * (x**2 - 3) / 12 - skew**2 * (x**4 + 2 * x**2 - 3) / 18 - (x**2 + 3) / 4)
+    quantile = x - p1 / np.sqrt(n) + (p1 * p1.deriv() - x * p1**2 / 2 - p2) / n
+    error = values.std() / np.sqrt(n)
+    expected = (values.mean() - quantile(z) * error, values.mean() - quantile(-z) * error)
+    assert mean_interval(values, 2000, 0.95, 0) == pytest.approx(expected, abs=5e-7 * error)
+
+
 def test_of_many_images_a_column_has_the_interval_that_it_has_alone():
     rng = np.random.default_rng(0)
     table = pd.DataFrame({"x": rng.normal(size=4000), "y": 10 * rng.exponential(size=4000), "z": rng.beta(2, 5, 4000)})
