@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import pickle
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -281,9 +282,12 @@ class TestIdentity:
     def test_package_versions(self, asked: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         now = versions()
         with monkeypatch.context() as patch:
-            patch.setattr("captum_gag.runs.identity.versions", lambda: {**now, "torch": "1.0"})
+            patch.setattr("captum_gag.runs.identity.versions", lambda: {**now, "torch": "1.0", "gone": "3"})
             run = done(tmp_path / "run", asked)
-        with pytest.raises(InputError, match=r"version of torch \(1.0, now "):
+        torch_now = re.escape(now["torch"])
+        with pytest.raises(
+            InputError, match=rf"version of torch \(1.0, now {torch_now}\), version of gone \(3, now none\)"
+        ):
             execute(Run.load(run.directory), say=quiet)
         assert execute(Run.load(run.directory), recompute=True, say=quiet) == 3
 
