@@ -5,9 +5,9 @@
 
 mutmut's mutations, one at a time in a copy of the repository; each is judged by the tests that execute its statement
 (found once by coverage, some ten minutes), shortest first, until one fails. OUT is a directory that is kept: what was
-interrupted goes on, and a line taken out of OUT/verdicts.jsonl is judged again. Left out is what no test need notice:
-annotations, text with a blank in it (for people), what errors and warnings are told, ``strict`` of ``zip``, and
-``device``, which a processor alone cannot tell.
+interrupted goes on, and a line taken out of OUT/verdicts.jsonl is judged again; after new tests take out OUT/times.xml,
+too. Left out is what no test need notice: annotations, text with a blank in it (for people), what errors and warnings
+are told, ``strict`` of ``zip``, and ``device``, which a processor alone cannot tell.
 """
 
 from __future__ import annotations
@@ -120,10 +120,12 @@ class Shortest:
         """Choose and order the tests."""
         items[:] = sorted((x for x in items if x.nodeid in self.place), key=lambda x: self.place[x.nodeid])
 
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Write down a test that failed."""
+    def pytest_runtest_logreport(self, report: pytest.TestReport | pytest.CollectReport) -> None:
+        """Write down a test that failed, or a file of tests that could not be read."""
         if report.failed:
             self.killer.write_text(report.nodeid)
+
+    pytest_collectreport = pytest_runtest_logreport
 
 
 def measured(out: Path) -> tuple[CoverageData, dict[str, float]]:
@@ -144,7 +146,7 @@ def measured(out: Path) -> tuple[CoverageData, dict[str, float]]:
 
 
 def fate(copy: Path, tests: list[str], limit: float) -> str:
-    """Return what becomes of the copy: "survived", or which test killed it, or that it was time or the import."""
+    """Return what becomes of the copy: "survived", which test killed it, or "time" where no test came to its end."""
     killer = copy / "killer"
     killer.unlink(missing_ok=True)
     if not (child := os.fork()):
@@ -158,13 +160,13 @@ def fate(copy: Path, tests: list[str], limit: float) -> str:
         asked = [*FAST, "-x", "-n", "0", "--basetemp=basetemp", *files]
         os._exit(pytest.main(asked, plugins=[Shortest(tests, killer)]))
     end = time.monotonic() + limit
-    while not (ended := os.waitpid(child, os.WNOHANG))[0]:
+    while not os.waitpid(child, os.WNOHANG)[0]:
         if time.monotonic() > end:
             os.killpg(child, signal.SIGKILL)
             os.waitpid(child, 0)
             return "time"
         time.sleep(0.05)
-    return "survived" if not ended[1] else killer.read_text() if killer.exists() else "import"
+    return killer.read_text() if killer.exists() else "survived"
 
 
 def judged(change: Change, copy: Path, covered: CoverageData, seconds: dict[str, float]) -> str:
