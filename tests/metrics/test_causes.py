@@ -113,6 +113,12 @@ def test_a_deviation_of_0_is_refused_before_anything_is_divided_by_it(case) -> N
             call()
 
 
+@pytest.mark.parametrize("size", [True, 0, -1, 2.0, "2"])
+def test_a_number_of_images_that_is_none_is_refused(size: Any, case) -> None:
+    with pytest.raises(InputError, match=rf"^internal_batch_size is {size!r}, expected an integer >= 1 or None"):
+        deletion(linear(), *case, 0, internal_batch_size=size)
+
+
 def test_precision_and_device_of_the_model_are_named(case) -> None:
     images, maps = case
     with pytest.raises(InputError, match=r"inputs are torch.float64 on cpu and the model is torch.float32 on cpu"):
