@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn.functional import interpolate
 
-from captum_gag.attr.captum_calls import square_regions
+from captum_gag.attr.captum_calls import as_maps, square_regions
 from captum_gag.attr.captum_options import class_names
 from captum_gag.attr.catalogue import method, method_type, types
 from captum_gag.batching import smaller_batches, with_less_memory
@@ -575,3 +575,10 @@ def test_an_attribution_that_is_not_finite_is_said() -> None:
     with pytest.warns(UserWarning, match="The attributions of 1 of 2 examples have a NaN or an infinity"):
         found = method("captum:Saliency").attribute(root, inputs, 1)
     torch.testing.assert_close(found[1], torch.full((1, 2, 2), 0.25))
+
+
+def test_a_map_may_be_four_times_as_coarse_along_one_axis_as_along_another() -> None:
+    images = torch.zeros(1, 3, 8, 16)
+    torch.testing.assert_close(as_maps(torch.ones(1, 2, 8, 4), images, "it"), torch.full((1, 1, 8, 16), 2.0))
+    with pytest.raises(InputError, match="it gives attributions .* in proportion to inputs"):
+        as_maps(torch.ones(1, 2, 8, 3), images, "it")
