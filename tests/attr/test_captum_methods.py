@@ -74,6 +74,9 @@ def test_features_in_square_regions_are_captums_feature_mask(model: nn.Module, i
     numbers = [[0, 0, 1, 1, 2], [0, 0, 1, 1, 2], [3, 3, 4, 4, 5]]
     small = torch.zeros(1, 2, 3, 5)
     assert torch.equal(square_regions(2, small), torch.tensor(numbers).expand(1, 2, 3, 5))
+    assert torch.equal(square_regions(1, small)[0, 0], torch.arange(15).reshape(3, 5))
+    with pytest.raises(InputError, match="feature_mask is 0, expected the side of square regions"):
+        square_regions(0, small)
     mask = square_regions(4, images)
     for name in ("FeatureAblation", "ShapleyValues"):
         mask = square_regions(6, images) if name == "ShapleyValues" else mask
@@ -580,5 +583,5 @@ def test_an_attribution_that_is_not_finite_is_said() -> None:
 def test_a_map_may_be_four_times_as_coarse_along_one_axis_as_along_another() -> None:
     images = torch.zeros(1, 3, 8, 16)
     torch.testing.assert_close(as_maps(torch.ones(1, 2, 8, 4), images, "it"), torch.full((1, 1, 8, 16), 2.0))
-    with pytest.raises(InputError, match="it gives attributions .* in proportion to inputs"):
+    with pytest.raises(InputError, match=r"it gives attributions .*, in proportion to inputs"):
         as_maps(torch.ones(1, 2, 8, 3), images, "it")
