@@ -149,6 +149,21 @@ def test_random_classes_are_captums_at_the_seed_image_by_image(
     torch.testing.assert_close(found[1:], expected.detach().to(found.dtype), rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("LayerGradientShap", {"layer": "2"}), ("NeuronGradientShap", {"layer": "2", "neuron_selector": [1, 2, 3]})],
+)
+def test_random_classes_of_layers_are_the_same_at_the_seed_image_by_image(
+    model: nn.Module, images: torch.Tensor, name: str, options: dict[str, Any]
+) -> None:
+    chosen = method(f"captum:{name}", baselines=0.1, stdevs=0.1, **options)
+    before = torch.get_rng_state()
+    found = chosen.attribute(model, images, TARGET, seed=5)
+    assert torch.equal(before, torch.get_rng_state())
+    torch.testing.assert_close(found[1:], chosen.attribute(model, images[1:], 2, seed=5))
+    assert not torch.equal(found, chosen.attribute(model, images, TARGET, seed=6))
+
+
 def test_permutations_need_other_images(model: nn.Module, images: torch.Tensor) -> None:
     chosen = method("captum:FeaturePermutation", feature_mask=4)
     torch.manual_seed(3)
