@@ -153,8 +153,9 @@ class TestSeed:
         assert not torch.equal(gag.attribute(images, target=0, seed=5), gag.attribute(images, target=0, seed=6))
 
     def test_leaves_the_global_generator_alone(self, images: torch.Tensor) -> None:
+        gag = GuidedAbsoluteGrad(small_convnet())
         before = torch.get_rng_state()
-        GuidedAbsoluteGrad(small_convnet()).attribute(images, target=0, seed=5)
+        gag.attribute(images, target=0, seed=5)
         assert torch.equal(before, torch.get_rng_state())
 
     def test_without_seed_noise_comes_from_the_global_generator_and_differs_between_examples(self) -> None:
