@@ -153,6 +153,8 @@ def fate(copy: Path, tests: list[str], limit: float) -> str:
         os.setsid()
         os.chdir(copy)
         sys.path.insert(0, str(copy))
+        # What tests spawn would begin by running this file again.
+        sys.modules["__main__"] = pytest
         log = os.open("log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(log, 1)
         os.dup2(log, 2)
