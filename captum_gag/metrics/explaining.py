@@ -14,7 +14,7 @@ from captum_gag.errors import InputError
 from captum_gag.metrics.map_batch import check_channel_axis
 from captum_gag.outputs import Output
 from captum_gag.specs import options_of
-from captum_gag.tensors import at_least_single, require_device
+from captum_gag.tensors import require_device
 
 
 def explain(
@@ -57,7 +57,7 @@ def explain(
     check_channel_axis(channel_axis, images)
     attributions = explaining.attribute(model, images, as_targets(targets), seed, output=output)
     summed = attributions.sum(channel_axis, keepdim=True) if attributions.ndim > 2 else attributions
-    result: NDArray[Any] = summed.to(at_least_single(summed.dtype)).cpu().numpy()
+    result: NDArray[Any] = summed.cpu().numpy()
     return result
 
 

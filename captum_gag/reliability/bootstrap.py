@@ -169,7 +169,7 @@ def _drawn(values: Floats, n_bootstrap: int, confidence: float, seed: int) -> tu
     errors = np.sqrt(variances / np.maximum(of_column - 1, 1))
     with np.errstate(invalid="ignore"):
         low, high = middle - most * errors, middle - least * errors
-    for column in np.flatnonzero(np.isnan(low + high) & enough & gaps):
+    for column in np.flatnonzero(~np.isfinite(low + high) & enough & gaps):
         alone = values[known[:, column], column][:, None]
         [low[column]], [high[column]] = _drawn(alone, n_bootstrap, confidence, seed)
     told = enough & np.isfinite(low) & np.isfinite(high)

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn.functional import interpolate
 
-from captum_gag.attr.captum_calls import square_regions
+from captum_gag.attr.captum_calls import as_maps, square_regions
 from captum_gag.attr.captum_options import class_names
 from captum_gag.attr.catalogue import method, method_type, types
 from captum_gag.batching import smaller_batches, with_less_memory
@@ -74,6 +74,9 @@ def test_features_in_square_regions_are_captums_feature_mask(model: nn.Module, i
     numbers = [[0, 0, 1, 1, 2], [0, 0, 1, 1, 2], [3, 3, 4, 4, 5]]
     small = torch.zeros(1, 2, 3, 5)
     assert torch.equal(square_regions(2, small), torch.tensor(numbers).expand(1, 2, 3, 5))
+    assert torch.equal(square_regions(1, small)[0, 0], torch.arange(15).reshape(3, 5))
+    with pytest.raises(InputError, match="feature_mask is 0, expected the side of square regions"):
+        square_regions(0, small)
     mask = square_regions(4, images)
     for name in ("FeatureAblation", "ShapleyValues"):
         mask = square_regions(6, images) if name == "ShapleyValues" else mask
@@ -144,6 +147,21 @@ def test_random_classes_are_captums_at_the_seed_image_by_image(
         expected = host.attribute(leaf(images[1:]), target=2, **given)
         np.random.set_state(state)
     torch.testing.assert_close(found[1:], expected.detach().to(found.dtype), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("LayerGradientShap", {"layer": "2"}), ("NeuronGradientShap", {"layer": "2", "neuron_selector": [1, 2, 3]})],
+)
+def test_random_classes_of_layers_are_the_same_at_the_seed_image_by_image(
+    model: nn.Module, images: torch.Tensor, name: str, options: dict[str, Any]
+) -> None:
+    chosen = method(f"captum:{name}", baselines=0.1, stdevs=0.1, **options)
+    before = torch.get_rng_state()
+    found = chosen.attribute(model, images, TARGET, seed=5)
+    assert torch.equal(before, torch.get_rng_state())
+    torch.testing.assert_close(found[1:], chosen.attribute(model, images[1:], 2, seed=5))
+    assert not torch.equal(found, chosen.attribute(model, images, TARGET, seed=6))
 
 
 def test_permutations_need_other_images(model: nn.Module, images: torch.Tensor) -> None:
@@ -575,3 +593,10 @@ def test_an_attribution_that_is_not_finite_is_said() -> None:
     with pytest.warns(UserWarning, match="The attributions of 1 of 2 examples have a NaN or an infinity"):
         found = method("captum:Saliency").attribute(root, inputs, 1)
     torch.testing.assert_close(found[1], torch.full((1, 2, 2), 0.25))
+
+
+def test_a_map_may_be_four_times_as_coarse_along_one_axis_as_along_another() -> None:
+    images = torch.zeros(1, 3, 8, 16)
+    torch.testing.assert_close(as_maps(torch.ones(1, 2, 8, 4), images, "it"), torch.full((1, 1, 8, 16), 2.0))
+    with pytest.raises(InputError, match=r"it gives attributions .*, in proportion to inputs"):
+        as_maps(torch.ones(1, 2, 8, 3), images, "it")

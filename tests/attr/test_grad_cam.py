@@ -10,7 +10,7 @@ import pytest
 import torch
 from captum.attr import LayerActivation, LayerGradCam
 from torch import Tensor, nn
-from torch.nn.functional import interpolate
+from torch.nn.functional import interpolate, unfold
 from torchvision import models
 
 from captum_gag.attr.catalogue import method
@@ -202,6 +202,26 @@ def test_channels_that_nothing_shows_are_asked_for() -> None:
     )
 
 
+class Unfolded(nn.Module):
+    """Patches of 8 x 8 by a linear layer: no module says how many there are along each axis."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Sequential(nn.Linear(192, 6), nn.Tanh())
+        self.head = nn.Linear(6, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.embed(unfold(x, 8, stride=8).transpose(1, 2)).mean(1))  # type: ignore[no-any-return]
+
+
+def test_patches_of_a_model_without_feature_maps_are_in_proportion_to_the_image() -> None:
+    torch.manual_seed(0)
+    model, images = Unfolded().eval(), images_of((16, 32))
+    expected = by_hand(model, model.embed, images, tokens(0, 2, 4))
+    assert bool((expected.flatten(1).amax(1) > 0).all())
+    torch.testing.assert_close(method("Grad-CAM:embed").attribute(model, images, TARGET), expected)
+
+
 @pytest.mark.parametrize("layer", ["features.3.0.attn.relative_position_bias_table", "features.0.0.bias"])
 def test_what_is_no_module_is_no_layer(layer: str) -> None:
     with pytest.raises(InputError, match="no layer"):
@@ -222,6 +242,7 @@ def test_what_is_no_module_is_no_layer(layer: str) -> None:
         (torchvision_vit, 32, "encoder.layers.encoder_layer_1.self_attention.out_proj", "runs once in a pass"),
         (lambda: models.resnet18(num_classes=5), 64, "layer4.1.relu", "runs once .* would do: layer4, "),
         (lambda: models.resnet18(num_classes=5), 64, "fc", r"gives \(N, C, \.\.\.\); 'fc' is none"),
+        (lambda: nn.Sequential(nn.Flatten(), nn.Linear(192, 3)), 8, "0", "this model has no layer that would do"),
     ],
 )
 def test_layers_that_are_no_map_are_refused(

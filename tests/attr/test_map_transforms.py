@@ -51,6 +51,7 @@ def test_sharp_binary_and_one_pixel(model: nn.Module, images: torch.Tensor) -> N
     for options, count in (({}, 10), ({"share": 0.25}, 25), ({"share": 0.001}, 1)):
         binary = method("Sobel^binary", **options).attribute(model, images, 0)[:, 0]
         assert binary.sum((1, 2)).tolist() == [count, count]
+        assert torch.equal(method("Sobel^binary", **options).attribute(model, images[:1], 0)[:, 0], binary[:1])
         assert bool((base[binary == 1].min() >= base[binary == 0].min()).all())
     pixel = method("Sobel^pixel").attribute(model, images, 0)[:, 0]
     assert pixel.sum((1, 2)).tolist() == [1, 1]

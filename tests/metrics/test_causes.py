@@ -101,13 +101,22 @@ def test_a_deviation_of_0_is_refused_before_anything_is_divided_by_it(case) -> N
     images, maps = case
     for call in (
         lambda: rcap(linear(), images, maps, 0, normalization=([0.5] * 3, [0.2, 0.0, 0.2])),
-        lambda: metrics.RCAP(normalization=([0.5] * 3, [0.2, 0.0, 0.2])),
+        *(
+            lambda made=made: made(normalization=([0.5] * 3, [0.2, 0.0, 0.2]))
+            for made in (metrics.RCAP, metrics.Deletion, metrics.Insertion, metrics.AOPC, metrics.Faithfulness)
+        ),
         lambda: baselines.black(((0.5,), (0.0,)))(images),
         lambda: baselines.resolve("mean", ((0.5,), (-1.0,))),
         lambda: baselines.resolve(0.3, ((torch.nan,), (1.0,))),
     ):
         with pytest.raises(InputError, match="expected finite numbers and deviations above 0"):
             call()
+
+
+@pytest.mark.parametrize("size", [True, 0, -1, 2.0, "2"])
+def test_a_number_of_images_that_is_none_is_refused(size: Any, case) -> None:
+    with pytest.raises(InputError, match=rf"^internal_batch_size is {size!r}, expected an integer >= 1 or None"):
+        deletion(linear(), *case, 0, internal_batch_size=size)
 
 
 def test_precision_and_device_of_the_model_are_named(case) -> None:

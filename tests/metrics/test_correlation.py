@@ -11,6 +11,7 @@ from torch import nn
 
 from captum_gag.errors import InputError
 from captum_gag.metrics import faithfulness
+from captum_gag.metrics.correlation import losses
 from captum_gag.outputs import tensor_of
 
 BLACK = {"perturb_baseline": 0.0, "output": tensor_of}
@@ -93,3 +94,9 @@ def test_small_losses_that_are_no_rounding_count() -> None:
     x = torch.ones(2, 1, 8, 8)
     found = faithfulness(model, x, weights.expand(2, 8, 8), 0, n_pixels=64, perturb_baseline=0.0, output="logits")
     assert bool((found > 0.99).all())
+
+
+def test_what_is_rounding_is_told_by_the_outputs_of_each_image_alone() -> None:
+    outputs = torch.tensor([[1.0, 0.9, 0.5], [100.0, 99.0, 98.0], [0.0, 0.0, 0.0]])
+    # Four units in the last place are 0.04 of an image's largest output: 0.04 < 0.4, and 4 > 1.
+    torch.testing.assert_close(losses(outputs, 0.01), torch.tensor([[0.1, 0.5], [0.0, 0.0], [0.0, 0.0]]))

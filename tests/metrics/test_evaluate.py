@@ -8,7 +8,7 @@ import torch
 from captum_gag import AOPC, RCAP, Deletion, Faithfulness, Insertion, LogCoshDice
 from captum_gag.errors import InputError
 from captum_gag.metrics import METRICS as WITHOUT_QUANTUS
-from captum_gag.metrics import aopc, deletion, evaluate_curves, faithfulness, insertion, rcap
+from captum_gag.metrics import aopc, deletion, evaluate_curves, evaluate_readings, faithfulness, insertion, rcap
 
 METRICS = {
     "RCAP": RCAP(lower_bound=60, perturb_baseline=0.0),
@@ -38,6 +38,16 @@ def test_scores_are_those_of_the_functions(additive, images: torch.Tensor, maps:
         }
         for name, score in expected.items():
             torch.testing.assert_close(scores[method][name], score)
+
+
+def test_readings_have_a_score_for_every_number_of_steps(
+    additive, images: torch.Tensor, maps: dict[str, torch.Tensor]
+) -> None:
+    readings = evaluate_readings(additive, images, maps, 0, {"MoRF": AOPC(n_steps=4)})
+    for method, each in maps.items():
+        for steps in (1, 3, 4):
+            expected = aopc(additive, images, each, 0, n_steps=steps)
+            torch.testing.assert_close(readings[method]["MoRF"].at(steps), expected)
 
 
 def test_metrics_with_and_without_quantus_are_the_same(

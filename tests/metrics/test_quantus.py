@@ -102,6 +102,19 @@ def test_softmax_is_appended_unless_the_model_ends_in_one(model: nn.Module, batc
     assert not np.allclose(RCAP()(model, **batch, softmax=False), expected)
 
 
+@pytest.mark.parametrize("flag", [{"softmax": "no"}, {"softmax": 0}, {"channel_first": "no"}])
+def test_flags_are_true_false_or_none(model: nn.Module, batch: dict[str, np.ndarray], flag: dict[str, object]) -> None:
+    with pytest.raises(InputError, match="expected True, False or None"):
+        RCAP()(model, **batch, **flag)
+
+
+@pytest.mark.parametrize("name", ["x_batch", "a_batch", "s_batch"])
+def test_what_is_no_array_is_named(model: nn.Module, batch: dict[str, np.ndarray], name: str) -> None:
+    given = {**batch, name: batch["x_batch"].tolist()}
+    with pytest.raises(InputError, match=f"^{name} is .*, expected a NumPy array of numbers"):
+        LogCoshDice()(model, **given)
+
+
 def test_aggregate_abs_and_normalise(model: nn.Module, batch: dict[str, np.ndarray]) -> None:
     expected = expected_scores(model, batch)
     assert RCAP(return_aggregate=True)(model, **batch) == [pytest.approx(expected.mean(), rel=1e-5)]
@@ -222,6 +235,10 @@ class TestEveryMetric:
         key = next(key for key in metric.details[0] if key != "fractions")
         mean = np.mean([np.atleast_1d(each[key]) for each in metric.details], axis=0)
         np.testing.assert_allclose(axes.lines[0].get_ydata(), mean, rtol=1e-6)
+        of_pixels = name in ("Deletion", "Insertion")
+        assert axes.get_xlabel() == ("share of the pixels" if of_pixels else "step")
+        expected = metric.details[0]["fractions"] if of_pixels else np.arange(1, len(mean) + 1)
+        np.testing.assert_allclose(axes.lines[0].get_xdata(), expected)
         assert (tmp_path / "plot.png").stat().st_size > 0
         plt.close("all")
 

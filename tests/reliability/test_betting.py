@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.integrate import quad
 
@@ -111,6 +111,10 @@ def test_the_interval_of_signs_holds_just_what_is_not_rejected(wins, losses):
 
 @settings(deadline=None, max_examples=30)
 @given(st.lists(st.floats(-1, 1), min_size=1, max_size=40))
+# Seldom drawn: all of one sign.
+@example([0.5, 0.9] * 15)
+@example([-0.2] * 40)
+@example([0.3] * 3)
 def test_the_interval_of_the_mean_leaves_0_out_just_when_it_is_rejected(differences):
     bets = MeanBets([1])
     both = e_values(bets, *differences)

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.stats
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from captum_gag import reliability
@@ -53,6 +53,8 @@ def by_loop(known, drawn):
 
 @given(st.integers(3, 30), st.integers(0, 10**6), st.floats(0, 0.9))
 @settings(max_examples=25, deadline=None)
+# No draw misses all values, but so many hold one alone that an end of their quantiles is infinite.
+@example(7, 6534, 0.5)
 def test_intervals_of_means_with_gaps_are_those_of_a_loop(images, seed, gaps):
     rng = np.random.default_rng(seed)
     table = pd.DataFrame(rng.normal(size=(images, 3)), columns=list("xyz"))
@@ -113,6 +115,30 @@ def test_the_interval_of_many_skewed_scores_is_that_of_a_loop_of_draws(confidenc
     # The expansion tells the two ends apart, as the normal distribution does not.
     skew = scipy.stats.skew(values) * (2 * scipy.stats.norm.ppf(shares[0]) ** 2 + 1) / 3 / np.sqrt(2500)
     assert (sum(found) - 2 * values.mean()) / error == pytest.approx(skew)
+
+
+def test_the_interval_of_many_skewed_scores_is_that_of_halls_polynomials():
+    """Hall (1992), sections 2.5 and 2.6: p1 and p2 of the distribution of a studentized mean, and of its quantiles."""
+    n, z = 40_000, scipy.stats.norm.ppf(0.975)
+    values = scipy.stats.gamma.ppf((np.arange(n) + 0.5) / n, 2)
+    skew, kurtosis = scipy.stats.skew(values), scipy.stats.kurtosis(values)
+    x = np.polynomial.Polynomial([0, 1])
+    p1 = skew * (2 * x**2 + 1) / 6
+    p2 = x * (kurtosis * (x**2 - 3) / 12 - skew**2 * (x**4 + 2 * x**2 - 3) / 18 - (x**2 + 3) / 4)
+    quantile = x - p1 / np.sqrt(n) + (p1 * p1.deriv() - x * p1**2 / 2 - p2) / n
+    error = values.std() / np.sqrt(n)
+    expected = (values.mean() - quantile(z) * error, values.mean() - quantile(-z) * error)
+    assert mean_interval(values, 2000, 0.95, 0) == pytest.approx(expected, abs=5e-7 * error)
+
+
+def test_of_many_images_a_column_has_the_interval_that_it_has_alone():
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"x": rng.normal(size=4000), "y": 10 * rng.exponential(size=4000), "z": rng.beta(2, 5, 4000)})
+    table["z"] = table["z"].mask(rng.uniform(size=4000) < 0.2)
+    found = mean_intervals({"A": table}, 2000, 0.95, 0)
+    for column in table:
+        alone = mean_interval(table[column].dropna().to_numpy(), 2000, 0.95, 1)
+        assert found["A", column] == pytest.approx(alone, rel=1e-9)
 
 
 def test_too_few_images_have_no_interval_of_their_mean_and_equal_scores_have_an_empty_one():

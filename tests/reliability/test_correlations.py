@@ -106,6 +106,15 @@ def test_the_same_scores_twice_correlate_perfectly_and_few_images_do_not_say_tha
     # An image in 3 / n may be missing among n at 95 % (the rule of three), and takes up to 3 from the correlation.
     assert low < 1 - 3 / images
     assert low > 1 - 20 / images
+    assert estimate(np.stack([scores, -scores], axis=1)) == pytest.approx((-rho, -high, -low))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("columns", [2, 3])
+def test_the_least_and_the_largest_correlation_are_ends_of_their_intervals(columns):
+    low, _ = mean_rho_interval(-1 / (columns - 1), np.zeros(10), columns, 0.95)
+    _, high = mean_rho_interval(1.0, np.zeros(10), columns, 0.95)
+    assert (low, high) == pytest.approx((-1 / (columns - 1), 1))
 
 
 def test_three_images_have_no_interval():

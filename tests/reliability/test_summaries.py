@@ -36,6 +36,21 @@ def test_a_method_beats_the_baselines_by_its_metrics_direction(direction):
     )
 
 
+def test_a_metric_is_judged_alike_beside_one_that_scored_more_methods():
+    rng = np.random.default_rng(0)
+    few = {"good": rng.normal(3, 1, 50), "Sobel": rng.normal(1, 1, 50)}
+    more = few | {f"Random:{seed}": rng.normal(size=50) for seed in range(3)}
+    told = {"controls": {name: "random" for name in more if name.startswith("Random")}}
+    both = reliability.against_baselines(
+        arrays({"A": more, "B": few}, higher_is_better={"A": True, "B": True}, **told), **QUICK
+    )
+    alone = reliability.against_baselines(arrays({"B": few}, higher_is_better={"B": True}), **QUICK)
+    assert both.loc[both["metric"] == "A", "beats_random"].tolist() == [True]
+    of_b = both[both["metric"] == "B"].to_dict("records")
+    assert [each["beats_random"] for each in of_b] == [None]
+    assert [each["beats_edges"] for each in of_b] == alone["beats_edges"].tolist() == [True]
+
+
 @pytest.mark.slow
 def test_the_interval_of_a_mean_covers_it_at_its_nominal_rate():
     rng = np.random.default_rng(0)

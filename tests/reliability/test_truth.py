@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import kendalltau, spearmanr
+from scipy.stats import kendalltau, spearmanr, ttest_1samp
 
 from captum_gag import reliability
 from captum_gag.errors import InputError
@@ -44,7 +44,9 @@ def test_is_scipys() -> None:
     assert row["wrong"] == pytest.approx((1 - np.mean(taus)) / 2)
     assert row["rho_means"] == pytest.approx(spearmanr(scores.mean(0), right.mean(0)).statistic)
     assert row["rho_low"] < row["rho"] < row["rho_high"]
-    assert row["means_low"] <= row["rho_means"] <= row["means_high"]
+    drawn = np.random.default_rng(0).integers(9, size=(200, 9))
+    of_draws = [spearmanr(scores[images].mean(0), right[images].mean(0)).statistic for images in drawn]
+    assert (row["means_low"], row["means_high"]) == pytest.approx(tuple(np.quantile(of_draws, [0.025, 0.975])))
     assert (row["methods"], row["images"]) == (6, 9)
 
 
@@ -124,6 +126,12 @@ def test_faults_are_no_tricks_and_the_truth_is_no_method() -> None:
 def test_the_interval_of_a_share_lies_in_0_to_1_and_holds_its_middle(shares: list[float]) -> None:
     low, high = share_interval(np.array(shares), 0.95)
     assert 0 <= low <= (sum(shares) + 1) / (len(shares) + 2) <= high <= 1
+
+
+def test_the_interval_of_a_share_is_scipys_with_an_image_of_each_kind_more() -> None:
+    shares = np.array([0.5, 0.4, 0.6, 0.55, 0.5, 0.35, 0.45, 0.7])
+    low, high = ttest_1samp([*shares, 0, 1], 0).confidence_interval(0.95)
+    assert share_interval(shares, 0.95) == pytest.approx((low, high))
 
 
 def test_the_interval_of_a_share_holds_the_truth() -> None:

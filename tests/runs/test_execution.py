@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import pickle
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -281,9 +282,12 @@ class TestIdentity:
     def test_package_versions(self, asked: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         now = versions()
         with monkeypatch.context() as patch:
-            patch.setattr("captum_gag.runs.identity.versions", lambda: {**now, "torch": "1.0"})
+            before = {name: number for name, number in now.items() if name != "numpy"} | {"torch": "1.0", "gone": "3"}
+            patch.setattr("captum_gag.runs.identity.versions", lambda: before)
             run = done(tmp_path / "run", asked)
-        with pytest.raises(InputError, match=r"version of torch \(1.0, now "):
+        said = (("torch", "1.0", now["torch"]), ("gone", "3", "none"), ("numpy", "none", now["numpy"]))
+        expected = ", ".join(f"version of {name} ({one}, now {other})" for name, one, other in said)
+        with pytest.raises(InputError, match=re.escape(expected)):
             execute(Run.load(run.directory), say=quiet)
         assert execute(Run.load(run.directory), recompute=True, say=quiet) == 3
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
 import pytest
+import torch
+from torch import Tensor, nn
 from typer.testing import CliRunner
 
 from captum_gag.cli import app
@@ -15,7 +19,7 @@ from captum_gag.errors import InputError
 from captum_gag.reliability.forecasting import Forecast
 from captum_gag.runs import planning
 from captum_gag.runs.config import Config
-from captum_gag.runs.planning import Plan, plan
+from captum_gag.runs.planning import Passes, Plan, plan
 
 SUITE = {"methods": [{"type": "SG", "label": "SG", "n_samples": 7}, "Sobel", "Random"], "metrics": {"RCAP": {}}}
 
@@ -31,6 +35,35 @@ def test_passes_are_those_counted_by_hand() -> None:
     assert (found.forward, found.backward) == (1 + 7 + 3 * 5, 7)
     assert (found.measured, found.images, found.at_once, found.failed) == (2, 60, 1, 0)
     assert found.decision is None
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda scores: scores,
+        lambda scores: (scores, None),
+        lambda scores: [scores],
+        lambda scores: {"logits": scores},
+        lambda scores: SimpleNamespace(logits=scores, attentions=None),
+    ],
+)
+def test_passes_are_counted_whatever_form_the_outputs_have(form: Callable[[Tensor], Any]) -> None:
+    kept: list[Tensor] = []
+
+    class Formed(nn.Linear):
+        def forward(self, rows: Tensor) -> Any:
+            kept.append(super().forward(rows))
+            return form(kept[-1])
+
+    model, passes = Formed(4, 2), Passes()
+    with passes.counted(model):
+        with torch.no_grad():
+            model(torch.rand(3, 4))
+        model(torch.rand(5, 4))
+        kept[-1].sum().backward()
+    assert (passes.forward, passes.backward) == (3 + 5, 5)
+    model(torch.rand(7, 4))
+    assert passes.forward == 8
 
 
 def test_small_images_are_measured_as_many_at_a_time_as_a_run_scores() -> None:

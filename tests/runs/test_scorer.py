@@ -171,6 +171,30 @@ def test_gradients_that_fail_are_tried_once_for_all_methods_that_share_them(monk
     assert [row["error"] for row in rows] == ["RuntimeError: no gradients", "", *["RuntimeError: no gradients"] * 2]
 
 
+def test_a_metric_that_fails_costs_its_own_cells() -> None:
+    metrics = {"Correlation": {"type": "quantus:FaithfulnessCorrelation", "subset_size": 10_000}, "RCAP": {}}
+    found = {(row["method"], row["metric"]): row for row in rows_of(scorer_of({"methods": ["VG"], "metrics": metrics}))}
+    assert set(found) == {("VG", "Correlation"), ("VG", "RCAP")}
+    assert np.isnan(found["VG", "Correlation"]["score"])
+    assert found["VG", "Correlation"]["error"]
+    assert found["VG", "RCAP"]["error"] == ""
+
+
+def test_an_output_that_cannot_be_read_names_the_model() -> None:
+    made: list[Scorer] = []
+
+    def failing(outputs: torch.Tensor) -> torch.Tensor:
+        if made:
+            raise RuntimeError("not this one")
+        return outputs.softmax(1)
+
+    classifier = load_classifier("tiny:model", device="cpu")
+    classifier.output = failing
+    made.append(Scorer(classifier, make_suite({"methods": ["VG"], "metrics": {"RCAP": {}}}, classifier.normalization)))
+    [row] = rows_of(made[0])
+    assert row["error"] == "output cannot read what tiny returned: RuntimeError: not this one"
+
+
 def test_methods_and_metrics_of_ones_own_run_beside_the_others() -> None:
     suite = {
         "methods": ["SG", "tiny:own_method", {"type": "tiny:own_method", "n_samples": 4, "label": "own of 4"}],

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from captum_gag.errors import InputError
+from captum_gag.runs.config import Config
 from captum_gag.runs.spec import make_suite, read_suite, suite_names
 
 RCAP: dict[str, Any] = {"metrics": {"RCAP": {}}}
@@ -124,3 +125,16 @@ def test_toml_that_python_cannot_read_is_refused_in_a_line(tmp_path: Path, text:
     with pytest.raises(InputError, match="cannot be read as TOML") as caught:
         read_suite(str(path))
     assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("limit", 0), ("confidence", 1.1), ("confidence", -0.1), ("seed", -1), ("dtype", "float8"), ("threads", 0),
+        ("batch_size", 0), ("until", "soon"), ("alpha", 0.0), ("alpha", 1.0), ("attribution_autocast", "float16"),
+        ("metrics_autocast", "float32"),
+    ],
+)  # fmt: skip
+def test_what_a_run_cannot_be_is_refused_by_its_name(name: str, value: Any) -> None:
+    with pytest.raises(InputError, match=f"^Config: {name} is {value!r}, expected"):
+        Config(suite={}, model={"type": "tiny:model"}, data={"type": "tiny:photos"}, **{name: value})
