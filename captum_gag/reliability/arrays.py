@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any, Literal
 
 import numpy as np
@@ -65,7 +65,8 @@ def from_arrays(
         raise InputError(f"levels is {shown(levels)}; expected 'method' or 'metric', whichever comes first")
     names: Any = getattr(images, "tolist", lambda: images)()
     outer, inner = list(map(str, scores)), list(dict.fromkeys(str(name) for each in scores.values() for name in each))
-    listed = names is None or (isinstance(names, Iterable) and hasattr(names, "__len__"))
+    ordered = isinstance(names, Iterable) and hasattr(names, "__len__") and not isinstance(names, Mapping | Set)
+    listed = names is None or ordered
     if not listed or (names is not None and any(isinstance(each, list | dict | set) for each in names)):
         raise InputError(f"images is {shown(images)}; expected a list of the images' names")
     if not inner:

@@ -140,6 +140,8 @@ def test_names_may_be_numbers():
         ({"x": {"RCAP": np.array(["0.5", "1"])}}, None, "RCAP of x is no array of numbers"),
         ({"x": {"RCAP": [1, "2"]}}, None, "RCAP of x is no array of numbers"),
         ({"x": {"RCAP": [1j, 2]}}, None, "RCAP of x is no array of numbers"),
+        ({"x": {"RCAP": [1, 2]}}, {"a": None, "b": None}, "expected a list of the images' names"),
+        ({"x": {"RCAP": [1, 2]}}, {"a", "b"}, "expected a list of the images' names"),
         ({"x": [1, 2]}, None, "the scores are no dict of dicts"),
         ([1, 2], None, "the scores are no dict of dicts"),
         ({"x": {"RCAP": [1, 2]}}, "ab", "images is the text 'ab'; expected a list"),
