@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import math
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache, wraps
 from pathlib import Path
@@ -219,6 +220,9 @@ def assignments(texts: Iterable[str]) -> dict[str, Any]:
 
 
 def _scalar(value: Any) -> Any:
+    if isinstance(value, int) and value.bit_length() > 64:
+        # No tensor has so many of anything, and none holds it.
+        return math.inf if value > 0 else -math.inf
     return value.item() if isinstance(value, np.generic) else value
 
 

@@ -14,7 +14,7 @@ from captum_gag.errors import InputError
 from captum_gag.metrics.map_batch import check_channel_axis
 from captum_gag.outputs import Output
 from captum_gag.specs import options_of
-from captum_gag.tensors import require_device
+from captum_gag.tensors import require_dense, require_device
 
 
 def explain(
@@ -85,6 +85,7 @@ def _as_model(inputs: Any, model: torch.nn.Module, device: str | None) -> torch.
         images = inputs if isinstance(inputs, torch.Tensor) else torch.as_tensor(np.asarray(inputs))
     except (TypeError, ValueError, RuntimeError):
         raise InputError(f"inputs are a {type(inputs).__name__}, expected an array (N, C, H, W) of numbers.") from None
+    require_dense("inputs", images)
     weights = (each for each in model.parameters() if each.is_floating_point())
     parameter = next(weights, torch.empty(0))
     if device is not None:

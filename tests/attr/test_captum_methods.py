@@ -270,6 +270,8 @@ def test_every_class_with_a_layer_runs(model: nn.Module, images: torch.Tensor, n
             "did you mean sliding_window_shapes",
         ),
         ({"type": "captum:IntegratedGradients", "n_steps": "3"}, "n_steps is '3', expected a valid integer"),
+        ({"type": "captum:IntegratedGradients", "n_steps": 2**70}, "n_steps is inf, expected a valid integer"),
+        ({"type": "DeepSHAP", "n_references": 10**400}, "n_references is inf, expected a valid integer"),
         ({"type": "captum:IntegratedGradients", "baselines": "train"}, "baselines is 'train', expected"),
         ({"type": "captum:Oclusion", "strides": 3}, "unknown class of captum.attr 'Oclusion'; did you mean Occlusion"),
         ({"type": "captum:NoiseTunnel", "attribution_method": "NoiseTunnel"}, "cannot explain with itself"),

@@ -140,6 +140,7 @@ MEANINGLESS = (
     np.int64(7), 10**400, float("inf"), b"bytes", {1, 2}, "captum_gag:nothing",
     torch.tensor(1.0), torch.zeros(0), torch.zeros(4), torch.zeros(4, 3, 6, 6, dtype=torch.int64),
     torch.zeros(4, 3, 6, 6, dtype=torch.complex64), torch.zeros(4, 0, 6), torch.zeros(2, 3, 6, 6), lambda: None,
+    torch.zeros(4, device="meta"), torch.zeros(4, 3, 6, 6).to_sparse(),
 )  # fmt: skip
 FUNCTIONS = {"rcap": rcap, "deletion": deletion, "insertion": insertion, "aopc": aopc, "faithfulness": faithfulness}
 PLACES = (
