@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn.functional import interpolate
 
 from captum_gag.attr.captum_calls import as_maps, square_regions
+from captum_gag.attr.captum_methods import captum_type
 from captum_gag.attr.captum_options import class_names
 from captum_gag.attr.catalogue import method, method_type, types
 from captum_gag.batching import smaller_batches, with_less_memory
@@ -602,3 +603,9 @@ def test_a_map_may_be_four_times_as_coarse_along_one_axis_as_along_another() -> 
     torch.testing.assert_close(as_maps(torch.ones(1, 2, 8, 4), images, "it"), torch.full((1, 1, 8, 16), 2.0))
     with pytest.raises(InputError, match=r"it gives attributions .*, in proportion to inputs"):
         as_maps(torch.ones(1, 2, 8, 3), images, "it")
+
+
+def test_options_that_must_be_given_come_first_of_a_class_inside_another_too() -> None:
+    required = [each.required for each in options_of(captum_type("NoiseTunnel", "Occlusion"))]
+    assert required == sorted(required, reverse=True)
+    assert any(required)

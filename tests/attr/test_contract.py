@@ -150,6 +150,8 @@ class TestWhatAModelReturns:
             found = GuidedAbsoluteGrad(model).attribute(images, target, percentile=0)
             torch.testing.assert_close(found, expected)
             torch.testing.assert_close(method("GAG-0").attribute(model, images, target), expected)
+        slices = (1, slice(2, 3), slice(3, 4))
+        torch.testing.assert_close(GuidedAbsoluteGrad(model).attribute(images, slices, percentile=0), expected)
         with pytest.raises(InputError, match="36 scores of each example"):
             GuidedAbsoluteGrad(model).attribute(images, 1)
 

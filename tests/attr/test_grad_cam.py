@@ -10,7 +10,7 @@ import pytest
 import torch
 from captum.attr import LayerActivation, LayerGradCam
 from torch import Tensor, nn
-from torch.nn.functional import interpolate, unfold
+from torch.nn.functional import interpolate, max_pool2d, unfold
 from torchvision import models
 
 from captum_gag.attr.catalogue import method
@@ -220,6 +220,28 @@ def test_patches_of_a_model_without_feature_maps_are_in_proportion_to_the_image(
     expected = by_hand(model, model.embed, images, tokens(0, 2, 4))
     assert bool((expected.flatten(1).amax(1) > 0).all())
     torch.testing.assert_close(method("Grad-CAM:embed").attribute(model, images, TARGET), expected)
+
+
+class Merging(nn.Module):
+    """9 x 9 patches, of which each 2 x 2 are merged: what is over is left out, as a pooling does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Conv2d(3, 6, 4, stride=4)
+        self.mix = nn.Sequential(nn.Linear(6, 6), nn.Tanh())
+        self.head = nn.Linear(6, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        merged = max_pool2d(self.embed(x), 2)
+        return self.head(self.mix(merged.flatten(2).transpose(1, 2)).mean(1))  # type: ignore[no-any-return]
+
+
+def test_merged_patches_are_half_as_many_along_each_axis() -> None:
+    torch.manual_seed(0)
+    model, images = Merging().eval(), images_of(36)
+    expected = by_hand(model, model.mix, images, tokens(0, 4, 4))
+    assert bool((expected.flatten(1).amax(1) > 0).any())
+    torch.testing.assert_close(method("Grad-CAM:mix").attribute(model, images, TARGET), expected)
 
 
 @pytest.mark.parametrize("layer", ["features.3.0.attn.relative_position_bias_table", "features.0.0.bias"])

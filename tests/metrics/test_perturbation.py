@@ -93,7 +93,7 @@ def test_regions_are_replaced_whole(additive, images: torch.Tensor, side: int) -
 def test_maps_without_ranking_are_named(additive, images: torch.Tensor) -> None:
     maps = torch.randn(4, 6, 5)
     maps[3] = 0
-    with pytest.warns(UserWarning, match="NaN for image 3"):
+    with pytest.warns(UserWarning, match="AOPC is NaN for image 3"):
         assert aopc(additive, images, maps, 0, n_steps=3).isnan().tolist() == [False] * 3 + [True]
 
 

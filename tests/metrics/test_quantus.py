@@ -79,6 +79,7 @@ def test_scores_are_those_of_the_function(model: nn.Module, batch: dict[str, np.
 
 def test_details_hold_the_factors_of_the_last_call(model: nn.Module, batch: dict[str, np.ndarray]) -> None:
     metric = RCAP(lower_bound=60, interval=20)
+    assert metric.details == []
     metric(model, **batch, batch_size=2)
     scores = metric(model, **batch, batch_size=2)
     assert len(metric.details) == N

@@ -117,7 +117,14 @@ def test_a_metric_that_is_surely_valid_comes_before_one_that_is_only_nearer_to_t
 
 @pytest.mark.parametrize(
     ("value", "shown"),
-    [(0.6497, "0.6497"), (0.6449, "0.64"), (0.6499999999999999, "0.65"), (0.654, "0.65"), (1, "1.00")],
+    [
+        (0.6497, "0.6497"),
+        (0.6449, "0.64"),
+        (0.6499999999999999, "0.65"),
+        (0.654, "0.65"),
+        (1, "1.00"),
+        (0.649999997, "0.649999997"),
+    ],
 )
 def test_a_value_is_shown_on_its_side_of_the_threshold(value: float, shown: str) -> None:
     assert in_figures(value, 0.65) == shown

@@ -72,6 +72,16 @@ def test_explanations_are_without_controls_and_manipulated_maps() -> None:
     assert found.groupby("maps")["methods"].unique().map(list).to_dict() == {"all": [4], "explanations": [2]}
 
 
+def test_a_truth_of_controls_alone_says_nothing_of_explanations() -> None:
+    scores = np.random.default_rng(0).random((5, 4))
+    both = table({"truth": scores, "m": scores}, controls={"a": "random", "b": "random"})
+    part = both[(both["metric"] != "truth") | both["method"].isin(["a", "b"])]
+    found = reliability.validity(part, ["truth"], n_bootstrap=50).set_index(["metric", "maps"])
+    assert found.loc[("m", "all"), ["rho", "methods", "images"]].tolist() == [1, 2, 5]
+    assert found.loc[("m", "explanations"), "images"] == 0
+    assert np.isnan(found.loc[("m", "explanations"), ["rho", "wrong"]].astype(float)).all()
+
+
 def test_an_image_without_a_score_is_left_out_and_a_constant_one_has_no_correlation() -> None:
     right, scores = np.random.default_rng(0).random((2, 6, 4))
     scores[0, 0] = np.nan
