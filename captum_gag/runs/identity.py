@@ -11,13 +11,13 @@ from collections.abc import Iterable, Mapping
 from functools import cache, lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-import torch
-from torch import Tensor
-
 from captum_gag.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 PACKAGES = ("captum-gag", "captum", "quantus", "torch", "torchvision", "numpy", "pillow", "scikit-image")
 
@@ -79,6 +79,8 @@ def stamp(paths: Iterable[Path]) -> str:
 
 def tensor_digest(tensors: Mapping[str, Tensor]) -> str:
     """Return the SHA-256 of tensors and their names, such as all weights of a model."""
+    import torch
+
     whole = hashlib.sha256()
     for name, each in sorted(tensors.items()):
         whole.update(f"{name} {tuple(each.shape)} {each.dtype}".encode())

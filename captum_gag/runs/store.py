@@ -6,11 +6,10 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pyarrow as pa
-import torch
 from numpy.typing import NDArray
 
 from captum_gag.errors import InputError, warn
@@ -21,6 +20,9 @@ from captum_gag.runs.columns import RECORD, SELECTION
 from captum_gag.runs.config import Config
 from captum_gag.runs.description import Description
 from captum_gag.runs.tables import DamagedError, read_table, write_table
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Run:
@@ -223,8 +225,10 @@ class Run:
         """Tell whether maps of an image were kept by this run, in a file of its full length; of this photograph."""
         return holds_arrays(self._kept("maps", image), self._marks(photo))
 
-    def maps(self, image: str) -> dict[str, torch.Tensor]:
+    def maps(self, image: str) -> dict[str, Tensor]:
         """Read the maps (H, W) of an image by method; none if none were kept, or they are damaged, with a warning."""
+        import torch
+
         return {name: torch.from_numpy(each) for name, each in self._arrays("maps", image).items()}
 
     def parts(self, image: str) -> dict[str, NDArray[Any]]:
