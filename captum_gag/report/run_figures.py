@@ -2,55 +2,51 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import pandas as pd
 import scipy.stats
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
 
 from captum_gag.attr.catalogue import METHODS, Method
+from captum_gag.reliability.lists import arrays, firsts
 from captum_gag.reliability.scores import LABEL
 from captum_gag.report.style import INK, in_panels, method_lines, styled
 from captum_gag.specs import options_of
 
+CURVED = ("image", "method", LABEL, "curve_x", "curve_y", "curve_x_label", "curve_y_label")
+"""The columns of a score table that curves are drawn from."""
+
 LEVELS = 6
 """How many other methods are drawn beside GAG-p."""
-
-LISTS = (np.ndarray, list)
-"""What a curve is, read from Parquet or written by hand; a CSV holds none."""
 
 WHICH = {True: " (higher is better)", False: " (lower is better)", None: ""}
 """What a title says of a metric's direction; nothing where that is not known."""
 
 
-def curves(scores: pd.DataFrame) -> Figure:
+@styled
+def curves(scores: pd.DataFrame, methods: Collection[str] | None = None) -> Figure:
     """Draw the curve that each metric's score sums up, per method: the mean over the images with its 95 % interval.
 
     Args:
         scores: The records of a run, as ``reliability.scores.checked`` returns them.
+        methods: Those that are drawn, each in the line that it has among all; None for all.
 
     Returns:
-        A panel per metric that has a curve, not known to pyplot.
+        A panel per metric that has a curve, not known to pyplot; a single one without lines if none has.
     """
-    return drawn_curves(curves_of(scores), method_lines(scores["method"].unique()))
-
-
-@styled
-def drawn_curves(found: pd.DataFrame, lines: Mapping[str, Mapping[str, str]]) -> Figure:
-    """Draw curves as ``curves`` does.
-
-    Args:
-        found: As ``curves_of`` returns them.
-        lines: Colour and line of each method; see ``style.method_lines``.
-    """
-    titles = in_panels(list(found["metric"].unique()))
+    lines, drawn = method_lines(scores["method"].unique()), _have_curves(scores)
+    if methods is not None:
+        drawn &= scores["method"].isin(methods).to_numpy()
+    titles = in_panels(list(scores.loc[drawn, LABEL].unique()))
     figure = Figure(figsize=(8, 0.5 + 3.2 * max(1, len(titles))))
     for axes, metric in zip(figure.subplots(max(1, len(titles)), squeeze=False)[:, 0], titles, strict=False):
-        of_metric = found[found["metric"] == metric]
+        # A run may have millions of curves: those of a metric are as many as are needed at a time.
+        of_metric = curves_of(scores[drawn & scores[LABEL].eq(metric).to_numpy()])
         for method, rows in of_metric.groupby("method", sort=False):
             x, values = rows["x"].iloc[0], np.stack(list(rows["y"]))
             mean = np.nanmean(values, 0)
@@ -77,9 +73,13 @@ def curves_of(scores: pd.DataFrame) -> pd.DataFrame:
     columns = {LABEL: "metric", "curve_x": "x", "curve_y": "y", "curve_x_label": "x_label", "curve_y_label": "y_label"}
     if "curve_y" not in scores:
         return pd.DataFrame(columns=["image", "method", *columns.values()])
-    found = scores.loc[scores["curve_y"].notna(), ["image", "method", *columns]].rename(columns=columns)
-    drawn = [isinstance(y, LISTS) and len(y) > 0 and not math.isnan(y[0]) for y in found["y"]]
-    return found[np.array(drawn, dtype=bool)]
+    found = scores.loc[_have_curves(scores), ["image", "method", *columns]].rename(columns=columns)
+    return found.assign(**{name: pd.Series(arrays(found[name]), found.index, dtype=object) for name in ("x", "y")})
+
+
+def _have_curves(scores: pd.DataFrame) -> NDArray[np.bool_]:
+    """Tell which records have a curve without NaN at its start."""
+    return ~np.isnan(firsts(scores["curve_y"])) if "curve_y" in scores else np.zeros(len(scores), dtype=bool)
 
 
 @styled

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 from matplotlib.figure import Figure
 from pandas.api.types import is_numeric_dtype
 
@@ -62,8 +65,18 @@ def save_csv(table: pd.DataFrame, path: Path) -> Path:
 
 
 def save_parquet(table: pd.DataFrame, path: Path) -> Path:
-    """Write a table as Parquet, and return where."""
-    replace_file(path, lambda place: table.to_parquet(place, index=False))
+    """Write a table as Parquet, and return where; its lists are read as arrays, though here Arrow has them in one piece."""
+    in_arrow = [name for name, kind in table.dtypes.items() if isinstance(kind, pd.ArrowDtype)]
+    # As pandas has columns without any value.
+    whole = pa.Table.from_pandas(
+        table.assign(**{name: None for name in in_arrow if table[name].isna().all()}), preserve_index=False
+    )
+    said = whole.schema.pandas_metadata
+    said["columns"] = [
+        {**each, "numpy_type": "object"} if each["name"] in in_arrow else each for each in said["columns"]
+    ]
+    whole = whole.replace_schema_metadata({"pandas": json.dumps(said)})
+    replace_file(path, lambda place: pq.write_table(whole, place, compression="snappy"))
     return path
 
 

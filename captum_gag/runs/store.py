@@ -16,7 +16,7 @@ from captum_gag.errors import InputError, warn
 from captum_gag.files import remove_abandoned, without_directories
 from captum_gag.runs.arrays import holds_arrays, read_arrays, save_arrays
 from captum_gag.runs.collecting import state_of, together
-from captum_gag.runs.columns import RECORD, SELECTION
+from captum_gag.runs.columns import RECORD, SELECTION, records_in_pandas
 from captum_gag.runs.config import Config
 from captum_gag.runs.description import Description
 from captum_gag.runs.tables import DamagedError, read_table, write_table
@@ -264,10 +264,7 @@ class Run:
             warn(f"{damaged[0]}{more}; left out until scored again by: captum-gag resume {self.directory}")
         if records is None:
             raise InputError(f"{self.directory}: no image is done yet; go on with: captum-gag resume {self.directory}")
-        # Millions of records are not there twice: each column is let go as soon as pandas has it.
-        types = {pa.int64(): pd.Int64Dtype()}
-        scores = records.to_pandas(types_mapper=types.get, split_blocks=True, self_destruct=True)
-        return scores.astype({"target": "Int64", "steps": "Int64"})
+        return records_in_pandas(records)
 
     def _whole(self, images: list[tuple[str, str]], damaged: list[DamagedError]) -> Iterator[pa.Table]:
         """Yield the records of those images that are done, and put down what is damaged of the others."""
