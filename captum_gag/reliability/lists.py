@@ -14,16 +14,21 @@ LISTS = (np.ndarray, list)
 """What a list is where each is an object, read from Parquet or written by hand; a CSV holds none."""
 
 
+def in_one_piece(column: pd.Series) -> bool:
+    """Tell whether Arrow has the lists of a column."""
+    return isinstance(column.dtype, pd.ArrowDtype) and bool(pa.types.is_list(column.dtype.pyarrow_dtype))
+
+
 def lengths(column: pd.Series) -> NDArray[np.intp]:
     """Return how long the list of each row is, 0 where there is none."""
-    if _is_arrow(column):
+    if in_one_piece(column):
         return np.diff(_pieces(column)[1])
     return np.array([len(each) if isinstance(each, LISTS) else 0 for each in column], dtype=np.intp)
 
 
 def firsts(column: pd.Series) -> NDArray[np.float64]:
     """Return the first number of each list; NaN where there is none."""
-    if _is_arrow(column):
+    if in_one_piece(column):
         values, bounds = _pieces(column)
         found = np.full(len(column), np.nan)
         some = np.diff(bounds) > 0
@@ -34,14 +39,10 @@ def firsts(column: pd.Series) -> NDArray[np.float64]:
 
 def arrays(column: pd.Series) -> list[NDArray[Any]]:
     """Return each list as an array, empty where there is none."""
-    if _is_arrow(column):
+    if in_one_piece(column):
         values, bounds = _pieces(column)
         return [values[start:end] for start, end in pairwise(bounds.tolist())]
     return [np.asarray(each if isinstance(each, LISTS) else []) for each in column]
-
-
-def _is_arrow(column: pd.Series) -> bool:
-    return isinstance(column.dtype, pd.ArrowDtype) and pa.types.is_list(column.dtype.pyarrow_dtype)
 
 
 def _pieces(column: pd.Series) -> tuple[NDArray[Any], NDArray[np.intp]]:
