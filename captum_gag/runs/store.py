@@ -221,6 +221,10 @@ class Run:
         (self.directory / "scores").mkdir(exist_ok=True)
         write_table(self._scores_of(image), pa.Table.from_pylist(passed_on, RECORD), marks)
 
+    def keeps_maps(self) -> bool:
+        """Tell whether there may be maps of any image."""
+        return (self.directory / "maps").is_dir()
+
     def has_maps(self, image: str, photo: str | None = None) -> bool:
         """Tell whether maps of an image were kept by this run, in a file of its full length; of this photograph."""
         return holds_arrays(self._kept("maps", image), self._marks(photo))
