@@ -17,11 +17,13 @@ from captum_gag.reliability.orderings import random_bands
 from captum_gag.reliability.rankings import Rankings
 from captum_gag.reliability.scores import (
     LABEL,
+    by_image,
     by_metric,
     is_edges,
     is_manipulated,
     is_random,
     matrices,
+    metrics_of,
     ranks,
 )
 
@@ -53,7 +55,7 @@ def summary(
     Raises:
         InputError: The scores are not a score table.
     """
-    tables = by_metric(scores)
+    tables = {metric: by_image(scores, metric) for metric in metrics_of(scores)}
     intervals = mean_intervals(tables, n_bootstrap, confidence, seed, known_bounds(scores))
     rows = []
     for (metric, method), group in scores.groupby([LABEL, "method"], sort=False)["score"]:
