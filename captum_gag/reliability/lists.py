@@ -14,6 +14,19 @@ LISTS = (np.ndarray, list)
 """What a list is where each is an object, read from Parquet or written by hand; a CSV holds none."""
 
 
+def stacked(column: pd.Series) -> NDArray[Any]:
+    """Return lists of equal length as the rows of one array.
+
+    Raises:
+        ValueError: Their lengths differ.
+    """
+    if in_one_piece(column):
+        values, bounds = _pieces(column)
+        if len(set(np.diff(bounds).tolist())) == 1:
+            return values.reshape(len(column), -1)
+    return np.stack(arrays(column))
+
+
 def in_one_piece(column: pd.Series) -> bool:
     """Tell whether Arrow has the lists of a column."""
     return isinstance(column.dtype, pd.ArrowDtype) and bool(pa.types.is_list(column.dtype.pyarrow_dtype))

@@ -59,6 +59,9 @@ CAPTIONS = {
     "curves": "Mean score minus the random orderings' over the number of pixels replaced.",
 }
 
+UNREAD = ("photo", "run", "seed")
+"""The columns of a run's records of which a page shows nothing."""
+
 _TEMPLATES = jinja2.Environment(loader=jinja2.PackageLoader("captum_gag.report"), autoescape=True)
 _TEMPLATES.policies["json.dumps_kwargs"] = {"sort_keys": False}
 
@@ -91,7 +94,7 @@ def write_page(
     Raises:
         InputError: The run has no scores yet.
     """
-    scores = checked(run.scores())
+    scores = checked(run.scores(UNREAD))
     config = run.config
     source = Source.of(run, trust)
     suite, known = config.suite_file(), images_of(run, scores)

@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from captum_gag.attr.catalogue import METHODS, Method
-from captum_gag.reliability.lists import arrays, firsts
+from captum_gag.reliability.lists import arrays, firsts, stacked
 from captum_gag.reliability.scores import LABEL
 from captum_gag.report.style import INK, in_panels, method_lines, styled
 from captum_gag.specs import options_of
@@ -45,17 +45,19 @@ def curves(scores: pd.DataFrame, methods: Collection[str] | None = None) -> Figu
     titles = in_panels(list(scores.loc[drawn, LABEL].unique()))
     figure = Figure(figsize=(8, 0.5 + 3.2 * max(1, len(titles))))
     for axes, metric in zip(figure.subplots(max(1, len(titles)), squeeze=False)[:, 0], titles, strict=False):
-        # A run may have millions of curves: those of a metric are as many as are needed at a time.
-        of_metric = curves_of(scores[drawn & scores[LABEL].eq(metric).to_numpy()])
+        # A run may have millions of curves: no more are looked at, nor copied, at a time than those of a metric.
+        of_metric = scores.loc[drawn & scores[LABEL].eq(metric).to_numpy(), ["method", *CURVED[3:]]]
         for method, rows in of_metric.groupby("method", sort=False):
-            x, values = rows["x"].iloc[0], np.stack(list(rows["y"]))
+            [x], values = arrays(rows["curve_x"].head(1)), stacked(rows["curve_y"])
             mean = np.nanmean(values, 0)
             [line] = axes.plot(x, mean, label=method, **lines[str(method)])
             wide = 1.96 * scipy.stats.sem(values, nan_policy="omit") if len(values) > 1 else 0.0
             axes.fill_between(x, mean - wide, mean + wide, color=line.get_color(), alpha=0.15, lw=0)
-        if all(float(place).is_integer() for place in of_metric["x"].iloc[0]):
+        [x] = arrays(of_metric["curve_x"].head(1))
+        if all(float(place).is_integer() for place in x):
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.set(title=titles[metric], xlabel=of_metric["x_label"].iloc[0], ylabel=of_metric["y_label"].iloc[0])
+        labels = of_metric[["curve_x_label", "curve_y_label"]].iloc[0]
+        axes.set(title=titles[metric], xlabel=labels.iloc[0], ylabel=labels.iloc[1])
         axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
 

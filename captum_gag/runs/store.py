@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -252,8 +252,11 @@ class Run:
         except DamagedError:
             return None
 
-    def scores(self) -> pd.DataFrame:
+    def scores(self, without: Collection[str] = ()) -> pd.DataFrame:
         """Read the records of all images done, in the order of the selection; columns as in ``columns.RECORD``.
+
+        Args:
+            without: Columns that are not needed; of millions of records that spares memory.
 
         Raises:
             InputError: There are none.
@@ -262,7 +265,7 @@ class Run:
         images = list(zip(chosen["image"], chosen["photo"], strict=True))
         state = state_of([self.digest, *RECORD.names], ((photo, self._scores_of(image)) for image, photo in images))
         damaged: list[DamagedError] = []
-        records = together(self._collected, state, self._whole(images, damaged), damaged)
+        records = together(self._collected, state, self._whole(images, damaged), damaged, without)
         if damaged:
             more = f", and {len(damaged) - 1} more files" * (len(damaged) > 1)
             warn(f"{damaged[0]}{more}; left out until scored again by: captum-gag resume {self.directory}")
