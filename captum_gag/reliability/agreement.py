@@ -185,10 +185,12 @@ def implementation_sensitivity(
     Raises:
         InputError: The scores are not a score table, or a direction is not known.
     """
+    settings = scores.drop_duplicates(LABEL)[["metric", "steps", LABEL]]
+    several = settings.loc[settings.duplicated(["metric", "steps"], keep=False), LABEL]
+    varied = scores[scores[LABEL].isin(several)]
     parts = [
         unwrap(internal_consistency)(group, confidence)
-        for _, group in scores.groupby(["metric", "steps"], dropna=False)
-        if group["variant"].nunique() > 1
+        for _, group in varied.groupby(["metric", "steps"], dropna=False)
     ]
     empty = pd.DataFrame(columns=["method", "metric", "other", "rho", "low", "high", "images"])
     return pd.concat(parts, ignore_index=True) if parts else empty

@@ -207,7 +207,8 @@ def lean(scores: pd.DataFrame) -> pd.DataFrame:
 
 def judged(scores: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of a checked table whose agreement counts: no random orderings, truths or manipulated maps."""
-    return scores[~(is_random(scores) | is_truth(scores) | is_manipulated(scores))]
+    others = is_random(scores) | is_truth(scores) | is_manipulated(scores)
+    return scores[~others] if others.any() else scores
 
 
 def explanations(scores: pd.DataFrame) -> list[str]:

@@ -112,9 +112,10 @@ def _checks(
     if not len(methods):
         named = ", ".join(map(str, scores["method"].unique()[:5]))
         raise InputError(f"there is no method to judge: found {named} alone; expected others besides the random ones")
-    edgeless = methods[~is_edges(methods)]
-    alpha = unwrap(inter_rater)
-    alpha_without_edges = alpha(edgeless, confidence) if 0 < len(edgeless) < len(methods) else edgeless.iloc[:0]
+    alpha, edges = unwrap(inter_rater), is_edges(methods)
+    # Of millions of rows that are all kept, there is no need for a copy.
+    some = edges.any() and not edges.all()
+    alpha_without_edges = alpha(methods[~edges], confidence) if some else methods.iloc[:0]
     against_truth = pd.DataFrame(columns=["metric", "wrong"])
     if truth:
         against_truth = unwrap(validity)(plain, truth, n_bootstrap, seed=seed)

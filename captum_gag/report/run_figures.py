@@ -48,7 +48,8 @@ def curves(scores: pd.DataFrame, methods: Collection[str] | None = None) -> Figu
         # A run may have millions of curves: no more are looked at, nor copied, at a time than those of a metric.
         of_metric = scores.loc[drawn & scores[LABEL].eq(metric).to_numpy(), ["method", *CURVED[3:]]]
         for method, rows in of_metric.groupby("method", sort=False):
-            [x], values = arrays(rows["curve_x"].head(1)), stacked(rows["curve_y"])
+            # A line keeps what it is drawn from, and that in turn the memory of all that it is a part of.
+            x, values = np.concatenate(arrays(rows["curve_x"].head(1))), stacked(rows["curve_y"])
             mean = np.nanmean(values, 0)
             [line] = axes.plot(x, mean, label=method, **lines[str(method)])
             wide = 1.96 * scipy.stats.sem(values, nan_policy="omit") if len(values) > 1 else 0.0

@@ -60,4 +60,6 @@ def records_in_pandas(records: pa.Table) -> pd.DataFrame:
         return pd.Int64Dtype() if type == pa.int64() else pd.ArrowDtype(type) if pa.types.is_list(type) else None
 
     scores = records.to_pandas(types_mapper=kind, split_blocks=True, self_destruct=True)
+    # What Arrow has let go of it keeps for itself.
+    pa.default_memory_pool().release_unused()
     return scores.astype({"target": "Int64", "steps": "Int64"})
