@@ -47,9 +47,10 @@ def curves(scores: pd.DataFrame, methods: Collection[str] | None = None) -> Figu
     for axes, metric in zip(figure.subplots(max(1, len(titles)), squeeze=False)[:, 0], titles, strict=False):
         # A run may have millions of curves: no more are looked at, nor copied, at a time than those of a metric.
         of_metric = scores.loc[drawn & scores[LABEL].eq(metric).to_numpy(), ["method", *CURVED[3:]]]
-        for method, rows in of_metric.groupby("method", sort=False):
-            # A line keeps what it is drawn from, and that in turn the memory of all that it is a part of.
-            x, values = np.concatenate(arrays(rows["curve_x"].head(1))), stacked(rows["curve_y"])
+        places, methods_of_metric = pd.factorize(of_metric["method"])
+        for place, method in enumerate(methods_of_metric):
+            rows = of_metric[places == place]
+            [x], values = arrays(rows["curve_x"].head(1)), stacked(rows["curve_y"])
             mean = np.nanmean(values, 0)
             [line] = axes.plot(x, mean, label=method, **lines[str(method)])
             wide = 1.96 * scipy.stats.sem(values, nan_policy="omit") if len(values) > 1 else 0.0
