@@ -213,8 +213,12 @@ def lean(scores: pd.DataFrame) -> pd.DataFrame:
 
 def judged(scores: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of a checked table whose agreement counts: no random orderings, truths or manipulated maps."""
-    others = is_random(scores) | is_truth(scores) | is_manipulated(scores)
-    return scores[~others] if others.any() else scores
+    return picked(scores, ~(is_random(scores) | is_truth(scores) | is_manipulated(scores)))
+
+
+def picked(scores: pd.DataFrame, rows: pd.Series) -> pd.DataFrame:
+    """Return some rows of a table; the table itself if all, since millions are not copied for nothing."""
+    return scores if rows.all() else scores[rows]
 
 
 def explanations(scores: pd.DataFrame) -> list[str]:

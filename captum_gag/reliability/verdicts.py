@@ -22,7 +22,7 @@ from captum_gag.reliability.bootstrap import N_BOOTSTRAP
 from captum_gag.reliability.directions import signs
 from captum_gag.reliability.grouping import check_edges, concatenated, groups
 from captum_gag.reliability.marks import RELIABLE_ALPHA, STEADY, advice, in_figures, marks, meets
-from captum_gag.reliability.scores import checked, is_edges, is_random, judged, lean
+from captum_gag.reliability.scores import checked, is_edges, is_random, judged, lean, picked
 from captum_gag.reliability.summaries import against_baselines, stability, summary, tricks
 from captum_gag.reliability.truth import faults, validity
 from captum_gag.specs import checked as with_checked_arguments
@@ -130,7 +130,7 @@ def _checks(
         "baselines": unwrap(against_baselines)(scores, n_bootstrap, seed=seed),
         "tricks": unwrap(tricks)(plain, n_bootstrap, seed=seed),
         "stability": unwrap(stability)(methods, seed=seed),
-        "summary": unwrap(summary)(plain[~is_random(plain)], n_bootstrap, confidence, seed),
+        "summary": unwrap(summary)(picked(plain, ~is_random(plain)), n_bootstrap, confidence, seed),
     }
 
 

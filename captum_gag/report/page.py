@@ -96,13 +96,12 @@ def write_page(
     """
     scores = checked(run.scores(UNREAD))
     config = run.config
-    source = Source.of(run, trust)
     suite, known = config.suite_file(), images_of(run, scores)
     found, decided, repeat = failures(scores), decisions(run, scores), repeating(run, scores, paths)
-    alike = disagreements(run, scores, list(known.index))
-    # What curves are drawn from, and then the rest, so that nothing else of millions of records is kept.
-    curved = scores[[name for name in CURVED if name in scores]]
-    scores = lean(scores)
+    # Of millions of records nothing is kept but what curves are drawn from, and the rest.
+    scores = scores.astype(dict.fromkeys(("curve_x_label", "curve_y_label"), "category"))
+    curved, scores = scores[list(CURVED)], lean(scores)
+    alike, source = disagreements(run, scores, list(known.index)), Source.of(run, trust)
     rows = comparison(scores, suite.published_means(), n_bootstrap, seed)
     badly, compared = ranked(scores, rows), duels(scores, rows, n_bootstrap, seed)
     choice = choose(list(known.index), _worth_seeing(badly, alike, compared), most, seed)
@@ -113,6 +112,8 @@ def write_page(
         checks, unreliable = reliability.report(scores, n_bootstrap, seed=seed, truth=suite.truth), ""
     except InputError as error:
         checks, unreliable = None, f"Not checked: {error}."
+    figures = _figures(scores, rows, percentiles_of(source.methods), checks, curved)
+    del curved
     found_cards, keys = cards(rows, decided), _keys(list(scores["method"].unique()))
     page = {
         "colours": page_colours(),
@@ -130,7 +131,7 @@ def write_page(
         "numbers": laid_out(rows.drop(columns="best")),
         "failures": laid_out(found),
         "decisions": None if decided is None else laid_out(decided),
-        "figures": _figures(scores, rows, percentiles_of(source.methods), checks, curved),
+        "figures": figures,
         "choice": choice.words,
         "gallery_note": _gallery_note(items, source),
         "shown": {item.image: item for item in items},
