@@ -94,12 +94,13 @@ def write_page(
     Raises:
         InputError: The run has no scores yet.
     """
-    scores = checked(run.scores(UNREAD))
+    # Millions of texts of which few differ.
+    texts = dict.fromkeys(("curve_x_label", "curve_y_label"), "category")
+    scores = checked(run.scores(UNREAD).astype(texts))
     config = run.config
     suite, known = config.suite_file(), images_of(run, scores)
     found, decided, repeat = failures(scores), decisions(run, scores), repeating(run, scores, paths)
     # Of millions of records nothing is kept but what curves are drawn from, and the rest.
-    scores = scores.astype(dict.fromkeys(("curve_x_label", "curve_y_label"), "category"))
     curved, scores = scores[list(CURVED)], lean(scores)
     alike, source = disagreements(run, scores, list(known.index)), Source.of(run, trust)
     rows = comparison(scores, suite.published_means(), n_bootstrap, seed)
