@@ -93,6 +93,11 @@ def digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
 
 
+def file_name(image: str) -> str:
+    """Return a file name for an image: names may hold slashes, or be longer than a file system takes."""
+    return hashlib.sha256(image.encode()).hexdigest()[:20]
+
+
 def identity(listings: Iterable[Path], *said: Mapping[str, Any] | str) -> dict[str, str]:
     """Return what a run depends on beside config, photographs and model: a digest, or a version, of each.
 

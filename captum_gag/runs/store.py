@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +18,7 @@ from captum_gag.runs.collecting import state_of, together
 from captum_gag.runs.columns import RECORD, SELECTION, records_in_pandas
 from captum_gag.runs.config import Config
 from captum_gag.runs.description import Description
+from captum_gag.runs.identity import file_name
 from captum_gag.runs.tables import DamagedError, read_table, write_table
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ class Run:
     def __init__(self, directory: Path) -> None:
         """Open a run; see ``create`` and ``load``."""
         self.directory = directory
+        self._path, self._selection = directory / "run.json", directory / "selection.parquet"
+        self._collected = directory / ".scores.arrow"
 
     @classmethod
     def create(cls, directory: Path, config: Config, identity: Mapping[str, str]) -> Run:
@@ -256,7 +258,7 @@ class Run:
         """Read the records of all images done, in the order of the selection; columns as in ``columns.RECORD``.
 
         Args:
-            without: Columns that are not needed; of millions of records that spares memory.
+            without: Columns that are left out.
 
         Raises:
             InputError: There are none.
@@ -284,25 +286,8 @@ class Run:
                 if records is not None:
                     yield records
 
-    @property
-    def _path(self) -> Path:
-        return self.directory / "run.json"
-
-    @property
-    def _selection(self) -> Path:
-        return self.directory / "selection.parquet"
-
-    @property
-    def _collected(self) -> Path:
-        return self.directory / ".scores.arrow"
-
     def _scores_of(self, image: str) -> Path:
-        return self.directory / "scores" / f"{_file_name(image)}.parquet"
+        return self.directory / "scores" / f"{file_name(image)}.parquet"
 
     def _kept(self, what: str, image: str) -> Path:
-        return self.directory / what / f"{_file_name(image)}.safetensors"
-
-
-def _file_name(image: str) -> str:
-    """Return a file name for an image: names may hold slashes, or be longer than a file system takes."""
-    return hashlib.sha256(image.encode()).hexdigest()[:20]
+        return self.directory / what / f"{file_name(image)}.safetensors"
