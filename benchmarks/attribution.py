@@ -12,11 +12,11 @@ import argparse
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 import torchvision
 from captum.attr import NoiseTunnel, Saliency
+from memory import peak
 from torch import nn
 from turns import take_turns
 
@@ -80,12 +80,6 @@ def peak_memory(name: str, method: str, samples: int) -> None:
     else:
         GuidedAbsoluteGrad(model).attribute(images, target=TARGET, nt_samples=samples)
     print(peak() - before)
-
-
-def peak() -> int:
-    """Return the peak resident memory of this process in MiB (Linux; getrusage would inherit the parent's)."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.split("VmHWM:")[1].split()[0]) // 1024
 
 
 def main() -> None:

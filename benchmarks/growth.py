@@ -19,7 +19,7 @@ from pathlib import Path
 
 import torch
 import torchvision
-from attribution import peak
+from memory import peak
 from torch import Tensor, nn
 
 from captum_gag.attr.catalogue import method

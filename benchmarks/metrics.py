@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 import quantus
 import torch
-from attribution import peak
+from memory import peak
 from turns import take_turns
 
 from captum_gag import AOPC, RCAP

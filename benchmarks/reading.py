@@ -3,7 +3,7 @@
     python benchmarks/reading.py [--images 12000] [--methods 50 --metrics 10] [--run DIRECTORY]
 
 Makes a run of the suite gag-comparison (18 methods, 5 metrics), or of so many of each, with random scores and curves,
-unless DIRECTORY holds one, and reads it in processes of their own.
+unless DIRECTORY holds one, and reads it in processes of their own, which leave nothing there.
 """
 
 from __future__ import annotations
@@ -18,31 +18,43 @@ from contextlib import ExitStack
 from pathlib import Path
 from pkgutil import resolve_name
 from time import perf_counter, process_time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
-from attribution import peak
+from memory import peak
 
 from captum_gag.cli import app
 from captum_gag.reliability.scores import CONTROLS
 from captum_gag.runs.config import Config
-from captum_gag.runs.spec import Suite, make_suite, read_suite
 from captum_gag.runs.store import Run
+from captum_gag.runs.suite_file import read_suite
 
+if TYPE_CHECKING:
+    from captum_gag.runs.spec import Suite
+
+READING, CHECKS = "captum_gag.runs.store.Run.scores", "captum_gag.reliability.report"
 PARTS = {
-    "reading": "captum_gag.runs.store.Run.scores",
-    "means": "captum_gag.report.tables.comparison",
-    "saving": "captum_gag.report.tables.save_tables",
-    "reliability": "captum_gag.reliability.report",
-    "figures": "captum_gag.report.page._figures",
-    "disagreement": "captum_gag.report.page.disagreement",
-    "gallery": "captum_gag.report.page.gallery",
+    "table": {
+        "reading": READING,
+        "means": "captum_gag.report.tables.comparison",
+        "saving": "captum_gag.report.tables.save_tables",
+    },
+    "report": {
+        "reading": READING,
+        "means": "captum_gag.report.page.comparison",
+        "reliability": CHECKS,
+        "figures": "captum_gag.report.page._figures",
+        "gallery": "captum_gag.report.page.gallery",
+    },
+    "reliability": {
+        "reading": READING,
+        "reliability": CHECKS,
+        "saving": "captum_gag.report.reliability_report.save",
+    },
 }
-"""What is timed, by what it is called here."""
-
-COMMANDS = ("table", "report", "reliability")
+"""By command what is timed of it, by what that is called here."""
 
 GAPS = 0.001
 """Share of the scores that are NaN."""
@@ -67,6 +79,9 @@ def make(directory: Path, images: int, suite: dict[str, Any]) -> None:
     rng = np.random.default_rng(0)
     chosen = {"image": names, "target": 0, "probability": rng.uniform(0.9, 1, images), "photo": photos, "stamp": ""}
     run.select(pd.DataFrame(chosen))
+    # What reads a run does without torch, which this takes.
+    from captum_gag.runs.spec import make_suite
+
     made = make_suite(suite)
     for image, photo in zip(names, photos, strict=True):
         run.keep(image, photo, list(rows(made, image, rng)), {})
@@ -107,18 +122,18 @@ def rows(suite: Suite, image: str, rng: np.random.Generator) -> Iterator[dict[st
             }
 
 
-def read(command: str, directory: Path) -> None:
+def read(command: str, directory: Path, out: Path) -> None:
     """Run a command in this process and print its seconds, the CPU's for each part, and the peak of memory."""
     seconds: dict[str, float] = {}
     with ExitStack() as stack:
-        for part, name in PARTS.items():
+        for part, name in PARTS[command].items():
             stack.enter_context(patch(name, timed(resolve_name(name), part, seconds)))
-        started, used = perf_counter(), process_time()
-        app([command, str(directory)], standalone_mode=False)
-        whole, used = perf_counter() - started, process_time() - used
+        imports, started = process_time(), perf_counter()
+        app([command, str(directory), "--out", str(out)], standalone_mode=False)
+        whole, used = perf_counter() - started, process_time() - imports
     seconds["the rest"] = used - sum(seconds.values())
     parts = ", ".join(f"{part} {took:.1f}" for part, took in seconds.items())
-    print(f"{command}: {whole:.1f} s, CPU {used:.1f} s ({parts}), peak {peak()} MiB")
+    print(f"{command}: {whole:.1f} s, CPU {used:.1f} s ({parts}) and {imports:.1f} s of imports, peak {peak()} MiB")
 
 
 def timed(call: Callable[..., Any], part: str, seconds: dict[str, float]) -> Callable[..., Any]:
@@ -142,10 +157,11 @@ def main() -> None:
     parser.add_argument("--methods", type=int, default=0)
     parser.add_argument("--metrics", type=int, default=0)
     parser.add_argument("--run", type=Path, metavar="DIRECTORY", help="kept, and used again if it holds a run")
-    parser.add_argument("--command", choices=COMMANDS, help="used by the run itself")
+    parser.add_argument("--command", choices=PARTS, help="used by the run itself")
+    parser.add_argument("--out", type=Path, help="used by the run itself")
     options = parser.parse_args()
     if options.command:
-        read(options.command, options.run)
+        read(options.command, options.run, options.out)
         return
     with tempfile.TemporaryDirectory() as temporary:
         directory = options.run or Path(temporary) / "run"
@@ -153,8 +169,9 @@ def main() -> None:
             started = perf_counter()
             make(directory, options.images, suite_of(options.methods, options.metrics))
             print(f"made {options.images} images in {perf_counter() - started:.0f} s", flush=True)
-        for command in COMMANDS:
+        for command in PARTS:
             call = [sys.executable, __file__, "--run", str(directory), "--command", command]
+            call += ["--out", str(Path(temporary) / command)]
             print(subprocess.run(call, check=True, capture_output=True, text=True).stdout.splitlines()[-1], flush=True)
 
 

@@ -64,6 +64,11 @@ def test_unknown_name() -> None:
         ),
         ("from captum_gag.metrics import rcap, metric, METRICS", ["quantus", "pandas", "sklearn"]),
         ("import captum_gag.cli", ["torch", "captum", "quantus", "matplotlib"]),
+        # What table and reliability read a run with.
+        (
+            "import captum_gag.report.decisions, captum_gag.report.several_runs, captum_gag.report.reliability_report",
+            ["torch", "torchvision", "captum", "quantus"],
+        ),
     ],
 )
 def test_imports_only_what_is_used(statement: str, heavy: list[str]) -> None:

@@ -15,7 +15,7 @@ from captum_gag.reliability.correlations import Spearman
 from captum_gag.reliability.directions import signs
 from captum_gag.reliability.grouping import by_groups
 from captum_gag.reliability.rankings import Rankings, alpha_interval
-from captum_gag.reliability.scores import LABEL, complete, matrices, ranks
+from captum_gag.reliability.scores import LABEL, by_metric, complete, matrices, ranks
 
 Estimate = tuple[float, float, float]
 """A statistic, and the lower and upper end of its interval."""
@@ -134,9 +134,10 @@ def internal_consistency(
     """
     directions = pd.Series(signs(scores))
     metrics = sorted(directions.index)
-    rows = []
-    for method, of_method in scores[["method", "image", LABEL, "score"]].groupby("method", sort=True):
-        matrix = complete(of_method.pivot(index="image", columns=LABEL, values="score") * directions)
+    rows, tables = [], by_metric(scores)
+    for method in sorted({str(name) for table in tables.values() for name in table}):
+        of_method = {metric: table[method] for metric, table in tables.items() if method in table}
+        matrix = complete(pd.DataFrame(of_method) * directions)
         pairs = list(combinations(metrics, 2))
         found = pd.DataFrame(pairs, columns=["metric", "other"]).assign(method=method, images=len(matrix))
         found[["rho", "low", "high"]] = np.nan
@@ -185,10 +186,12 @@ def implementation_sensitivity(
     Raises:
         InputError: The scores are not a score table, or a direction is not known.
     """
+    settings = scores.drop_duplicates(LABEL)[["metric", "steps", LABEL]]
+    several = settings.loc[settings.duplicated(["metric", "steps"], keep=False), LABEL]
+    varied = scores[scores[LABEL].isin(several)]
     parts = [
         unwrap(internal_consistency)(group, confidence)
-        for _, group in scores.groupby(["metric", "steps"], dropna=False)
-        if group["variant"].nunique() > 1
+        for _, group in varied.groupby(["metric", "steps"], dropna=False)
     ]
     empty = pd.DataFrame(columns=["method", "metric", "other", "rho", "low", "high", "images"])
     return pd.concat(parts, ignore_index=True) if parts else empty

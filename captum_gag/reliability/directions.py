@@ -42,9 +42,12 @@ def known_bounds(scores: pd.DataFrame) -> dict[str, tuple[float, float]]:
     Scores that leave it are another metric's of the same name.
     """
     found = {}
-    for label, of_metric in scores[scores["metric"].isin(BOUNDS)].groupby(LABEL, sort=False):
-        low, high = BOUNDS[of_metric["metric"].iloc[0]]
-        if of_metric["score"].dropna().between(low - 1e-6, high + 1e-6).all():
+    of_labels = scores.groupby(LABEL, sort=False)
+    ranges = of_labels["score"].agg(["min", "max"]).assign(metric=of_labels["metric"].first())
+    for label, least, most, metric in ranges.itertuples():
+        low, high = BOUNDS.get(metric, (np.nan, np.nan))
+        # Without any score there is none that leaves the range.
+        if metric in BOUNDS and not (least < low - 1e-6 or most > high + 1e-6):
             found[str(label)] = (low, high)
     return found
 

@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from captum_gag.reliability.bootstrap import mean_interval
+from captum_gag.reliability.lists import arrays, lengths
 from captum_gag.reliability.scores import KEY, LABEL, checked, is_random
 
 X_LABEL = "random ordering"
@@ -29,7 +30,7 @@ def ordering_scores(scores: pd.DataFrame) -> NDArray[np.float64]:
     listed = _has_list(random)
     found = random[~listed].pivot(index="image", columns="method", values="score")
     if listed.any():
-        lists = pd.DataFrame(random.loc[listed, "curve_y"].tolist(), index=pd.Index(random.loc[listed, "image"]))
+        lists = pd.DataFrame(arrays(random.loc[listed, "curve_y"]), index=pd.Index(random.loc[listed, "image"]))
         # An image that failed has no list, and no score either.
         found = lists.join(found.dropna(axis=1, how="all"))
     matrix: NDArray[np.float64] = found.to_numpy(dtype=float)
@@ -92,5 +93,4 @@ def random_bands(
 def _has_list(random: pd.DataFrame) -> pd.Series:
     if "curve_x_label" not in random or "curve_y" not in random:
         return pd.Series(False, index=random.index)
-    filled = np.array([isinstance(each, np.ndarray | list) and len(each) > 0 for each in random["curve_y"]], dtype=bool)
-    return (random["curve_x_label"] == X_LABEL).fillna(False).astype(bool) & filled
+    return (random["curve_x_label"] == X_LABEL).fillna(False).astype(bool) & (lengths(random["curve_y"]) > 0)

@@ -90,9 +90,12 @@ def checked(scores: pd.DataFrame) -> pd.DataFrame:
         raise InputError(f"the column control has {strange[0]!r}; expected random, edges, constant, truth or nothing")
     found["strength"] = _numbers(found.get("strength", pd.Series(np.nan, index=found.index)))
     found["steps"] = _whole(found.get("steps", pd.Series(pd.NA, index=found.index)))
-    found["score"] = found["score"].astype(float).replace([np.inf, -np.inf], np.nan)
+    found["score"] = found["score"].astype(float)
+    infinite = np.isinf(found["score"])
+    if infinite.any():
+        found["score"] = found["score"].mask(infinite)
     setting, known = _settings(found)
-    found[LABEL] = known[LABEL].to_numpy(object)[setting]
+    found[LABEL] = known[LABEL].array.take(setting)
     twice = found[["image", "method"]].assign(setting=setting).duplicated()
     if twice.any():
         image, method, metric = found.loc[twice, ["image", "method", LABEL]].iloc[0]
@@ -109,7 +112,8 @@ def checked(scores: pd.DataFrame) -> pd.DataFrame:
 def _text(column: pd.Series) -> pd.Series:
     """Return a column with "" where text is missing."""
     if isinstance(column.dtype, pd.StringDtype):
-        return column.fillna("")
+        # Of millions of texts there is no copy where none is missing.
+        return column.fillna("") if column.hasnans else column
     return column.astype(object).where(column.notna(), "")
 
 
@@ -147,6 +151,8 @@ def _numbers(strengths: pd.Series) -> pd.Series:
 
 
 def _whole(steps: pd.Series) -> pd.Series:
+    if steps.dtype == "Int64":
+        return steps
     try:
         numbers = steps.astype("Float64")
     except (TypeError, ValueError) as error:
@@ -207,7 +213,12 @@ def lean(scores: pd.DataFrame) -> pd.DataFrame:
 
 def judged(scores: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of a checked table whose agreement counts: no random orderings, truths or manipulated maps."""
-    return scores[~(is_random(scores) | is_truth(scores) | is_manipulated(scores))]
+    return picked(scores, ~(is_random(scores) | is_truth(scores) | is_manipulated(scores)))
+
+
+def picked(scores: pd.DataFrame, rows: pd.Series) -> pd.DataFrame:
+    """Return some rows of a table; the table itself if all, since millions are not copied for nothing."""
+    return scores if rows.all() else scores[rows]
 
 
 def explanations(scores: pd.DataFrame) -> list[str]:

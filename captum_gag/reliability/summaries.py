@@ -18,6 +18,7 @@ from captum_gag.reliability.rankings import Rankings
 from captum_gag.reliability.scores import (
     LABEL,
     by_image,
+    by_metric,
     is_edges,
     is_manipulated,
     is_random,
@@ -109,7 +110,7 @@ def against_baselines(
     others = random | edge | manipulated
     bands = random_bands(scores, n_bootstrap, confidence, seed)
     directions = signs(scores)
-    tables = {metric: by_image(scores, metric) for metric in directions}
+    tables = by_metric(scores)
     of_edges = {metric: next((table[name] for name in table if name in edge), None) for metric, table in tables.items()}
     gains = {
         metric: directions[metric] * tables[metric].drop(columns=others, errors="ignore").sub(of_edge, axis=0)
@@ -170,7 +171,7 @@ def tricks(
     """
     manipulated = scores[is_manipulated(scores) & scores["strength"].isna()]
     originals = manipulated.drop_duplicates("method").set_index("method")["base"]
-    tables = {metric: by_image(scores, metric) for metric in metrics_of(scores)}
+    tables = by_metric(scores)
     gains = {}
     for metric, direction in signs(scores).items():
         table = tables[metric]

@@ -13,7 +13,7 @@ from captum_gag.reliability.arguments import Confidence, Resamples, Seed
 from captum_gag.reliability.bootstrap import N_BOOTSTRAP, Floats, Indices, counts, interval
 from captum_gag.reliability.directions import signs
 from captum_gag.reliability.grouping import by_groups
-from captum_gag.reliability.scores import by_image, complete, is_manipulated, metrics_of
+from captum_gag.reliability.scores import by_metric, complete, is_manipulated
 
 SEEN = 0.25
 """At most so many pairs in the wrong order, and a metric sees what makes them differ; by chance it is a half."""
@@ -63,7 +63,7 @@ def validity(
     explains = (scores["control"] == "") & ~is_manipulated(scores)
     rows = []
     for name, part in {"all": scores, "explanations": scores[explains]}.items():
-        tables = {metric: directions[metric] * by_image(part, metric) for metric in metrics_of(part)}
+        tables = {metric: directions[metric] * table for metric, table in by_metric(part).items()}
         for metric, known_as in ((one, other) for one in tables for other in truth if one != other):
             judged, right = _alike(tables[metric], tables.get(known_as, tables[metric].iloc[:0]))
             row = {"metric": metric, "truth": known_as, "maps": name, "methods": judged.shape[1], "images": len(judged)}
@@ -102,11 +102,11 @@ def faults(
         InputError: The scores are not a score table, or a direction is not known.
     """
     directions = signs(scores)
-    rows = []
-    for (base, fault), strengths in _series(scores):
-        for metric in metrics_of(scores):
-            table = directions[metric] * by_image(scores, metric).reindex(columns=list(strengths))
-            table = table.dropna()
+    rows, series = [], list(_series(scores))
+    tables = by_metric(scores) if series else {}
+    for (base, fault), strengths in series:
+        for metric, whole in tables.items():
+            table = (directions[metric] * whole.reindex(columns=list(strengths))).dropna()
             quality = np.broadcast_to(-np.array(list(strengths.values())), table.shape)
             found = _wrong(table.to_numpy(), quality)
             low, high = share_interval(found, confidence)

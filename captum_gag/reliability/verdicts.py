@@ -22,7 +22,7 @@ from captum_gag.reliability.bootstrap import N_BOOTSTRAP
 from captum_gag.reliability.directions import signs
 from captum_gag.reliability.grouping import check_edges, concatenated, groups
 from captum_gag.reliability.marks import RELIABLE_ALPHA, STEADY, advice, in_figures, marks, meets
-from captum_gag.reliability.scores import checked, is_edges, is_random, judged, lean
+from captum_gag.reliability.scores import checked, is_edges, is_random, judged, lean, picked
 from captum_gag.reliability.summaries import against_baselines, stability, summary, tricks
 from captum_gag.reliability.truth import faults, validity
 from captum_gag.specs import checked as with_checked_arguments
@@ -112,9 +112,10 @@ def _checks(
     if not len(methods):
         named = ", ".join(map(str, scores["method"].unique()[:5]))
         raise InputError(f"there is no method to judge: found {named} alone; expected others besides the random ones")
-    edgeless = methods[~is_edges(methods)]
-    alpha = unwrap(inter_rater)
-    alpha_without_edges = alpha(edgeless, confidence) if 0 < len(edgeless) < len(methods) else edgeless.iloc[:0]
+    alpha, edges = unwrap(inter_rater), is_edges(methods)
+    # Of millions of rows that are all kept, there is no need for a copy.
+    some = edges.any() and not edges.all()
+    alpha_without_edges = alpha(methods[~edges], confidence) if some else methods.iloc[:0]
     against_truth = pd.DataFrame(columns=["metric", "wrong"])
     if truth:
         against_truth = unwrap(validity)(plain, truth, n_bootstrap, seed=seed)
@@ -129,7 +130,7 @@ def _checks(
         "baselines": unwrap(against_baselines)(scores, n_bootstrap, seed=seed),
         "tricks": unwrap(tricks)(plain, n_bootstrap, seed=seed),
         "stability": unwrap(stability)(methods, seed=seed),
-        "summary": unwrap(summary)(plain[~is_random(plain)], n_bootstrap, confidence, seed),
+        "summary": unwrap(summary)(picked(plain, ~is_random(plain)), n_bootstrap, confidence, seed),
     }
 
 

@@ -29,7 +29,7 @@ from captum_gag.report.gallery import COLUMNS, Item, curves_by_image, gallery, i
 from captum_gag.report.notes import legend
 from captum_gag.report.page_tables import laid_out, means_table
 from captum_gag.report.repeating import plain_name, repeating
-from captum_gag.report.run_figures import ablation, curves_of, drawn_curves, percentiles_of
+from captum_gag.report.run_figures import CURVED, ablation, curves, curves_of, percentiles_of
 from captum_gag.report.runner_up import Duel, duels
 from captum_gag.report.source import Source
 from captum_gag.report.strip import strip
@@ -58,6 +58,9 @@ CAPTIONS = {
     "consistency": "Spearman's rho between metrics over the images, mean over the methods: do they measure the same?",
     "curves": "Mean score minus the random orderings' over the number of pixels replaced.",
 }
+
+UNREAD = ("photo", "run", "seed")
+"""The columns of a run's records of which a page shows nothing."""
 
 _TEMPLATES = jinja2.Environment(loader=jinja2.PackageLoader("captum_gag.report"), autoescape=True)
 _TEMPLATES.policies["json.dumps_kwargs"] = {"sort_keys": False}
@@ -91,23 +94,27 @@ def write_page(
     Raises:
         InputError: The run has no scores yet.
     """
-    scores = checked(run.scores())
+    # Millions of texts of which few differ.
+    texts = dict.fromkeys(("curve_x_label", "curve_y_label"), "category")
+    scores = checked(run.scores(UNREAD).astype(texts))
     config = run.config
-    source = Source.of(run, trust)
-    suite, known, drawn = config.suite_file(), images_of(run, scores), curves_of(scores)
+    suite, known = config.suite_file(), images_of(run, scores)
     found, decided, repeat = failures(scores), decisions(run, scores), repeating(run, scores, paths)
-    alike = disagreements(run, scores, list(known.index))
-    scores = lean(scores)
+    # Of millions of records nothing is kept but what curves are drawn from, and the rest.
+    curved, scores = scores[list(CURVED)], lean(scores)
+    alike, source = disagreements(run, scores, list(known.index)), Source.of(run, trust)
     rows = comparison(scores, suite.published_means(), n_bootstrap, seed)
     badly, compared = ranked(scores, rows), duels(scores, rows, n_bootstrap, seed)
     choice = choose(list(known.index), _worth_seeing(badly, alike, compared), most, seed)
     side = picture_side(len(choice.images) * (1 + scores["method"].nunique()))
     items = list(gallery(run, known, source, side, choice))
-    curves = curves_by_image(drawn, choice.images)
+    shown_curves = curves_by_image(curves_of(curved[curved["image"].isin(choice.images)]), choice.images)
     try:
         checks, unreliable = reliability.report(scores, n_bootstrap, seed=seed, truth=suite.truth), ""
     except InputError as error:
         checks, unreliable = None, f"Not checked: {error}."
+    figures = _figures(scores, rows, percentiles_of(source.methods), checks, curved)
+    del curved
     found_cards, keys = cards(rows, decided), _keys(list(scores["method"].unique()))
     page = {
         "colours": page_colours(),
@@ -125,7 +132,7 @@ def write_page(
         "numbers": laid_out(rows.drop(columns="best")),
         "failures": laid_out(found),
         "decisions": None if decided is None else laid_out(decided),
-        "figures": _figures(scores, rows, percentiles_of(source.methods), checks, drawn),
+        "figures": figures,
         "choice": choice.words,
         "gallery_note": _gallery_note(items, source),
         "shown": {item.image: item for item in items},
@@ -143,7 +150,7 @@ def write_page(
         "repeat": repeat,
         "side": side,
         "data": _data(scores, list(known.index), items, source, side),
-        "items": ({**plain(item._asdict()), "curves": each} for item, each in zip(items, curves, strict=True)),
+        "items": ({**plain(item._asdict()), "curves": each} for item, each in zip(items, shown_curves, strict=True)),
         "version": version("captum-gag"),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -171,14 +178,14 @@ def _figures(
     rows: pd.DataFrame,
     percentiles: Mapping[str, float],
     checks: ReliabilityReport | None,
-    found: pd.DataFrame,
+    curved: pd.DataFrame,
 ) -> list[dict[str, str]]:
     drawn: dict[str, Figure] = {}
     if len(set(percentiles.values())) > 1:
         drawn["ablation"] = ablation(rows, percentiles, higher_is_better(scores))
-    details = found[found["method"].isin(judged(scores)["method"].unique())]
-    if len(details):
-        drawn["details"] = drawn_curves(details, method_lines(scores["method"].unique()))
+    details = curves(curved, judged(scores)["method"].unique())
+    if any(axes.lines for axes in details.axes):
+        drawn["details"] = details
     if checks is not None:
         drawn |= reliability_report.figures(checks)
     return [{"caption": CAPTIONS[name], "svg": as_svg(figure)} for name, figure in drawn.items()]

@@ -12,7 +12,7 @@ import scipy.stats
 from numpy.typing import ArrayLike
 
 from captum_gag.reliability.bootstrap import Floats
-from captum_gag.reliability.scores import LABEL, is_edges, is_manipulated, is_random, lean
+from captum_gag.reliability.scores import LABEL, is_edges, is_manipulated, is_random, lean, picked
 from captum_gag.reliability.summaries import against_baselines
 
 SIGNIFICANT = 0.05
@@ -74,7 +74,8 @@ def unbeaten_baselines(
     """Tell by metric and control, of random orderings and edges, whether it is unbeaten; None if it cannot be told."""
     undirected = [metric for metric, higher in directions.items() if higher is None]
     # Numbers for the images are compared faster than their names.
-    known = lean(scores[~scores[LABEL].isin(undirected)])
+    known = lean(scores)
+    known = picked(known, ~known[LABEL].isin(undirected))
     known = known.assign(image=known["image"].factorize(sort=True)[0])
     explained = known["control"].eq("") & ~is_manipulated(known)
     random, edges = (list(known.loc[each(known), "method"].unique()) for each in (is_random, is_edges))
@@ -83,7 +84,7 @@ def unbeaten_baselines(
         return found
     # All random orderings make one band; of edge detectors each is a baseline of its own.
     for asked in filter(None, [[*random, *edges[:1]], *([name] for name in edges[1:])]):
-        part = known[explained | known["method"].isin(asked)]
+        part = picked(known, explained | known["method"].isin(asked))
         answers = unwrap(against_baselines)(part, n_bootstrap, CONFIDENCE, seed)
         for metric, of_metric in answers.groupby("metric", sort=False):
             for name in asked:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -21,6 +21,9 @@ from captum_gag.report.notes import direction, few_images
 from captum_gag.report.paired_tests import CONFIDENCE, SIGNIFICANT, holm, rank_biserial, wilcoxon
 from captum_gag.report.writing import markdown_table, markdown_text, save_csv, save_text
 from captum_gag.specs import unknown
+
+Both: TypeAlias = tuple[str, bool | None, pd.DataFrame]
+"""Metric, its direction and, of each image that both methods have a score for, both and their difference."""
 
 
 def paired(
@@ -45,8 +48,13 @@ def paired(
     Raises:
         InputError: The scores are not a score table, or these are not two of its methods.
     """
+    return compared(_both(scores, method, rival), method, rival, n_bootstrap, seed)
+
+
+def compared(both: Iterable[Both], method: str, rival: str, n_bootstrap: int, seed: int) -> pd.DataFrame:
+    """Return what ``paired`` does, of scores as ``beside`` yields them."""
     rows = []
-    for metric, higher, table in _both(scores, method, rival):
+    for metric, higher, table in both:
         gains = table["difference"].to_numpy()
         low, high = mean_interval(gains, n_bootstrap, CONFIDENCE, seed) if len(gains) else (np.nan, np.nan)
         rows.append(
@@ -87,8 +95,13 @@ def extremes(scores: pd.DataFrame, method: str, rival: str, n: int = 3) -> pd.Da
     Raises:
         InputError: As ``paired``.
     """
+    return farthest(_both(scores, method, rival), method, rival, n)
+
+
+def farthest(both: Iterable[Both], method: str, rival: str, n: int = 3) -> pd.DataFrame:
+    """Return what ``extremes`` does, of scores as ``beside`` yields them."""
     parts = []
-    for metric, _, table in _both(scores, method, rival):
+    for metric, _, table in both:
         ordered = table.sort_values("difference", kind="stable").reset_index()
         ends = {
             method: ordered[ordered["difference"] > 0].iloc[::-1].head(n),
@@ -98,8 +111,7 @@ def extremes(scores: pd.DataFrame, method: str, rival: str, n: int = 3) -> pd.Da
     return pd.concat(parts, ignore_index=True)[["metric", "ahead", "image", "score", "rival_score", "difference"]]
 
 
-def _both(scores: pd.DataFrame, method: str, rival: str) -> Iterator[tuple[str, bool | None, pd.DataFrame]]:
-    """Yield metric, direction and, of each image that both methods have a score for, both and their difference."""
+def _both(scores: pd.DataFrame, method: str, rival: str) -> Iterator[Both]:
     scores = checked(scores)
     known = list(scores["method"].unique())
     for name in (method, rival):
@@ -107,8 +119,21 @@ def _both(scores: pd.DataFrame, method: str, rival: str) -> Iterator[tuple[str, 
             raise unknown("method", name, known)
     if method == rival:
         raise InputError(f"{method} cannot be compared with itself; expected another method of {', '.join(known)}")
-    tables = by_metric(scores)
-    for metric, higher in higher_is_better(scores).items():
+    yield from beside(by_metric(scores), higher_is_better(scores), method, rival)
+
+
+def beside(
+    tables: Mapping[str, pd.DataFrame], directions: Mapping[str, bool | None], method: str, rival: str
+) -> Iterator[Both]:
+    """Yield the scores of two methods by each metric.
+
+    Args:
+        tables: As ``reliability.scores.by_metric`` returns them.
+        directions: As ``directions.higher_is_better`` returns them.
+        method: One of the methods.
+        rival: Another.
+    """
+    for metric, higher in directions.items():
         table = tables[metric].reindex(columns=[method, rival]).dropna()
         table = table.set_axis(["score", "rival_score"], axis=1)
         sign = -1 if higher is False else 1

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from captum_gag.reliability import consistency_matrix
 from captum_gag.reliability.orderings import ordering_means, ordering_scores
-from captum_gag.reliability.scores import LABEL, family_label, is_random, metrics_of
+from captum_gag.reliability.scores import LABEL, family_label, is_manipulated, is_random, metrics_of
 from captum_gag.report.style import (
     BAND,
     COLOURS,
@@ -33,22 +33,23 @@ def distributions(scores: pd.DataFrame) -> Figure:
     There are ``style.PANELS`` at most, which the last one says.
 
     Of a metric with several numbers of steps the highest is drawn. All random orderings are one violin, of the scores
-    of every image in every ordering.
+    of every image in every ordering; manipulated maps are left out.
 
     Args:
         scores: A score table, as ``reliability.scores.checked`` returns it.
     """
-    highest = scores.groupby(["metric", "variant"])["steps"].transform("max")
-    scores = scores[(scores["steps"] == highest).fillna(True).astype(bool)]
-    titles = in_panels(metrics_of(scores))
+    # Of millions of rows, all columns are not copied to pick some of them.
+    drawn, random = _of_most_steps(scores) & ~is_manipulated(scores), is_random(scores)
+    titles = in_panels(metrics_of(scores.loc[drawn, [LABEL]]))
+    drawn &= scores["score"].notna()
     figure = Figure(figsize=(8, 2.6 * len(titles)))
     for axes, metric in zip(figure.subplots(len(titles), squeeze=False)[:, 0], titles, strict=True):
-        of_metric = scores[scores[LABEL] == metric].dropna(subset="score")
-        methods = of_metric[~is_random(of_metric)].groupby("method", sort=False)
-        groups = {name: group["score"].to_numpy() for name, group in methods}
-        if is_random(of_metric).any():
-            drawn = ordering_scores(of_metric).ravel()
-            groups[RANDOM] = drawn[~np.isnan(drawn)]
+        of_metric = drawn & scores[LABEL].eq(metric)
+        methods = scores.loc[of_metric & ~random, ["method", "score"]].groupby("method", sort=False)["score"]
+        groups = {name: group.to_numpy() for name, group in methods}
+        if (of_metric & random).any():
+            by_random = ordering_scores(scores[of_metric & random]).ravel()
+            groups[RANDOM] = by_random[~np.isnan(by_random)]
         groups = {name: values for name, values in groups.items() if len(values) > 1}
         places = np.arange(len(groups))
         if groups:
@@ -63,6 +64,15 @@ def distributions(scores: pd.DataFrame) -> Figure:
         axes.set_xticks(places, list(groups), rotation=30, ha="right")
         axes.set_title(titles[metric])
     return figure
+
+
+def _of_most_steps(scores: pd.DataFrame) -> pd.Series:
+    """Tell which rows are of the highest number of steps of their metric and variant, or of none."""
+    found, stepped = pd.Series(True, index=scores.index), scores["steps"].notna()
+    if stepped.any():
+        steps = scores.loc[stepped, ["metric", "variant", "steps"]].astype({"steps": int})
+        found[stepped] = steps["steps"] == steps.groupby(["metric", "variant"])["steps"].transform("max")
+    return found
 
 
 @styled

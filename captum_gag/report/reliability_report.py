@@ -14,7 +14,6 @@ from rich.text import Text
 
 from captum_gag.reliability import RELIABLE_ALPHA, ReliabilityReport
 from captum_gag.reliability.marks import in_figures
-from captum_gag.reliability.scores import is_manipulated
 from captum_gag.report import reliability_figures
 from captum_gag.report.style import as_svg, page_colours
 from captum_gag.report.writing import (
@@ -56,7 +55,7 @@ def figures(found: ReliabilityReport) -> dict[str, Figure]:
     Returns:
         Figures not known to pyplot, by distributions, alpha, validity, consistency, curves.
     """
-    drawn = {"distributions": reliability_figures.distributions(found.scores[~is_manipulated(found.scores)])}
+    drawn = {"distributions": reliability_figures.distributions(found.scores)}
     drawn["alpha"] = reliability_figures.alphas(found.tables["inter_rater"], RELIABLE_ALPHA)
     if "faults" in found.tables:
         drawn["validity"] = reliability_figures.right_orders(found.tables["faults"], found.tables.get("validity"))

@@ -2,64 +2,64 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import pandas as pd
 import scipy.stats
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
 
 from captum_gag.attr.catalogue import METHODS, Method
+from captum_gag.reliability.lists import arrays, firsts, stacked
 from captum_gag.reliability.scores import LABEL
 from captum_gag.report.style import INK, in_panels, method_lines, styled
 from captum_gag.specs import options_of
 
+CURVED = ("image", "method", LABEL, "curve_x", "curve_y", "curve_x_label", "curve_y_label")
+"""The columns of a score table that curves are drawn from."""
+
 LEVELS = 6
 """How many other methods are drawn beside GAG-p."""
-
-LISTS = (np.ndarray, list)
-"""What a curve is, read from Parquet or written by hand; a CSV holds none."""
 
 WHICH = {True: " (higher is better)", False: " (lower is better)", None: ""}
 """What a title says of a metric's direction; nothing where that is not known."""
 
 
-def curves(scores: pd.DataFrame) -> Figure:
+@styled
+def curves(scores: pd.DataFrame, methods: Collection[str] | None = None) -> Figure:
     """Draw the curve that each metric's score sums up, per method: the mean over the images with its 95 % interval.
 
     Args:
         scores: The records of a run, as ``reliability.scores.checked`` returns them.
+        methods: Those that are drawn, each in the line that it has among all; None for all.
 
     Returns:
-        A panel per metric that has a curve, not known to pyplot.
+        A panel per metric that has a curve, not known to pyplot; a single one without lines if none has.
     """
-    return drawn_curves(curves_of(scores), method_lines(scores["method"].unique()))
-
-
-@styled
-def drawn_curves(found: pd.DataFrame, lines: Mapping[str, Mapping[str, str]]) -> Figure:
-    """Draw curves as ``curves`` does.
-
-    Args:
-        found: As ``curves_of`` returns them.
-        lines: Colour and line of each method; see ``style.method_lines``.
-    """
-    titles = in_panels(list(found["metric"].unique()))
+    lines, drawn = method_lines(scores["method"].unique()), _have_curves(scores)
+    if methods is not None:
+        drawn &= scores["method"].isin(methods).to_numpy()
+    titles = in_panels(list(scores.loc[drawn, LABEL].unique()))
     figure = Figure(figsize=(8, 0.5 + 3.2 * max(1, len(titles))))
     for axes, metric in zip(figure.subplots(max(1, len(titles)), squeeze=False)[:, 0], titles, strict=False):
-        of_metric = found[found["metric"] == metric]
-        for method, rows in of_metric.groupby("method", sort=False):
-            x, values = rows["x"].iloc[0], np.stack(list(rows["y"]))
+        # A run may have millions of curves: no more are looked at, nor copied, at a time than those of a metric.
+        of_metric = scores.loc[drawn & scores[LABEL].eq(metric).to_numpy(), ["method", *CURVED[3:]]]
+        places, methods_of_metric = pd.factorize(of_metric["method"])
+        for place, method in enumerate(methods_of_metric):
+            rows = of_metric[places == place]
+            [x], values = arrays(rows["curve_x"].head(1)), stacked(rows["curve_y"])
             mean = np.nanmean(values, 0)
             [line] = axes.plot(x, mean, label=method, **lines[str(method)])
             wide = 1.96 * scipy.stats.sem(values, nan_policy="omit") if len(values) > 1 else 0.0
             axes.fill_between(x, mean - wide, mean + wide, color=line.get_color(), alpha=0.15, lw=0)
-        if all(float(place).is_integer() for place in of_metric["x"].iloc[0]):
+        [x] = arrays(of_metric["curve_x"].head(1))
+        if all(float(place).is_integer() for place in x):
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.set(title=titles[metric], xlabel=of_metric["x_label"].iloc[0], ylabel=of_metric["y_label"].iloc[0])
+        labels = of_metric[["curve_x_label", "curve_y_label"]].iloc[0]
+        axes.set(title=titles[metric], xlabel=labels.iloc[0], ylabel=labels.iloc[1])
         axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
 
@@ -77,9 +77,13 @@ def curves_of(scores: pd.DataFrame) -> pd.DataFrame:
     columns = {LABEL: "metric", "curve_x": "x", "curve_y": "y", "curve_x_label": "x_label", "curve_y_label": "y_label"}
     if "curve_y" not in scores:
         return pd.DataFrame(columns=["image", "method", *columns.values()])
-    found = scores.loc[scores["curve_y"].notna(), ["image", "method", *columns]].rename(columns=columns)
-    drawn = [isinstance(y, LISTS) and len(y) > 0 and not math.isnan(y[0]) for y in found["y"]]
-    return found[np.array(drawn, dtype=bool)]
+    found = scores.loc[_have_curves(scores), ["image", "method", *columns]].rename(columns=columns)
+    return found.assign(**{name: pd.Series(arrays(found[name]), found.index, dtype=object) for name in ("x", "y")})
+
+
+def _have_curves(scores: pd.DataFrame) -> NDArray[np.bool_]:
+    """Tell which records have a curve without NaN at its start."""
+    return ~np.isnan(firsts(scores["curve_y"])) if "curve_y" in scores else np.zeros(len(scores), dtype=bool)
 
 
 @styled

@@ -7,9 +7,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from captum_gag.reliability.directions import higher_is_better
+from captum_gag.reliability.scores import by_metric
 from captum_gag.report.answers import nearest_rivals
 from captum_gag.report.notes import of_metrics
-from captum_gag.report.pairs import extremes, paired
+from captum_gag.report.pairs import beside, compared, farthest
 
 
 class Duel(NamedTuple):
@@ -37,18 +39,17 @@ def duels(scores: pd.DataFrame, rows: pd.DataFrame, n_bootstrap: int, seed: int)
         n_bootstrap: Resamples of the images, for the intervals.
         seed: Of the resamples.
     """
-    found = []
+    found, tables, directions = [], by_metric(scores), higher_is_better(scores)
     for metric, of_metric in of_metrics(rows):
         best, others = of_metric[of_metric["best"]], nearest_rivals(of_metric)
         if best.empty or others.empty:
             continue
         one, other = str(best["method"].iloc[0]), str(others["method"].iloc[0])
-        # Of many methods, most rows are of others.
-        own = scores[scores["method"].isin([one, other])]
-        both, ends = paired(own, one, other, n_bootstrap, seed), extremes(own, one, other)
-        compared = both[both["metric"].eq(metric)].iloc[0]
-        images = ends[ends["metric"].eq(metric)].to_dict("records")
-        found.append(Duel(metric, [one, other], _in_words(compared), images))
+        # p is corrected over all metrics.
+        both = list(beside(tables, directions, one, other))
+        of_both = compared(both, one, other, n_bootstrap, seed)
+        images = farthest([each for each in both if each[0] == metric], one, other).to_dict("records")
+        found.append(Duel(metric, [one, other], _in_words(of_both[of_both["metric"].eq(metric)].iloc[0]), images))
     return found
 
 

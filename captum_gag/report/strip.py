@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any
 
 import pandas as pd
@@ -36,13 +37,15 @@ def strip(run: Run, scores: pd.DataFrame, rows: pd.DataFrame, ranked: Ranked, so
         without a best explanation, or without maps.
     """
     by_metric = dict(of_metrics(rows))
-    for (metric, method), images in ranked.items():
-        kept = images[[run.has_maps(image) for image in images["image"]]]
-        usual = (kept["score"] - images["score"].median()).abs().sort_values(kind="stable").index[:PHOTOGRAPHS]
+    for (metric, method), images in ranked.items() if run.keeps_maps() else ():
+        nearest = (images["score"] - images["score"].median()).abs().sort_values(kind="stable").index
+        # Of thousands of images, few are looked for.
+        kept = (place for place in nearest if run.has_maps(images.at[place, "image"]))
+        usual = list(islice(kept, PHOTOGRAPHS))
         of_metric = by_metric[metric]
         shown = _methods(of_metric)
         own = scores[scores[LABEL].eq(metric)].set_index(["image", "method"])["score"]
-        found = [_row(run, str(image), shown, own, source) for image in kept.loc[usual, "image"]]
+        found = [_row(run, str(image), shown, own, source) for image in images.loc[usual, "image"]]
         if any(row["methods"] for row in found):
             words = (
                 f"The photographs on which {method} scores nearest to its median by {metric}, with the maps of the "

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 from matplotlib.figure import Figure
 from pandas.api.types import is_numeric_dtype
 
 from captum_gag.files import replace_file
+from captum_gag.reliability.lists import in_one_piece
 from captum_gag.report.notes import DAGGER
 
 _LATEX = {letter: f"\\{letter}" for letter in "_%&#${}"}
@@ -62,8 +66,18 @@ def save_csv(table: pd.DataFrame, path: Path) -> Path:
 
 
 def save_parquet(table: pd.DataFrame, path: Path) -> Path:
-    """Write a table as Parquet, and return where."""
-    replace_file(path, lambda place: table.to_parquet(place, index=False))
+    """Write a table as Parquet, and return where; lists that lie in one piece here are arrays for who reads it."""
+    lists = [name for name in table if in_one_piece(table[name])]
+    # Of what a column is without any value, pandas does not know.
+    known = table.assign(**{name: None for name in lists if table[name].isna().all()})
+    whole = pa.Table.from_pandas(known, preserve_index=False)
+    said = whole.schema.pandas_metadata
+    said["columns"] = [each | ({"numpy_type": "object"} if each["name"] in lists else {}) for each in said["columns"]]
+    types = {
+        each.name: pa.list_(each.type.value_type) if pa.types.is_list(each.type) else each.type for each in whole.schema
+    }
+    whole = whole.cast(pa.schema(types.items(), {"pandas": json.dumps(said)}))
+    replace_file(path, lambda place: pq.write_table(whole, place, compression="snappy"))
     return path
 
 

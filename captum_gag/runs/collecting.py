@@ -31,7 +31,13 @@ def state_of(run: Sequence[str], files: Iterable[tuple[str, Path]]) -> str:
     return digest([*run, [[photo, path.name, *_stamp(path)] for photo, path in files]])
 
 
-def together(path: Path, state: str, records: Iterable[pa.Table], damaged: Collection[object] = ()) -> pa.Table | None:
+def together(
+    path: Path,
+    state: str,
+    records: Iterable[pa.Table],
+    damaged: Collection[object] = (),
+    without: Collection[str] = (),
+) -> pa.Table | None:
     """Return the records of all images done as one table, or None if there are none.
 
     Args:
@@ -40,8 +46,9 @@ def together(path: Path, state: str, records: Iterable[pa.Table], damaged: Colle
         state: Of the files of the images, seen before any of them is read: what comes later makes another.
         records: Of each image done; not read where the file for all has them.
         damaged: What was met while they were read; while there is any, each reading is to meet it again.
+        without: Columns that are left out, which take no time then, and no memory.
     """
-    kept = _read(path, state)
+    kept = _read(path, state, without)
     if kept is not None:
         return kept
     found = list(records)
@@ -51,7 +58,7 @@ def together(path: Path, state: str, records: Iterable[pa.Table], damaged: Colle
     whole = pa.concat_tables(found).combine_chunks()
     if len(found) > FEW and not damaged:
         _write(path, state, whole)
-    return whole
+    return whole.drop_columns(list(without))
 
 
 def _stamp(path: Path) -> tuple[int, ...]:
@@ -64,7 +71,7 @@ def _stamp(path: Path) -> tuple[int, ...]:
     return found.st_size, found.st_mtime_ns, found.st_ino
 
 
-def _read(path: Path, state: str) -> pa.Table | None:
+def _read(path: Path, state: str, without: Collection[str]) -> pa.Table | None:
     try:
         content = path.read_bytes()
     except OSError:
@@ -74,6 +81,8 @@ def _read(path: Path, state: str) -> pa.Table | None:
     if content[:_HEAD] != _head(state, body):
         return None
     with pa.ipc.open_stream(pa.py_buffer(body)) as reader:
+        asked = [place for place, name in enumerate(reader.schema.names) if name not in without]
+    with pa.ipc.open_stream(pa.py_buffer(body), options=pa.ipc.IpcReadOptions(included_fields=asked)) as reader:
         return reader.read_all()
 
 

@@ -1,5 +1,10 @@
 """The columns of what a run keeps: records, and the images that were chosen."""
 
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
 import pyarrow as pa
 
 RECORD = pa.schema(
@@ -43,3 +48,18 @@ SELECTION = pa.schema(
     ]
 )
 """The images of a run: ``photo`` is the digest of its files, ``stamp`` tells cheaply that they may have changed."""
+
+
+def records_in_pandas(records: pa.Table) -> pd.DataFrame:
+    """Return records as pandas has them, and let go of the table, each column as soon as pandas has it.
+
+    Whole numbers are Int64, and lists stay in one piece of memory: millions of arrays would take three times as much.
+    """
+
+    def kind(type: pa.DataType) -> Any:
+        return pd.Int64Dtype() if type == pa.int64() else pd.ArrowDtype(type) if pa.types.is_list(type) else None
+
+    scores = records.to_pandas(types_mapper=kind, split_blocks=True, self_destruct=True)
+    # What Arrow has let go of it keeps for itself.
+    pa.default_memory_pool().release_unused()
+    return scores.astype({"target": "Int64", "steps": "Int64"})

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-
-from captum_gag.data.catalogue import dataset
-from captum_gag.data.datasets import ImageData
 from captum_gag.errors import InputError
-from captum_gag.models.catalogue import model
-from captum_gag.models.preprocessing import Preprocessing
 from captum_gag.reliability.deciding import BEST
 from captum_gag.runs.identity import identity
-from captum_gag.runs.scorer import Autocast, Scorer
-from captum_gag.runs.spec import Suite, SuiteFile, make_suite
+from captum_gag.runs.suite_file import SuiteFile
 from captum_gag.specs import declared, option
 
-DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16, "float16": torch.float16}
+# To read what a run found takes none of these.
+if TYPE_CHECKING:
+    from captum_gag.data.datasets import ImageData
+    from captum_gag.models.preprocessing import Preprocessing
+    from captum_gag.runs.scorer import Scorer
+    from captum_gag.runs.spec import Suite
 
 CHANGE_NO_NUMBER = ("device", "threads", "save_maps")
 """Options with which a run may go on that began with others: numbers change in their last digits at most."""
@@ -72,14 +70,20 @@ class Config:
 
     def made_suite(self) -> Suite:
         """Build the suite for looking at it; a scorer builds its own, for the model's input."""
+        from captum_gag.runs.spec import make_suite
+
         return make_suite(self.suite)
 
     def preprocessing(self) -> Preprocessing:
         """Return how photographs become the model's input; needs no weights."""
+        from captum_gag.models.catalogue import model
+
         return model(self.model).preprocessing()
 
     def dataset(self) -> ImageData:
         """List the data set."""
+        from captum_gag.data.catalogue import dataset
+
         return dataset(self.data)
 
     def scorer(self, data: ImageData, device: str | None = None) -> Scorer:
@@ -89,11 +93,18 @@ class Config:
             data: The data set, whose training images may be references.
             device: Instead of the config's.
         """
+        import torch
+
+        from captum_gag.models.catalogue import model
+        from captum_gag.runs.scorer import Autocast, Scorer
+        from captum_gag.runs.spec import make_suite
+
         torch.set_num_threads(self.threads)
         classifier = model(self.model).load(device or self.device)
         suite = make_suite(self.suite, classifier.normalization)
-        autocast = Autocast(*(DTYPES.get(name or "") for name in (self.attribution_autocast, self.metrics_autocast)))
-        return Scorer(classifier, suite, self.seed, DTYPES[self.dtype], data, autocast)
+        names = (self.attribution_autocast, self.metrics_autocast)
+        autocast = Autocast(*(None if name is None else getattr(torch, name) for name in names))
+        return Scorer(classifier, suite, self.seed, getattr(torch, self.dtype), data, autocast)
 
     def identity(self, data: ImageData, scorer: Scorer) -> dict[str, str]:
         """Return what the numbers depend on beside this and the photographs, by content."""

@@ -11,13 +11,13 @@ from collections.abc import Iterable, Mapping
 from functools import cache, lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-import torch
-from torch import Tensor
-
 from captum_gag.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 PACKAGES = ("captum-gag", "captum", "quantus", "torch", "torchvision", "numpy", "pillow", "scikit-image")
 
@@ -79,6 +79,8 @@ def stamp(paths: Iterable[Path]) -> str:
 
 def tensor_digest(tensors: Mapping[str, Tensor]) -> str:
     """Return the SHA-256 of tensors and their names, such as all weights of a model."""
+    import torch
+
     whole = hashlib.sha256()
     for name, each in sorted(tensors.items()):
         whole.update(f"{name} {tuple(each.shape)} {each.dtype}".encode())
@@ -89,6 +91,11 @@ def tensor_digest(tensors: Mapping[str, Tensor]) -> str:
 def digest(value: Any) -> str:
     """Return the SHA-256 of what JSON says of a value, the same on every machine."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def file_name(image: str) -> str:
+    """Return a file name for an image: names may hold slashes, or be longer than a file system takes."""
+    return hashlib.sha256(image.encode()).hexdigest()[:20]
 
 
 def identity(listings: Iterable[Path], *said: Mapping[str, Any] | str) -> dict[str, str]:

@@ -15,9 +15,6 @@ from captum_gag.metrics.perturbation import AOPCMetric
 from captum_gag.metrics.readings import Curve, Reading
 from captum_gag.specs import declared, option, options_of
 
-LABEL = "Random orderings"
-"""What their records say in the column ``method``."""
-
 
 @declared
 class RandomOrderings(Method):

@@ -23,8 +23,8 @@ from captum_gag.reliability.scores import checked, explanations
 from captum_gag.runs.config import Config
 from captum_gag.runs.execution import choose
 from captum_gag.runs.executors import Bench
-from captum_gag.runs.spec import labels_of
 from captum_gag.runs.stopping import require_answerable
+from captum_gag.runs.suite_file import labels_of
 
 MOST_FORESEEN = 2000
 """Images that are drawn for the future of a decision, at most."""

@@ -1,27 +1,20 @@
-"""Suites: which methods are judged by which metrics, as data. The papers' tables, or a user's own TOML file."""
+"""Suites, built of what they say: which methods are judged by which metrics."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from importlib.resources import files
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from captum_gag.attr.catalogue import Method, method, options_of_spec, parse
 from captum_gag.attr.known_maps import KnownMap
 from captum_gag.baselines import Normalization
-from captum_gag.errors import InputError, first_line
-from captum_gag.files import tomllib
+from captum_gag.errors import InputError
 from captum_gag.metrics.catalogue import Metric, metric
-from captum_gag.reliability.scores import metric_label
-from captum_gag.runs import orderings
-from captum_gag.runs.published import huang_liu_cases, means
-from captum_gag.specs import declared, option, unknown
-
-_FOLDER = files("captum_gag.runs").joinpath("suites")
-
-CASES = tuple(huang_liu_cases())
-"""The data sets with their models that Huang & Liu (2024) have columns for."""
+from captum_gag.runs.orderings import RandomOrderings
+from captum_gag.runs.suite_file import ORDERINGS, checked_steps, labelled
+from captum_gag.runs.suite_file import SuiteFile as SuiteFile
+from captum_gag.runs.suite_file import read_suite as read_suite
+from captum_gag.runs.suite_file import suite_names as suite_names
 
 
 class MetricEntry(NamedTuple):
@@ -62,81 +55,6 @@ class Suite(NamedTuple):
     truth: tuple[str, ...] = ()
 
 
-@declared
-class SuiteFile:
-    """What a suite's TOML file, or a dict like it, may say."""
-
-    methods: dict[str, Any] | tuple[Any, ...] = option(help="Names, or by label what each is: type and options.")
-    metrics: dict[str, Any] = option(help="By label: type (default: the label), options, steps and variants.")
-    title: str = option(default="own suite", help="What the suite is called.")
-    n_samples: int = option(default=20, help="Gradients per image, for the methods that sample and do not say.", ge=1)
-    confidence: float = option(default=0.0, help="Leave out images with less in their true class.", ge=0, le=1)
-    random_orderings: int = option(default=0, help="Add so many random orderings, kept as one method.", ge=0)
-    truth: tuple[str, ...] = option(
-        default=(), help="Labels of the metrics that know which maps are right, for the others to be held against."
-    )
-    published: dict[str, Any] = option(
-        default={},
-        help="What to compare with: a paper and its tables, such as paper = huang-liu-2024 and table = 2; or by metric "
-        "and method the means, and their source.",
-    )
-    case: str = option(default=CASES[0], help="Whose column of the paper's tables: imagenet-s, isic or places365.")
-
-    def __post_init__(self) -> None:
-        """Refuse a case that the paper has not, a truth that is no metric, and published values that are none."""
-        if self.case not in CASES:
-            raise unknown("case", self.case, CASES)
-        tables = {name: each for name, each in self.metrics.items() if isinstance(each, Mapping)}
-        plain = [name for name, each in tables.items() if not {"variants", "steps"} & set(each)]
-        for each in self.truth:
-            if each not in plain:
-                raise unknown("truth", each, plain)
-        self.published_means()
-
-    def published_means(self) -> dict[str, Any]:
-        """Return the published means by metric and method, of this case; and ``source``."""
-        return means(self.published, self.case)
-
-
-def suite_names() -> list[str]:
-    """Return the names of the suites that come with the package."""
-    return sorted(file.name.removesuffix(".toml") for file in _FOLDER.iterdir() if file.name.endswith(".toml"))
-
-
-def read_suite(name: str) -> dict[str, Any]:
-    """Read what a suite says.
-
-    Args:
-        name: One of ``suite_names``, or the path of a TOML file.
-
-    Raises:
-        InputError: There is no such suite, or it is no TOML.
-    """
-    if name in suite_names():
-        text = _FOLDER.joinpath(f"{name}.toml").read_text(encoding="utf-8")
-    elif Path(name).is_file():
-        text = Path(name).read_bytes().decode("utf-8", "replace")
-    else:
-        raise InputError(f"there is no suite {name!r}; expected {', '.join(suite_names())} or a TOML file")
-    try:
-        return dict(tomllib.loads(text))
-    # Thousands of brackets, or of digits, are no TOML that Python reads.
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"suite {name}: cannot be read as TOML: {first_line(error)}") from error
-
-
-def labels_of(said: SuiteFile) -> tuple[list[str], list[str]]:
-    """Return the labels of the methods and of the metrics of a suite, as tables show them, without building any."""
-    methods = [name for name, _ in _labelled(said)] + [orderings.LABEL] * bool(said.random_orderings)
-    metrics = [
-        metric_label(name, variant, steps)
-        for name, each in said.metrics.items()
-        for variant in each.get("variants") or ("",)
-        for steps in tuple(_checked_steps(name, each.get("steps") or ())) or (None,)
-    ]
-    return methods, metrics
-
-
 def make_suite(data: Mapping[str, Any], normalization: Normalization | None = None) -> Suite:
     """Build the methods and metrics of a suite.
 
@@ -150,7 +68,7 @@ def make_suite(data: Mapping[str, Any], normalization: Normalization | None = No
         InputError: It says something that has no meaning.
     """
     said = SuiteFile(**data)
-    given = dict(_labelled(said))
+    given = dict(labelled(said))
     if not (given or said.random_orderings) or not said.metrics:
         raise InputError("expected at least one entry under methods, and one table [metrics.LABEL]")
     specs = {label: _method_spec(label, each) for label, each in given.items()}
@@ -170,28 +88,8 @@ def make_suite(data: Mapping[str, Any], normalization: Normalization | None = No
     metrics = tuple(entry for label, each in said.metrics.items() for entry in _entries(label, each, normalization))
     ordered = {label: methods[label] for label in specs}
     if said.random_orderings:
-        ordered[orderings.LABEL] = orderings.RandomOrderings(n=said.random_orderings)
+        ordered[ORDERINGS] = RandomOrderings(n=said.random_orderings)
     return Suite(said.title, ordered, bases, metrics, said.confidence, said.published_means(), tuple(said.truth))
-
-
-def _labelled(said: SuiteFile) -> Iterator[tuple[str, Any]]:
-    """Yield each method's label and what it says, whichever way the suite lists them."""
-    listed = said.methods.items() if isinstance(said.methods, dict) else map(_label, said.methods)
-    labels = {orderings.LABEL} if said.random_orderings else set()
-    for label, each in listed:
-        if label in labels:
-            raise InputError(f"method {label!r} comes twice; give one of them a label of its own")
-        labels.add(label)
-        yield label, each
-
-
-def _label(each: Any) -> tuple[str, Any]:
-    if isinstance(each, str):
-        return each, {}
-    if not isinstance(each, Mapping) or not {"label", "type"} & set(each):
-        raise InputError(f"method {each!r} has no meaning; expected a name, or a table with type and options")
-    rest = {key: value for key, value in each.items() if key != "label"}
-    return str(each.get("label", each.get("type"))), rest
 
 
 def _method_spec(label: str, each: Any) -> dict[str, Any]:
@@ -239,7 +137,7 @@ def _entries(label: str, each: Any, normalization: Normalization | None) -> Iter
             raise InputError(f"metric {label!r}: {error}") from error
         if steps is not None and not made.has_steps:
             raise InputError(f"metric {label!r} has steps {steps!r}, but no steps that could get a record each")
-        wanted = tuple(_checked_steps(label, steps or ()))
+        wanted = tuple(checked_steps(label, steps or ()))
         if wanted:
             most = {**options, **further}.get("n_steps", max(wanted))
             if most < max(wanted):
@@ -247,10 +145,3 @@ def _entries(label: str, each: Any, normalization: Normalization | None) -> Iter
             # No more steps are taken than get a record, unless the suite says so.
             made = metric(str(kind or label), {"n_steps": max(wanted), **options, **further}, normalization)
         yield MetricEntry(label, variant, made, wanted)
-
-
-def _checked_steps(label: str, steps: Any) -> Iterator[int]:
-    for each in steps if isinstance(steps, list | tuple) else (steps,):
-        if not isinstance(each, int) or isinstance(each, bool) or each < 1:
-            raise InputError(f"metric {label!r} has steps {steps!r}; expected a list of integers of at least 1")
-        yield each

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -10,8 +11,11 @@ from captum_gag.errors import InputError
 from captum_gag.reliability.deciding import Decider, oriented
 from captum_gag.reliability.scores import checked, explanations
 from captum_gag.runs.config import Config
-from captum_gag.runs.spec import Suite, labels_of
 from captum_gag.runs.store import Run
+from captum_gag.runs.suite_file import labels_of
+
+if TYPE_CHECKING:
+    from captum_gag.runs.spec import Suite
 
 
 class UntilDone:

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pyarrow as pa
-import torch
 from numpy.typing import NDArray
 
 from captum_gag.errors import InputError, warn
 from captum_gag.files import remove_abandoned, without_directories
 from captum_gag.runs.arrays import holds_arrays, read_arrays, save_arrays
 from captum_gag.runs.collecting import state_of, together
-from captum_gag.runs.columns import RECORD, SELECTION
+from captum_gag.runs.columns import RECORD, SELECTION, records_in_pandas
 from captum_gag.runs.config import Config
 from captum_gag.runs.description import Description
+from captum_gag.runs.identity import file_name
 from captum_gag.runs.tables import DamagedError, read_table, write_table
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Run:
@@ -33,6 +35,8 @@ class Run:
     def __init__(self, directory: Path) -> None:
         """Open a run; see ``create`` and ``load``."""
         self.directory = directory
+        self._path, self._selection = directory / "run.json", directory / "selection.parquet"
+        self._collected = directory / ".scores.arrow"
 
     @classmethod
     def create(cls, directory: Path, config: Config, identity: Mapping[str, str]) -> Run:
@@ -219,12 +223,18 @@ class Run:
         (self.directory / "scores").mkdir(exist_ok=True)
         write_table(self._scores_of(image), pa.Table.from_pylist(passed_on, RECORD), marks)
 
+    def keeps_maps(self) -> bool:
+        """Tell whether there may be maps of any image."""
+        return (self.directory / "maps").is_dir()
+
     def has_maps(self, image: str, photo: str | None = None) -> bool:
         """Tell whether maps of an image were kept by this run, in a file of its full length; of this photograph."""
         return holds_arrays(self._kept("maps", image), self._marks(photo))
 
-    def maps(self, image: str) -> dict[str, torch.Tensor]:
+    def maps(self, image: str) -> dict[str, Tensor]:
         """Read the maps (H, W) of an image by method; none if none were kept, or they are damaged, with a warning."""
+        import torch
+
         return {name: torch.from_numpy(each) for name, each in self._arrays("maps", image).items()}
 
     def parts(self, image: str) -> dict[str, NDArray[Any]]:
@@ -244,8 +254,11 @@ class Run:
         except DamagedError:
             return None
 
-    def scores(self) -> pd.DataFrame:
+    def scores(self, without: Collection[str] = ()) -> pd.DataFrame:
         """Read the records of all images done, in the order of the selection; columns as in ``columns.RECORD``.
+
+        Args:
+            without: Columns that are left out.
 
         Raises:
             InputError: There are none.
@@ -254,16 +267,13 @@ class Run:
         images = list(zip(chosen["image"], chosen["photo"], strict=True))
         state = state_of([self.digest, *RECORD.names], ((photo, self._scores_of(image)) for image, photo in images))
         damaged: list[DamagedError] = []
-        records = together(self._collected, state, self._whole(images, damaged), damaged)
+        records = together(self._collected, state, self._whole(images, damaged), damaged, without)
         if damaged:
             more = f", and {len(damaged) - 1} more files" * (len(damaged) > 1)
             warn(f"{damaged[0]}{more}; left out until scored again by: captum-gag resume {self.directory}")
         if records is None:
             raise InputError(f"{self.directory}: no image is done yet; go on with: captum-gag resume {self.directory}")
-        # Millions of records are not there twice: each column is let go as soon as pandas has it.
-        types = {pa.int64(): pd.Int64Dtype()}
-        scores = records.to_pandas(types_mapper=types.get, split_blocks=True, self_destruct=True)
-        return scores.astype({"target": "Int64", "steps": "Int64"})
+        return records_in_pandas(records)
 
     def _whole(self, images: list[tuple[str, str]], damaged: list[DamagedError]) -> Iterator[pa.Table]:
         """Yield the records of those images that are done, and put down what is damaged of the others."""
@@ -276,25 +286,8 @@ class Run:
                 if records is not None:
                     yield records
 
-    @property
-    def _path(self) -> Path:
-        return self.directory / "run.json"
-
-    @property
-    def _selection(self) -> Path:
-        return self.directory / "selection.parquet"
-
-    @property
-    def _collected(self) -> Path:
-        return self.directory / ".scores.arrow"
-
     def _scores_of(self, image: str) -> Path:
-        return self.directory / "scores" / f"{_file_name(image)}.parquet"
+        return self.directory / "scores" / f"{file_name(image)}.parquet"
 
     def _kept(self, what: str, image: str) -> Path:
-        return self.directory / what / f"{_file_name(image)}.safetensors"
-
-
-def _file_name(image: str) -> str:
-    """Return a file name for an image: names may hold slashes, or be longer than a file system takes."""
-    return hashlib.sha256(image.encode()).hexdigest()[:20]
+        return self.directory / what / f"{file_name(image)}.safetensors"

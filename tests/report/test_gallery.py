@@ -71,7 +71,7 @@ def test_curves_are_those_of_the_records(run, items):
     deletion = curves[1]["DAUC"]
     assert deletion["x"] == [0, 0.25, 0.5, 0.75, 1]
     records = run.scores().query("image == 'b.png' and metric == 'DAUC'").set_index("method")
-    assert deletion["y"]["VG"] == pytest.approx(records.loc["VG", "curve_y"].tolist(), abs=5e-4)
+    assert deletion["y"]["VG"] == pytest.approx(records.loc["VG", "curve_y"], abs=5e-4)
     assert (deletion["x_label"], deletion["y_label"]) == tuple(records.loc["VG", ["curve_x_label", "curve_y_label"]])
     assert set(deletion["y"]) == {"GAG-85", "GAG-0", "SG", "VG", "SG^sharp", "Random"}
     assert deletion["y"]["SG"] == deletion["y"]["SG^sharp"]

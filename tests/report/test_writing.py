@@ -7,6 +7,7 @@ import stat
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +18,7 @@ from captum_gag.report.pairs import extremes, paired, save_pair
 from captum_gag.report.reliability_report import save
 from captum_gag.report.tables import comparison, save_tables
 from captum_gag.report.worst import save_worst, worst
-from captum_gag.report.writing import latex_text, markdown_table, markdown_text, save_csv
+from captum_gag.report.writing import latex_text, markdown_table, markdown_text, save_csv, save_parquet
 
 HOSTILE = {
     "latex": r"\input{/etc/passwd} \write18{x} $x$ %",
@@ -116,3 +117,15 @@ def test_claims_are_written_alike(tmp_path):
     table, text = save_claims(rows, tmp_path)
     assert "'=HYPERLINK" in table.read_text()
     assert "=HYPERLINK" in text.read_text()
+
+
+def test_lists_in_one_piece_are_saved_as_pandas_saves_arrays(tmp_path):
+    curves = [np.array([0.0, 1.0]), None, np.array([0.5, 2.0])]
+    plain = pd.DataFrame(
+        {"image": ["a", "b", "c"], "steps": pd.array([1, None, 3], "Int64"), "score": [0.1, np.nan, 2]}
+    )
+    plain = plain.assign(curve=pd.Series(curves, dtype=object), nothing=None)
+    plain.to_parquet(tmp_path / "by-pandas.parquet", index=False)
+    kind = pd.ArrowDtype(pa.list_(pa.field("element", pa.float64())))
+    save_parquet(plain.astype({"curve": kind, "nothing": kind}), tmp_path / "ours.parquet")
+    assert (tmp_path / "ours.parquet").read_bytes() == (tmp_path / "by-pandas.parquet").read_bytes()

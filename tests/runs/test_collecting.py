@@ -72,6 +72,17 @@ def test_what_was_read_is_read_from_one_file_again(tmp_path: Path, monkeypatch: 
     assert len(pd.read_parquet(run.directory / "scores")) == len(IMAGES)
 
 
+def test_columns_left_out_change_nothing_else(tmp_path: Path) -> None:
+    run = begun(tmp_path / "run")
+    for place, image in enumerate(IMAGES):
+        keep(run, image, place)
+    # Of the images' own files first, then of the one for all.
+    for left_out in (["photo", "curve_x"], ["photo", "curve_x"], []):
+        found = run.scores(left_out)
+        assert_frame_equal(found, run.scores().drop(columns=left_out))
+    assert run.scores()["curve_y"].tolist() == [[place, place] for place in range(len(IMAGES))]
+
+
 def test_few_images_have_no_file_for_all(tmp_path: Path) -> None:
     run = begun(tmp_path / "run")
     keep(run, "a", 1)

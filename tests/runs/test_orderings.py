@@ -13,8 +13,9 @@ from scoring import items, scorer_of
 from captum_gag.errors import InputError
 from captum_gag.metrics.perturbation import AOPCMetric
 from captum_gag.metrics.recovery import RCAPMetric
-from captum_gag.runs.orderings import LABEL, judging_orderings
+from captum_gag.runs.orderings import judging_orderings
 from captum_gag.runs.spec import make_suite
+from captum_gag.runs.suite_file import ORDERINGS
 
 N_ORDERINGS, N_IMAGES, STEPS = 4, 3, 5
 MORF: dict[str, Any] = {"type": "AOPC", "order": "morf", "steps": [2, STEPS]}
@@ -44,10 +45,10 @@ def test_a_record_holds_what_the_methods_of_the_single_orderings_score() -> None
     together = rows({"methods": [], "metrics": METRICS, "random_orderings": N_ORDERINGS})
     names = [f"Random:{number}" for number in range(N_ORDERINGS)]
     for found, expected in zip(together, rows({"methods": names, "metrics": METRICS}), strict=True):
-        assert {row["method"] for row in found} == {LABEL}
+        assert {row["method"] for row in found} == {ORDERINGS}
         assert {row["control"] for row in found} == {"random"}
         singles = [cells(expected, name) for name in names]
-        for key, row in cells(found, LABEL).items():
+        for key, row in cells(found, ORDERINGS).items():
             # Of a random ordering MoRF is LeRF.
             metric = "MoRF" if key[0] == "LeRF" else key[0]
             scores = [single[(metric, *key[1:])]["score"] for single in singles]
@@ -92,6 +93,6 @@ def test_metrics_stand_for_one_another_in_their_direction_alone() -> None:
 
 
 def test_a_method_of_the_same_label_is_refused() -> None:
-    suite = {"methods": {LABEL: {"type": "Random"}}, "metrics": {"RCAP": {}}, "random_orderings": 2}
+    suite = {"methods": {ORDERINGS: {"type": "Random"}}, "metrics": {"RCAP": {}}, "random_orderings": 2}
     with pytest.raises(InputError, match="method 'Random orderings' comes twice"):
         make_suite(suite)

@@ -20,9 +20,10 @@ from captum_gag.report.decisions import decisions
 from captum_gag.runs.config import Config
 from captum_gag.runs.execution import begin, execute
 from captum_gag.runs.executors import Bench, Chunk, Done, in_processes, in_this_process
-from captum_gag.runs.spec import SuiteFile, labels_of, make_suite
+from captum_gag.runs.spec import make_suite
 from captum_gag.runs.stopping import UntilDecided, require_answerable
 from captum_gag.runs.store import Run
+from captum_gag.runs.suite_file import SuiteFile, labels_of
 
 SUITE = {"methods": ["VG", "Random", "Sobel"], "metrics": {"RCAP": {}}}
 
