@@ -21,7 +21,14 @@ ALIKE = 1e-12
 """The variance, as a share of what it is compared with, up to which values differ by rounding alone."""
 
 BLOCK = 2_000_000
-"""Indices drawn at a time: memory does not grow with the number of draws."""
+"""Numbers that are worked on at a time: memory does not grow with the number of draws."""
+
+
+def blocks(n: int, each: int) -> Iterator[slice]:
+    """Yield slices of n draws of so many numbers each: of ``BLOCK`` numbers at most, or of one draw."""
+    size = max(1, BLOCK // each)
+    for first in range(0, n, size):
+        yield slice(first, min(first + size, n))
 
 
 def interval(
@@ -104,9 +111,9 @@ def counts(drawn: Indices, n_images: int) -> Floats:
 
 
 def _draws(n_images: int, n_bootstrap: int, seed: int) -> Iterator[Indices]:
-    generator, size = np.random.default_rng(seed), max(1, BLOCK // n_images)
-    for first in range(0, n_bootstrap, size):
-        yield generator.integers(n_images, size=(min(size, n_bootstrap - first), n_images))
+    generator = np.random.default_rng(seed)
+    for some in blocks(n_bootstrap, n_images):
+        yield generator.integers(n_images, size=(some.stop - some.start, n_images))
 
 
 def _mean_intervals(values: Floats, n_bootstrap: int, confidence: float, seed: int) -> tuple[Floats, Floats]:

@@ -8,7 +8,7 @@ from itertools import accumulate, pairwise
 import numpy as np
 from scipy.stats import t
 
-from captum_gag.reliability.bootstrap import BLOCK, Floats, Indices
+from captum_gag.reliability.bootstrap import Floats, Indices, blocks
 
 
 class Rankings:
@@ -28,10 +28,9 @@ class Rankings:
             draws: Indices of images, (draws, images).
             sizes: The last at most that many.
         """
-        parts = (
-            np.stack([self._tallies(drawn[first:last]) for drawn in draws]) for first, last in pairwise([0, *sizes])
-        )
-        return np.stack([self._alphas(tallies) for tallies in accumulate(parts, np.add)])
+        # Tallies of a thousand methods take megabytes for each draw.
+        some = blocks(len(draws), self.shape[0] * self.shape[1])
+        return np.concatenate([self._alphas_of(draws[each], sizes) for each in some], axis=1)
 
     def alpha(self, drawn: Indices) -> float:
         """Return alpha of some images; NaN for fewer than 2, and where no two methods differ."""
@@ -42,15 +41,20 @@ class Rankings:
         kinds, kind_of = np.unique(self.cells, axis=0, return_inverse=True)
         whole = self._tallies(np.arange(len(self.cells))).ravel()
         found: list[Floats] = []
-        size = max(1, BLOCK // len(whole))
-        for first in range(0, len(kinds), size):
-            some = kinds[first : first + size]
+        for place in blocks(len(kinds), len(whole)):
+            some = kinds[place]
             tallies = np.repeat(whole[None], len(some), axis=0)
             tallies[np.arange(len(some))[:, None], some] -= 1
             found.append(self._alphas(tallies.reshape(-1, *self.shape)))
         of_kind: Floats = np.concatenate(found)
         each: Floats = of_kind[kind_of.ravel()]
         return each
+
+    def _alphas_of(self, draws: Indices, sizes: Sequence[int]) -> Floats:
+        parts = (
+            np.stack([self._tallies(drawn[first:last]) for drawn in draws]) for first, last in pairwise([0, *sizes])
+        )
+        return np.stack([self._alphas(tallies) for tallies in accumulate(parts, np.add)])
 
     def _tallies(self, drawn: Indices) -> Indices:
         """Return how many of the images give each method each value, (methods, values)."""

@@ -10,7 +10,7 @@ from scipy.sparse import csr_array
 
 from captum_gag.reliability.agreement import CONFIDENCE
 from captum_gag.reliability.arguments import Confidence, Resamples, Seed
-from captum_gag.reliability.bootstrap import N_BOOTSTRAP, Floats, Indices, mean_intervals
+from captum_gag.reliability.bootstrap import N_BOOTSTRAP, Floats, Indices, blocks, mean_intervals
 from captum_gag.reliability.directions import known_bounds, signs
 from captum_gag.reliability.grouping import by_groups
 from captum_gag.reliability.orderings import random_bands
@@ -263,5 +263,6 @@ def _means(drawn: Indices, values: Floats) -> Floats:
 
 def _changes(means: Floats, whole: Floats) -> tuple[float, float]:
     a, b = np.triu_indices(len(whole), 1)
-    flips = np.sign(means[:, a] - means[:, b]) != np.sign(whole[a] - whole[b])
-    return float(flips.mean()), float((means.argmax(axis=1) != whole.argmax()).mean())
+    order, parts = np.sign(whole[a] - whole[b]), (means[some] for some in blocks(len(means), len(a)))
+    flips = sum(np.count_nonzero(np.sign(part[:, a] - part[:, b]) != order) for part in parts)
+    return flips / (len(means) * len(a)), float((means.argmax(axis=1) != whole.argmax()).mean())

@@ -9,7 +9,7 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from captum_gag.reliability import rankings
+from captum_gag.reliability import bootstrap
 from captum_gag.reliability.rankings import Rankings, alpha_interval
 
 
@@ -30,7 +30,7 @@ def test_alpha_without_each_image_is_the_packages_own(methods, images, seed, tie
 
 @pytest.mark.parametrize("block", [1, 10**7])
 def test_the_interval_is_that_of_a_loop(block, monkeypatch):
-    monkeypatch.setattr(rankings, "BLOCK", block)
+    monkeypatch.setattr(bootstrap, "BLOCK", block)
     ranked = scipy.stats.rankdata(np.random.default_rng(0).normal(size=(12, 4)) + 0.4 * np.arange(4), axis=1)
     padded = np.vstack([ranked, [2.5] * 4])
     without = [alpha(np.delete(padded, image, axis=0)) for image in range(13)]
