@@ -3,7 +3,7 @@
     python benchmarks/soak.py [--images 5000] [--workers 2]
 
 Scores photographs of 14 x 14 pixels by the tests' tiny network, keeping their maps, in this process, with one reading
-ahead, and in several processes; after each tenth of the images it says what all processes hold together.
+ahead, in several processes, and on Ray; after each tenth of the images it says what all processes hold together.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ sys.path.append(str(Path(__file__).parents[1] / "tests"))
 
 from captum_gag.runs.config import Config
 from captum_gag.runs.execution import begin, execute
-from captum_gag.runs.executors import Executor, in_processes, in_this_process
+from captum_gag.runs.executors import Executor, in_processes, in_this_process, on_ray
 from captum_gag.runs.prefetching import reading_ahead
 
 SUITE = {"methods": ["GAG-85", "SG", "Sobel"], "metrics": {"RCAP": {}}, "n_samples": 2}
@@ -68,6 +68,7 @@ def main() -> None:
     soak("one process", in_this_process, options.images)
     soak("reading ahead", reading_ahead(2), options.images)
     soak(f"{options.workers} workers", in_processes(options.workers), options.images)
+    soak(f"{options.workers} on Ray", on_ray(options.workers), options.images)
 
 
 if __name__ == "__main__":
