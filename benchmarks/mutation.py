@@ -1,6 +1,6 @@
 """How many small faults in attr, metrics, reliability and runs the fast tests notice: mutation testing of a sample.
 
-    pip install mutmut pytest-cov
+    pip install mutmut
     python benchmarks/mutation.py OUT [--rooms attr metrics reliability runs] [--sample 80] [--seed 0]
 
 mutmut's mutations, one at a time in a copy of the repository; each is judged by the tests that execute its statement

@@ -154,7 +154,7 @@ class OutputReader:
         return kind
 
     def _taken(self, returned: Any) -> Tensor:
-        """Return outputs (N, columns, ...)."""
+        """Return outputs (N, columns, ...), which are logits if they are called so by who returns them."""
         outputs = tensor_of(self.output(returned) if callable(self.output) else returned)
         require_dense("the model's outputs", outputs)
         if not outputs.is_floating_point() or outputs.ndim == 0 or outputs.numel() == 0:

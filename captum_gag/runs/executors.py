@@ -135,7 +135,7 @@ def in_processes(workers: int) -> Executor:
         try:
             pool = ProcessPoolExecutor(workers, context, _start_one_of_many, given)
         except OSError as error:
-            raise InputError(f"no shared memory for {workers} workers: {error}; free /dev/shm, or take one") from error
+            raise InputError(f"no room for {workers} workers: {error}; free /dev/shm or files, or take one") from error
 
         def submit(count: int) -> set[Future[list[Done]]]:
             # Where a process is missing, it starts here.

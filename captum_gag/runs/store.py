@@ -257,6 +257,8 @@ class Run:
     def scores(self, without: Collection[str] = ()) -> pd.DataFrame:
         """Read the records of all images done, in the order of the selection; columns as in ``columns.RECORD``.
 
+        Curves are in one piece of memory (``pandas.ArrowDtype``); each is a list, or missing.
+
         Args:
             without: Columns that are left out.
 

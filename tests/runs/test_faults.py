@@ -277,7 +277,7 @@ def test_without_shared_memory_it_is_one_line(around: Surroundings, tmp_path: Pa
     full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     with patch("_multiprocessing.SemLock", side_effect=full), pytest.raises(InputError) as caught:
         execute(run, in_processes(2), bench=bench, say=quiet)
-    assert one_line(caught.value).startswith("no shared memory for 2 workers: [Errno 28] No space left on device; free")
+    assert one_line(caught.value).startswith("no room for 2 workers: [Errno 28] No space left on device; free /dev/shm")
     assert run.progress() == (0, 3)
 
 
