@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from captum_gag.errors import InputError, warn
 from captum_gag.importing import imported
+from captum_gag.options import option, unknown
 from captum_gag.output_kinds import KINDS, in_unit_interval, sum_to_one, with_complement
-from captum_gag.specs import option, unknown
 from captum_gag.tensors import at_least_single, require_dense
 
 OUTPUT_HELP = (

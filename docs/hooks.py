@@ -100,7 +100,7 @@ def options() -> str:
 
 
 def _types(types: Mapping[str, type]) -> Iterator[tuple[str, str, list[dict[str, Any]]]]:
-    from captum_gag.specs import options_of
+    from captum_gag.options import options_of
 
     for name, each in types.items():
         yield name, (inspect.getdoc(each) or "").partition("\n")[0], [option._asdict() for option in options_of(each)]

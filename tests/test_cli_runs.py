@@ -74,7 +74,7 @@ def test_ones_own_methods_and_metrics_are_found_beside_the_working_directory(tmp
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.path", [each for each in sys.path if each not in ("", str(tmp_path))])
     (tmp_path / "mine_only_here.py").write_text(
-        "from captum_gag.metrics.recovery import RCAPMetric as Mine\n"
+        "from captum_gag.metrics.rcap import RCAPMetric as Mine\n"
         "def map_of(model, inputs, targets, n_samples, seed):\n    return inputs.abs()\n"
     )
     (tmp_path / "suite.toml").write_text(

@@ -10,9 +10,9 @@ from torch import nn
 
 from captum_gag.data.datasets import Example, ImageData
 from captum_gag.metrics.base import MaskingMetric, normalization_option
-from captum_gag.metrics.insertion_deletion import InsertionMetric
+from captum_gag.metrics.deletion_insertion import InsertionMetric
 from captum_gag.models import Classifier
-from captum_gag.specs import declared, option
+from captum_gag.options import declared, option
 
 
 class Failing(nn.Module):

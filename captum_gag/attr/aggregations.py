@@ -12,7 +12,7 @@ from captum_gag.attr.contract import Percentile
 from captum_gag.attr.interpretations import Interpretation, signed
 from captum_gag.attr.pooling import BoxPooling, Pooling
 from captum_gag.errors import InputError, shown, warn
-from captum_gag.specs import checked
+from captum_gag.options import checked
 from captum_gag.tensors import double_where_there, row_percentiles
 
 SMALL_IN_HALF = 1e-3

@@ -38,7 +38,7 @@ from captum_gag.attr.methods import Images, Method
 from captum_gag.attr.references import fetched, reference_images
 from captum_gag.attr.sampled_gradients import gradients_per_batch
 from captum_gag.errors import InputError
-from captum_gag.specs import declared
+from captum_gag.options import declared
 
 # Those that draw random numbers; their noise is of the whole batch, so that they explain an image at a time.
 _RANDOM = {"GradientShap", "KernelShap", "LayerGradientShap", "Lime", "NeuronGradientShap", "NoiseTunnel"}

@@ -11,7 +11,7 @@ import captum.attr
 from torch import Tensor
 
 from captum_gag.errors import InputError
-from captum_gag.specs import option, unknown
+from captum_gag.options import option, unknown
 
 BATCH_OPTIONS = ("internal_batch_size", "perturbations_per_eval", "nt_samples_batch_size")
 
@@ -35,7 +35,7 @@ class CaptumOption(NamedTuple):
 
     Attributes:
         type: Its Python type.
-        declared: Its declaration, see ``specs.option``.
+        declared: Its declaration, see ``options.option``.
         required: Whether it must be given.
     """
 

@@ -24,7 +24,7 @@ from captum_gag.attr.references import fetched, reference_images
 from captum_gag.baselines import Normalization, constant
 from captum_gag.errors import InputError
 from captum_gag.modules import with_folded_batch_norm
-from captum_gag.specs import declared, option
+from captum_gag.options import declared, option
 
 if TYPE_CHECKING:
     from captum_gag.attr.lrp_rules import Box

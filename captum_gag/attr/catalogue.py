@@ -16,7 +16,7 @@ from captum_gag.attr.map_transforms import TRANSFORMS, Transform
 from captum_gag.attr.methods import METHODS, Method
 from captum_gag.attr.own_methods import own_type
 from captum_gag.errors import InputError, shown
-from captum_gag.specs import options_of, unknown
+from captum_gag.options import options_of, unknown
 
 __all__ = [
     "ENTRIES",

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from captum_gag.attr.methods import Method, named
 from captum_gag.errors import InputError
-from captum_gag.specs import declared, option
+from captum_gag.options import declared, option
 from captum_gag.tensors import over_channels, positions
 
 

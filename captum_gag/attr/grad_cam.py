@@ -16,7 +16,7 @@ from captum_gag.attr.layers import eager
 from captum_gag.attr.methods import Method, named
 from captum_gag.attr.sampled_gradients import gradients_per_batch
 from captum_gag.errors import InputError
-from captum_gag.specs import declared, option
+from captum_gag.options import declared, option
 
 
 @named("Grad-CAM")

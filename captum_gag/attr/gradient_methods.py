@@ -21,8 +21,8 @@ from captum_gag.attr.pooling import BoxPooling, Window
 from captum_gag.attr.sampled_gradients import GradientSource, SampledGradients
 from captum_gag.attr.stopping import FIRST_LOOK, Tolerance
 from captum_gag.errors import InputError
+from captum_gag.options import checked, declared, option
 from captum_gag.outputs import Output
-from captum_gag.specs import checked, declared, option
 from captum_gag.tensors import Target
 
 

@@ -13,7 +13,7 @@ from captum_gag.attr.modifications import GaussianNoise
 from captum_gag.attr.pooling import BoxPooling, Window
 from captum_gag.attr.sampled_gradients import ModelGradients
 from captum_gag.attr.stopping import Tolerance
-from captum_gag.specs import checked
+from captum_gag.options import checked
 
 
 class GuidedAbsoluteGrad(ModelGradients):

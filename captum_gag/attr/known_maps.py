@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from captum_gag.attr.methods import Method, named
 from captum_gag.errors import InputError
-from captum_gag.specs import declared, option
+from captum_gag.options import declared, option
 
 FLOOR = 0.001
 """Highest value of the noise that is added everywhere: equal values would be ranked in reading order."""

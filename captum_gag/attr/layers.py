@@ -17,7 +17,7 @@ from captum_gag.attr.contract import TensorOrTuple, explained, finite_only
 from captum_gag.attr.guided_absolute_grad import GuidedAbsoluteGrad
 from captum_gag.errors import InputError, shown
 from captum_gag.modules import buffers_kept
-from captum_gag.specs import checked
+from captum_gag.options import checked
 from captum_gag.threads import one_at_a_time
 
 

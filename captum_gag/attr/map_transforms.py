@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from captum_gag.attr.methods import Images, Method
 from captum_gag.attr.saliency import check_shares, reverse_saliency, saliency_map
-from captum_gag.specs import declared, option
+from captum_gag.options import declared, option
 from captum_gag.tensors import over_channels
 
 

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from captum_gag.attr.contract import Seed, checked_inputs, explained, finite_only
 from captum_gag.errors import InputError, shown, warn
 from captum_gag.modules import buffers_kept, hookable
+from captum_gag.options import checked
 from captum_gag.outputs import Output, OutputReader
-from captum_gag.specs import checked
 from captum_gag.tensors import Target, at_least_single, class_targets, finite_rows
 from captum_gag.threads import one_at_a_time
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from captum_gag.attr.contract import Count, Level, Seed
 from captum_gag.errors import InputError, warn
-from captum_gag.specs import checked
+from captum_gag.options import checked
 from captum_gag.tensors import at_least_single
 
 Gradients = tuple[Tensor, ...]

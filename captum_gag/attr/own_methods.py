@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from captum_gag.attr.methods import Method
 from captum_gag.errors import InputError
 from captum_gag.importing import imported
-from captum_gag.specs import declared, option
+from captum_gag.options import declared, option
 
 _GIVEN = ("model", "inputs", "targets", "n_samples", "seed")
 

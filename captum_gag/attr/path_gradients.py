@@ -12,7 +12,7 @@ from captum_gag.attr.modifications import Modification
 from captum_gag.attr.paths import BlurPath, GuidedPath, StraightPath
 from captum_gag.attr.random_starts import RandomStarts
 from captum_gag.attr.sampled_gradients import GradientSource
-from captum_gag.specs import declared, option
+from captum_gag.options import declared, option
 
 
 @named("IG")

@@ -25,7 +25,7 @@ from captum_gag.attr.modifications import Modification
 from captum_gag.attr.paths import Baselines, BlurPath, GuidedPath, format_baselines
 from captum_gag.attr.sampled_gradients import ModelGradients
 from captum_gag.modules import buffers_kept
-from captum_gag.specs import checked
+from captum_gag.options import checked
 from captum_gag.threads import one_at_a_time
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from captum_gag.attr.contract import Count, Fraction, Pixels, Share
 from captum_gag.attr.modifications import Gradients, Samples
 from captum_gag.errors import InputError
-from captum_gag.specs import checked
+from captum_gag.options import checked
 from captum_gag.tensors import at_least_single, double_where_there, require_dense, row_order_statistics
 
 Baselines = None | float | Tensor | tuple[float | Tensor, ...]

@@ -12,7 +12,7 @@ from pydantic import AfterValidator
 from torch import Tensor
 
 from captum_gag.errors import InputError
-from captum_gag.specs import checked
+from captum_gag.options import checked
 
 Pooling = Callable[[Tensor], Tensor]
 """From variances (N, ...) to variances of the same shape, each example by itself."""

@@ -12,7 +12,7 @@ from captum_gag.attr.contract import Count, Seed
 from captum_gag.attr.modifications import RANGES, Samples
 from captum_gag.attr.paths import StraightPath
 from captum_gag.errors import InputError
-from captum_gag.specs import checked
+from captum_gag.options import checked
 
 
 @checked

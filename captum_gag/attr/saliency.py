@@ -10,7 +10,7 @@ from torch import Tensor
 
 from captum_gag.attr.contract import Seed
 from captum_gag.errors import InputError
-from captum_gag.specs import checked
+from captum_gag.options import checked
 from captum_gag.tensors import require_dense
 
 

@@ -30,7 +30,7 @@ from captum_gag.attr.stopping import FIRST_LOOK, EverySample, Tolerance, UntilSt
 from captum_gag.batching import examples_per_batch
 from captum_gag.errors import InputError, shown
 from captum_gag.modules import buffers_kept, warn_of_batch_statistics
-from captum_gag.specs import checked
+from captum_gag.options import checked
 from captum_gag.tensors import at_least_single
 from captum_gag.threads import one_at_a_time
 

@@ -141,7 +141,7 @@ def _asked(
 
         return _Asked(suite, model_spec(model or "demo", of_model), parse(data or "demo"))
     from captum_gag.models.catalogue import model as made
-    from captum_gag.runs.cases import case
+    from captum_gag.papers.cases import case
 
     chosen = case(name)
     listed = chosen.data_spec(data)
@@ -156,7 +156,7 @@ def _asked(
 def _sections(texts: list[str]) -> dict[str, dict[str, Any]]:
     """Return the options of the data set and of the model that --set names."""
     from captum_gag.errors import InputError
-    from captum_gag.specs import assignments
+    from captum_gag.options import assignments
 
     found: dict[str, dict[str, Any]] = {"data": {}, "model": {}}
     for key, value in assignments(texts).items():

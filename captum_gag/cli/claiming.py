@@ -36,7 +36,7 @@ def claims(
         import pandas as pd
 
         from captum_gag.importing import nothing_imported
-        from captum_gag.report import claims as checks
+        from captum_gag.papers import claims as checks
         from captum_gag.runs.store import Run
 
         opened = [Run.load(each) for each in runs]

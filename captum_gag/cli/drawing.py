@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from PIL import Image
 
-    from captum_gag.report.propositions import Place
+    from captum_gag.papers.propositions import Place
     from captum_gag.runs.scorer import Scorer
 
 figure = typer.Typer(
@@ -88,7 +88,7 @@ def maps(
     Example: captum-gag figure maps cat.jpg --method GAG-85 --method SG --method "Guided IG"
     """
     with errors_in_one_line():
-        from captum_gag.report.paper_figures import map_sheet
+        from captum_gag.papers.figures import map_sheet
         from captum_gag.runs.explaining import explain_photo
         from captum_gag.runs.spec import read_suite
 
@@ -131,7 +131,7 @@ def areas(
     """
     with errors_in_one_line():
         from captum_gag.errors import InputError
-        from captum_gag.metrics.recovery import thresholds
+        from captum_gag.metrics.rcap import thresholds
         from captum_gag.report import figures
         from captum_gag.runs.explaining import explain_photo
 
@@ -186,9 +186,9 @@ def propositions(
     with errors_in_one_line():
         from captum_gag.data.masks import read_mask
         from captum_gag.errors import InputError
-        from captum_gag.metrics.recovery import thresholds
-        from captum_gag.report.paper_figures import propositions_figure
-        from captum_gag.report.propositions import propositions as judge
+        from captum_gag.metrics.rcap import thresholds
+        from captum_gag.papers.figures import propositions_figure
+        from captum_gag.papers.propositions import propositions as judge
         from captum_gag.report.tables import write_scores
 
         if mask is not None and len(images) > 1:
@@ -233,8 +233,8 @@ def _scorer(
     """Load the model and build the methods."""
     from captum_gag.errors import InputError
     from captum_gag.models.catalogue import model as model_of
+    from captum_gag.options import assignments
     from captum_gag.runs.explaining import photo_scorer
-    from captum_gag.specs import assignments
 
     others = [each for each in set or [] if not each.startswith("model.")]
     if others:
@@ -269,7 +269,7 @@ def _draw_all(images: Sequence[str], what: str, out: Path, draw: Callable[[Image
 def _place(option: str, text: str | None) -> Place | None:
     """Return the place that an option names."""
     from captum_gag.errors import InputError
-    from captum_gag.report.propositions import Place
+    from captum_gag.papers.propositions import Place
 
     if text is None:
         return None

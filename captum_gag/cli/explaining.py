@@ -137,8 +137,8 @@ def explain(
         from captum_gag.data.gathering import gathered
         from captum_gag.data.images import named_apart, read_image
         from captum_gag.models.catalogue import model as model_of
+        from captum_gag.options import assignments
         from captum_gag.runs.explaining import photo_scorer
-        from captum_gag.specs import assignments
 
         of_model = [each for each in set or [] if each.startswith("model.")]
         methods = _methods(method, [each for each in set or [] if each not in of_model], percentile)
@@ -165,8 +165,8 @@ def _methods(names: Sequence[str] | None, options: Sequence[str] | None, percent
     """Return the methods as a suite lists them."""
     from captum_gag.attr.catalogue import parse
     from captum_gag.errors import InputError
+    from captum_gag.options import assignments
     from captum_gag.runs.explaining import compared_methods
-    from captum_gag.specs import assignments
 
     if not names:
         if options:

@@ -210,8 +210,8 @@ def metric_reliability(
     with errors_in_one_line(), repeatable():
         from rich.console import Console
 
-        from captum_gag.report.paper_layout import printable, save_paper_tables
-        from captum_gag.report.tomsett_tables import tables
+        from captum_gag.papers.layout import printable, save_paper_tables
+        from captum_gag.papers.tomsett import tables
         from captum_gag.runs.store import Run
 
         found = tables(Run.load(out / "run").scores())

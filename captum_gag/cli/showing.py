@@ -112,16 +112,16 @@ def _pair(found: Mapping[str, Together], methods: tuple[str, str], out: Path) ->
 def _paper(found: Mapping[str, Together], out: Path) -> list[_Shown]:
     """Return the papers' tables of which the scores are there."""
     from captum_gag.errors import InputError
-    from captum_gag.report import huang_liu_tables, tomsett_tables
-    from captum_gag.report.paper_layout import printable, save_paper_tables
+    from captum_gag.papers import huang_liu, tomsett
+    from captum_gag.papers.layout import printable, save_paper_tables
 
-    tables = huang_liu_tables.tables(
+    tables = huang_liu.tables(
         {case: each.scores for case, each in found.items()}, {case: each.ours for case, each in found.items()}
     )
     # The second paper has one case; runs of several cases of the first are none of it.
     if len(found) == 1:
         [whole] = found.values()
-        tables += tomsett_tables.tables(whole.scores)
+        tables += tomsett.tables(whole.scores)
     if not tables:
         raise InputError("no table of a paper has scores for half of its rows; expected runs of the papers' suites")
     written = save_paper_tables(tables, out)

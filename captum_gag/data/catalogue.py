@@ -16,7 +16,7 @@ from captum_gag.data.mosaics import Mosaic
 from captum_gag.data.planted import Planted
 from captum_gag.data.tables import ISIC, Places365
 from captum_gag.errors import InputError
-from captum_gag.specs import build, unknown
+from captum_gag.options import build, unknown
 
 DATASETS: dict[str, type[ImageData]] = {
     each.type: each for each in (Demo, ImageFolder, ImageNetS, ISIC, Places365, Cifar10, Mosaic, Planted)

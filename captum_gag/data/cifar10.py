@@ -21,7 +21,7 @@ from captum_gag.data.datasets import Example, ImageData, StoredData
 from captum_gag.data.folders import folders_in, images_in, is_image
 from captum_gag.data.images import refuse_bomb, shown, to_rgb
 from captum_gag.errors import InputError, in_one_line
-from captum_gag.specs import declared, option
+from captum_gag.options import declared, option
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 

@@ -14,7 +14,7 @@ from typing_extensions import Self
 
 from captum_gag.data.images import shown
 from captum_gag.errors import InputError
-from captum_gag.specs import Specified, declared, option
+from captum_gag.options import Specified, declared, option
 
 
 @dataclass(frozen=True)

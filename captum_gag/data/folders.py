@@ -15,7 +15,7 @@ from captum_gag.data.datasets import Example, ImageData, StoredData
 from captum_gag.data.images import read_image, shown
 from captum_gag.data.masks import check_fit, read_mask
 from captum_gag.errors import InputError, warn
-from captum_gag.specs import declared, option
+from captum_gag.options import declared, option
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
 

@@ -16,7 +16,7 @@ from captum_gag.data.datasets import ImageData
 from captum_gag.data.folders import Entry, FileData, ImageFolder, folders_in, images_in
 from captum_gag.data.images import refuse_bomb, shown
 from captum_gag.errors import InputError, in_one_line
-from captum_gag.specs import declared, option
+from captum_gag.options import declared, option
 
 SIZES = (50, 300, 919)
 

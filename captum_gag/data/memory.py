@@ -11,7 +11,7 @@ from captum_gag.data.images import DEMO, demo_image
 from captum_gag.data.items import example_of
 from captum_gag.errors import InputError, in_one_line
 from captum_gag.importing import imported
-from captum_gag.specs import declared, option
+from captum_gag.options import declared, option
 
 
 @declared

@@ -19,7 +19,7 @@ from captum_gag.data.imagenet_s import ImageNetS
 from captum_gag.data.images import shown
 from captum_gag.data.tables import ISIC, Places365
 from captum_gag.errors import InputError, first_line
-from captum_gag.specs import build, declared, option
+from captum_gag.options import build, declared, option
 
 PHOTOGRAPHS: dict[str, type[FileData]] = {each.type: each for each in (ImageFolder, ImageNetS, ISIC, Places365)}
 """The data sets that mosaics are made of: they know each photograph's class without reading it."""

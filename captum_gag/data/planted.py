@@ -12,7 +12,7 @@ import numpy as np
 from captum_gag.data.datasets import Example, ImageData
 from captum_gag.data.images import DEMO
 from captum_gag.data.scenes import COLOURS, PATTERNS, SHAPES, SIDE, Backdrop, Part, Scene, Thing, backdrop_photo
-from captum_gag.specs import declared, option
+from captum_gag.options import declared, option
 
 PARTS: tuple[Part, ...] = ("object", "distractor", "background")
 

@@ -12,7 +12,7 @@ from captum_gag.data.folders import SUFFIXES, Entry, FileData, folders_in, image
 from captum_gag.data.images import shown
 from captum_gag.data.isic_labels import KEYS, Labels, key_of, labels_of
 from captum_gag.errors import InputError
-from captum_gag.specs import declared, option
+from captum_gag.options import declared, option
 
 MASKS = ("mask", "segmentation", "groundtruth")
 """What names of folders of segmentations have in them."""

@@ -16,8 +16,8 @@ from captum_gag.errors import warn
 from captum_gag.metrics.map_batch import MapBatch
 from captum_gag.metrics.masking import Model, Plan, run_plans
 from captum_gag.metrics.readings import Reading
+from captum_gag.options import declared, option, options_of
 from captum_gag.outputs import OUTPUT_HELP, Output
-from captum_gag.specs import declared, option, options_of
 from captum_gag.tensors import Target
 
 P = ParamSpec("P")

@@ -9,14 +9,14 @@ from typing import Any
 from captum_gag.baselines import Normalization
 from captum_gag.errors import InputError, shown
 from captum_gag.importing import imported
+from captum_gag.metrics.aopc import AOPCMetric
 from captum_gag.metrics.base import MaskingMetric, Metric
-from captum_gag.metrics.correlation import FaithfulnessMetric
+from captum_gag.metrics.deletion_insertion import DeletionMetric, InsertionMetric
+from captum_gag.metrics.faithfulness import FaithfulnessMetric
 from captum_gag.metrics.foreign import ForeignMetric
-from captum_gag.metrics.insertion_deletion import DeletionMetric, InsertionMetric
-from captum_gag.metrics.perturbation import AOPCMetric
-from captum_gag.metrics.recovery import RCAPMetric
+from captum_gag.metrics.rcap import RCAPMetric
 from captum_gag.metrics.segmentation import LogCoshDiceMetric, SegmentationMAEMetric
-from captum_gag.specs import build, options_of
+from captum_gag.options import build, options_of
 
 __all__ = ["METRICS", "MaskingMetric", "Metric", "metric", "rows"]
 

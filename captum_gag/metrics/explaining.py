@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from captum_gag.attr import catalogue
 from captum_gag.errors import InputError
 from captum_gag.metrics.map_batch import check_channel_axis
+from captum_gag.options import options_of
 from captum_gag.outputs import Output
-from captum_gag.specs import options_of
 from captum_gag.tensors import require_dense, require_device
 
 

@@ -14,17 +14,17 @@ from quantus.helpers.enums import DataType, EvaluationCategory, ModelType, Score
 from quantus.metrics.base import Metric as QuantusBase
 
 from captum_gag.errors import InputError
+from captum_gag.metrics.aopc import AOPCMetric
 from captum_gag.metrics.base import Metric, defined
-from captum_gag.metrics.correlation import FaithfulnessMetric
+from captum_gag.metrics.deletion_insertion import DeletionMetric, InsertionMetric
 from captum_gag.metrics.explaining import as_targets
-from captum_gag.metrics.insertion_deletion import DeletionMetric, InsertionMetric
-from captum_gag.metrics.perturbation import AOPCMetric
+from captum_gag.metrics.faithfulness import FaithfulnessMetric
 from captum_gag.metrics.quantus_calls import check_arrays, check_call, in_words
-from captum_gag.metrics.recovery import RCAPMetric
+from captum_gag.metrics.rcap import RCAPMetric
 from captum_gag.metrics.segmentation import LogCoshDiceMetric, SegmentationMAEMetric
 from captum_gag.modules import require_evaluation_mode
+from captum_gag.options import declared, option
 from captum_gag.outputs import Output, OutputReader, output_option, tensor_of
-from captum_gag.specs import declared, option
 from captum_gag.threads import one_at_a_time
 
 

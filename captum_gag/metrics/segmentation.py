@@ -14,8 +14,8 @@ from captum_gag.metrics.base import Metric, defined
 from captum_gag.metrics.map_batch import MapBatch, without_ranking
 from captum_gag.metrics.masking import Model
 from captum_gag.metrics.readings import Reading, causes
+from captum_gag.options import declared, option
 from captum_gag.outputs import Output
-from captum_gag.specs import declared, option
 from captum_gag.tensors import Target, require_dense
 
 

@@ -19,8 +19,8 @@ from captum_gag.models.loading import Classifier, best_device, name_of
 from captum_gag.models.optimizing import Optimization, optimized
 from captum_gag.models.preprocessing import Preprocessing, Size
 from captum_gag.models.weights import read_state
+from captum_gag.options import Specified, declared, option
 from captum_gag.outputs import OUTPUT_HELP, declarable
-from captum_gag.specs import Specified, declared, option
 
 P = TypeVar("P", bound=Preprocessing)
 

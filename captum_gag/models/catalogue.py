@@ -10,7 +10,7 @@ from captum_gag.models.base import ModelSpec
 from captum_gag.models.loading import Classifier
 from captum_gag.models.networks import NETWORKS
 from captum_gag.models.sources import OPTIONS, OwnModel, Timm, Torchvision
-from captum_gag.specs import build, unknown
+from captum_gag.options import build, unknown
 
 MODELS: dict[str, type[ModelSpec]] = {**NETWORKS, Torchvision.type: Torchvision, Timm.type: Timm}
 

@@ -17,7 +17,7 @@ from captum_gag.models.base import ModelSpec
 from captum_gag.models.loading import Classifier
 from captum_gag.models.preprocessing import Preprocessing
 from captum_gag.models.weights import load_state, read_metadata
-from captum_gag.specs import declared
+from captum_gag.options import declared
 
 WIDTHS = (32, 64, 128)
 DROPOUT = (0.2, 0.3, 0.4)

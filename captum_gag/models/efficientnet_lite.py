@@ -16,7 +16,7 @@ from captum_gag.models.base import ModelSpec
 from captum_gag.models.loading import Classifier
 from captum_gag.models.preprocessing import Preprocessing
 from captum_gag.models.weights import load_state, read_state
-from captum_gag.specs import declared
+from captum_gag.options import declared
 
 MARGIN = 32
 """Pixels by which the shorter side is longer than the crop: ``CROP_PADDING`` of the networks' authors."""

@@ -19,7 +19,7 @@ from captum_gag.models.loading import Classifier
 from captum_gag.models.preprocessing import Preprocessing
 from captum_gag.models.reliance import Reliance
 from captum_gag.models.weights import load_state, read_metadata
-from captum_gag.specs import declared
+from captum_gag.options import declared
 
 WIDTHS = (16, 32, 64, 64)
 

@@ -23,7 +23,7 @@ from captum_gag.models.loading import Classifier
 from captum_gag.models.networks import NETWORKS
 from captum_gag.models.preprocessing import Preprocessing
 from captum_gag.models.weights import fitted, load_state, read_state
-from captum_gag.specs import declared, option, options_of
+from captum_gag.options import declared, option, options_of
 
 OPTIONS = tuple(each.name for each in options_of(ModelSpec))
 """Of every model."""

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from pydantic import SkipValidation
 
 from captum_gag.errors import InputError, shown
+from captum_gag.options import checked as with_checked_arguments
+from captum_gag.options import unknown
 from captum_gag.reliability.arguments import Seed
 from captum_gag.reliability.betting import Bets, Floats, MeanBets, SignBets
 from captum_gag.reliability.directions import BOUNDS, signs
 from captum_gag.reliability.scores import LABEL, checked, explanations, metrics_of
-from captum_gag.specs import checked as with_checked_arguments
-from captum_gag.specs import unknown
 
 BEST = "best"
 """Instead of a method to compare with: the explanation with the best mean score."""

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from captum_gag.errors import InputError, shown
+from captum_gag.options import checked as with_checked_arguments
 from captum_gag.reliability.scores import checked
-from captum_gag.specs import checked as with_checked_arguments
 
 F = TypeVar("F", bound=Callable[..., pd.DataFrame])
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from captum_gag.errors import InputError
+from captum_gag.options import checked as with_checked_arguments
 from captum_gag.reliability.agreement import (
     CONFIDENCE,
     implementation_sensitivity,
@@ -25,7 +26,6 @@ from captum_gag.reliability.marks import RELIABLE_ALPHA, STEADY, advice, in_figu
 from captum_gag.reliability.scores import checked, is_edges, is_random, judged, lean, picked
 from captum_gag.reliability.summaries import against_baselines, stability, summary, tricks
 from captum_gag.reliability.truth import faults, validity
-from captum_gag.specs import checked as with_checked_arguments
 
 
 @dataclass(frozen=True)

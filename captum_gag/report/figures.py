@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from captum_gag.metrics.recovery import recovery_levels, thresholds
+from captum_gag.metrics.rcap import recovery_levels, thresholds
 from captum_gag.report.style import AREAS, BAND, HEAT, INK, styled
 
 Photo: TypeAlias = NDArray[Any]

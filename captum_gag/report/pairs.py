@@ -14,13 +14,13 @@ from rich.table import Table
 from rich.text import Text
 
 from captum_gag.errors import InputError
+from captum_gag.options import unknown
 from captum_gag.reliability.bootstrap import N_BOOTSTRAP, mean_interval
 from captum_gag.reliability.directions import higher_is_better
 from captum_gag.reliability.scores import by_metric, checked
 from captum_gag.report.notes import direction, few_images
 from captum_gag.report.paired_tests import CONFIDENCE, SIGNIFICANT, holm, rank_biserial, wilcoxon
 from captum_gag.report.writing import markdown_table, markdown_text, save_csv, save_text
-from captum_gag.specs import unknown
 
 Both: TypeAlias = tuple[str, bool | None, pd.DataFrame]
 """Metric, its direction and, of each image that both methods have a score for, both and their difference."""

@@ -13,10 +13,10 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from captum_gag.attr.catalogue import METHODS, Method
+from captum_gag.options import options_of
 from captum_gag.reliability.lists import arrays, firsts, stacked
 from captum_gag.reliability.scores import LABEL
 from captum_gag.report.style import INK, in_panels, method_lines, styled
-from captum_gag.specs import options_of
 
 CURVED = ("image", "method", LABEL, "curve_x", "curve_y", "curve_x_label", "curve_y_label")
 """The columns of a score table that curves are drawn from."""

@@ -13,11 +13,11 @@ from rich.table import Table
 from rich.text import Text
 
 from captum_gag.errors import InputError
+from captum_gag.options import unknown
 from captum_gag.reliability.scores import LABEL, checked
 from captum_gag.report.notes import of_metrics
 from captum_gag.report.tables import comparison
 from captum_gag.report.writing import save_csv
-from captum_gag.specs import unknown
 
 SHOWN = 6
 """Images of each metric on the page."""

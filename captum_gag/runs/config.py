@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from captum_gag.errors import InputError
+from captum_gag.options import declared, option
 from captum_gag.reliability.deciding import BEST
 from captum_gag.runs.identity import identity
 from captum_gag.runs.suite_file import SuiteFile
-from captum_gag.specs import declared, option
 
 # To read what a run found takes none of these.
 if TYPE_CHECKING:

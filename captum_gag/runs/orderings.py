@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from captum_gag.attr.control_maps import RandomMap
 from captum_gag.attr.methods import Method
+from captum_gag.metrics.aopc import AOPCMetric
 from captum_gag.metrics.base import Metric
-from captum_gag.metrics.perturbation import AOPCMetric
 from captum_gag.metrics.readings import Curve, Reading
-from captum_gag.specs import declared, option, options_of
+from captum_gag.options import declared, option, options_of
 
 
 @declared

@@ -9,9 +9,9 @@ from typing import Any
 
 from captum_gag.errors import InputError, first_line
 from captum_gag.files import tomllib
+from captum_gag.options import declared, option, unknown
+from captum_gag.papers.published import huang_liu_cases, means
 from captum_gag.reliability.scores import metric_label
-from captum_gag.runs.published import huang_liu_cases, means
-from captum_gag.specs import declared, option, unknown
 
 ORDERINGS = "Random orderings"
 """The label of all random orderings of a suite, which are one method."""

@@ -19,7 +19,7 @@ from captum_gag.attr.catalogue import method, method_type, types
 from captum_gag.batching import smaller_batches, with_less_memory
 from captum_gag.errors import InputError
 from captum_gag.models.cifar10 import Cifar10Net
-from captum_gag.specs import options_of
+from captum_gag.options import options_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 

@@ -29,7 +29,7 @@ from captum_gag.attr.catalogue import (
 )
 from captum_gag.attr.grad_cam import last_feature_map
 from captum_gag.errors import InputError
-from captum_gag.specs import options_of
+from captum_gag.options import options_of
 
 TARGET = [0, 1, 2]
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from captum_gag.attr.catalogue import Method, method, options_of_spec, parse
 from captum_gag.errors import InputError
-from captum_gag.specs import declared, option
+from captum_gag.options import declared, option
 
 IMAGES = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
 MODEL = nn.Sequential(nn.Flatten(), nn.Linear(48, 3))

@@ -18,7 +18,7 @@ from torch import Tensor
 from captum_gag import explain
 from captum_gag.attr.captum_options import class_names
 from captum_gag.attr.catalogue import ENTRIES, METHODS, method, method_type, shared_gradients
-from captum_gag.specs import options_of
+from captum_gag.options import options_of
 
 pytestmark = pytest.mark.fuzz
 IMAGES: list[tuple[int, ...]] = [(2, 8, 9), (1, 8, 8)]

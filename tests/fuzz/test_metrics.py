@@ -40,8 +40,8 @@ from captum_gag.metrics import (
     rcap_factors,
     segmentation_mae,
 )
+from captum_gag.options import options_of
 from captum_gag.outputs import OutputReader
-from captum_gag.specs import options_of
 from captum_gag.tensors import class_targets, positions
 
 pytestmark = [pytest.mark.fuzz, pytest.mark.filterwarnings("ignore")]

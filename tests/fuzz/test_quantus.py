@@ -25,7 +25,7 @@ from captum_gag.metrics import (
     insertion,
     rcap,
 )
-from captum_gag.specs import options_of
+from captum_gag.options import options_of
 
 pytestmark = [pytest.mark.fuzz, pytest.mark.filterwarnings("ignore")]
 

@@ -15,7 +15,7 @@ from captum_gag.errors import InputError
 from captum_gag.metrics import MapBatch, MaskingMetric, Plan, QuantusMetric, aopc, deletion, function_of, rcap
 from captum_gag.metrics.masking import MaskedInputs
 from captum_gag.metrics.readings import Scores
-from captum_gag.specs import declared, option
+from captum_gag.options import declared, option
 
 # The positional options of each metric, with their defaults.
 OPTIONS = {

@@ -15,7 +15,7 @@ from torch import nn
 from captum_gag.errors import InputError
 from captum_gag.metrics import METRICS, MapBatch, MaskingMetric, Plan, metric, rcap
 from captum_gag.metrics.catalogue import rows
-from captum_gag.specs import declared
+from captum_gag.options import declared
 
 NORMALIZATION = ((0.4, 0.5, 0.6), (0.2, 0.3, 0.25))
 
@@ -155,7 +155,7 @@ def test_torch_users_need_no_quantus() -> None:
     code = (
         "import sys; sys.modules['quantus'] = None\n"
         "import torch\n"
-        "import captum_gag.metrics.recovery as recovery\n"
+        "import captum_gag.metrics.rcap as recovery\n"
         "from captum_gag.metrics import METRICS, evaluate_curves, metric, rcap\n"
         "assert recovery.rcap is rcap\n"
         "x, m = torch.randn(1, 3, 4, 4), torch.rand(1, 4, 4)\n"

@@ -14,8 +14,8 @@ import captum_gag.metrics as metrics
 from captum_gag import explain
 from captum_gag.errors import InputError
 from captum_gag.metrics import METRICS, evaluate_curves, log_cosh_dice, segmentation_mae
+from captum_gag.metrics.aopc import AOPCMetric
 from captum_gag.metrics.map_batch import MapBatch
-from captum_gag.metrics.perturbation import AOPCMetric
 
 N, C, HEIGHT, WIDTH = 3, 4, 6, 5
 TARGETS = [0, 2, 1]

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from captum_gag.metrics.recovery import rcap_factors
+from captum_gag.metrics.rcap import rcap_factors
 from captum_gag.report.figures import areas, map_grid, recovery, save_figure
 
 

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from captum_gag.cli import app
 from captum_gag.errors import InputError
 from captum_gag.models.catalogue import parse
+from captum_gag.options import assignments
 from captum_gag.report.page import write_page
 from captum_gag.report.style import DARK_PAGE, PAGE
 from captum_gag.report.tables import comparison
@@ -20,7 +21,6 @@ from captum_gag.report.worst import worst
 from captum_gag.runs.config import Config
 from captum_gag.runs.execution import begin, execute
 from captum_gag.runs.store import Run
-from captum_gag.specs import assignments
 
 from .conftest import CLOSING, HOSTILE, SUITE
 

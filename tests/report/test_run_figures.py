@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 
 from captum_gag.attr.catalogue import method
+from captum_gag.papers.published import huang_liu
 from captum_gag.reliability import directions
 from captum_gag.reliability.scores import checked
 from captum_gag.report.run_figures import ablation, curves, curves_of, percentiles_of
 from captum_gag.report.tables import comparison
-from captum_gag.runs.published import huang_liu
 from captum_gag.runs.spec import make_suite, read_suite
 
 

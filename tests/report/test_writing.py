@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from captum_gag import reliability
-from captum_gag.report.claims import save_claims
+from captum_gag.papers.claims import save_claims
 from captum_gag.report.pairs import extremes, paired, save_pair
 from captum_gag.report.reliability_report import save
 from captum_gag.report.tables import comparison, save_tables

@@ -11,8 +11,8 @@ import torch
 from scoring import items, scorer_of
 
 from captum_gag.errors import InputError
-from captum_gag.metrics.perturbation import AOPCMetric
-from captum_gag.metrics.recovery import RCAPMetric
+from captum_gag.metrics.aopc import AOPCMetric
+from captum_gag.metrics.rcap import RCAPMetric
 from captum_gag.runs.orderings import judging_orderings
 from captum_gag.runs.spec import make_suite
 from captum_gag.runs.suite_file import ORDERINGS

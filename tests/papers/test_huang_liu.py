@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from captum_gag.report.huang_liu_tables import ORIGINALS, VARIANTS, tables
-from captum_gag.report.paper_layout import markdown
-from captum_gag.runs.published import huang_liu, huang_liu_cases
+from captum_gag.papers.huang_liu import ORIGINALS, VARIANTS, tables
+from captum_gag.papers.layout import markdown
+from captum_gag.papers.published import huang_liu, huang_liu_cases
 from captum_gag.runs.spec import make_suite, read_suite
 
 IMAGES = 4

@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 from captum_gag.cli import app
 from captum_gag.errors import InputError
 from captum_gag.models.catalogue import model
-from captum_gag.runs.cases import case, case_names
-from captum_gag.runs.published import huang_liu_cases
+from captum_gag.papers.cases import case, case_names
+from captum_gag.papers.published import huang_liu_cases
 from captum_gag.runs.spec import read_suite
 
 FIXED = {

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from captum_gag.errors import InputError
-from captum_gag.runs.published import HUANG_LIU, huang_liu, huang_liu_cases, means, tomsett_alpha, tomsett_rho
+from captum_gag.papers.published import HUANG_LIU, huang_liu, huang_liu_cases, means, tomsett_alpha, tomsett_rho
 from captum_gag.runs.spec import SuiteFile, make_suite, read_suite
 
 METRICS = {"Log-Cosh Dice", "MAE", "RCAP", "DAUC", "IAUC"}

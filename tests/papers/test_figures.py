@@ -15,9 +15,9 @@ from torch import nn
 
 from captum_gag.errors import InputError
 from captum_gag.models import Classifier
+from captum_gag.papers.figures import map_sheet, propositions_figure
+from captum_gag.papers.propositions import Place, gaussian, moved, propositions
 from captum_gag.report.figures import save_figure
-from captum_gag.report.paper_figures import map_sheet, propositions_figure
-from captum_gag.report.propositions import Place, gaussian, moved, propositions
 from captum_gag.runs.explaining import photo_scorer
 
 SIDE = 32

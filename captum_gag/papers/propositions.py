@@ -17,7 +17,7 @@ from torch import Tensor
 from captum_gag.data.masks import require_size
 from captum_gag.errors import InputError
 from captum_gag.metrics import deletion, insertion, log_cosh_dice, rcap_factors, segmentation_mae
-from captum_gag.metrics.recovery import RCAPFactors
+from captum_gag.metrics.rcap import RCAPFactors
 from captum_gag.runs.explaining import Explanation, explain_photo
 from captum_gag.runs.scorer import Scorer
 

@@ -13,9 +13,9 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from captum_gag.metrics.recovery import thresholds
+from captum_gag.metrics.rcap import thresholds
+from captum_gag.papers.propositions import JudgedMap, Propositions
 from captum_gag.report.figures import Photo, Saliency, parts_of, show_map, show_parts, show_photo
-from captum_gag.report.propositions import JudgedMap, Propositions
 from captum_gag.report.style import AREAS, COLOURS, HEAT, INK, LINES, styled
 
 

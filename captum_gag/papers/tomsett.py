@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from captum_gag.papers.layout import PaperTable
+from captum_gag.papers.published import tomsett_alpha, tomsett_rho
 from captum_gag.reliability import inter_rater, internal_consistency
 from captum_gag.reliability.scores import LABEL, checked, is_edges, judged
-from captum_gag.report.paper_layout import PaperTable
-from captum_gag.runs.published import tomsett_alpha, tomsett_rho
 
 METHODS = ("Sensitivity", "Gradient x Input", "DeepSHAP", "Deep Taylor", "Sobel")
 """Those that the paper compares, by the names of the suite."""

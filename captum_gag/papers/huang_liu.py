@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from captum_gag.papers.cases import case, case_names
+from captum_gag.papers.layout import PaperTable
+from captum_gag.papers.published import HUANG_LIU, RATIOS, huang_liu
 from captum_gag.reliability.bootstrap import mean_interval
 from captum_gag.reliability.directions import known_bounds
 from captum_gag.reliability.scores import LABEL, checked
-from captum_gag.report.paper_layout import PaperTable
 from captum_gag.report.ratios import ratios
-from captum_gag.runs.cases import case, case_names
-from captum_gag.runs.published import HUANG_LIU, RATIOS, huang_liu
 
 TITLES = {
     1: "Huang & Liu (2024), Table 1: GAG over the percentile p of its guide, mean scores with 95 % intervals",

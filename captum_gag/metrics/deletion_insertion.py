@@ -14,7 +14,7 @@ from captum_gag.metrics.base import MaskingMetric, baseline_option, defined, fun
 from captum_gag.metrics.map_batch import MapBatch, without_ranking
 from captum_gag.metrics.masking import MaskedInputs, Plan
 from captum_gag.metrics.readings import Curve, Reading, thinned
-from captum_gag.specs import declared, option
+from captum_gag.options import declared, option
 
 
 @dataclass(frozen=True, eq=False)

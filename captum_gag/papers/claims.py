@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from captum_gag.papers.questions import CLAIMS, Question
 from captum_gag.reliability.jackknife import jackknife_interval, without_each
 from captum_gag.reliability.scores import by_image, checked
-from captum_gag.report.paper_claims import CLAIMS, Question
 from captum_gag.report.writing import markdown_table, save_csv, save_text
 from captum_gag.runs.spec import Suite
 

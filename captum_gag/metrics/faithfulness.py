@@ -13,7 +13,7 @@ from captum_gag.metrics.base import MaskingMetric, baseline_option, defined, fun
 from captum_gag.metrics.map_batch import MapBatch
 from captum_gag.metrics.masking import MaskedInputs, Plan
 from captum_gag.metrics.readings import Reading
-from captum_gag.specs import declared, option
+from captum_gag.options import declared, option
 from captum_gag.tensors import positions
 
 ROUNDING = 4.0

@@ -12,8 +12,8 @@ import pandas as pd
 from captum_gag.attr.catalogue import Method, method
 from captum_gag.attr.map_transforms import Reverse
 from captum_gag.metrics.catalogue import Metric
-from captum_gag.metrics.insertion_deletion import DeletionMetric, InsertionMetric
-from captum_gag.metrics.recovery import RCAPMetric
+from captum_gag.metrics.deletion_insertion import DeletionMetric, InsertionMetric
+from captum_gag.metrics.rcap import RCAPMetric
 from captum_gag.reliability.bootstrap import Floats
 from captum_gag.reliability.scores import family_label
 from captum_gag.report.run_figures import percentiles_of

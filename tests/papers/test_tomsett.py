@@ -6,8 +6,8 @@ import pytest
 import scipy.stats
 
 from captum_gag import reliability
-from captum_gag.report.paper_layout import markdown
-from captum_gag.report.tomsett_tables import METHODS, tables
+from captum_gag.papers.layout import markdown
+from captum_gag.papers.tomsett import METHODS, tables
 
 
 @pytest.fixture(scope="module")

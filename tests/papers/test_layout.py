@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from rich.console import Console
 
-from captum_gag.report.paper_layout import (
+from captum_gag.papers.layout import (
     CAPTION,
     DIFFERS,
     MISSING,

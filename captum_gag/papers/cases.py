@@ -14,7 +14,7 @@ from captum_gag.files import tomllib
 from captum_gag.models.catalogue import model
 from captum_gag.models.catalogue import parse as parse_model
 from captum_gag.models.sources import OwnModel, Torchvision
-from captum_gag.specs import declared, option, unknown
+from captum_gag.options import declared, option, unknown
 
 SIZES = ("image_size", "crop", "preprocess")
 """Options of a model that say what it sees."""
@@ -116,4 +116,4 @@ def case(name: str) -> Case:
 
 @cache
 def _stored() -> dict[str, dict[str, Any]]:
-    return dict(tomllib.loads(files("captum_gag.runs").joinpath("cases.toml").read_text(encoding="utf-8")))
+    return dict(tomllib.loads(files("captum_gag.papers").joinpath("cases.toml").read_text(encoding="utf-8")))

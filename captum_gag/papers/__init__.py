@@ -1,0 +1,1 @@
+"""What belongs to the two papers alone: cases, published numbers, their tables, figures and claims."""
