@@ -27,9 +27,10 @@ from captum_gag import (
     LayerGuidedAbsoluteGrad,
     explain,
 )
-from captum_gag.attr.catalogue import ENTRIES, method, options_of_spec, parse
+from captum_gag.attr.catalogue import method, options_of_spec
 from captum_gag.metrics import aopc, deletion, faithfulness, insertion, rcap
 from captum_gag.metrics.foreign import ForeignMetric
+from captum_gag.names import METHODS, parse_method
 from captum_gag.threads import one_at_a_time
 
 IMAGES = torch.rand(2, 3, 12, 12, generator=torch.Generator().manual_seed(0))
@@ -48,7 +49,7 @@ def network(activation: type[nn.Module] = nn.ReLU6) -> nn.Module:
 
 
 def explaining(model: nn.Module, name: str, **options: Any) -> Job:
-    sizes = dict.fromkeys(options_of_spec(parse(name)) & {"n_samples", "n_references", "n_steps"}, 4)
+    sizes = dict.fromkeys(options_of_spec(parse_method(name)) & {"n_samples", "n_references", "n_steps"}, 4)
     made = method(name, **{**sizes, **options})
     return lambda: made.attribute(model, IMAGES, TARGET, seed=0, output="logits")
 
@@ -56,7 +57,7 @@ def explaining(model: nn.Module, name: str, **options: Any) -> Job:
 def jobs(model: nn.Module) -> dict[str, Job]:
     """Return every method that runs on the network by name, Captum's own classes, and every metric."""
     ruled = not isinstance(model[1], nn.ReLU6)
-    found = {name: explaining(model, name) for name in ENTRIES if ruled or name != "Deep Taylor"}
+    found = {name: explaining(model, name) for name in METHODS if ruled or name != "Deep Taylor"}
     for name in ("Deconvolution", "DeepLift", "GuidedBackprop", "Saliency"):
         found[f"captum:{name}"] = explaining(model, f"captum:{name}")
     found["captum:GradientShap"] = explaining(model, "captum:GradientShap", baselines="random")

@@ -163,8 +163,8 @@ def explain(
 
 def _methods(names: Sequence[str] | None, options: Sequence[str] | None, percentile: float | None) -> Any:
     """Return the methods as a suite lists them."""
-    from captum_gag.attr.catalogue import parse
     from captum_gag.errors import InputError
+    from captum_gag.names import parse_method as parse
     from captum_gag.options import assignments
     from captum_gag.runs.explaining import compared_methods
 

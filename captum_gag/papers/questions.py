@@ -9,8 +9,9 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from captum_gag.attr.catalogue import Method, method
-from captum_gag.attr.map_transforms import Reverse
+from captum_gag.attr.catalogue import method
+from captum_gag.attr.methods import Method
+from captum_gag.attr.transforms import Reverse
 from captum_gag.metrics.catalogue import Metric
 from captum_gag.metrics.deletion_insertion import DeletionMetric, InsertionMetric
 from captum_gag.metrics.rcap import RCAPMetric

@@ -31,8 +31,9 @@ from captum_gag.attr import (
     reverse_saliency,
     saliency_map,
 )
-from captum_gag.attr.catalogue import method, shared_gradients
+from captum_gag.attr.catalogue import method
 from captum_gag.attr.contract import checked_target
+from captum_gag.attr.entries import shared_gradients
 from captum_gag.errors import InputError
 
 METHODS = ["GAG-85", "SG", "IG", "Guided IG", "Blur IG"]

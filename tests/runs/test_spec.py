@@ -57,7 +57,7 @@ def test_ones_own_toml_file(tmp_path: Path) -> None:
     )
     suite = make_suite(read_suite(str(path)))
     methods: dict[str, Any] = suite.methods
-    assert [methods["gag"].percentile, methods["gag"].n_samples, methods["SG of 50"].n_samples] == [85, 10, 50]
+    assert [methods["gag"].percentile, methods["gag"].nt_samples, methods["SG of 50"].n_samples] == [85, 10, 50]
     relative = methods["GAG, relative"]
     assert (relative.percentile, relative.guide, relative.noise_level) == (70, "relative", 0.1)
     assert suite.bases == {"reversed": "GAG, relative"}
