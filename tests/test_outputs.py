@@ -260,7 +260,7 @@ def test_transformers_and_torchvision() -> None:
 
 @pytest.mark.parametrize("outputs", [torch.tensor([1, 2]), torch.tensor(3.0), torch.zeros(0, 3)])
 def test_class_numbers_and_single_numbers_are_refused(outputs: torch.Tensor) -> None:
-    with pytest.raises(InputError, match="expected floating-point scores"):
+    with pytest.raises(InputError, match="must be floating-point scores"):
         OutputReader().probabilities(outputs)
 
 

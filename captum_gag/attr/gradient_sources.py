@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from captum_gag.attr.captum_calls import refusing_captums_errors
 from captum_gag.errors import InputError, warn
 from captum_gag.modules import require_module
-from captum_gag.output_kinds import sum_to_one
+from captum_gag.outputs import sum_to_one
 
 
 def guided_backpropagation(
