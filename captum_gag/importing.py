@@ -1,4 +1,4 @@
-"""What a name of a user's own stands for, and places where nobody's code is run."""
+"""A user's own code by its name, and contexts in which no such code runs."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _TRUSTED = ContextVar("trusted", default=True)
 
 @contextmanager
 def nothing_imported(trust: bool = False) -> Iterator[None]:
-    """Refuse to import by a name in this context, since it comes from a file that anybody may have written.
+    """Refuse imports by name in this context, because the names come from a file that anybody may have written.
 
     Args:
-        trust: Whether its author is trusted, so that all is as outside.
+        trust: Whether its author is trusted, so that imports are allowed.
     """
     token = _TRUSTED.set(trust)
     try:
@@ -28,14 +28,14 @@ def nothing_imported(trust: bool = False) -> Iterator[None]:
 
 
 def imported(name: str, what: str) -> Any:
-    """Return what a name of a user's own stands for.
+    """Import ``package.module:attribute``.
 
     Args:
-        name: ``package.module:attribute``.
+        name: Of the attribute.
         what: What it is to be, for the message: "model".
 
     Raises:
-        InputError: There is no such module or attribute, importing it fails, or nothing is imported here.
+        InputError: There is no such module or attribute, importing it fails, or imports are refused here.
     """
     if not _TRUSTED.get():
         raise InputError(
