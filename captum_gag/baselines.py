@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from torchvision.transforms.functional import gaussian_blur
 
 from captum_gag.errors import InputError, shown, warn
 from captum_gag.imputation import fill_from_neighbours
-from captum_gag.options import checked
+from captum_gag.options import checked, unknown
 from captum_gag.tensors import Seed, is_dense, require_dense
 
 Baseline = Callable[[Tensor], Tensor]
@@ -62,6 +63,7 @@ BaselineLike = Annotated[str | float | Tensor | Baseline | dict[str, Any], Befor
 """What metrics take as ``perturb_baseline``; see ``resolve``."""
 
 
+@dataclass(frozen=True)
 class Imputation:
     """A baseline that depends on which pixels are removed.
 
@@ -70,9 +72,7 @@ class Imputation:
             its removed pixels are used. Its random numbers, if any, must not depend on the batch.
     """
 
-    def __init__(self, function: Callable[[Tensor, Tensor], Tensor]) -> None:
-        """Keep the function."""
-        self.function = function
+    function: Callable[[Tensor, Tensor], Tensor]
 
     def __call__(self, images: Tensor, removed: Tensor | None = None) -> Tensor:
         """Return the images with removed pixels filled in; None removes all.
@@ -94,12 +94,7 @@ def constant(value: float | Numbers, normalization: Normalization | None = None)
         normalization: (mean, std) of the model's input. Without it the input is taken to be in [0, 1]; an input
             below 0 then warns, because the colour is probably not the one that was meant.
     """
-
-    def baseline(images: Tensor) -> Tensor:
-        _require_inputs(images)
-        return _from_pixels(_per_channel(value, images, "the colour"), images, normalization).expand_as(images)
-
-    return baseline
+    return lambda images: _from_pixels(_per_channel(value, images, "the colour"), images, normalization)
 
 
 def black(normalization: Normalization | None = None) -> Baseline:
@@ -126,11 +121,7 @@ def uniform_rgb(normalization: Normalization | None = None, seed: Seed | None = 
     With a seed all images get the same random colours, whatever batch they come in, and torch's global random
     state is left alone.
     """
-
-    def baseline(images: Tensor) -> Tensor:
-        return _from_pixels(_random(torch.rand, images, seed), images, normalization).expand_as(images)
-
-    return baseline
+    return lambda images: _from_pixels(_random(torch.rand, images, seed), images, normalization)
 
 
 @checked
@@ -183,11 +174,7 @@ def road(
 
 
 BASELINES: dict[str, Callable[..., Baseline]] = {
-    "black": black,
-    "mean": mean,
-    "uniform_rgb": uniform_rgb,
-    "blur": blur,
-    "road": road,
+    baseline.__name__: baseline for baseline in (black, mean, uniform_rgb, blur, road)
 }
 
 
@@ -216,16 +203,11 @@ def _named(spec: str | dict[str, Any], normalization: Normalization | None) -> B
     options = dict(spec) if isinstance(spec, dict) else {"type": spec}
     name = options.pop("type", None)
     if not isinstance(name, str) or name not in BASELINES:
-        raise InputError(
-            f"perturb_baseline is {spec!r}, must be one of {sorted(BASELINES)}, a dict with such a type and its "
-            "options, a number, a tensor or a callable from images to images."
-        )
+        raise unknown("perturb_baseline", spec, [*BASELINES, "a dict of type and options", "a tensor", "a callable"])
     names = [option for option in inspect.signature(BASELINES[name]).parameters if option != "normalization"]
     for option in options:
         if option not in names:
-            raise InputError(
-                f"perturb_baseline {name!r} has no option {option!r}; it has {', '.join(names) or 'none'}."
-            )
+            raise unknown(f"option of {name}", option, names or ["none"])
     return BASELINES[name](normalization, **options)
 
 
@@ -260,7 +242,7 @@ def perturb_func(
 
 
 def _from_pixels(pixels: Tensor, images: Tensor, normalization: Normalization | None) -> Tensor:
-    """Return colours in [0, 1] in the space of ``images``."""
+    """Return colours in [0, 1] in the space of the images, and in their shape."""
     # Signals and tables have negative values of their own.
     if normalization is None and images.ndim == 4 and bool((images < 0).any()):
         warn(
@@ -268,7 +250,7 @@ def _from_pixels(pixels: Tensor, images: Tensor, normalization: Normalization | 
             "value 0 is probably not black; pass normalization=(mean, std)."
         )
     shift, scale = _scaling(images, normalization)
-    return (pixels - shift) / scale
+    return ((pixels - shift) / scale).expand_as(images)
 
 
 def _scaling(images: Tensor, normalization: Normalization | None) -> tuple[Tensor, Tensor]:
@@ -278,6 +260,7 @@ def _scaling(images: Tensor, normalization: Normalization | None) -> tuple[Tenso
 
 
 def _per_channel(value: float | Sequence[float], images: Tensor, name: str) -> Tensor:
+    _require_inputs(images)
     numbers = torch.as_tensor(value, dtype=images.dtype, device=images.device).reshape(-1)
     if len(numbers) not in (1, images.shape[1]):
         raise InputError(f"{name} has {len(numbers)} numbers, must be one for each of {images.shape[1]} channels.")

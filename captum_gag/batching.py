@@ -1,4 +1,4 @@
-"""How many examples go through a model at once, and fewer of them when memory runs out."""
+"""Batch sizes, and smaller ones when memory runs out."""
 
 from __future__ import annotations
 
@@ -15,8 +15,6 @@ from torch import Tensor
 # fastest with 64 to 128 images of 32 x 32 at once, and a quarter slower with 256, which its caches do not hold.
 REFERENCE_VALUES, MOST_ON_CPU, MOST_PER_CPU_THREAD, MOST_ON_ACCELERATOR = 3 * 224 * 224, 96, 48, 256
 
-MOST_IN_CHUNK = 32
-
 T = TypeVar("T")
 
 
@@ -32,7 +30,7 @@ _batches: ContextVar[_Batches] = ContextVar("batches")
 
 
 def examples_per_batch(inputs: Tensor, per_cpu_thread: int, per_accelerator: int, total: int | None = None) -> int:
-    """Return how many examples should go through the model at once, at least 1.
+    """Return a batch size for the model, at least 1.
 
     Args:
         inputs: Examples (N, ...), as the model takes them.
@@ -51,8 +49,8 @@ def examples_per_batch(inputs: Tensor, per_cpu_thread: int, per_accelerator: int
 
 
 def examples_per_chunk(height: int, width: int) -> int:
-    """Return how many images of a size are scored at once: as many as one of 224 x 224 has pixels for, at most 32."""
-    return max(1, min(MOST_IN_CHUNK, 224 * 224 // max(1, height * width)))
+    """Return the number of images that are scored at once: together as large as one of 224 x 224, at most 32."""
+    return max(1, min(32, 224 * 224 // max(1, height * width)))
 
 
 @contextmanager
@@ -68,8 +66,8 @@ def smaller_batches(share: float) -> Iterator[_Batches]:
 
 def out_of_memory(error: BaseException) -> bool:
     """Return whether an error means that memory ran out, of an accelerator or of the machine."""
-    lacking = isinstance(error, torch.cuda.OutOfMemoryError | MemoryError)
-    return lacking or any(text in str(error) for text in ("can't allocate memory", "out of memory"))
+    texts = ("can't allocate memory", "out of memory")
+    return isinstance(error, torch.cuda.OutOfMemoryError | MemoryError) or any(text in str(error) for text in texts)
 
 
 def with_less_memory(compute: Callable[[], T]) -> T:

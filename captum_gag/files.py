@@ -109,12 +109,10 @@ def csv_rows(path: Path, errors: str = "strict") -> list[list[str]]:
 
     Args:
         path: In UTF-8, with or without a byte order mark.
-        errors: What to do with other bytes, as for ``open``.
+        errors: Treatment of other bytes, as for ``open``.
 
     Raises:
-        OSError: It cannot be read.
-        UnicodeDecodeError: It is in another encoding.
-        csv.Error: Its quotes do not match.
+        OSError, UnicodeDecodeError, csv.Error: It cannot be read, has another encoding, or unbalanced quotes.
     """
     with path.open(newline="", encoding="utf-8-sig", errors=errors) as file:
         header = file.readline()

@@ -43,9 +43,9 @@ def fill_from_neighbours(images: Tensor, removed: Tensor) -> Tensor:
     # kept is 0.
     middle = exact.mean((2, 3), keepdim=True)
     free = removed.to(exact)
-    kept = (exact - middle).masked_fill(removed, 0)
+    right = free * _around((exact - middle).masked_fill(removed, 0))
     tolerance = TOLERANCE_DOUBLE if exact.dtype == torch.float64 else TOLERANCE
-    solution = _conjugate_gradients(_System(free), free * _around(kept), tolerance)
+    solution = _conjugate_gradients(_System(free), right, tolerance)
     return torch.where(removed, (solution + middle).to(images.dtype), images)
 
 

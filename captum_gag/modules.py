@@ -92,13 +92,7 @@ def require_evaluation_mode(model: Any) -> None:
 
 
 def require_module(name: str, model: Any, use: str) -> None:
-    """Raise InputError, which names the module inside, unless the model is a module.
-
-    Args:
-        name: Of the method.
-        model: As passed.
-        use: What the method does with a module, for the message.
-    """
+    """Raise InputError, with the method's name and its use of a module, unless the model is one."""
     if not isinstance(model, nn.Module):
         inside = next(modules_inside(model), None)
         advice = "" if inside is None else f" Give the {type(inside).__name__} inside it, or a module that calls it."
@@ -142,15 +136,11 @@ def warn_of_batch_statistics(model: Any) -> None:
         )
 
 
-def with_folded_batch_norm(model: nn.Module, what: str) -> nn.Module:
+def with_folded_batch_norm(model: nn.Module, caller: str) -> nn.Module:
     """Return a copy of a model in eval mode with batch normalisations folded into the convolutions before them.
 
-    Args:
-        model: To be copied.
-        what: The name of the caller, for the message.
-
     Raises:
-        InputError: The model cannot be traced.
+        InputError: The model cannot be traced; the message names the caller.
     """
     # Torch has no public function that finds the pairs itself.
     from torch.fx.experimental.optimization import fuse
@@ -160,7 +150,7 @@ def with_folded_batch_norm(model: nn.Module, what: str) -> nn.Module:
     # Tracing runs the model's own code on symbols, which can fail in any way.
     except Exception as error:
         raise InputError(
-            f"{what} needs a model that torch.fx can trace; this one fails: {in_one_line(error)}"
+            f"{caller} needs a model that torch.fx can trace; this one fails: {in_one_line(error)}"
         ) from error
 
 

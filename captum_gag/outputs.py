@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple
 
 import torch
 from pydantic import AfterValidator
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from captum_gag.errors import InputError, warn
 from captum_gag.importing import imported
@@ -33,62 +33,47 @@ def _with_complement(column: Tensor) -> Tensor:
 
 
 class Kind(NamedTuple):
-    """One meaning that outputs (N, columns, ...) can have.
-
-    Attributes:
-        help: The meaning, in a few words.
-        probabilities: From outputs, in at least single precision, to probabilities.
-        contradiction: Returns the text of an error if outputs cannot have this meaning, else a false value.
-        suspicion: The same if outputs look like another meaning, which a few can by chance.
-        by_shape: Whether the contradiction is one of shape, which needs no look at the numbers.
-    """
+    """One meaning of outputs (N, columns, ...): in a few words, and as the function that makes them probabilities."""
 
     help: str
     probabilities: Callable[[Tensor], Tensor]
-    contradiction: Callable[[Tensor], object] = lambda outputs: ""
-    suspicion: Callable[[Tensor], object] = lambda outputs: ""
-    by_shape: bool = False
 
 
-KINDS: dict[str, Kind] = {
-    "logits": Kind(
-        "one score per class; a softmax follows",
-        lambda outputs: outputs.softmax(1),
-        lambda outputs: outputs.shape[1] == 1 and "there is one number for each image, whose softmax is always 1",
-        lambda outputs: sum_to_one(outputs) and "they are in [0, 1] and sum to 1, as probabilities do",
-        by_shape=True,
-    ),
-    "probabilities": Kind(
-        "in [0, 1]; of one column, of class 1 of two",
-        _with_complement,
-        lambda outputs: (
-            not _in_unit_interval(outputs)
-            and f"they reach from {float(outputs.min()):.3g} to {float(outputs.max()):.3g}"
-        ),
-    ),
+KINDS = {
+    "logits": Kind("one score per class; a softmax follows", lambda outputs: outputs.softmax(1)),
+    "probabilities": Kind("in [0, 1]; of one column, of class 1 of two", _with_complement),
     "logit": Kind(
-        "one score, of class 1 of two; a sigmoid follows",
-        lambda outputs: _with_complement(outputs.sigmoid()),
-        lambda outputs: outputs.shape[1] > 1 and f"there are {outputs.shape[1]} columns, not one",
-        by_shape=True,
+        "one score, of class 1 of two; a sigmoid follows", lambda outputs: _with_complement(outputs.sigmoid())
     ),
-    "sigmoid": Kind(
-        "one score per label, several may hold; a sigmoid follows",
-        lambda outputs: outputs.sigmoid(),
-        suspicion=lambda outputs: (
-            outputs.numel() >= 8
-            and _in_unit_interval(outputs)
-            and "they are all in [0, 1], as they are after a sigmoid"
-        ),
-        by_shape=True,
-    ),
-    "log_probabilities": Kind(
-        "as log_softmax returns them",
-        lambda outputs: outputs.exp(),
-        lambda outputs: not sum_to_one(outputs.exp()) and "their exponentials do not sum to 1",
-    ),
+    "sigmoid": Kind("one score per label, several may hold; a sigmoid follows", torch.sigmoid),
+    "log_probabilities": Kind("as log_softmax returns them", torch.exp),
 }
 """Meanings by name; "auto" decides among them, and a callable reads outputs in a way of its own."""
+
+
+def _contradiction(kind: str, outputs: Tensor, by_chance: bool) -> str:
+    """Return a contradiction between outputs and a meaning, or "" if there is none.
+
+    Args:
+        kind: A name of ``KINDS``.
+        outputs: Shape (N, columns, ...).
+        by_chance: Whether to return also what a few outputs of this meaning may look like by chance.
+    """
+    match kind:
+        case "logits" if outputs.shape[1] == 1:
+            return "there is one number for each image, whose softmax is always 1"
+        case "logits" if by_chance and sum_to_one(outputs):
+            return "they are in [0, 1] and sum to 1, as probabilities do"
+        case "probabilities" if not _in_unit_interval(outputs):
+            return f"they reach from {float(outputs.min()):.3g} to {float(outputs.max()):.3g}"
+        case "logit" if outputs.shape[1] > 1:
+            return f"there are {outputs.shape[1]} columns, not one"
+        case "sigmoid" if by_chance and outputs.numel() >= 8 and _in_unit_interval(outputs):
+            return "they are all in [0, 1], as they are after a sigmoid"
+        case "log_probabilities" if not sum_to_one(outputs.exp()):
+            return "their exponentials do not sum to 1"
+    return ""
+
 
 OUTPUT_HELP = (
     "What the model returns: "
@@ -121,18 +106,13 @@ class OutputReader:
         return output if isinstance(output, cls) else cls(output)
 
     def scores(self, returned: Any) -> Tensor:
-        """Return the scores that attributions explain.
+        """Return the scores (N, classes, ...) that attributions explain, from a model's return value for N images.
 
-        Args:
-            returned: By the model, for N images.
-
-        Returns:
-            Scores (N, classes, ...) of the model's own scale and dtype, with gradient. Of the one column z of a binary
-            model there are two: -z and z, or 1 - z and z for probabilities. Their gradients are the same, so "auto"
-            need not know which of both it is.
+        They have the model's own scale and dtype, and gradients. Of the one column z of a binary model there are two:
+        -z and z, or 1 - z and z for probabilities. Their gradients are the same, so "auto" need not know which it is.
 
         Raises:
-            InputError: It holds no tensor of scores, or contradicts the declaration.
+            InputError: There is no tensor of scores, or it contradicts the declaration.
         """
         outputs = self._tensor(returned)
         self._check(outputs)
@@ -182,15 +162,9 @@ class OutputReader:
                 raise InputError('The model returned no finite output, by which output="auto" could decide.')
             self.kind = self._decide(outputs)
 
-    @contextmanager
-    def reading(self, model: nn.Module, probabilities: bool = False) -> Iterator[None]:
-        """Make a module return scores, or probabilities, inside this context, by a hook on it."""
-        read = self.probabilities if probabilities else self.scores
-        handle = model.register_forward_hook(lambda module, inputs, returned: read(returned))
-        try:
-            yield
-        finally:
-            handle.remove()
+    def reading(self, model: nn.Module) -> RemovableHandle:
+        """Return a hook by which a module returns scores; as a context, it is removed afterwards."""
+        return model.register_forward_hook(lambda module, inputs, returned: self.scores(returned))
 
     def _decide(self, outputs: Tensor) -> str:
         """Return the meaning of outputs, with a warning unless it is logits."""
@@ -236,13 +210,13 @@ class OutputReader:
         """Raise InputError if outputs contradict the meaning in use."""
         if self.kind not in KINDS:
             return
-        kind = KINDS[self.kind]
-        # Shape alone suffices: looking at numbers would wait for an accelerator, batch after batch.
-        values = outputs if kind.by_shape and self._unsuspected else _usable(outputs)
+        # Scores that are known to be such are checked by shape alone: looking at their numbers would wait for an
+        # accelerator, batch after batch.
+        scores = self._unsuspected and self.kind in ("logits", "logit", "sigmoid")
+        values = outputs if scores else _usable(outputs)
         if not len(values):
             return
-        problem = kind.contradiction(values) or (not self._unsuspected and kind.suspicion(values))
-        if problem:
+        if problem := _contradiction(self.kind, values, by_chance=not self._unsuspected):
             raise InputError(
                 f'The model\'s outputs are read as output="{self.kind}", but {problem}; declare another, one of '
                 f"{', '.join(KINDS)}, or a callable from what the model returns to probabilities."
@@ -258,11 +232,7 @@ def _usable(outputs: Tensor) -> Tensor:
 
 
 def declarable(output: Any) -> Any:
-    """Return a valid declaration of ``output`` as it is; ``package.module:callable`` is not imported yet.
-
-    Raises:
-        InputError: It is something else.
-    """
+    """Return a valid declaration as it is, without importing; anything else raises an InputError."""
     if callable(output) or isinstance(output, OutputReader):
         return output
     if isinstance(output, str) and (":" in output or output in (*KINDS, "auto")):
@@ -290,14 +260,11 @@ def output_option() -> Any:
 
 
 def tensor_of(returned: Any) -> Tensor:
-    """Return the tensor of scores in a model's return value.
+    """Return the tensor of scores in a model's return value; anything else raises an InputError.
 
     Args:
         returned: A tensor; an object or dict with ``logits`` (transformers, the auxiliary outputs of Inception and
             GoogLeNet) or ``out`` (torchvision's segmentation); or a tuple, list or dict with one tensor in it.
-
-    Raises:
-        InputError: It is none of these.
     """
     if isinstance(returned, Tensor):
         return returned

@@ -24,28 +24,20 @@ Seed = Annotated[int, Ge(-(2**63)), Lt(2**64)]
 
 
 def row_percentiles(rows: Tensor, percentiles: Sequence[float]) -> Tensor:
-    """Return percentiles of every row, linearly interpolated: ``numpy.percentile`` for tensors.
+    """Return percentiles, in [0, 100], of every row, linearly interpolated: ``numpy.percentile`` for tensors.
 
     ``torch.quantile`` refuses more than 16 million elements in older releases, and sorts where selecting will do.
 
     Args:
-        rows: Tensor of shape (R, F) with F >= 1, in single or double precision.
-        percentiles: Values in [0, 100].
-
-    Returns:
-        Tensor of shape (R, len(percentiles)), dtype and device of ``rows``. A row with a NaN gives NaN.
+        rows: Shape (R, F) with F >= 1, in single or double precision. A row with a NaN gives NaN.
+        percentiles: Of each row, for a result of shape (R, len(percentiles)).
     """
     values = np.percentile(rows.detach().cpu().numpy(), percentiles, axis=1)
     return torch.as_tensor(values.T, dtype=rows.dtype, device=rows.device)
 
 
 def row_order_statistics(rows: Tensor, ranks: Sequence[int]) -> Tensor:
-    """Return the values of certain ranks in every row, as ``rows.sort(1).values[:, ranks]``.
-
-    Args:
-        rows: Tensor of shape (R, F), in single or double precision.
-        ranks: In [0, F); 0 is the smallest value.
-    """
+    """Return ``rows.sort(1).values[:, ranks]`` for rows (R, F) in single or double precision."""
     ranks = list(ranks)
     if rows.device.type != "cpu" or not ranks:
         return rows.sort(1).values[:, ranks]
@@ -64,14 +56,7 @@ def double_where_there(tensor: Tensor) -> torch.dtype:
 
 
 def class_targets(target: Target, images: Tensor) -> Tensor:
-    """Return class indices on the device of the images.
-
-    Args:
-        target: In any of the forms of ``Target``.
-        images: Shape (N, ...).
-
-    Returns:
-        Integers (N,); (N, k) for outputs (N, classes, ...) with k - 1 axes after the classes.
+    """Return class indices (N,) on the device of the images; (N, k) for tuples of k indices.
 
     Raises:
         InputError: There is neither one target nor one for each image, or one is not an integer >= 0.

@@ -1,4 +1,4 @@
-"""How many threads may compute at once, and the lock that lets one thread at a time use a model."""
+"""Threads: the number that may compute at once, and the lock that lets one at a time use a model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _QUOTAS = (["cpu.max"], ["cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"])
 
 
 def cores(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
-    """Return how many cores this process may use, by its affinity and the CPU quota of its container."""
+    """Return the number of cores of this process, by its affinity and the CPU quota of its container."""
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     for files in _QUOTAS:
         # No such file, or "max": no quota; neither is -1.
@@ -24,7 +24,7 @@ def cores(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
 
 
 def threads_each(workers: int = 1) -> int:
-    """Return how many threads each of several processes may have: a fair share, at most OMP_NUM_THREADS."""
+    """Return the number of threads for each of several processes: a fair share, at most OMP_NUM_THREADS."""
     share = max(1, cores() // workers)
     limit = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
     return min(share, int(limit)) if limit.isdecimal() and int(limit) > 0 else share
