@@ -105,10 +105,10 @@ def config_of(
     Raises:
         InputError: One of them has no meaning.
     """
-    from captum_gag.cores import threads_each
     from captum_gag.data.catalogue import dataset
     from captum_gag.runs.config import Config
     from captum_gag.runs.spec import SuiteFile, read_suite
+    from captum_gag.threads import threads_each
 
     further = _sections(set or [])
     of_model = model_options(weights, output, image_size, further["model"])

@@ -103,8 +103,8 @@ def device_named(name: str) -> str:
     """Return where to compute; there, torch takes no more threads than cores that this process may use."""
     import torch
 
-    from captum_gag.cores import threads_each
     from captum_gag.models.loading import best_device
+    from captum_gag.threads import threads_each
 
     torch.set_num_threads(min(torch.get_num_threads(), threads_each()))
     return best_device() if name == "auto" else name

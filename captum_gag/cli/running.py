@@ -149,8 +149,8 @@ def resume(
     with, since its scores would then be of two kinds; --recompute scores again what that concerns.
     """
     with errors_in_one_line(), resumable(run, **_goes_on(workers, prefetch, engine, address, shard)):
-        from captum_gag.cores import threads_each
         from captum_gag.runs.store import Run
+        from captum_gag.threads import threads_each
 
         executor = executor_named(engine, workers, address, prefetch)
         opened = Run.load(run)

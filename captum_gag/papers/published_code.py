@@ -24,7 +24,7 @@ from captum_gag.attr.paths import BlurPath, Floats, StraightPath
 from captum_gag.attr.sampled_gradients import ModelGradients, Parts
 from captum_gag.errors import InputError
 from captum_gag.options import checked
-from captum_gag.output_kinds import sum_to_one
+from captum_gag.outputs import sum_to_one
 from captum_gag.tensors import at_least_single, double_where_there
 
 

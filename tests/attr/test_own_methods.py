@@ -118,7 +118,7 @@ def test_what_it_returns_is_checked() -> None:
 
 @pytest.mark.parametrize("target", [-1, [0, 1, 2], 0.5])
 def test_targets_that_do_not_fit_are_refused(target: Any) -> None:
-    with pytest.raises(InputError, match="expected one class index >= 0, or one for each of the 2 images"):
+    with pytest.raises(InputError, match="must be one class index >= 0, or one for each of the 2 images"):
         method("own_attributions:plain").attribute(MODEL, IMAGES, target)
 
 
