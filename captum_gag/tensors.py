@@ -55,11 +55,11 @@ def double_where_there(tensor: Tensor) -> torch.dtype:
     return tensor.dtype if tensor.device.type == "mps" else torch.float64
 
 
-def class_targets(target: Target, images: Tensor) -> Tensor:
-    """Return class indices (N,) on the device of the images; (N, k) for tuples of k indices.
+def target_indices(target: Target, n: int) -> Tensor:
+    """Return class indices (1,) for all of n examples, or (n,) for each; (1, k) or (n, k) for tuples of k indices.
 
     Raises:
-        InputError: There is neither one target nor one for each image, or one is not an integer >= 0.
+        InputError: There is neither one target nor one for each example, or one is not an integer >= 0.
     """
     try:
         values = target if isinstance(target, Tensor) else torch.as_tensor(np.asarray(target))
@@ -73,12 +73,18 @@ def class_targets(target: Target, images: Tensor) -> Tensor:
     if real and (one_each or (values.ndim == 2 and isinstance(target, tuple | list))):
         values = values.reshape(-1) if one_each else values
         indices = values.to(torch.long)
-        if len(values) in (1, len(images)) and not bool(((indices != values) | (indices < 0)).any()):
-            return indices.to(images.device).expand(len(images), *indices.shape[1:])
+        if len(values) in (1, n) and not bool(((indices != values) | (indices < 0)).any()):
+            return indices
     raise InputError(
-        f"target is {target!r}, must be one class index >= 0, or one for each of the {len(images)} images; of "
-        "one-hot labels take the index: target.argmax(1)."
+        f"target is {shown(target)}, must be one class index >= 0, or one for each of the {n} images; of one-hot "
+        "labels take the index: target.argmax(1)."
     )
+
+
+def class_targets(target: Target, images: Tensor) -> Tensor:
+    """Return class indices (N,) on the device of the images, (N, k) for tuples; see ``target_indices``."""
+    indices = target_indices(target, len(images))
+    return indices.to(images.device).expand(len(images), *indices.shape[1:])
 
 
 def is_dense(tensor: Tensor) -> bool:
