@@ -19,7 +19,6 @@ class InputError(ValueError):
     """Something that the user passed cannot be used; the message is one line, whatever it quotes."""
 
     def __init__(self, message: object = "") -> None:
-        """Keep the message as one line."""
         super().__init__(printable(" ".join(line.strip() for line in str(message).splitlines())))
 
 

@@ -92,7 +92,6 @@ class OutputReader:
     """
 
     def __init__(self, output: Output = "auto") -> None:
-        """Take a declaration, see ``OUTPUT_HELP``; anything else raises an InputError."""
         self.output = _loaded(output)
         self.kind: str | None = "callable" if callable(self.output) else self.output
         if self.kind == "auto":

@@ -104,7 +104,6 @@ class ZPlus(Alpha1_Beta0_Rule):
     """z+: R_i = sum_j x_i w_ij+ / (sum_k x_k w_kj+) R_j, for inputs x >= 0."""
 
     def __init__(self, name: str) -> None:
-        """Take the name of the layer, for the message."""
         super().__init__(set_bias_to_zero=True)
         self.name = name
 
@@ -131,7 +130,6 @@ class ZBox(PropagationRule):
     """
 
     def __init__(self, box: Box) -> None:
-        """Take the box, in the input's own units."""
         self.box = box
 
     def forward_hook(self, module: nn.Module, inputs: tuple[Tensor, ...], outputs: Tensor) -> Tensor:

@@ -50,7 +50,6 @@ class AttributionMethod(Method):
     _references: Tensor | None = None
 
     def __post_init__(self) -> None:
-        """Refuse options that do not go together, where the attribution has a check of them."""
         check = getattr(self.attribution, "check", None)
         if check is not None:
             check(**self.options())
@@ -118,7 +117,6 @@ class PartsMethod(Method):
     )
 
     def __post_init__(self) -> None:
-        """Refuse a variance of one sample, and what the modification refuses."""
         varies = self.aggregation == "variance" or (self.aggregation == "guided" and self.options()["percentile"] > 0)
         if varies and self.n_samples < 2:
             raise InputError(f'{type(self).__name__}: aggregation "{self.aggregation}" needs n_samples of at least 2')

@@ -51,7 +51,6 @@ class Reverse(Transform):
     )
 
     def __post_init__(self) -> None:
-        """Refuse sides of the exchange that overlap."""
         check_shares(self.retain, self.swap)
 
     def manipulated(self, maps: Tensor, seed: int | None) -> Tensor:
