@@ -107,12 +107,14 @@ def config_of(
     """
     from captum_gag.cores import threads_each
     from captum_gag.data.catalogue import dataset
+    from captum_gag.papers.published import check
     from captum_gag.runs.config import Config
     from captum_gag.runs.spec import SuiteFile, read_suite
 
     further = _sections(set or [])
     of_model = model_options(weights, output, image_size, further["model"])
     asked = _asked(case, read_suite(suite), model, of_model, data)
+    check(asked.suite)
     return Config(
         suite=asked.suite,
         model=asked.model,
