@@ -129,12 +129,12 @@ class Claim(NamedTuple):
 
 
 RCAP = {"RCAP": RCAPMetric}
-AREAS = {"DAUC": DeletionMetric, "IAUC": InsertionMetric}
+CURVES = {"DAUC": DeletionMetric, "IAUC": InsertionMetric}
 CLAIMS = (
     Claim("RCAP rises with p", RCAP, _ends, above=1.0, trend=True),
     Claim("GAG-85 is the best gradient method by RCAP", RCAP, _rivals, above=1.0),
     Claim("reversed maps are far worse by RCAP", RCAP, _reversed, below=FAR),
-    Claim("DAUC and IAUC are flat in p", AREAS, _steps, above=1 - FLAT, below=1 + FLAT),
+    Claim("DAUC and IAUC are flat in p", CURVES, _steps, above=1 - FLAT, below=1 + FLAT),
     Claim("the guide lifts every method's RCAP", RCAP, _guided, above=1.0),
 )
 
@@ -154,11 +154,10 @@ def claims(scores: pd.DataFrame, suite: Suite, *, confidence: float = 0.95) -> p
     """Test the paper's claims on the scores of a run.
 
     All statistics are paired: over the images that have a score for each of the methods concerned. Intervals are
-    ``jackknife_interval`` over these images. A number ``holds`` where its interval lies within what is claimed,
-    ``fails`` where it lies outside, and is ``undecided`` elsewhere and of fewer than 6 images. A claim about several
-    numbers holds if all of them do, which needs no correction for their being several (intersection-union test). It
-    fails if one of them does; for that the interval is one of confidence 1 - (1 - confidence) / k with k numbers
-    (Bonferroni).
+    ``jackknife_interval`` over these images. A number ``holds`` where its interval lies within the claimed limits,
+    ``fails`` where it lies outside, and is ``undecided`` elsewhere and for fewer than 6 images. A claim about several
+    numbers holds if all of them do, without correction (intersection-union test), and fails if one of them does by its
+    interval of confidence 1 - (1 - confidence) / k with k numbers (Bonferroni).
 
     Args:
         scores: The records of the run.
@@ -166,9 +165,9 @@ def claims(scores: pd.DataFrame, suite: Suite, *, confidence: float = 0.95) -> p
         confidence: Of the intervals, in (0, 1).
 
     Returns:
-        A row per number: claim, statistic (what it is, and what is claimed of it), value, low, high, above, below
-        (between which two the claim says it lies), verdict, images. Where the run lacks what a claim needs, the verdict
-        is "not tested" and the statistic says what is missing.
+        A row per number: claim, statistic (the number and its limits in words), value, low, high, above, below (the
+        limits), verdict, images. Where the run lacks a method or metric, the verdict is "not tested" and the statistic
+        names it.
 
     Raises:
         InputError: The scores are not a score table.
@@ -206,8 +205,7 @@ def decisive(rows: pd.DataFrame) -> pd.DataFrame:
 def side_by_side(rows: pd.DataFrame) -> pd.DataFrame:
     """Return claims as text: a row per claim, a column per network, in each cell the verdict and what decided.
 
-    Args:
-        rows: As ``claims`` returns them, of several runs, with the column network.
+    ``rows`` are those of ``claims`` for several runs, with the column network.
     """
     decided = pd.concat(decisive(of_network) for _, of_network in rows.groupby("network", sort=False))
     cells = decided.assign(text=[_in_words(row) for row in decided.to_dict("records")])
@@ -216,11 +214,7 @@ def side_by_side(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def as_lines(rows: pd.DataFrame) -> list[str]:
-    """Return claims as lines for the terminal: a claim, and below it each network, with what was not tested of it.
-
-    Args:
-        rows: As for ``side_by_side``.
-    """
+    """Return ``side_by_side`` as lines for the terminal: a claim, and below it each network with what it lacks."""
     lines = []
     for claim, cells in side_by_side(rows).iterrows():
         lines.append(str(claim))
@@ -233,12 +227,7 @@ def as_lines(rows: pd.DataFrame) -> list[str]:
 
 
 def save_claims(rows: pd.DataFrame, directory: Path) -> list[Path]:
-    """Write claims.csv, all rows with all digits, and claims.md, a table of claims by networks.
-
-    Args:
-        rows: As for ``side_by_side``.
-        directory: Made if missing.
-    """
+    """Write claims.csv (all rows, all digits) and claims.md (``side_by_side``) into a directory, made if missing."""
     directory.mkdir(parents=True, exist_ok=True)
     text = f"{markdown_table(side_by_side(rows))}\n"
     return [save_csv(rows, directory / "claims.csv"), save_text(text, directory / "claims.md")]
@@ -261,8 +250,11 @@ def _questions(claim: Claim, suite: Suite) -> Iterator[Question | str]:
                 text = f"Spearman's rho of p and {metric}, mean over the images, > 0"
                 yield Question(text, metric, tuple(line), 0.0, math.inf, tuple(line.values()))
             for pair in pairs:
-                text = f"mean {metric} of {' / '.join(pair)} {limits}"
-                yield pair if isinstance(pair, str) else Question(text, metric, pair, claim.above, claim.below)
+                if isinstance(pair, str):
+                    yield pair
+                else:
+                    text = f"mean {metric} of {' / '.join(pair)} {limits}"
+                    yield Question(text, metric, pair, claim.above, claim.below)
 
 
 def _answer(question: Question, scores: pd.DataFrame, confidence: float, corrected: float) -> dict[str, Any]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import math
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +19,7 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from captum_gag.metrics.rcap import recovery_levels, thresholds
-from captum_gag.papers.propositions import Propositions
+from captum_gag.papers.propositions import JudgedMap, Propositions
 from captum_gag.report.figures import Photo, Saliency, show_map, show_photo, top_of
 from captum_gag.report.style import AREAS, COLOURS, HEAT, INK, LINES, styled
 
@@ -144,7 +145,7 @@ def recovery(
 
 
 @styled
-def propositions_figure(found: Propositions) -> Figure:
+def propositions_figure(propositions: Propositions) -> Figure:
     """Draw four Gaussian maps, what RCAP makes of each, and which metric tells which apart (Huang & Liu, Figure 4).
 
     From above: the maps on the photograph; the parts that RCAP tells apart; its two factors and their product at each
@@ -152,7 +153,7 @@ def propositions_figure(found: Propositions) -> Figure:
     (Proposition 1), M1 and M2 have the same ranking with less and with more noise (Proposition 2).
 
     Args:
-        found: See ``propositions``.
+        propositions: See ``propositions``.
 
     Returns:
         Not known to pyplot.
@@ -160,17 +161,17 @@ def propositions_figure(found: Propositions) -> Figure:
     figure = Figure(figsize=(12, 10))
     spec = figure.add_gridspec(2, 1, height_ratios=(3, 1))
     above, below = figure.add_subfigure(spec[0]), figure.add_subfigure(spec[1])
-    grid = above.subplots(3, 1 + len(found.maps), height_ratios=(1, 1, 0.75))
-    explanation, photo = found.explanation, found.explanation.photo
+    grid = above.subplots(3, 1 + len(propositions.maps), height_ratios=(1, 1, 0.75))
+    explanation, photo = propositions.explanation, propositions.explanation.photo
     title = "\n".join(textwrap.wrap(f"{explanation.label} ({explanation.probability:.0%})", 26))
     show_photo(grid[0, 0], photo, title)
-    if found.mask is not None:
-        grid[0, 0].contour(found.mask, levels=[0.5], colors=COLOURS[4], linewidths=1.5)
-    ticks = [100 - percentile for percentile in thresholds(found.lower_bound, found.interval)]
-    for (first, second, third), judged in zip(grid.T[1:], found.maps, strict=True):
+    if propositions.mask is not None:
+        grid[0, 0].contour(propositions.mask, levels=[0.5], colors=COLOURS[4], linewidths=1.5)
+    ticks = [100 - percentile for percentile in thresholds(propositions.lower_bound, propositions.interval)]
+    for (first, second, third), judged in zip(grid.T[1:], propositions.maps, strict=True):
         first.imshow(np.asarray(photo).mean(2), cmap="gray", vmin=0.0, vmax=1.0)
         show_map(first, judged.saliency, judged.label, alpha=0.6, top=1.0)
-        parts = _parts_of(judged.saliency, found.lower_bound, found.interval)
+        parts = _parts_of(judged.saliency, propositions.lower_bound, propositions.interval)
         _show_parts(second, parts, f"noise area: {parts.shares[-1]:.1%} of saliency")
         factors = {
             "share of the saliency": judged.visual_noise,
@@ -184,12 +185,17 @@ def propositions_figure(found: Propositions) -> Figure:
     patches = [Patch(facecolor=colours(part), edgecolor=INK, label=name) for part, name in enumerate(parts.names)]
     _legend(grid[1, 0], patches, "part of the pixels")
     _legend(grid[2, 0], grid[2, 1].lines, "recovered: the most salient k %")
-    below.suptitle("\n".join(_preferences(found)), fontsize=10)
-    panels = below.subplots(1, len(found.higher_is_better))
-    for axes, (metric, higher) in zip(panels, found.higher_is_better.items(), strict=True):
-        names = [judged.label.partition(":")[0] for judged in found.maps]
-        scores = [judged.scores[metric] for judged in found.maps]
-        bars = axes.bar(names, scores, color=[COLOURS[each] for each in (0, 5, 1, 4)], edgecolor=INK, lw=0.5)
+    below.suptitle("\n".join(_preferences(propositions)), fontsize=10)
+    panels = below.subplots(1, len(propositions.higher_is_better))
+    for axes, (metric, higher) in zip(panels, propositions.higher_is_better.items(), strict=True):
+        scores = [judged.scores[metric] for judged in propositions.maps]
+        bars = axes.bar(
+            [_name(judged) for judged in propositions.maps],
+            scores,
+            color=[COLOURS[each] for each in (0, 5, 1, 4)],
+            edgecolor=INK,
+            lw=0.5,
+        )
         axes.bar_label(bars, [f"{score:.3f}" for score in scores], fontsize=8, padding=2)
         axes.set(title=f"{metric} ({'higher' if higher else 'lower'} is better)", yticks=[])
         axes.margins(y=0.15)
@@ -234,17 +240,27 @@ def _recovered(saliency: Saliency, lower_bound: float, interval: float) -> NDArr
     return (order >= levels.reshape(-1, 1, 1)).numpy()
 
 
-def _preferences(found: Propositions) -> list[str]:
-    """Return which metric prefers which map, for each proposition."""
-    propositions = {
-        "Proposition 1: M1 and M3 hold the same values, M3 at another place.": (0, 2),
-        "Proposition 2: M1 and M2 have the same ranking, M2 more noise.": (0, 1),
-    }
-    return [
-        f"{text} Preferred: "
-        + ", ".join(f"{found.preferred(metric, *pair)} by {metric}" for metric in found.higher_is_better)
-        for text, pair in propositions.items()
-    ]
+def _preferences(propositions: Propositions) -> Iterator[str]:
+    """Yield which metric prefers which map, for each proposition."""
+    (m1, m2, m3, _), better = propositions.maps, propositions.higher_is_better
+    for text, other in {
+        "Proposition 1: M1 and M3 hold the same values, M3 at another place.": m3,
+        "Proposition 2: M1 and M2 have the same ranking, M2 more noise.": m2,
+    }.items():
+        names = (f"{_preferred(m1, other, metric, higher)} by {metric}" for metric, higher in better.items())
+        yield f"{text} Preferred: {', '.join(names)}"
+
+
+def _preferred(first: JudgedMap, second: JudgedMap, metric: str, higher_is_better: bool) -> str:
+    one, other = first.scores[metric], second.scores[metric]
+    # Rounding in single precision alone is no difference.
+    if math.isclose(one, other, rel_tol=1e-5):
+        return "neither"
+    return _name(first if (one > other) == higher_is_better else second)
+
+
+def _name(judged: JudgedMap) -> str:
+    return judged.label.partition(":")[0]
 
 
 def _legend(axes: Axes, handles: list[Patch], title: str) -> None:

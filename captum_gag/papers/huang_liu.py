@@ -22,7 +22,6 @@ TITLES = {
     3: "Huang & Liu (2024), Table 3: mean score of each variant divided by that of its own original, averaged over SG, "
     "IG, Guided IG, Blur IG and GB, with 95 % intervals",
 }
-DIGITS = {1: 3, 2: 3, 3: 2}
 ORIGINALS = ("SG", "IG", "Guided IG", "Blur IG", "GB")
 VARIANTS: dict[str, dict[str, str]] = {
     name: {original: f"{original}{ending}" for original in ORIGINALS}
@@ -30,12 +29,9 @@ VARIANTS: dict[str, dict[str, str]] = {
 }
 """Table 3: by the paper's name of the variant and by original, what the suites call the method."""
 
-AS_PUBLISHED = {
-    "MAE": "Published is the square root that the authors' code takes.",
-    "DAUC": "Published is the area as the authors' code integrates it.",
-    "IAUC": "Published is the area as the authors' code integrates it.",
-}
-"""What is special about a column's published values, by metric."""
+AREA = "Published is the area as the authors' code integrates it."
+AS_PUBLISHED = {"MAE": "Published is the square root that the authors' code takes.", "DAUC": AREA, "IAUC": AREA}
+"""How a metric's published values differ from ours in definition."""
 
 COLUMNS = ["group", "row", "column", "ours", "low", "high", "published", "images", "note"]
 
@@ -46,7 +42,7 @@ def tables(
     n_bootstrap: int = 10_000,
     seed: int = 0,
 ) -> list[PaperTable]:
-    """Return the paper's tables for which at least half of the rows have a score.
+    """Return the paper's tables of which at least half of the rows have a score.
 
     Args:
         scores: By case (imagenet-s, isic, places365) a score table, with the suites' labels of methods and metrics.
@@ -68,8 +64,8 @@ def tables(
         for name in case_names():
             group = case(name).title + (f"; ours: {ours[name]}" if ours and name in ours else "")
             cells += [{"group": group, **cell} for cell in _cells(number, name, by_case.get(name), n_bootstrap, seed)]
-        stem = f"{HUANG_LIU}-table-{number}"
-        found.append(PaperTable(stem, title, DIGITS[number], pd.DataFrame(cells, columns=COLUMNS)))
+        digits = 2 if number == RATIOS else 3
+        found.append(PaperTable(f"{HUANG_LIU}-table-{number}", title, digits, pd.DataFrame(cells, columns=COLUMNS)))
     return found
 
 
@@ -84,10 +80,9 @@ def ratios(
 
     a mean over methods of ratios of means, as the paper divides mean scores; a mean over images of ratios would be that
     of the few images whose original scores next to nothing. The interval is ``jackknife_interval``, which leaves out an
-    image for all methods at once. A ratio says how many times as much only where the original's mean is above 0, and is
-    anything from minus to plus infinity where that mean may as well be 0. So an original is left out of a metric's
-    average, and named, where the interval of its mean reaches 0 or lies below; but not where no score is below 0 and
-    more than one above, as then the mean is above 0 for certain.
+    image for all methods at once. A mean that may as well be 0 divides nothing: an original is left out of a metric's
+    average, and named, where the interval of its mean reaches 0 or lies below, unless no score is below 0 and more than
+    one above.
 
     Args:
         scores: A score table.

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from captum_gag.papers.layout import PaperTable
-from captum_gag.papers.published import tomsett_alpha, tomsett_rho
+from captum_gag.papers.published import tomsett
 from captum_gag.reliability import inter_rater, internal_consistency
 from captum_gag.reliability.scores import LABEL, checked, is_edges, judged
 
@@ -40,7 +40,7 @@ def tables(scores: pd.DataFrame) -> list[PaperTable]:
 
 
 def _alphas(scores: pd.DataFrame) -> Iterator[PaperTable]:
-    published = tomsett_alpha()
+    published = tomsett(1)
     labels = list(map(_label, published["metric"], published["perturbation"]))
     scores = scores[scores[LABEL].isin(labels)]
     parts = {"without": scores[~is_edges(scores)], "with": scores if is_edges(scores).any() else scores.iloc[:0]}
@@ -53,7 +53,7 @@ def _alphas(scores: pd.DataFrame) -> Iterator[PaperTable]:
 
 
 def _correlations(scores: pd.DataFrame) -> Iterator[PaperTable]:
-    published = tomsett_rho()
+    published = tomsett(2)
     pairs = [sorted(map(_at_100, pair)) for pair in zip(published["metric_a"], published["metric_b"], strict=True)]
     scores = scores[scores[LABEL].isin({label for pair in pairs for label in pair})]
     if len(scores):

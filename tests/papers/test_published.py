@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from captum_gag.errors import InputError
-from captum_gag.papers.published import HUANG_LIU, check, huang_liu, huang_liu_cases, means, tomsett_alpha, tomsett_rho
+from captum_gag.papers.published import HUANG_LIU, check, huang_liu, huang_liu_cases, means, tomsett
 from captum_gag.runs.spec import SuiteFile, make_suite, read_suite
 
 METRICS = {"Log-Cosh Dice", "MAE", "RCAP", "DAUC", "IAUC"}
@@ -40,14 +40,14 @@ def test_cells_as_the_paper_prints_them(table: int, case: str, method: str, metr
 
 
 def test_the_second_papers_tables_are_whole() -> None:
-    alpha, rho = tomsett_alpha(), tomsett_rho()
+    alpha, rho = tomsett(1), tomsett(2)
     # F, and MoRF and LeRF at five lengths; two perturbations; with and without edges.
     assert len(alpha) == (1 + 2 * 5) * 2 * 2
     assert ((alpha["low_99.9"] <= alpha["alpha"]) & (alpha["alpha"] <= alpha["high_99.9"])).all()
     assert rho.groupby(["metric_a", "metric_b"], sort=False).size().tolist() == [5, 5, 5, 5]
     # Who changes what is returned changes no one else's.
     alpha.loc[0, "alpha"] = 9
-    assert tomsett_alpha().loc[0, "alpha"] == 0.18
+    assert tomsett(1).loc[0, "alpha"] == 0.18
 
 
 def test_a_suite_is_compared_with_the_column_of_its_case() -> None:

@@ -51,23 +51,15 @@ def huang_liu_cases() -> list[str]:
     return list(_read(HUANG_LIU)["case"].unique())
 
 
-def tomsett_alpha() -> pd.DataFrame:
-    """Return Table 1 of Tomsett et al. (2019): Krippendorff's alpha between images.
+def tomsett(table: int) -> pd.DataFrame:
+    """Return Table 1 (Krippendorff's alpha between images) or 2 (Spearman's rho) of Tomsett et al. (2019).
 
     Returns:
-        metric, perturbation ("mean" or "uniform_rgb"), edge_detection ("with" or "without"), alpha, and its 99.9 %
-        interval, low_99.9 and high_99.9.
+        Table 1: metric, perturbation ("mean" or "uniform_rgb"), edge_detection ("with" or "without"), alpha, and its
+        99.9 % interval, low_99.9 and high_99.9. Table 2: metric_a, metric_b, method, spearman_rho; AOPC at L = 100,
+        scores as they are.
     """
-    return _read("tomsett-2019-table-1").copy()
-
-
-def tomsett_rho() -> pd.DataFrame:
-    """Return Table 2 of Tomsett et al. (2019): Spearman's rho between two metrics over the images.
-
-    Returns:
-        metric_a, metric_b, method, spearman_rho; AOPC at L = 100, scores as they are.
-    """
-    return _read("tomsett-2019-table-2").copy()
+    return _read(f"tomsett-2019-table-{table}").copy()
 
 
 def means(*suites: SuiteFile) -> dict[str, Any]:
