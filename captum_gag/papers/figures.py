@@ -1,4 +1,8 @@
-"""The figures of Huang & Liu: maps of all methods (1), areas and steps of RCAP (3), Propositions 1 and 2 (4)."""
+"""The figures of Huang & Liu: maps of all methods (1), areas and steps of RCAP (3), Propositions 1 and 2 (4).
+
+Photographs are (H, W, 3) in [0, 1], maps (H, W) and at least 0. ``lower_bound`` is RCAP's last percentile, where the
+noise area begins, and ``interval`` the distance of its percentiles. No figure is known to pyplot.
+"""
 
 from __future__ import annotations
 
@@ -40,14 +44,11 @@ def map_sheet(
 
     Args:
         title: Above the photograph.
-        photo: (H, W, 3) in [0, 1].
-        maps: By method, (H, W), at least 0.
+        photo: The photograph.
+        maps: By method.
         scores: By method; a NaN is shown as such.
-        metric: What the scores are of.
-        columns: Panels in a row at most, the photograph among them.
-
-    Returns:
-        Rows of panels of 2 x 2.4 inches at 100 dpi, not known to pyplot.
+        metric: The metric of the scores.
+        columns: Panels in a row at most, the photograph among them; each is 2 x 2.4 inches at 100 dpi.
     """
     count = 1 + len(maps)
     rows = -(-count // columns)
@@ -71,18 +72,9 @@ def map_sheet(
 def areas(photo: Photo, saliency: Saliency, lower_bound: float = 50.0, interval: float = 10.0) -> Figure:
     """Draw what RCAP tells apart in a map: the focus area down to a percentile, and the noise area below (Figure 3).
 
-    Beside the photograph and the map stand the map in its focus area and in its noise area with the share of the
-    saliency in each, the parts between the percentiles, and how much lies in each of those: the more in the first, the
-    less noise.
-
-    Args:
-        photo: (H, W, 3) in [0, 1].
-        saliency: (H, W), at least 0.
-        lower_bound: RCAP's last percentile, where the noise area begins.
-        interval: Distance of RCAP's percentiles.
-
-    Returns:
-        Six panels, not known to pyplot.
+    Six panels: the photograph, the map, the map in its focus area and in its noise area with the share of the saliency
+    in each, the parts between the percentiles, and how much lies in each of those: the more in the first, the less
+    noise.
 
     Raises:
         ValueError: The map is not (H, W) or has a NaN, or the percentiles do not fit each other.
@@ -118,16 +110,8 @@ def recovery(
 ) -> Figure:
     """Draw what the model sees at each step of RCAP, with both factors and their product.
 
-    Args:
-        photo: (H, W, 3) in [0, 1].
-        saliency: (H, W), at least 0.
-        visual_noise: (j,), as ``RCAP().details`` has it.
-        localization: (j,), likewise.
-        lower_bound: RCAP's last percentile.
-        interval: Distance of RCAP's percentiles.
-
-    Returns:
-        The map and j recovered photographs, on black, not known to pyplot.
+    The map, and at each of the j steps the recovered photograph on black. Both factors are (j,), as ``RCAP().details``
+    has them.
 
     Raises:
         ValueError: As ``areas``, or the factors are not one for each step.
@@ -151,12 +135,6 @@ def propositions_figure(propositions: Propositions) -> Figure:
     From above: the maps on the photograph; the parts that RCAP tells apart; its two factors and their product at each
     step; the scores of the four by every metric, and which it prefers. M1 and M3 hold the same values at two places
     (Proposition 1), M1 and M2 have the same ranking with less and with more noise (Proposition 2).
-
-    Args:
-        propositions: See ``propositions``.
-
-    Returns:
-        Not known to pyplot.
     """
     figure = Figure(figsize=(12, 10))
     spec = figure.add_gridspec(2, 1, height_ratios=(3, 1))
