@@ -85,7 +85,7 @@ class Case:
             )
 
     def assumptions(self, options: Mapping[str, Any]) -> list[str]:
-        """Return what is assumed where the paper says nothing.
+        """Return the assumptions on points that the paper leaves open.
 
         Args:
             options: By name; nothing is assumed where one is not None.

@@ -79,7 +79,7 @@ def _rivals(suite: Suite) -> Pairs:
 
 def _reversed(suite: Suite) -> Pairs:
     """Return each reversed map over its original."""
-    reverses = [label for label, each in suite.methods.items() if each.transform == Reverse.transform]
+    reverses = [label for label, of_label in suite.methods.items() if of_label.transform == Reverse.transform]
     pairs = [(label, suite.bases[label]) for label in reverses if suite.bases.get(label) in suite.methods]
     return pairs or ["reversed maps together with their originals"]
 
@@ -91,10 +91,10 @@ def _guided(suite: Suite) -> Pairs:
     image, as in the paper.
     """
     pairs: list[tuple[str, str] | str] = []
-    for label, each in suite.methods.items():
-        _, interpretation, aggregation, backpropagation, _ = _kind(each)
+    for label, guided in suite.methods.items():
+        _, interpretation, aggregation, backpropagation, _ = _kind(guided)
         if (interpretation, aggregation) == ("signed", "guided"):
-            plain = _alike(suite, _kind(each, aggregation="mean"))
+            plain = _alike(suite, _kind(guided, aggregation="mean"))
             if not plain and backpropagation == "guided":
                 plain = _alike(suite, _kind(method("GB")))
             pairs.append((label, plain[0]) if plain else f"{label} without its guide")
@@ -106,12 +106,12 @@ def _kind(method: Method, **options: str) -> tuple[Any, ...]:
 
 
 def _alike(suite: Suite, kind: tuple[Any, ...]) -> list[str]:
-    return [label for label, each in suite.methods.items() if _kind(each) == kind]
+    return [label for label, of_label in suite.methods.items() if _kind(of_label) == kind]
 
 
 def _over_p(suite: Suite) -> dict[str, float]:
     """Return the p of the methods that are GAG-p, the lowest first."""
-    return dict(sorted(percentiles_of(suite.methods).items(), key=lambda each: each[1]))
+    return dict(sorted(percentiles_of(suite.methods).items(), key=lambda item: item[1]))
 
 
 class Claim(NamedTuple):
@@ -177,7 +177,7 @@ def claims(scores: pd.DataFrame, suite: Suite, *, confidence: float = 0.95) -> p
     for claim in CLAIMS:
         # A suite may lack a method for several metrics.
         questions = list(dict.fromkeys(_questions(claim, suite)))
-        corrected = 1 - (1 - confidence) / max(1, sum(isinstance(each, Question) for each in questions))
+        corrected = 1 - (1 - confidence) / max(1, sum(isinstance(question, Question) for question in questions))
         for question in questions:
             if isinstance(question, Question):
                 row = _answer(question, table, confidence, corrected)
@@ -242,7 +242,9 @@ def _questions(claim: Claim, suite: Suite) -> Iterator[Question | str]:
     signs = ((">", claim.above), ("<", claim.below))
     limits = " and ".join(f"{sign} {limit:g}" for sign, limit in signs if math.isfinite(limit))
     for name, kind in claim.metrics.items():
-        metrics = [family_label(each.label, each.variant) for each in suite.metrics if isinstance(each.metric, kind)]
+        metrics = [
+            family_label(entry.label, entry.variant) for entry in suite.metrics if isinstance(entry.metric, kind)
+        ]
         if not metrics:
             yield name
         for metric in metrics:

@@ -170,7 +170,7 @@ def propositions_figure(propositions: Propositions) -> Figure:
         bars = axes.bar(
             [_name(judged) for judged in propositions.maps],
             scores,
-            color=[COLOURS[each] for each in (0, 5, 1, 4)],
+            color=[COLOURS[number] for number in (0, 5, 1, 4)],
             edgecolor=INK,
             lw=0.5,
         )

@@ -56,7 +56,8 @@ def tables(
     Raises:
         InputError: The scores are not a score table.
     """
-    by_case, found = {name: checked(table) for name, table in scores.items()}, []
+    by_case = {name: checked(table) for name, table in scores.items()}
+    paper_tables = []
     for number, title in TITLES.items():
         if not any(_covers(table, number, name) for name, table in by_case.items()):
             continue
@@ -64,9 +65,9 @@ def tables(
         for name in case_names():
             group = case(name).title + (f"; ours: {ours[name]}" if ours and name in ours else "")
             cells += [{"group": group, **cell} for cell in _cells(number, name, by_case.get(name), n_bootstrap, seed)]
-        digits = 2 if number == RATIOS else 3
-        found.append(PaperTable(f"{HUANG_LIU}-table-{number}", title, digits, pd.DataFrame(cells, columns=COLUMNS)))
-    return found
+        stem, digits = f"{HUANG_LIU}-table-{number}", 2 if number == RATIOS else 3
+        paper_tables.append(PaperTable(stem, title, digits, pd.DataFrame(cells, columns=COLUMNS)))
+    return paper_tables
 
 
 def ratios(

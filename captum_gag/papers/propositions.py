@@ -115,7 +115,7 @@ def propositions(
     Args:
         scorer: See ``photo_scorer``: its first method finds the well placed centre, where no mask and no ``at`` say it.
         photo: Mode RGB, of any size.
-        name: To call it by.
+        name: Its name, for records and errors.
         target: The class explained; None takes the predicted one.
         mask: Its segmentation, mode L, as large as the photograph; adds Log-Cosh Dice and MAE.
         at: The well placed centre. None takes the mask's centre of mass; without a mask where the map of the scorer's
@@ -127,13 +127,13 @@ def propositions(
         interval: Distance of RCAP's percentiles.
 
     Raises:
-        InputError: The photograph cannot be explained, the mask does not fit, or a width or place has no meaning.
+        InputError: The photograph cannot be explained, the mask does not fit, or a width or a place is out of range.
     """
     if not 0 < sharp < wide:
-        raise InputError(f"sharp is {sharp:g} and wide {wide:g}; expected two widths above 0, the first smaller")
-    for place in (at, off):
-        if place is not None and not all(0 <= share <= 1 for share in place):
-            raise InputError(f"the place {place.x:g},{place.y:g} is not in the photograph; expected shares in [0, 1]")
+        raise InputError(f"sharp is {sharp:g} and wide {wide:g}; must be above 0, and sharp the smaller")
+    for point in (at, off):
+        if point is not None and not all(0 <= share <= 1 for share in point):
+            raise InputError(f"the place {point.x:g},{point.y:g} is not in the photograph; must be shares in [0, 1]")
     explanation = explain_photo(scorer, photo, name, target)
     classifier, size = scorer.classifier, explanation.photo.shape[:2]
     segmentation = None
@@ -146,10 +146,10 @@ def propositions(
     if not float(placed[0].min()) > 0:
         raise InputError(
             f"sharp is {sharp:g}, and a Gaussian of that width is 0 far from its centre, where it ranks no pixels; "
-            "expected a larger one, such as 0.1"
+            "must be larger, such as 0.1"
         )
     elsewhere = gaussian(size, beside, wide)
-    saliency = torch.stack([*placed, *(moved(each, elsewhere) for each in placed)])
+    saliency = torch.stack([*placed, *(moved(values, elsewhere) for values in placed)])
     inputs = classifier.preprocess(photo)[None].to(classifier.device, scorer.dtype).expand(len(LABELS), -1, -1, -1)
     arguments = (scorer.model, inputs, saliency.to(classifier.device), explanation.target)
     options: dict[str, Any] = {"normalization": classifier.normalization, "output": scorer.output}
@@ -158,7 +158,8 @@ def propositions(
     if segmentation is not None:
         masks = segmentation.expand(len(LABELS), -1, -1, -1)
         scores |= {"Log-Cosh Dice": log_cosh_dice(saliency, masks), "MAE": segmentation_mae(saliency, masks)}
-    visual_noise, localization = (each.double().cpu().numpy() for each in (factors.visual_noise, factors.localization))
+    visual_noise = factors.visual_noise.double().cpu().numpy()
+    localization = factors.localization.double().cpu().numpy()
     by_map = [{metric: float(values[row]) for metric, values in scores.items()} for row in range(len(LABELS))]
     return Propositions(
         explanation,
@@ -171,7 +172,7 @@ def propositions(
 
 
 def _centre(explanation: Explanation, segmentation: Tensor | None, sharp: float) -> Place:
-    """Return where the class is, by the mask or else by the map of the first method."""
+    """Return the place of the class, by the mask or else by the map of the first method."""
     if segmentation is not None:
         weights = segmentation[0, 0].numpy()
         if not weights.any():

@@ -35,8 +35,8 @@ def tables(scores: pd.DataFrame) -> list[PaperTable]:
     """
     scores = judged(checked(scores))
     scores = scores[scores["method"].isin(METHODS)]
-    found = [*_alphas(scores), *_correlations(scores)]
-    return [table for table in found if table.cells["ours"].notna().any()]
+    paper_tables = [*_alphas(scores), *_correlations(scores)]
+    return [table for table in paper_tables if table.cells["ours"].notna().any()]
 
 
 def _alphas(scores: pd.DataFrame) -> Iterator[PaperTable]:

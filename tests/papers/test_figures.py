@@ -212,9 +212,9 @@ def test_the_figure_shows_the_maps_the_factors_and_the_scores(scorer, white, mas
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"sharp": 0.3}, "sharp is 0.3 and wide 0.25; expected two widths above 0, the first smaller"),
+        ({"sharp": 0.3}, "sharp is 0.3 and wide 0.25; must be above 0, and sharp the smaller"),
         ({"sharp": 0.01}, "sharp is 0.01, and a Gaussian of that width is 0 far from its centre"),
-        ({"at": Place(1.2, 0.5)}, "the place 1.2,0.5 is not in the photograph; expected shares in"),
+        ({"at": Place(1.2, 0.5)}, "the place 1.2,0.5 is not in the photograph; must be shares in"),
         ({"mask": Image.new("L", (SIDE, SIDE))}, "white: nothing of the segmentation is in what the model sees"),
         ({"mask": Image.new("L", (9, 9))}, "white: the segmentation is 9 x 9, its photograph 32 x 32"),
         ({"target": 7}, "white is of class 7"),
