@@ -161,7 +161,8 @@ def _cells(
             if len(names) > 1:
                 settings[str(metric)] = f"Ours is the variant {names[0]} of {', '.join(names)}."
         scores = scores[scores["variant"] == variants.transform("first")]
-        ours = {} if not len(scores) else _ratios(scores) if number == RATIOS else _means(scores, n_bootstrap, seed)
+        if len(scores):
+            ours = _ratios(scores) if number == RATIOS else _means(scores, n_bootstrap, seed)
     for method, metric, value in printed.itertuples(index=False):
         cell: dict[str, Any] = {"ours": np.nan, "low": np.nan, "high": np.nan, "images": 0, "note": ""}
         notes = ["" if number == RATIOS else AS_PUBLISHED.get(metric, "")]

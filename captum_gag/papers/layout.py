@@ -98,7 +98,7 @@ def latex(table: PaperTable) -> str:
 
 
 def printable(table: PaperTable, columns: int = 2) -> Group:
-    """Return a table laid out for the terminal, with so many columns beside each other."""
+    """Return a table laid out for the terminal, ``columns`` of the paper's columns beside each other."""
     parts, footnotes = _printed(table, TERMINAL)
     blocks: list[Any] = [Text(table.title, "bold")]
     for part in parts:
