@@ -39,6 +39,7 @@ def execute_run(
     from rich.console import Console
 
     from captum_gag.errors import InputError
+    from captum_gag.papers.published import means
     from captum_gag.report.decisions import decisions
     from captum_gag.report.decisions import printable as printable_decisions
     from captum_gag.report.tables import comparison, failures, printable
@@ -57,7 +58,7 @@ def execute_run(
         say=lambda text: typer.echo(text, err=True),
     )
     scores = run.scores()
-    Console().print(printable(comparison(scores, run.config.suite_file().published_means())))
+    Console().print(printable(comparison(scores, means(run.config.suite_file()))))
     decided = decisions(run, scores)
     if decided is not None:
         Console().print(printable_decisions(decided))

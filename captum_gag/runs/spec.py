@@ -43,7 +43,6 @@ class Suite(NamedTuple):
         bases: By the label of a method that transforms another's maps: the label of the other.
         metrics: In the order of the suite.
         confidence: Images with a lower probability of their true class are left out.
-        published: Per metric, published means by method; and ``source``.
         truth: The labels of the metrics that know which maps are right.
     """
 
@@ -52,7 +51,6 @@ class Suite(NamedTuple):
     bases: dict[str, str]
     metrics: tuple[MetricEntry, ...]
     confidence: float
-    published: dict[str, Any]
     truth: tuple[str, ...] = ()
 
 
@@ -90,7 +88,7 @@ def make_suite(data: Mapping[str, Any], normalization: Normalization | None = No
     ordered = {label: methods[label] for label in specs}
     if said.random_orderings:
         ordered[ORDERINGS] = RandomOrderings(n=said.random_orderings)
-    return Suite(said.title, ordered, bases, metrics, said.confidence, said.published_means(), tuple(said.truth))
+    return Suite(said.title, ordered, bases, metrics, said.confidence, tuple(said.truth))
 
 
 def _method_spec(label: str, each: Any) -> dict[str, Any]:
