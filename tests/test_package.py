@@ -39,6 +39,7 @@ def test_the_stub_is_the_list() -> None:
             "SampledGradients",
             "saliency_map",
             "reverse_saliency",
+            "method",
         ),
         *("RCAP", "Deletion", "Insertion", "AOPC", "Faithfulness", "LogCoshDice", "SegmentationMAE"),
         *("baselines", "reliability", "explain", "register_with_quantus"),
@@ -75,6 +76,7 @@ def test_unknown_name() -> None:
         ),
         ("from captum_gag.metrics import rcap, metric, METRICS", ["quantus", "pandas", "sklearn"]),
         ("import captum_gag.cli", ["torch", "captum", "quantus", "matplotlib"]),
+        ("import captum_gag.names, captum_gag.attr", ["torch", "captum", "quantus", "pandas", "matplotlib"]),
         # What table and reliability read a run with.
         (
             "import captum_gag.report.decisions, captum_gag.report.several_runs, captum_gag.report.reliability_report",
