@@ -65,7 +65,7 @@ def test_unknown_name() -> None:
             "from captum_gag import GuidedAbsoluteGrad, saliency_map",
             ["quantus", "pandas", "sklearn"],
         ),
-        ("from captum_gag.metrics import rcap, metric, METRICS", ["quantus", "pandas", "sklearn"]),
+        ("from captum_gag.metrics import rcap, metric, evaluate", ["quantus", "pandas", "sklearn"]),
         ("import captum_gag.cli", ["torch", "captum", "quantus", "matplotlib"]),
         # What table and reliability read a run with.
         (

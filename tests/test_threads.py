@@ -29,7 +29,7 @@ from captum_gag import (
 )
 from captum_gag.attr.catalogue import ENTRIES, method, options_of_spec, parse
 from captum_gag.metrics import aopc, deletion, faithfulness, insertion, rcap
-from captum_gag.metrics.foreign import ForeignMetric
+from captum_gag.metrics.external_metric import ExternalMetric
 from captum_gag.threads import one_at_a_time
 
 IMAGES = torch.rand(2, 3, 12, 12, generator=torch.Generator().manual_seed(0))
@@ -75,7 +75,7 @@ def jobs(model: nn.Module) -> dict[str, Job]:
     # One instance of a metric in all threads.
     for each in (RCAP(output="logits"), Deletion(output="logits")):
         found[f"one {type(each).__name__}"] = lambda each=each: np.array(each(model, x, y, a, device="cpu"))
-    again = ForeignMetric("MaxSensitivity", quantus.MaxSensitivity, {"nr_samples": 3})
+    again = ExternalMetric("MaxSensitivity", quantus.MaxSensitivity, {"nr_samples": 3})
     found["MaxSensitivity"] = lambda: seeded(
         lambda: (
             again.evaluate(

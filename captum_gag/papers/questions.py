@@ -11,7 +11,7 @@ import pandas as pd
 
 from captum_gag.attr.catalogue import Method, method
 from captum_gag.attr.map_transforms import Reverse
-from captum_gag.metrics.catalogue import Metric
+from captum_gag.metrics.base import Metric
 from captum_gag.metrics.deletion_insertion import DeletionMetric, InsertionMetric
 from captum_gag.metrics.rcap import RCAPMetric
 from captum_gag.reliability.bootstrap import Floats

@@ -105,14 +105,14 @@ def test_softmax_is_appended_unless_the_model_ends_in_one(model: nn.Module, batc
 
 @pytest.mark.parametrize("flag", [{"softmax": "no"}, {"softmax": 0}, {"channel_first": "no"}])
 def test_flags_are_true_false_or_none(model: nn.Module, batch: dict[str, np.ndarray], flag: dict[str, object]) -> None:
-    with pytest.raises(InputError, match="expected True, False or None"):
+    with pytest.raises(InputError, match="must be True, False or None"):
         RCAP()(model, **batch, **flag)
 
 
 @pytest.mark.parametrize("name", ["x_batch", "a_batch", "s_batch"])
 def test_what_is_no_array_is_named(model: nn.Module, batch: dict[str, np.ndarray], name: str) -> None:
     given = {**batch, name: batch["x_batch"].tolist()}
-    with pytest.raises(InputError, match=f"^{name} is .*, expected a NumPy array of numbers"):
+    with pytest.raises(InputError, match=f"^{name} is .*, must be a NumPy array of numbers"):
         LogCoshDice()(model, **given)
 
 
