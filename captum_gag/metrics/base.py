@@ -129,6 +129,7 @@ class MetricFunction(Protocol[P, R]):
         """Judge one map of each image."""
 
 
+CHANNEL_AXIS_HELP = "The axis of the values that share one position: 1, or -1 for token embeddings (N, T, E)."
 _ARGUMENTS = {
     "model": "From images (B, C, H, W), or other inputs, to class scores (B, classes), in evaluation mode.",
     "inputs": "Images (N, C, H, W), any (N, C, *positions) or tables (N, F), as the model takes them, on its device.",
@@ -139,7 +140,7 @@ _ARGUMENTS = {
 }
 _MODEL_OPTIONS = {
     "output": OUTPUT_HELP,
-    "channel_axis": "The axis of the values that share one position: 1, or -1 for token embeddings (N, T, E).",
+    "channel_axis": CHANNEL_AXIS_HELP,
     "internal_batch_size": "Images in one forward pass. None picks a number.",
 }
 

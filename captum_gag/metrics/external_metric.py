@@ -85,14 +85,9 @@ class ExternalMetric(Metric):
 
     @property
     def explains_again(self) -> int:
-        """Number of times that it explains each image again, at least; 0 for a metric of the map alone.
-
-        That is ``nr_samples`` of a robustness metric with such an argument, and once or more of randomisation metrics.
-        """
-        category = self._quantus_enum("evaluation_category")
-        if category == "ROBUSTNESS":
-            return int(getattr(self.metric, "nr_samples", None) or 0)
-        return 1 if category == "RANDOMISATION" else 0
+        """Number of times that it explains each image again, at least; 0 for a metric of the map alone."""
+        times = {"ROBUSTNESS": int(getattr(self.metric, "nr_samples", None) or 0), "RANDOMISATION": 1}
+        return times.get(self._quantus_enum("evaluation_category"), 0)
 
     def _quantus_enum(self, attribute: str) -> str:
         return str(getattr(getattr(self.metric, attribute, None), "name", ""))

@@ -64,22 +64,15 @@ class FaithfulnessMetric(MaskingMetric):
         # Pixel number i shows the baseline at level i; the others have number 0, and level -1 leaves the image alone.
         numbers = torch.arange(n_pixels + 1, device=images.device)
 
-        def order() -> Tensor:
-            flat = torch.zeros_like(relevance[0], dtype=torch.long).index_copy(0, pixels, numbers[1:])
-            return flat.reshape(positions(images)).expand_as(batch.relevance)
+        def order_and_levels() -> tuple[Tensor, Tensor]:
+            order = torch.zeros_like(relevance[0], dtype=torch.long).index_copy(0, pixels, numbers[1:])
+            levels = numbers.where(numbers > 0, -1)
+            return order.reshape(positions(images)).expand_as(batch.relevance), levels.expand(len(images), -1)
 
-        def levels() -> Tensor:
-            return torch.cat([numbers[:1] - 1, numbers[1:]]).expand(len(images), -1)
-
-        masked = MaskedInputs(
-            images,
-            batch.baseline(self.perturb_baseline, self.normalization),
-            batch.cached(("faithfulness order", n_pixels, self.seed), order),
-            batch.cached(("faithfulness levels", n_pixels), levels),
-            torch.ne,
-        )
+        order, levels = batch.cached(("faithfulness", n_pixels, self.seed), order_and_levels)
+        hidden = batch.baseline(self.perturb_baseline, self.normalization)
         return Plan(
-            masked,
+            MaskedInputs(images, hidden, order, levels, torch.ne),
             lambda outputs: Losses(relevance[:, pixels], losses(outputs, torch.finfo(images.dtype).eps)),
             relevance,
         )

@@ -95,28 +95,21 @@ class Versions:
     def __init__(self, masked: Sequence[MaskedInputs]) -> None:
         """Give each version a number, equal ones the same."""
         blocks: dict[Hashable, int] = {}
-        end, numbers = 0, []
-        for inputs in masked:
-            n, steps = inputs.levels.shape
-            starts = []
-            # A block of numbers for its own versions, and one for the images and one for their baselines as they are.
-            for key, size in ((tuple(map(id, inputs)), n * steps), (id(inputs.images), n), (id(inputs.hidden), n)):
-                if key not in blocks:
-                    blocks[key], end = end, end + size
-                starts.append(blocks[key])
+        numbers, sources = [], []
+        n, most = len(masked[0].images), max(inputs.levels.shape[1] for inputs in masked)
+        for number, inputs in enumerate(masked):
+            # Three blocks of numbers: for its own versions, for the images as they are, and for their baselines.
+            keys = (tuple(map(id, inputs)), id(inputs.images), id(inputs.hidden))
+            own, images, baselines = (blocks.setdefault(key, len(blocks)) for key in keys)
             uniform, visible = (side.cpu().numpy() for side in inputs.uniform())
-            rows = np.arange(n)[:, None]
-            own = starts[0] + rows * steps + np.arange(steps)
-            numbers.append(np.where(uniform, np.where(visible, starts[1], starts[2]) + rows, own).ravel())
+            row, step = np.indices(uniform.shape)
+            block = np.where(uniform, np.where(visible, images, baselines), own)
+            numbers.append(((block * n + row) * most + np.where(uniform, 0, step)).ravel())
+            sources.append(np.stack([np.full_like(row, number), row, step], -1).reshape(-1, 3))
         _, first, equal = np.unique(np.concatenate(numbers), return_index=True, return_inverse=True)
         order = first.argsort()
         self.index = torch.from_numpy(order.argsort()[equal])
-        sizes = np.array([len(block) for block in numbers])
-        ends = sizes.cumsum()
-        number = np.searchsorted(ends, first[order], side="right")
-        within = first[order] - (ends - sizes)[number]
-        row, step = np.divmod(within, np.array([inputs.levels.shape[1] for inputs in masked])[number])
-        self.unique: NDArray[np.int64] = np.stack([number, row, step], 1)
+        self.unique: NDArray[np.int64] = np.concatenate(sources)[first[order]]
 
     def batch(self, masked: Sequence[MaskedInputs], part: slice) -> Tensor:
         """Return the images of a part of ``unique``, (B, C, *positions)."""

@@ -17,12 +17,12 @@ from quantus.metrics.base import Metric as QuantusBase
 
 from captum_gag.errors import InputError, in_one_line, shown
 from captum_gag.metrics.aopc import AOPCMetric
-from captum_gag.metrics.base import Metric
+from captum_gag.metrics.base import CHANNEL_AXIS_HELP, Metric
 from captum_gag.metrics.deletion_insertion import DeletionMetric, InsertionMetric
 from captum_gag.metrics.explain_func import as_targets
 from captum_gag.metrics.faithfulness import FaithfulnessMetric
 from captum_gag.metrics.rcap import RCAPMetric
-from captum_gag.metrics.readings import Reading, warn_of_nan
+from captum_gag.metrics.readings import warn_of_nan
 from captum_gag.metrics.segmentation import LogCoshDiceMetric, SegmentationMAEMetric
 from captum_gag.modules import require_evaluation_mode
 from captum_gag.options import declared, option
@@ -58,9 +58,7 @@ class QuantusMetric(Metric, QuantusBase[list[float]]):
 
     _: KW_ONLY
     output: Output = output_option()
-    channel_axis: int = option(
-        default=1, help="The axis of the values that share one position: 1, or -1 for token embeddings (N, T, E)."
-    )
+    channel_axis: int = option(default=1, help=CHANNEL_AXIS_HELP)
     abs: bool = option(default=False, help="Take magnitudes of ``a_batch`` before the metric's own processing.")
     normalise: bool = option(default=False, help="Normalise ``a_batch`` before the metric's own processing.")
     normalise_func: Callable[..., NDArray[Any]] | None = option(
@@ -116,21 +114,20 @@ class QuantusMetric(Metric, QuantusBase[list[float]]):
         batch_size: int = 64,
         **kwargs: Any,
     ) -> list[float]:
-        """Score attributions, as every Quantus metric does.
+        """Score attributions; the arguments are those of every Quantus metric.
 
         Args:
             model: Torch classifier in evaluation mode.
             x_batch: Images (N, C, H, W), or (N, H, W, C) with ``channel_first=False``; signals (N, C, T), rows (N, F).
             y_batch: Class index of each image, (N,); (N, k) for outputs (N, classes, ...) with k - 1 further axes.
-            a_batch: Attributions like the images with their channels first, (N, 1, H, W) or (N, H, W). None calls
-                ``explain_func``.
+            a_batch: Attributions like the images with their channels first, (N, 1, H, W) or (N, H, W).
             s_batch: Segmentations (N, 1, H, W), for metrics that need them.
             channel_first: Layout of ``x_batch``; inferred when None.
             explain_func: Returns attributions when ``a_batch`` is None.
             explain_func_kwargs: Arguments of ``explain_func``.
             model_predict_kwargs: Further arguments of the model's forward.
             softmax: Read probabilities, by the option ``output``. False takes outputs as they are.
-            device: Where to compute; None for the model's own device.
+            device: Device to compute on; None for the model's own.
             batch_size: Images at a time.
             kwargs: Refused by Quantus with a message that names them.
 
@@ -144,16 +141,9 @@ class QuantusMetric(Metric, QuantusBase[list[float]]):
         with _quantus_errors(type(self).__name__):
             scores: list[float] = super().__call__(
                 model,
-                x_batch,
-                y_batch,
-                a_batch,
-                s_batch,
-                channel_first,
-                explain_func,
-                explain_func_kwargs,
-                model_predict_kwargs,
-                # Quantus's own would follow outputs that are probabilities already.
-                softmax=None,
+                *(x_batch, y_batch, a_batch, s_batch),
+                *(channel_first, explain_func, explain_func_kwargs, model_predict_kwargs),
+                softmax=None,  # Quantus's own would follow outputs that are probabilities already.
                 device=device,
                 batch_size=batch_size,
                 **kwargs,
@@ -190,7 +180,8 @@ class QuantusMetric(Metric, QuantusBase[list[float]]):
             channel_axis=self.channel_axis,
         )
         self._causes += reading.causes or [""] * len(x_batch)
-        columns = _columns(reading)
+        values = {field.name: getattr(reading, field.name) for field in fields(reading)}
+        columns = {name: tensor.cpu().numpy() for name, tensor in values.items() if isinstance(tensor, torch.Tensor)}
         self.details += [{name: values[row] for name, values in columns.items()} for row in range(len(x_batch))]
         scores: list[float] = reading.score.tolist()
         return scores
@@ -270,11 +261,6 @@ def register_with_quantus() -> None:
     for metric in QUANTUS_METRICS:
         available: Any = quantus.AVAILABLE_METRICS
         available[metric.evaluation_category.value][metric.name] = metric
-
-
-def _columns(reading: Reading) -> dict[str, NDArray[Any]]:
-    values = {field.name: getattr(reading, field.name) for field in fields(reading)}
-    return {name: tensor.cpu().numpy() for name, tensor in values.items() if isinstance(tensor, torch.Tensor)}
 
 
 def _check_call(model: Any, batch_size: Any, device: Any, arrays: Mapping[str, Any], flags: Mapping[str, Any]) -> None:

@@ -19,12 +19,6 @@ from captum_gag.tensors import row_percentiles
 
 Factor = Literal["both", "visual_noise", "localization"]
 
-_CURVE_LABELS: dict[str, str] = {
-    "both": "share of saliency x probability",
-    "visual_noise": "share of saliency",
-    "localization": "probability",
-}
-
 
 @dataclass(frozen=True, eq=False)
 class RCAPFactors(Reading):
@@ -57,8 +51,9 @@ class RCAPFactors(Reading):
 
     def curve(self, row: int) -> Curve:
         """Return the product of the factors at every step k."""
-        product = self.product[row]
-        return thin_curve(torch.arange(1, len(product) + 1), product, "step k", _CURVE_LABELS[self.factor])
+        product, both = self.product[row], "share of saliency x probability"
+        label = {"visual_noise": "share of saliency", "localization": "probability"}.get(self.factor, both)
+        return thin_curve(torch.arange(1, len(product) + 1), product, "step k", label)
 
 
 @declared
@@ -138,9 +133,6 @@ def recovery_levels(saliency: Tensor, lower_bound: float, interval: float) -> tu
     Returns:
         Order (N, *positions), the saliency with -1 instead of 0, since a pixel without saliency is never recovered;
         and levels (N, j), p_1 > ... > p_j.
-
-    Raises:
-        InputError: As ``thresholds``.
     """
     levels = row_percentiles(saliency.flatten(1), thresholds(lower_bound, interval))
     return torch.where(saliency > 0, saliency, -1.0), levels

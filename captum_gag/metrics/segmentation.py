@@ -33,15 +33,7 @@ class SegmentationMetric(Metric):
         return self.compare(batch.maps, context.segmentation)
 
     def compare(self, maps: Tensor, segmentation: Tensor | None) -> Scores:
-        """Return the losses (N,) of maps against masks.
-
-        Args:
-            maps: Attributions (N, C, *positions) or maps (N, *positions).
-            segmentation: Binary masks, (N, 1, *positions) or (N, *positions).
-
-        Raises:
-            InputError: If there is no segmentation, its shape is another one, or it is not binary.
-        """
+        """Return the losses (N,) of maps against masks; arguments and errors as for ``log_cosh_dice``."""
         saliency, mask = _saliency_and_mask(maps, segmentation)
         losses = self.loss(saliency.flatten(1), mask.flatten(1)).masked_fill(without_ranking(saliency), torch.nan)
         return Scores(losses, causes=nan_causes(losses, saliency))
@@ -87,17 +79,11 @@ def log_cosh_dice(maps: Tensor, segmentation: Tensor) -> Tensor:
 
 
 def segmentation_mae(maps: Tensor, segmentation: Tensor) -> Tensor:
-    """Score maps by their mean absolute difference from the mask, in [0, 1], lower is better.
-
-    Args:
-        maps: As for ``log_cosh_dice``.
-        segmentation: As for ``log_cosh_dice``.
+    """Score maps by their mean absolute difference from the mask; arguments and errors as for ``log_cosh_dice``.
 
     Returns:
-        Errors of shape (N,). NaN, with one warning that names the images, for a map without ranking.
-
-    Raises:
-        InputError: As ``log_cosh_dice``.
+        Errors of shape (N,) in [0, 1], lower is better. NaN, with one warning that names the images, for a map without
+        ranking.
     """
     losses = SegmentationMAEMetric().compare(maps, segmentation)
     return warn_of_nan("Segmentation MAE", losses.score, losses.causes)
