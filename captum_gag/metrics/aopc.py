@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from captum_gag.baselines import BaselineLike, Normalization
 from captum_gag.errors import InputError
-from captum_gag.metrics.base import MaskingMetric, baseline_option, function_of, normalization_option
+from captum_gag.metrics.base import BaselineOption, MaskingMetric, NormalizationOption, function_of
 from captum_gag.metrics.map_batch import MapBatch, pixel_ranks, without_ranking
 from captum_gag.metrics.masking import MaskedInputs, Plan
 from captum_gag.metrics.readings import Curve, Reading, thin_curve, warn_of_nan
@@ -60,8 +59,8 @@ class AOPCMetric(MaskingMetric):
         "same for all images, that does not look at the map. Equal ones follow in reading order.",
     )
     n_steps: int = option(default=100, help="How many regions are replaced; at most as many as there are.", ge=1)
-    perturb_baseline: BaselineLike = baseline_option("mean")
-    normalization: Normalization | None = normalization_option()
+    perturb_baseline: BaselineOption = "mean"
+    normalization: NormalizationOption = None
     region_size: int = option(
         default=1,
         help="Side of the regions in pixels, squares in images, ranked by their mean relevance; 1: pixels.",

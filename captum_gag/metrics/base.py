@@ -6,22 +6,38 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from functools import wraps
-from typing import Any, Protocol, TypeVar
+from typing import Annotated, Any, Protocol, TypeVar
 
+from pydantic import Field
 from torch import Tensor
 from typing_extensions import ParamSpec
 
-from captum_gag.baselines import BaselineLike, resolve
+from captum_gag.baselines import BaselineLike, Normalization, resolve
 from captum_gag.metrics.map_batch import MapBatch
 from captum_gag.metrics.masking import Context, Model, Plan, run_plans
 from captum_gag.metrics.readings import Reading
-from captum_gag.options import declared, option, options_of
+from captum_gag.options import declared, options_of
 from captum_gag.outputs import OUTPUT_HELP, Output
 from captum_gag.tensors import Target
 
 P = ParamSpec("P")
 T = TypeVar("T")
 R = TypeVar("R", covariant=True)
+
+BaselineOption = Annotated[
+    BaselineLike,
+    Field(
+        description='What hidden pixels show: a name ("black", "mean", "uniform_rgb", "blur", "road"; in pixel space), '
+        "a dict of type (such a name) and its options, a number or tensor (in model space), or a callable from images "
+        "to images."
+    ),
+]
+"""Type of a metric's option ``perturb_baseline``."""
+
+NormalizationOption = Annotated[
+    Normalization | None, Field(description="(mean, std) by which pixels in [0, 1] became the model's input.")
+]
+"""Type of a metric's option ``normalization``."""
 
 
 @declared
@@ -92,21 +108,6 @@ class MaskingMetric(Metric):
     def judge(self, batch: MapBatch, context: Context) -> Reading:
         """Return the reading of a batch, after the forward passes that it needs."""
         return run_plans([self.plan(batch)], context._replace(model=batch.adapt(context.model)))[0]
-
-
-def baseline_option(default: BaselineLike) -> Any:
-    """Declare the option ``perturb_baseline``."""
-    return option(
-        default=default,
-        help='What hidden pixels show: a name ("black", "mean", "uniform_rgb", "blur", "road"; in pixel space), a dict '
-        "of type (such a name) and its options, a number or tensor (in model space), or a callable from images to "
-        "images.",
-    )
-
-
-def normalization_option() -> Any:
-    """Declare the option ``normalization``."""
-    return option(default=None, help="(mean, std) by which pixels in [0, 1] became the model's input.")
 
 
 class MetricFunction(Protocol[P, R]):

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from captum_gag.baselines import BaselineLike, Normalization
-from captum_gag.metrics.base import MaskingMetric, baseline_option, function_of, normalization_option
+from captum_gag.metrics.base import BaselineOption, MaskingMetric, NormalizationOption, function_of
 from captum_gag.metrics.map_batch import MapBatch, without_ranking
 from captum_gag.metrics.masking import MaskedInputs, Plan
 from captum_gag.metrics.readings import Curve, Reading, thin_curve, warn_of_nan
@@ -45,8 +44,8 @@ class ProbabilityCurveMetric(MaskingMetric):
     n_steps: int = option(
         default=10, help="Equal steps from no to all pixels; n_steps + 1 images are predicted.", ge=1, le=10**6
     )
-    perturb_baseline: BaselineLike = baseline_option("black")
-    normalization: Normalization | None = normalization_option()
+    perturb_baseline: BaselineOption = "black"
+    normalization: NormalizationOption = None
 
     @abstractmethod
     def visible(self, ranks: Tensor, counts: Tensor) -> Tensor:
@@ -86,7 +85,7 @@ class DeletionMetric(ProbabilityCurveMetric):
 class InsertionMetric(ProbabilityCurveMetric):
     """Insertion, IAUC: the most salient pixels show the image, the others the baseline; see ``insertion``."""
 
-    perturb_baseline: BaselineLike = baseline_option("blur")
+    perturb_baseline: BaselineOption = "blur"
 
     higher_is_better = True
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
-from captum_gag.errors import InputError
+from captum_gag.errors import InputError, shown
 from captum_gag.metrics.base import MaskingMetric, Metric
 from captum_gag.metrics.map_batch import MapBatch
 from captum_gag.metrics.masking import Context, Model, Plan, run_plans
@@ -49,12 +49,8 @@ def evaluate(
         InputError: As the metrics themselves; if there are no maps or no metrics; if a metric does not mask images.
     """
     for name, mapping in (("maps", maps), ("metrics", metrics)):
-        if not isinstance(mapping, Mapping):
-            raise InputError(f"{name} are a {type(mapping).__name__}, must be a dict by name.")
-    if not maps or not metrics:
-        raise InputError(
-            f"There are {len(maps)} methods' maps and {len(metrics)} metrics, must be at least one of each."
-        )
+        if not isinstance(mapping, Mapping) or not mapping:
+            raise InputError(f"{name} are {shown(mapping)}, must be a dict by name with at least one entry.")
     pairs = [(method_maps, list(metrics.values())) for method_maps in maps.values()]
     readings = readings_of(inputs, pairs, Context(model, target, output, internal_batch_size), channel_axis)
     return {

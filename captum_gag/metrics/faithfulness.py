@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from captum_gag.baselines import BaselineLike, Normalization
 from captum_gag.errors import InputError
-from captum_gag.metrics.base import MaskingMetric, baseline_option, function_of, normalization_option
+from captum_gag.metrics.base import BaselineOption, MaskingMetric, NormalizationOption, function_of
 from captum_gag.metrics.map_batch import MapBatch
 from captum_gag.metrics.masking import MaskedInputs, Plan
 from captum_gag.metrics.readings import Reading, warn_of_nan
@@ -48,8 +47,8 @@ class FaithfulnessMetric(MaskingMetric):
     """Replace single pixels and correlate their relevance with what the class loses; see ``faithfulness``."""
 
     n_pixels: int = option(default=100, help="Random pixels, the same for every image.", ge=2)
-    perturb_baseline: BaselineLike = baseline_option("mean")
-    normalization: Normalization | None = normalization_option()
+    perturb_baseline: BaselineOption = "mean"
+    normalization: NormalizationOption = None
     seed: int = option(default=0, help="Seed of the pixels.", ge=-(2**63), lt=2**64)
 
     higher_is_better = True

@@ -122,8 +122,7 @@ class MapBatch:
 
 def check_channel_axis(channel_axis: Any, inputs: Tensor) -> None:
     """Raise InputError unless ``channel_axis`` is an axis of the inputs after the first."""
-    is_integer = isinstance(channel_axis, int) and not isinstance(channel_axis, bool)
-    if not is_integer or not (channel_axis == -1 or 1 <= channel_axis < inputs.ndim):
+    if type(channel_axis) is not int or channel_axis not in (-1, *range(1, inputs.ndim)):
         raise InputError(
             f"channel_axis is {shown(channel_axis)} for inputs {tuple(inputs.shape)}, must be an axis after the "
             "first, or -1 for the last."
@@ -141,12 +140,7 @@ def channels_back(values: Tensor, channel_axis: int) -> Tensor:
 
 
 def pixel_ranks(relevance: Tensor, descending: bool = True) -> Tensor:
-    """Return the rank of each pixel in its map, integers from 0 like ``relevance``; equal ones in reading order.
-
-    Args:
-        relevance: Shape (N, *positions).
-        descending: Whether the most relevant pixel has rank 0.
-    """
+    """Return the rank of each pixel in its map, (N, *positions), 0 first; equal ones in reading order."""
     order = relevance.flatten(1).argsort(dim=1, descending=descending, stable=True)
     ranks = torch.arange(order.shape[1], device=order.device).expand_as(order)
     return torch.empty_like(order).scatter_(1, order, ranks).reshape(relevance.shape)
@@ -161,25 +155,25 @@ def without_ranking(values: Tensor) -> Tensor:
 def _fit_maps(maps: Tensor, images: Tensor) -> Tensor:
     """Return maps of the images' resolution: (N, C, *positions), (N, 1, *positions) or (N, *positions)."""
     size, shape = positions(images), tuple(maps.shape)
+    if images.ndim == 2 and shape == (len(images), 1, *size):
+        return maps.squeeze(1)
     with_channels = images.ndim > 2 and maps.ndim == images.ndim
-    fits = len(maps) == len(images) and maps.numel() > 0
-    if fits and images.ndim == 2 and shape[1:] in (size, (1, *size)):
-        return maps.reshape(images.shape)
-    if fits and (with_channels or maps.ndim == len(size) + 1) and maps.shape[-len(size) :] == size:
-        if not with_channels or maps.shape[1] in (1, images.shape[1]):
+    fits = len(maps) == len(images) and maps.numel() > 0 and (with_channels or maps.ndim == len(size) + 1)
+    spatial, channels = shape[-len(size) :], maps.shape[1] if with_channels else 1
+    has_channels = channels in (1, images.shape[1])
+    if fits and spatial == size:
+        if has_channels:
             return maps
         raise InputError(
-            f"maps have {maps.shape[1]} channels, {shape}, for inputs {tuple(images.shape)}, must have "
-            f"{images.shape[1]} or 1; sum over the channels first: maps.sum(1)."
+            f"maps have {channels} channels, {shape}, for inputs {tuple(images.shape)}, must have {images.shape[1]} or "
+            "1; sum over the channels first: maps.sum(1)."
         )
     shapes = " or ".join(str((len(images), *axes)) for axes in dict.fromkeys([tuple(images.shape[1:]), size]))
     message = f"maps have shape {shape} for inputs {tuple(images.shape)}, must have {shapes}"
     if fits and with_channels and shape[1:-1] == size:
         raise InputError(f"{message}; their channels are the last axis: maps.movedim(-1, 1).")
-    spatial = shape[-len(size) :]
     turned = sorted(spatial) == sorted(size)
-    plain = maps.ndim == len(size) + 1 or (with_channels and maps.shape[1] in (1, images.shape[1]))
-    if not fits or not plain or turned or images.ndim == 2 or len(size) not in INTERPOLATIONS:
+    if not fits or not has_channels or turned or images.ndim == 2 or len(size) not in INTERPOLATIONS:
         raise InputError(f"{message}{'; their axes are in another order: transpose them' if fits and turned else ''}.")
     warn(f"The maps are {spatial} for images of {size}; they are interpolated.")
     fitted = interpolated(maps if with_channels else maps.unsqueeze(1), size)

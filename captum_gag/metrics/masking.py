@@ -179,12 +179,8 @@ def _read(plan: Plan, probabilities: Tensor) -> Reading:
 def class_probabilities(masked: Sequence[MaskedInputs], context: Context) -> list[Tensor]:
     """Return the probability of each image's class for each of its versions.
 
-    Forward passes are filled across images, versions and masked inputs, and no image is predicted twice; memory does
-    not grow with the number of versions.
-
-    Args:
-        masked: Versions of the same N images.
-        context: The model and the targets.
+    All are versions of the same N images. Forward passes are filled across images, versions and masked inputs, and no
+    image is predicted twice; memory does not grow with the number of versions.
 
     Returns:
         One tensor of shape (N, S) for each of ``masked``, in at least single precision.
@@ -194,7 +190,7 @@ def class_probabilities(masked: Sequence[MaskedInputs], context: Context) -> lis
             if its outputs contradict ``output``, or could mean several things; if it does not take such images.
     """
     model, size = context.model, context.internal_batch_size
-    if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 1):
+    if size is not None and (type(size) is not int or size < 1):
         raise InputError(f"internal_batch_size is {size!r}, must be an integer >= 1 or None.")
     require_evaluation_mode(model)
     images = masked[0].images

@@ -8,9 +8,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from captum_gag.baselines import BaselineLike, Normalization
 from captum_gag.errors import InputError
-from captum_gag.metrics.base import MaskingMetric, baseline_option, function_of, normalization_option
+from captum_gag.metrics.base import BaselineOption, MaskingMetric, NormalizationOption, function_of
 from captum_gag.metrics.map_batch import MapBatch
 from captum_gag.metrics.masking import MaskedInputs, Plan
 from captum_gag.metrics.readings import Curve, Reading, thin_curve, warn_of_nan
@@ -62,8 +61,8 @@ class RCAPMetric(MaskingMetric):
 
     lower_bound: float = option(default=50.0, help="Last percentile, down to which pixels are recovered.", ge=0, lt=100)
     interval: float = option(default=10.0, help="Distance of the percentiles; divides 100 - lower_bound.", gt=0)
-    perturb_baseline: BaselineLike = baseline_option("black")
-    normalization: Normalization | None = normalization_option()
+    perturb_baseline: BaselineOption = "black"
+    normalization: NormalizationOption = None
     factor: Factor = option(
         default="both",
         help="The score is the mean of both factors' product (the paper), or of visual_noise or localization alone.",

@@ -1,4 +1,4 @@
-"""The result of a metric for N images: their scores, the numbers behind them, their curves, and why some are NaN."""
+"""The reading of a metric for N images: their scores, the numbers behind them, their curves, and why some are NaN."""
 
 from __future__ import annotations
 
@@ -18,14 +18,7 @@ MAX_POINTS = 21
 
 
 class Curve(NamedTuple):
-    """A curve to draw.
-
-    Attributes:
-        x: At most ``MAX_POINTS`` numbers.
-        y: As many numbers.
-        x_label: Label of the x axis.
-        y_label: Label of the y axis.
-    """
+    """A curve to draw: at most ``MAX_POINTS`` numbers x, as many y, and the labels of the axes."""
 
     x: list[float]
     y: list[float]
@@ -42,7 +35,7 @@ def thin_curve(x: Tensor, y: Tensor, x_label: str, y_label: str) -> Curve:
 
 @dataclass(frozen=True, eq=False)
 class Reading(ABC):
-    """The result of a metric for N images: a dataclass of tensors (N, ...) from which the scores follow.
+    """The reading of a metric for N images: a dataclass of tensors (N, ...) from which the scores follow.
 
     Attributes:
         causes: Per image the reason why its score is NaN, "" for a number; empty where the metric gives none.
@@ -70,11 +63,7 @@ class Reading(ABC):
 
 @dataclass(frozen=True, eq=False)
 class Scores(Reading):
-    """A result that is its scores alone.
-
-    Attributes:
-        scores: Shape (N,).
-    """
+    """A reading that is its scores alone, (N,)."""
 
     scores: Tensor
 

@@ -117,7 +117,7 @@ def test_metrics_without_a_model_are_refused(additive, images: torch.Tensor, map
 
 
 def test_nothing_to_evaluate_is_refused(additive, images: torch.Tensor, maps: dict[str, torch.Tensor]) -> None:
-    with pytest.raises(InputError, match="0 methods' maps and 5 metrics"):
+    with pytest.raises(InputError, match=r"maps are \{\}, must be a dict by name with at least one entry"):
         evaluate(additive, images, {}, 0, METRICS)
-    with pytest.raises(InputError, match="2 methods' maps and 0 metrics"):
+    with pytest.raises(InputError, match=r"metrics are \{\}, must be a dict by name with at least one entry"):
         evaluate(additive, images, maps, 0, {})
