@@ -172,9 +172,9 @@ def function_of(metric: Callable[P, MaskingMetric]) -> Callable[[Callable[[Any],
             return result_of(cls(**options).evaluate(model, inputs, maps, target, **model_options))
 
         head, returns, tail = inspect.cleandoc(result_of.__doc__ or "").partition("Returns:")
-        arguments = "".join(f"    {name}: {text}\n" for name, text in helps.items())
+        arguments = "\n".join(["Args:", *(f"    {name}: {text}" for name, text in helps.items())])
         raises = "Raises:\n    InputError: If shapes, targets or options do not fit."
-        function.__doc__ = f"{head}Args:\n{arguments}\n{returns}{tail}\n\n{raises}"
+        function.__doc__ = "\n\n".join(filter(None, [head.rstrip(), arguments, returns + tail, raises]))
         result = inspect.signature(result_of).return_annotation
         function.__signature__ = inspect.Signature(parameters, return_annotation=result)  # type: ignore[attr-defined]
         return function  # type: ignore[return-value]

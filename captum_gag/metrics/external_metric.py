@@ -31,11 +31,17 @@ class ProbabilityModel(nn.Module):
         model: The original, a submodule, so that a copy with other weights is a copy of both.
     """
 
-    def __init__(self, model: Any, reader: OutputReader, dtype: torch.dtype, channel_axis: int) -> None:
-        """Wrap a model with the reader of its outputs, the dtype of its inputs, and the axis of their channels."""
+    @torch.no_grad()
+    def __init__(self, batch: MapBatch, context: Context) -> None:
+        """Wrap the model of a context, for inputs like those of the batch."""
         super().__init__()
-        self.model = model
-        self.reader, self.dtype, self.channel_axis = reader, dtype, channel_axis
+        self.model: Any = context.model
+        self.dtype, self.channel_axis = batch.images.dtype, batch.channel_axis
+        self.reader = OutputReader.of(context.output)
+        if self.reader.kind is None:
+            # Decided here: Quantus predicts one image at a time, which may not be enough to tell.
+            model, images = batch.adapt(context.model), batch.images
+            self.reader.settle([model(inputs) for inputs in (images, torch.zeros_like(images), -images)])
         # Quantus appends a softmax unless the last module is one; this one is, and is never called.
         self.softmax = nn.Softmax(1).eval()
         # Not by eval(), which would go on to the model.
@@ -107,7 +113,7 @@ class ExternalMetric(Metric):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 scores = self.metric(
-                    model=_probability_model(batch, context),
+                    model=ProbabilityModel(batch, context),
                     x_batch=batch.images.detach().float().cpu().numpy(),
                     y_batch=targets.cpu().numpy(),
                     a_batch=_summed(batch),
@@ -139,15 +145,6 @@ class ExternalMetric(Metric):
             return _summed(MapBatch(images, maps, channel_axis=batch.channel_axis))
 
         return explain_func
-
-
-@torch.no_grad()
-def _probability_model(batch: MapBatch, context: Context) -> ProbabilityModel:
-    reader, model, images = OutputReader.of(context.output), batch.adapt(context.model), batch.images
-    if reader.kind is None:
-        # Decided here: Quantus predicts one image at a time, which may not be enough to tell.
-        reader.settle([model(inputs) for inputs in (images, torch.zeros_like(images), -images)])
-    return ProbabilityModel(context.model, reader, images.dtype, batch.channel_axis)
 
 
 def _summed(batch: MapBatch) -> NDArray[Any]:

@@ -98,23 +98,18 @@ def _saliency_and_mask(maps: Tensor, segmentation: Tensor | None) -> tuple[Tenso
             received = tuple(tensor.shape) if isinstance(tensor, Tensor) else type(tensor).__name__
             raise InputError(f"{name} is {received}, must be a torch tensor (N, H, W) of real numbers.")
         require_dense(name, tensor)
+    if not bool(((segmentation == 0) | (segmentation == 1)).all()):
+        raise InputError(
+            f"The segmentation has values from {float(segmentation.min()):g} to {float(segmentation.max()):g}, not "
+            "only 0 and 1; make it a binary mask, 1 on the object."
+        )
     # The masks say which axes are positions: of maps (N, C, T) and (N, H, W) the shape alone does not.
     shape = tuple(maps.shape)
     for mask in (segmentation, segmentation.squeeze(1)):
-        if mask.shape == shape:
-            return saliency_map(maps, channel_axis=None), _binary(mask).to(maps.device, torch.float32)
-        if mask.ndim > 1 and mask.shape == (shape[0], *shape[2:]):
-            return saliency_map(maps, channel_axis=1), _binary(mask).to(maps.device, torch.float32)
+        for channel_axis, size in ((None, shape), (1, (shape[0], *shape[2:]))):
+            if mask.ndim > 1 and mask.shape == size:
+                return saliency_map(maps, channel_axis=channel_axis), mask.to(maps.device, torch.float32)
     raise InputError(
         f"The segmentation has shape {tuple(segmentation.shape)} for maps of {shape}, must have (N, 1, H, W) or "
         "(N, H, W) with the same N, H and W."
     )
-
-
-def _binary(mask: Tensor) -> Tensor:
-    if not bool(((mask == 0) | (mask == 1)).all()):
-        raise InputError(
-            f"The segmentation has values from {float(mask.min()):g} to {float(mask.max()):g}, not only 0 and 1; "
-            "make it a binary mask, 1 on the object."
-        )
-    return mask
