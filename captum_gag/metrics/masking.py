@@ -206,9 +206,9 @@ def class_probabilities(masked: Sequence[MaskedInputs], context: Context) -> lis
     for start in range(0, total, size):
         part = slice(start, start + size)
         waiting.append((_predict(model, versions.batch(masked, part)), targets[part]))
-        if start + size >= total:
+        if not reader.settled(waiting[-1][0]) and start + size >= total:
             reader.settle([outputs for outputs, _ in waiting])
-        if reader.settled(waiting[-1][0]):
+        if reader.kind is not None:
             probabilities += [_target_probabilities(reader.probabilities(outputs), of) for outputs, of in waiting]
             waiting = []
     parts = torch.cat(probabilities)[versions.index.to(images.device)].split([m.levels.numel() for m in masked])
