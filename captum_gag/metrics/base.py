@@ -1,4 +1,4 @@
-"""The base of every metric: options, declared once in its class, and a reading of images and maps; its function."""
+"""Base classes of the metrics, types of their common options, and the functions that follow from a metric."""
 
 from __future__ import annotations
 

@@ -109,11 +109,12 @@ class ExternalMetric(Metric):
         targets = class_targets(context.target, batch.images)
         if targets.ndim != 1:
             raise InputError(f"{self.name} takes one class for each image, not targets {tuple(targets.shape)}.")
+        model = ProbabilityModel(batch, context)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 scores = self.metric(
-                    model=ProbabilityModel(batch, context),
+                    model=model,
                     x_batch=batch.images.detach().float().cpu().numpy(),
                     y_batch=targets.cpu().numpy(),
                     a_batch=_summed(batch),

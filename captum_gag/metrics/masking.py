@@ -93,20 +93,20 @@ class Versions:
     """
 
     def __init__(self, masked: Sequence[MaskedInputs]) -> None:
-        """Give each version a number, equal ones the same."""
+        """Give each version a label, equal ones the same."""
         blocks: dict[Hashable, int] = {}
-        numbers, sources = [], []
+        labels, sources = [], []
         n, most = len(masked[0].images), max(inputs.levels.shape[1] for inputs in masked)
         for number, inputs in enumerate(masked):
-            # Three blocks of numbers: for its own versions, for the images as they are, and for their baselines.
+            # Three blocks of labels: for its own versions, for the images as they are, and for their baselines.
             keys = (tuple(map(id, inputs)), id(inputs.images), id(inputs.hidden))
             own, images, baselines = (blocks.setdefault(key, len(blocks)) for key in keys)
             uniform, visible = (side.cpu().numpy() for side in inputs.uniform())
             row, step = np.indices(uniform.shape)
             block = np.where(uniform, np.where(visible, images, baselines), own)
-            numbers.append(((block * n + row) * most + np.where(uniform, 0, step)).ravel())
+            labels.append(((block * n + row) * most + np.where(uniform, 0, step)).ravel())
             sources.append(np.stack([np.full_like(row, number), row, step], -1).reshape(-1, 3))
-        _, first, equal = np.unique(np.concatenate(numbers), return_index=True, return_inverse=True)
+        _, first, equal = np.unique(np.concatenate(labels), return_index=True, return_inverse=True)
         order = first.argsort()
         self.index = torch.from_numpy(order.argsort()[equal])
         self.unique: NDArray[np.int64] = np.concatenate(sources)[first[order]]
@@ -209,7 +209,7 @@ def class_probabilities(masked: Sequence[MaskedInputs], context: Context) -> lis
         if not reader.settled(waiting[-1][0]) and start + size >= total:
             reader.settle([outputs for outputs, _ in waiting])
         if reader.kind is not None:
-            probabilities += [_target_probabilities(reader.probabilities(outputs), of) for outputs, of in waiting]
+            probabilities += [_target_probabilities(reader.probabilities(outputs), rows) for outputs, rows in waiting]
             waiting = []
     parts = torch.cat(probabilities)[versions.index.to(images.device)].split([m.levels.numel() for m in masked])
     return [part.reshape(inputs.levels.shape) for part, inputs in zip(parts, masked, strict=True)]

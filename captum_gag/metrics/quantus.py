@@ -180,8 +180,8 @@ class QuantusMetric(Metric, QuantusBase[list[float]]):
             channel_axis=self.channel_axis,
         )
         self._causes += reading.causes or [""] * len(x_batch)
-        values = {field.name: getattr(reading, field.name) for field in fields(reading)}
-        columns = {name: tensor.cpu().numpy() for name, tensor in values.items() if isinstance(tensor, torch.Tensor)}
+        parts = {field.name: getattr(reading, field.name) for field in fields(reading)}
+        columns = {name: part.cpu().numpy() for name, part in parts.items() if isinstance(part, torch.Tensor)}
         self.details += [{name: values[row] for name, values in columns.items()} for row in range(len(x_batch))]
         scores: list[float] = reading.score.tolist()
         return scores

@@ -1,4 +1,4 @@
-"""The reading of a metric for N images: their scores, the numbers behind them, their curves, and why some are NaN."""
+"""Readings, the results of metrics for N images: scores, the numbers behind them, curves, and causes of NaN."""
 
 from __future__ import annotations
 

@@ -5,19 +5,22 @@ from __future__ import annotations
 import pytest
 import torch
 
-from captum_gag import AOPC, RCAP, Deletion, Faithfulness, Insertion, LogCoshDice
+import captum_gag
+from captum_gag import AOPC, RCAP, LogCoshDice
 from captum_gag.errors import InputError
 from captum_gag.metrics import aopc, deletion, evaluate, faithfulness, insertion, metric, rcap
 from captum_gag.metrics.evaluation import readings_of
 from captum_gag.metrics.masking import Context
 
-METRICS = {
-    "RCAP": RCAP(lower_bound=60, perturb_baseline=0.0),
-    "Deletion": Deletion(n_steps=5),
-    "Insertion": Insertion(n_steps=5, perturb_baseline="black"),
-    "MoRF": AOPC(n_steps=4, perturb_baseline="black"),
-    "Faithfulness": Faithfulness(n_pixels=6),
+# By label: the function, the type and the options of a metric.
+SPECS = {
+    "RCAP": (rcap, "RCAP", {"lower_bound": 60, "perturb_baseline": 0.0}),
+    "Deletion": (deletion, "Deletion", {"n_steps": 5}),
+    "Insertion": (insertion, "Insertion", {"n_steps": 5, "perturb_baseline": "black"}),
+    "MoRF": (aopc, "AOPC", {"n_steps": 4, "perturb_baseline": "black"}),
+    "Faithfulness": (faithfulness, "Faithfulness", {"n_pixels": 6}),
 }
+METRICS = {label: getattr(captum_gag, type)(**options) for label, (_, type, options) in SPECS.items()}
 
 
 @pytest.fixture
@@ -29,16 +32,9 @@ def maps() -> dict[str, torch.Tensor]:
 def test_scores_are_those_of_the_functions(additive, images: torch.Tensor, maps: dict[str, torch.Tensor]) -> None:
     scores = evaluate(additive, images, maps, [0, 1, 0, 1], METRICS, internal_batch_size=7)
     for method, each in maps.items():
-        arguments = (additive, images, each, [0, 1, 0, 1])
-        expected = {
-            "RCAP": rcap(*arguments, lower_bound=60, perturb_baseline=0.0),
-            "Deletion": deletion(*arguments, n_steps=5),
-            "Insertion": insertion(*arguments, n_steps=5, perturb_baseline="black"),
-            "MoRF": aopc(*arguments, n_steps=4, perturb_baseline="black"),
-            "Faithfulness": faithfulness(*arguments, n_pixels=6),
-        }
-        for name, score in expected.items():
-            torch.testing.assert_close(scores[method][name], score)
+        for label, (function, _, options) in SPECS.items():
+            expected = function(additive, images, each, [0, 1, 0, 1], **options)
+            torch.testing.assert_close(scores[method][label], expected)
 
 
 def test_readings_have_a_score_for_every_number_of_steps(
@@ -53,13 +49,7 @@ def test_readings_have_a_score_for_every_number_of_steps(
 def test_metrics_with_and_without_quantus_are_the_same(
     additive, images: torch.Tensor, maps: dict[str, torch.Tensor]
 ) -> None:
-    plain = {
-        "RCAP": metric("RCAP", {"lower_bound": 60, "perturb_baseline": 0.0}),
-        "Deletion": metric("Deletion", {"n_steps": 5}),
-        "Insertion": metric("Insertion", {"n_steps": 5, "perturb_baseline": "black"}),
-        "MoRF": metric("AOPC", {"n_steps": 4, "perturb_baseline": "black"}),
-        "Faithfulness": metric("Faithfulness", {"n_pixels": 6}),
-    }
+    plain = {label: metric(type, options) for label, (_, type, options) in SPECS.items()}
     scores, expected = (evaluate(additive, images, maps, 0, metrics) for metrics in (plain, METRICS))
     for method in maps:
         for name in METRICS:

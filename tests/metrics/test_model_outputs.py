@@ -231,6 +231,11 @@ class TestQuantusOwn:
         )
         np.testing.assert_allclose(found, np.mean(theirs, 1), rtol=1e-4, atol=1e-6)
 
+    def test_a_decision_is_said(self, case) -> None:
+        model = Returning(lambda z: functional.softmax(z, 1))
+        with pytest.warns(UserWarning, match='read as probabilities; declare output="probabilities"'):
+            metric("quantus:Sparseness", {}).evaluate(model, *case)
+
     def test_random_logit_explains_the_scores(self, case) -> None:
         """Of a linear model the explanation of another class is known: its weights."""
         images, maps, target = case
