@@ -52,7 +52,7 @@ def explain(
         InputError: If there is no such method or option; if inputs or targets do not fit.
     """
     explainer = _build_method(method, options)
-    images = _to_tensor(inputs, model, device)
+    images = as_inputs(inputs, model, device)
     check_channel_axis(channel_axis, images)
     attributions = explainer.attribute(model, images, as_targets(targets), seed, output=output)
     summed = attributions.sum(channel_axis, keepdim=True) if attributions.ndim > 2 else attributions
@@ -65,18 +65,7 @@ def as_targets(targets: Any) -> Any:
     return targets.tolist() if isinstance(targets, np.ndarray) and targets.ndim == 2 else targets
 
 
-def _build_method(method: str | Mapping[str, Any], options: Mapping[str, Any]) -> Any:
-    without_samples = {name: value for name, value in options.items() if name != "n_samples"}
-    explainer = catalogue.method(method, **without_samples)
-    original = explainer
-    while original.of is not None:
-        original = original.of
-    if "n_samples" in options and any(option.name == "n_samples" for option in options_of(type(original))):
-        explainer = catalogue.method(method, **options)
-    return explainer
-
-
-def _to_tensor(inputs: Any, model: torch.nn.Module, device: str | None) -> torch.Tensor:
+def as_inputs(inputs: Any, model: torch.nn.Module, device: str | None) -> torch.Tensor:
     """Return inputs as a tensor in the precision and on the device of the model."""
     if not isinstance(model, torch.nn.Module):
         raise InputError(f"model is a {type(model).__name__}, must be a torch module.")
@@ -90,3 +79,14 @@ def _to_tensor(inputs: Any, model: torch.nn.Module, device: str | None) -> torch
     if device is not None:
         require_device(device)
     return images.to(device or parameter.device, parameter.dtype)
+
+
+def _build_method(method: str | Mapping[str, Any], options: Mapping[str, Any]) -> Any:
+    without_samples = {name: value for name, value in options.items() if name != "n_samples"}
+    explainer = catalogue.method(method, **without_samples)
+    original = explainer
+    while original.of is not None:
+        original = original.of
+    if "n_samples" in options and any(option.name == "n_samples" for option in options_of(type(original))):
+        explainer = catalogue.method(method, **options)
+    return explainer

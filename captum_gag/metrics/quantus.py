@@ -19,7 +19,7 @@ from captum_gag.errors import InputError, in_one_line, shown
 from captum_gag.metrics.aopc import AOPCMetric
 from captum_gag.metrics.base import CHANNEL_AXIS_HELP, Metric
 from captum_gag.metrics.deletion_insertion import DeletionMetric, InsertionMetric
-from captum_gag.metrics.explain_func import as_targets
+from captum_gag.metrics.explain_func import as_inputs, as_targets
 from captum_gag.metrics.faithfulness import FaithfulnessMetric
 from captum_gag.metrics.rcap import RCAPMetric
 from captum_gag.metrics.readings import warn_of_nan
@@ -167,15 +167,13 @@ class QuantusMetric(Metric, QuantusBase[list[float]]):
         """Turn one batch into tensors where the model is and score them; called by Quantus."""
         module = model.get_model()
         require_evaluation_mode(module)
-        weights = (weight for weight in module.parameters() if weight.is_floating_point())
-        parameter = next(weights, torch.empty(0))
-        device = model.device or parameter.device
+        inputs = as_inputs(x_batch, module, model.device)
         reading = self.evaluate(
             lambda images: module(images, **model.model_predict_kwargs),
-            torch.as_tensor(x_batch, dtype=parameter.dtype, device=device),
-            torch.as_tensor(np.ascontiguousarray(a_batch), device=device),
+            inputs,
+            torch.as_tensor(np.ascontiguousarray(a_batch), device=inputs.device),
             as_targets(y_batch),
-            None if s_batch is None else torch.as_tensor(s_batch, device=device),
+            None if s_batch is None else torch.as_tensor(s_batch, device=inputs.device),
             output=self._reader,
             channel_axis=self.channel_axis,
         )
