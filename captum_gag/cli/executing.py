@@ -72,11 +72,11 @@ def execute_run(
 
 def say_what_explains_again(bench: Bench) -> None:
     """Say which of Quantus's metrics explain each image again, and how often, before they take their time."""
-    from captum_gag.metrics.foreign import ForeignMetric
+    from captum_gag.metrics.external_metric import ExternalMetric
 
     suite = bench.scorer.suite
     for entry in suite.metrics:
-        again = entry.metric.explains_again if isinstance(entry.metric, ForeignMetric) else 0
+        again = entry.metric.explains_again if isinstance(entry.metric, ExternalMetric) else 0
         if again:
             typer.echo(
                 f"{entry.label} explains each image again for each of {len(suite.methods)} methods, {again} times at "
