@@ -106,6 +106,7 @@ def config_of(
         InputError: One of them has no meaning.
     """
     from captum_gag.data.catalogue import dataset
+    from captum_gag.papers.published import check
     from captum_gag.runs.config import Config
     from captum_gag.runs.spec import SuiteFile, read_suite
     from captum_gag.threads import threads_each
@@ -113,6 +114,7 @@ def config_of(
     further = _sections(set or [])
     of_model = model_options(weights, output, image_size, further["model"])
     asked = _asked(case, read_suite(suite), model, of_model, data)
+    check(asked.suite)
     return Config(
         suite=asked.suite,
         model=asked.model,

@@ -132,7 +132,7 @@ def areas(
     with errors_in_one_line():
         from captum_gag.errors import InputError
         from captum_gag.metrics.rcap import thresholds
-        from captum_gag.report import figures
+        from captum_gag.papers import figures
         from captum_gag.runs.explaining import explain_photo
 
         thresholds(lower_bound, interval)

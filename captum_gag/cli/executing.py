@@ -39,6 +39,7 @@ def execute_run(
     from rich.console import Console
 
     from captum_gag.errors import InputError
+    from captum_gag.papers.published import means
     from captum_gag.report.decisions import decisions
     from captum_gag.report.decisions import printable as printable_decisions
     from captum_gag.report.tables import comparison, failures, printable
@@ -57,7 +58,7 @@ def execute_run(
         say=lambda text: typer.echo(text, err=True),
     )
     scores = run.scores()
-    Console().print(printable(comparison(scores, run.config.suite_file().published_means())))
+    Console().print(printable(comparison(scores, means(run.config.suite_file()))))
     decided = decisions(run, scores)
     if decided is not None:
         Console().print(printable_decisions(decided))
@@ -71,11 +72,11 @@ def execute_run(
 
 def say_what_explains_again(bench: Bench) -> None:
     """Say which of Quantus's metrics explain each image again, and how often, before they take their time."""
-    from captum_gag.metrics.foreign import ForeignMetric
+    from captum_gag.metrics.external_metric import ExternalMetric
 
     suite = bench.scorer.suite
     for entry in suite.metrics:
-        again = entry.metric.explains_again if isinstance(entry.metric, ForeignMetric) else 0
+        again = entry.metric.explains_again if isinstance(entry.metric, ExternalMetric) else 0
         if again:
             typer.echo(
                 f"{entry.label} explains each image again for each of {len(suite.methods)} methods, {again} times at "

@@ -82,10 +82,11 @@ class _Shown(NamedTuple):
 
 def _full(found: Mapping[str, Together], out: Path) -> list[_Shown]:
     """Return all methods by all metrics of runs of one case."""
+    from captum_gag.papers.published import means
     from captum_gag.report.tables import comparison, printable, save_tables
 
     whole = _of_one_case(found)
-    rows = comparison(whole.scores, whole.published)
+    rows = comparison(whole.scores, means(*whole.suites))
     written = save_tables(rows, whole.scores, out)
     return [_Shown(rows.to_dict("records"), [printable(rows)], written)]
 
@@ -215,11 +216,14 @@ def report(
     Example: captum-gag run quick --save-maps --out RUN && captum-gag report RUN
     """
     with errors_in_one_line():
+        from captum_gag.papers.published import means
         from captum_gag.report.page import write_page
         from captum_gag.runs.store import Run
 
         most = _shown_at_most(images)
-        path = write_page(Run.load(run), out or run / "report.html", n_bootstrap, seed, most, paths, trust)
+        loaded = Run.load(run)
+        published = means(loaded.config.suite_file())
+        path = write_page(loaded, out or run / "report.html", n_bootstrap, seed, most, paths, trust, published)
     typer.echo(str(path))
 
 

@@ -9,7 +9,8 @@ from captum_gag.attr.catalogue import method, options_of_spec
 from captum_gag.attr.methods import Method
 from captum_gag.baselines import Normalization
 from captum_gag.errors import InputError
-from captum_gag.metrics.catalogue import Metric, metric
+from captum_gag.metrics.base import Metric
+from captum_gag.metrics.catalogue import metric
 from captum_gag.names import parse_method
 from captum_gag.runs.orderings import RandomOrderings
 from captum_gag.runs.suite_file import ORDERINGS, checked_steps, labelled
@@ -43,7 +44,6 @@ class Suite(NamedTuple):
         bases: By the label of a method that transforms another's maps: the label of the other.
         metrics: In the order of the suite.
         confidence: Images with a lower probability of their true class are left out.
-        published: Per metric, published means by method; and ``source``.
         truth: The labels of the metrics that know which maps are right.
     """
 
@@ -52,7 +52,6 @@ class Suite(NamedTuple):
     bases: dict[str, str]
     metrics: tuple[MetricEntry, ...]
     confidence: float
-    published: dict[str, Any]
     truth: tuple[str, ...] = ()
 
 
@@ -90,7 +89,7 @@ def make_suite(data: Mapping[str, Any], normalization: Normalization | None = No
     ordered = {label: methods[label] for label in specs}
     if said.random_orderings:
         ordered[ORDERINGS] = RandomOrderings(n=said.random_orderings)
-    return Suite(said.title, ordered, bases, metrics, said.confidence, said.published_means(), tuple(said.truth))
+    return Suite(said.title, ordered, bases, metrics, said.confidence, tuple(said.truth))
 
 
 def _method_spec(label: str, each: Any) -> dict[str, Any]:
