@@ -55,10 +55,6 @@ def contenders(model: nn.Module, images: torch.Tensor) -> dict[str, Callable[[],
         "GuidedAbsoluteGrad, window 9": lambda: gag.attribute(
             images, target=TARGET, nt_samples=SAMPLES, guide_window=9
         ),
-        # A look at the map after every second sample from the fourth on, and never an end.
-        "GuidedAbsoluteGrad, tolerance": lambda: gag.attribute(
-            images, target=TARGET, nt_samples=SAMPLES, tolerance=1e-9
-        ),
         "NoiseTunnel": lambda: noise_tunnel(model, images, SAMPLES),
     }
 

@@ -25,8 +25,8 @@ from compatibility_page import faults, page
 from torch import Tensor, nn
 from zoo import CLASSES, SIZES, TIMM, TORCHVISION, TRANSFORMERS, WRAPPERS, build
 
+from captum_gag import method
 from captum_gag.attr import GuidedAbsoluteGrad
-from captum_gag.attr.catalogue import method
 from captum_gag.attr.grad_cam import last_layer
 from captum_gag.errors import InputError
 from captum_gag.metrics import deletion, rcap

@@ -22,7 +22,7 @@ import torchvision
 from memory import peak
 from torch import Tensor, nn
 
-from captum_gag.attr.catalogue import method
+from captum_gag import method
 from captum_gag.metrics import rcap
 
 USUAL = {"side": 224, "classes": 1000, "samples": 20, "images": 1}

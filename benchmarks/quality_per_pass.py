@@ -23,10 +23,9 @@ import torch
 from scipy.stats import spearmanr
 from torch import Tensor
 
-from captum_gag import SampledGradients, saliency_map
-from captum_gag.attr import BoxPooling, GaussianNoise, GuidedMean, Mean, Samples, Variance, absolute, signed
+from captum_gag import SampledGradients, method, saliency_map
+from captum_gag.attr import GaussianNoise, GuidedMean, Mean, Samples, Variance, absolute, signed
 from captum_gag.attr.aggregations import GradientMoments
-from captum_gag.attr.catalogue import method
 from captum_gag.data.catalogue import dataset
 from captum_gag.metrics import evaluate
 from captum_gag.metrics.deletion_insertion import DeletionMetric, InsertionMetric
@@ -45,7 +44,7 @@ Maps = dict[str, dict[int, Tensor]]
 
 @dataclass
 class Watched:
-    """Noise around an input, whose gradients somebody sees as they come."""
+    """Noise around an input, whose gradients are handed to a function as they come."""
 
     noise: GaussianNoise
     see: Callable[[Tensor], None]
@@ -56,7 +55,7 @@ class Watched:
         return self.noise.n_samples
 
     def samples(self, inputs: tuple[Tensor, ...], chunk: int) -> Iterator[Samples]:
-        """Yield what the noise does."""
+        """Yield the noisy inputs; see ``Modification.samples``."""
 
         def seen(gradients: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
             self.see(gradients[0])
@@ -69,8 +68,8 @@ class Watched:
 def noisy_maps(model: Any, image: Tensor, target: int, passes: list[int], windows: list[int], seed: int) -> Maps:
     """Return the maps of all settings of noise after so many passes, from one stream of gradients."""
     magnitudes, plain = GradientMoments(absolute), GradientMoments(signed)
-    guided = {PAPER if k == 1 else f"{PAPER}, window {k}": GuidedMean(85.0, pooling=BoxPooling(k)) for k in windows}
-    found: Maps = {name: {} for name in (*guided, "SG", "VarGrad")}
+    guided = {PAPER if k == 1 else f"{PAPER}, window {k}": GuidedMean(85.0, guide_window=k) for k in windows}
+    maps: Maps = {name: {} for name in (*guided, "SG", "VarGrad")}
 
     def see(gradients: Tensor) -> None:
         for gradient in gradients.split(1):
@@ -78,13 +77,13 @@ def noisy_maps(model: Any, image: Tensor, target: int, passes: list[int], window
             plain.update(gradient)
             if plain.signed.count in passes:
                 for name, aggregation in guided.items():
-                    found[name][plain.signed.count] = saliency_map(aggregation(magnitudes))
-                found["SG"][plain.signed.count] = saliency_map(Mean()(plain))
-                found["VarGrad"][plain.signed.count] = saliency_map(Variance()(plain))
+                    maps[name][plain.signed.count] = saliency_map(aggregation(magnitudes))
+                maps["SG"][plain.signed.count] = saliency_map(Mean()(plain))
+                maps["VarGrad"][plain.signed.count] = saliency_map(Variance()(plain))
 
     noise = Watched(GaussianNoise(max(passes), seed=seed), see)
     SampledGradients(model, noise, freeze_statistics=True).attribute(image, target=target)
-    return found
+    return maps
 
 
 def path_maps(classifier: Classifier, image: Tensor, target: int, passes: list[int]) -> Maps:
@@ -100,9 +99,9 @@ def path_maps(classifier: Classifier, image: Tensor, target: int, passes: list[i
     }
 
 
-def agreement(found: Tensor, reference: Tensor) -> tuple[float, float]:
+def agreement(saliency: Tensor, reference: Tensor) -> tuple[float, float]:
     """Return the rank correlation of two maps, and the share of the most salient pixels that they have in common."""
-    one, other = found.flatten().cpu().numpy(), reference.flatten().cpu().numpy()
+    one, other = saliency.flatten().cpu().numpy(), reference.flatten().cpu().numpy()
     count = round(TOP * len(one))
     common = np.intersect1d(np.argsort(-one, kind="stable")[:count], np.argsort(-other, kind="stable")[:count])
     return float(spearmanr(one, other).statistic), len(common) / count
@@ -133,10 +132,10 @@ def measured(
     return rows
 
 
-def table(found: pd.DataFrame) -> str:
+def table(qualities: pd.DataFrame) -> str:
     """Return a Markdown table for each quality, a row per method and a column per number of passes."""
     lines = []
-    for quality, part in found.groupby("quality", sort=False):
+    for quality, part in qualities.groupby("quality", sort=False):
         passes = sorted(part["passes"].unique())
         lines += [f"\n{quality}, {part['image'].nunique()} images\n"]
         lines += [f"| passes | {' | '.join(map(str, passes))} |", f"|---|{'---|' * len(passes)}"]

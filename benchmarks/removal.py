@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from captum_gag.attr.catalogue import method
+from captum_gag import method
 from captum_gag.baselines import Imputation
 from captum_gag.data.catalogue import dataset
 from captum_gag.metrics import evaluate

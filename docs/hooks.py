@@ -7,14 +7,17 @@ import inspect
 import re
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from html import escape
 from pathlib import Path
 from textwrap import dedent
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import griffe
 from latex2mathml.converter import convert
+
+if TYPE_CHECKING:
+    from captum_gag.options import Option
 
 DISPLAY = re.compile(r"^\.\. math::[ ]*(?P<formula>.*(?:\n(?:[ \t]+\S.*|[ \t]*(?=\n[ \t]+\S)))*)", re.MULTILINE)
 INLINE = re.compile(r":math:`([^`]+)`")
@@ -37,15 +40,25 @@ class Declared(griffe.Extension):
                 obj.parameters = griffe.Parameters(*_parameters(real))
 
 
+class LazyNames(griffe.Extension):
+    """Shows the names that a package loads on first use."""
+
+    def on_package(self, *, pkg: griffe.Module, **kwargs: Any) -> None:
+        """Read the names of the packages that have a stub; it lists them for type checkers."""
+        for module in pkg.modules.values():
+            if (Path(str(module.filepath)).with_suffix(".pyi")).exists():
+                module.exports = list(importlib.import_module(module.path).__all__)
+
+
 class Formulas(griffe.Extension):
     """Turns the formulas of docstrings, written as Sphinx has them, into the fences and tags of this site."""
 
     def on_object(self, *, obj: griffe.Object, **kwargs: Any) -> None:
         """Change the docstring of an object as it is loaded."""
         if obj.docstring:
-            text = DISPLAY.sub(lambda found: f"```math\n{dedent(found['formula']).strip()}\n```", obj.docstring.value)
+            text = DISPLAY.sub(lambda match: f"```math\n{dedent(match['formula']).strip()}\n```", obj.docstring.value)
             # In a span, because Markdown takes a math element at the start of a line for a block of its own.
-            obj.docstring.value = INLINE.sub(lambda found: f"<span>{convert(found[1])}</span>", text)
+            obj.docstring.value = INLINE.sub(lambda match: f"<span>{convert(match[1])}</span>", text)
 
 
 def formula(source: str, *_: Any, **__: Any) -> str:
@@ -82,41 +95,38 @@ def commands() -> str:
 
 def options() -> str:
     """Return every type with its options, by room."""
-    from captum_gag.attr import catalogue
-    from captum_gag.data.catalogue import DATASETS
-    from captum_gag.metrics.catalogue import rows
-    from captum_gag.models.catalogue import MODELS
+    from captum_gag.attr.captum_methods import class_names
+    from captum_gag.attr.catalogue import method_class
+    from captum_gag.attr.transforms import TRANSFORMS
+    from captum_gag.names import DATASETS, METHOD_TYPES, METRICS, MODELS
 
-    methods = [(each["type"], each["summary"], each["options"]) for each in catalogue.types()]
-    sections = {
-        "Methods": [each for each in methods if not each[0].startswith("captum:")],
-        "Transforms of maps": [(e["transform"], e["summary"], e["options"]) for e in catalogue.transforms()],
-        "Metrics": [(each["type"], each["summary"], each["options"]) for each in rows()],
-        "Data sets": list(_types(DATASETS)),
-        "Models": list(_types(MODELS)),
-        "Classes of Captum": [each for each in methods if each[0].startswith("captum:")],
+    sections: dict[str, dict[str, type]] = {
+        "Methods": {name: method_class(name) for name in METHOD_TYPES},
+        "Transforms of maps": {**TRANSFORMS},
+        "Metrics": {name: row.load() for name, row in METRICS.items()},
+        "Data sets": {name: row.load() for name, row in DATASETS.items()},
+        "Models": {name: row.load() for name, row in MODELS.items()},
+        "Classes of Captum": {name: method_class(name) for name in (f"captum:{each}" for each in class_names())},
     }
-    return "\n".join(f"## {title}\n\n" + "\n".join(_section(*each) for each in of) for title, of in sections.items())
+    return "\n".join(
+        f"## {title}\n\n" + "\n".join(_section(name, cls) for name, cls in types.items())
+        for title, types in sections.items()
+    )
 
 
-def _types(types: Mapping[str, type]) -> Iterator[tuple[str, str, list[dict[str, Any]]]]:
+def _section(name: str, cls: type) -> str:
     from captum_gag.options import options_of
 
-    for name, each in types.items():
-        yield name, (inspect.getdoc(each) or "").partition("\n")[0], [option._asdict() for option in options_of(each)]
-
-
-def _section(name: str, summary: str, options: list[dict[str, Any]]) -> str:
-    lines = [f"### {name}", "", summary, ""]
-    if options:
+    lines = [f"### {name}", "", (inspect.getdoc(cls) or "").partition("\n")[0], ""]
+    if options := options_of(cls):
         lines += ["| option | type | default | what |", "|---|---|---|---|", *map(_row, options), ""]
     return "\n".join(lines)
 
 
-def _row(option: Mapping[str, Any]) -> str:
-    type_ = f"{option['type']}, {option['range']}" if option["range"] else option["type"]
-    default = "required" if option["required"] else _code(repr(option["default"]))
-    return f"| `{option['name']}` | {_code(type_)} | {default} | {escape(option['help'], quote=False)} |"
+def _row(option: Option) -> str:
+    type_ = f"{option.type}, {option.range}" if option.range else option.type
+    default = "required" if option.required else _code(repr(option.default))
+    return f"| `{option.name}` | {_code(type_)} | {default} | {escape(option.help, quote=False)} |"
 
 
 def _code(text: str) -> str:
@@ -130,8 +140,8 @@ def _is_decorated(of: griffe.Class | griffe.Function, name: str) -> bool:
 
 def _parameters(real: Any) -> Iterable[griffe.Parameter]:
     for each in inspect.signature(real).parameters.values():
-        said = "Any" if each.annotation is each.empty else each.annotation
-        annotation = said if isinstance(said, str) else inspect.formatannotation(said)
+        annotation = "Any" if each.annotation is each.empty else each.annotation
+        annotation = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
         default = None if each.default is each.empty else repr(each.default)
         kind = griffe.ParameterKind[each.kind.name.lower()]
         yield griffe.Parameter(each.name, annotation=annotation, kind=kind, default=default)

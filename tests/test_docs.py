@@ -18,7 +18,7 @@ import torch
 import typer
 from torch import nn
 
-from captum_gag.attr.catalogue import method
+from captum_gag import method
 from captum_gag.cli import app
 from captum_gag.errors import InputError
 from captum_gag.runs.spec import Suite, make_suite, read_suite
