@@ -27,7 +27,7 @@ from captum_gag import SampledGradients, saliency_map
 from captum_gag.attr import BoxPooling, GaussianNoise, GuidedMean, Mean, Samples, Variance, absolute, signed
 from captum_gag.attr.aggregations import GradientMoments
 from captum_gag.attr.catalogue import method
-from captum_gag.data.catalogue import dataset
+from captum_gag.data import dataset
 from captum_gag.metrics import DeletionMetric, InsertionMetric, RCAPMetric, evaluate_curves
 from captum_gag.models import Classifier, load_classifier
 from captum_gag.outputs import OutputReader

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
+import difflib
+import importlib.util
 import re
+from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -281,3 +284,35 @@ def parse_model(name: str) -> Spec:
     if colon or (name in MODELS and name not in ("timm", "torchvision")):
         return {"type": name}
     return {"type": "torchvision", "name": name}
+
+
+def unknown_model(name: str, classifiers: Iterable[str]) -> InputError:
+    """Return the error for a model that neither this package nor torchvision has.
+
+    Args:
+        name: What it was called.
+        classifiers: The names of torchvision's classifiers.
+    """
+    own = [each for each in MODELS if each not in ("timm", "torchvision")]
+    close = difflib.get_close_matches(name, [*own, *classifiers], cutoff=0.5)
+    expected = f"did you mean {', '.join(close)}? Expected" if close else "expected"
+    return InputError(
+        f"unknown model {name!r}; {expected} {', '.join(own)}, a torchvision classifier such as resnet18, timm:NAME or "
+        "package.module:callable"
+    )
+
+
+def require_model(name: str) -> None:
+    """Raise InputError if neither this package nor torchvision, which is not imported, has a model of that name."""
+    spec = parse_model(name)
+    if spec["type"] == "torchvision" and spec["name"] not in torchvision_classifiers():
+        raise unknown_model(spec["name"], torchvision_classifiers())
+
+
+@cache
+def torchvision_classifiers() -> list[str]:
+    """Return the names of torchvision's classifiers, read from its source, since its import takes seconds."""
+    spec = importlib.util.find_spec("torchvision")
+    folder = Path(spec.origin or "").parent / "models" if spec else Path()
+    pattern = re.compile(r"^@register_model\(\)\n(?:@.*\n)*def (\w+)", re.MULTILINE)
+    return [name for path in sorted(folder.glob("*.py")) for name in pattern.findall(path.read_text(encoding="utf-8"))]

@@ -83,9 +83,8 @@ def commands() -> str:
 def options() -> str:
     """Return every type with its options, by room."""
     from captum_gag.attr import catalogue
-    from captum_gag.data.catalogue import DATASETS
     from captum_gag.metrics.catalogue import rows
-    from captum_gag.models.catalogue import MODELS
+    from captum_gag.names import DATASETS, MODELS
 
     methods = [(each["type"], each["summary"], each["options"]) for each in catalogue.types()]
     sections = {
@@ -99,10 +98,10 @@ def options() -> str:
     return "\n".join(f"## {title}\n\n" + "\n".join(_section(*each) for each in of) for title, of in sections.items())
 
 
-def _types(types: Mapping[str, type]) -> Iterator[tuple[str, str, list[dict[str, Any]]]]:
+def _types(types: Mapping[str, Any]) -> Iterator[tuple[str, str, list[dict[str, Any]]]]:
     from captum_gag.options import options_of
 
-    for name, each in types.items():
+    for name, each in ((name, named.load()) for name, named in types.items()):
         yield name, (inspect.getdoc(each) or "").partition("\n")[0], [option._asdict() for option in options_of(each)]
 
 

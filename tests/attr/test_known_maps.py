@@ -11,7 +11,7 @@ from torch import nn
 
 from captum_gag.attr.catalogue import method
 from captum_gag.attr.known_maps import FLOOR, KnownMap, Segmentation
-from captum_gag.data.catalogue import dataset
+from captum_gag.data import dataset
 from captum_gag.errors import InputError
 
 FAULTS = ("noisy", "misplaced", "diffuse", "incomplete", "distracted")
