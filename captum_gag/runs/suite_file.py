@@ -1,4 +1,4 @@
-"""What a suite says, as data: read and checked without building any method or metric, and without torch."""
+"""A suite as data: read and checked without building any method or metric, and without torch."""
 
 from __future__ import annotations
 
@@ -9,24 +9,20 @@ from typing import Any
 
 from captum_gag.errors import InputError, first_line
 from captum_gag.files import tomllib
+from captum_gag.names import METRICS, parse_method
 from captum_gag.options import declared, option, unknown
-from captum_gag.papers.published import huang_liu_cases, means
-from captum_gag.reliability.scores import metric_label
 
 ORDERINGS = "Random orderings"
 """The label of all random orderings of a suite, which are one method."""
 
 _FOLDER = files("captum_gag.runs").joinpath("suites")
 
-CASES = tuple(huang_liu_cases())
-"""The data sets with their models that Huang & Liu (2024) have columns for."""
-
 
 @declared
 class SuiteFile:
-    """What a suite's TOML file, or a dict like it, may say."""
+    """The content of a suite's TOML file, or of a dict like it."""
 
-    methods: dict[str, Any] | tuple[Any, ...] = option(help="Names, or by label what each is: type and options.")
+    methods: dict[str, Any] | tuple[Any, ...] = option(help="Names, or by label type and options.")
     metrics: dict[str, Any] = option(help="By label: type (default: the label), options, steps and variants.")
     title: str = option(default="own suite", help="What the suite is called.")
     n_samples: int = option(default=20, help="Gradients per image, for the methods that sample and do not say.", ge=1)
@@ -40,21 +36,25 @@ class SuiteFile:
         help="What to compare with: a paper and its tables, such as paper = huang-liu-2024 and table = 2; or by metric "
         "and method the means, and their source.",
     )
-    case: str = option(default=CASES[0], help="Whose column of the paper's tables: imagenet-s, isic or places365.")
+    case: str = option(default="imagenet-s", help="Whose column of the paper's tables: imagenet-s, isic or places365.")
 
     def __post_init__(self) -> None:
-        """Refuse a case that the paper has not, a truth that is no metric, and published values that are none."""
-        if self.case not in CASES:
-            raise unknown("case", self.case, CASES)
-        tables = {name: each for name, each in self.metrics.items() if isinstance(each, Mapping)}
-        plain = [name for name, each in tables.items() if not {"variants", "steps"} & set(each)]
-        for each in self.truth:
-            if each not in plain:
-                raise unknown("truth", each, plain)
+        """Raise InputError for an unknown case, a truth that is no metric, and published values of an unknown form."""
+        from captum_gag.papers.published import huang_liu_cases
+
+        if self.case not in huang_liu_cases():
+            raise unknown("case", self.case, huang_liu_cases())
+        tables = {name: metric for name, metric in self.metrics.items() if isinstance(metric, Mapping)}
+        plain = [name for name, metric in tables.items() if not {"variants", "steps"} & set(metric)]
+        for label in self.truth:
+            if label not in plain:
+                raise unknown("truth", label, plain)
         self.published_means()
 
     def published_means(self) -> dict[str, Any]:
         """Return the published means by metric and method, of this case; and ``source``."""
+        from captum_gag.papers.published import means
+
         return means(self.published, self.case)
 
 
@@ -64,7 +64,7 @@ def suite_names() -> list[str]:
 
 
 def read_suite(name: str) -> dict[str, Any]:
-    """Read what a suite says.
+    """Return the content of a suite.
 
     Args:
         name: One of ``suite_names``, or the path of a TOML file.
@@ -85,40 +85,57 @@ def read_suite(name: str) -> dict[str, Any]:
         raise InputError(f"suite {name}: cannot be read as TOML: {first_line(error)}") from error
 
 
-def labels_of(said: SuiteFile) -> tuple[list[str], list[str]]:
-    """Return the labels of the methods and of the metrics of a suite, as tables show them, without building any."""
-    methods = [name for name, _ in labelled(said)] + [ORDERINGS] * bool(said.random_orderings)
+def require_names(suite: SuiteFile) -> None:
+    """Raise InputError if a method or a metric has no known name, before torch is imported to build any."""
+    labels = dict(labelled(suite))
+    for label, options in labels.items():
+        options = {"type": options} if isinstance(options, str) else options
+        if isinstance(options, Mapping):
+            name = options.get("of", options.get("type", label))
+            if isinstance(name, str) and not ("of" in options and name in labels):
+                parse_method(name)
+    for label, options in suite.metrics.items():
+        type = str(options.get("type", label)) if isinstance(options, Mapping) else label
+        if ":" not in type and type not in METRICS:
+            raise InputError(f"metric {label!r}: {unknown('metric', type, METRICS)}")
+
+
+def labels_of(suite: SuiteFile) -> tuple[list[str], list[str]]:
+    """Return the labels of a suite's methods and metrics, as tables show them, without building any."""
+    from captum_gag.reliability.scores import metric_label
+
+    methods = [name for name, _ in labelled(suite)] + [ORDERINGS] * bool(suite.random_orderings)
     metrics = [
         metric_label(name, variant, steps)
-        for name, each in said.metrics.items()
-        for variant in each.get("variants") or ("",)
-        for steps in tuple(checked_steps(name, each.get("steps") or ())) or (None,)
+        for name, options in suite.metrics.items()
+        for variant in options.get("variants") or ("",)
+        for steps in tuple(checked_steps(name, options.get("steps") or ())) or (None,)
     ]
     return methods, metrics
 
 
-def labelled(said: SuiteFile) -> Iterator[tuple[str, Any]]:
-    """Yield each method's label and what it says, whichever way the suite lists them.
+def labelled(suite: SuiteFile) -> Iterator[tuple[str, Any]]:
+    """Yield the label and the options of every method, whichever form the suite lists them in.
 
     Raises:
         InputError: A method has no label, or another's.
     """
-    listed = said.methods.items() if isinstance(said.methods, dict) else map(_label, said.methods)
-    labels = {ORDERINGS} if said.random_orderings else set()
-    for label, each in listed:
+    methods = suite.methods.items() if isinstance(suite.methods, dict) else map(_label, suite.methods)
+    labels = {ORDERINGS} if suite.random_orderings else set()
+    for label, options in methods:
         if label in labels:
             raise InputError(f"method {label!r} comes twice; give one of them a label of its own")
         labels.add(label)
-        yield label, each
+        yield label, options
 
 
-def _label(each: Any) -> tuple[str, Any]:
-    if isinstance(each, str):
-        return each, {}
-    if not isinstance(each, Mapping) or not {"label", "type"} & set(each):
-        raise InputError(f"method {each!r} has no meaning; expected a name, or a table with type and options")
-    rest = {key: value for key, value in each.items() if key != "label"}
-    return str(each.get("label", each.get("type"))), rest
+def _label(entry: Any) -> tuple[str, Any]:
+    if isinstance(entry, str):
+        return entry, {}
+    if not isinstance(entry, Mapping) or not {"label", "type"} & set(entry):
+        raise InputError(f"method {entry!r} has no meaning; expected a name, or a table with type and options")
+    rest = {key: value for key, value in entry.items() if key != "label"}
+    return str(entry.get("label", entry.get("type"))), rest
 
 
 def checked_steps(label: str, steps: Any) -> Iterator[int]:
@@ -127,7 +144,7 @@ def checked_steps(label: str, steps: Any) -> Iterator[int]:
     Raises:
         InputError: They are none.
     """
-    for each in steps if isinstance(steps, list | tuple) else (steps,):
-        if not isinstance(each, int) or isinstance(each, bool) or each < 1:
+    for step in steps if isinstance(steps, list | tuple) else (steps,):
+        if not isinstance(step, int) or isinstance(step, bool) or step < 1:
             raise InputError(f"metric {label!r} has steps {steps!r}; expected a list of integers of at least 1")
-        yield each
+        yield step
