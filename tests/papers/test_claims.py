@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -239,15 +238,15 @@ def test_networks_side_by_side(tmp_path: Path) -> None:
 
 def test_command(run: Any, copied: Any, tmp_path: Path) -> None:
     result = CliRunner().invoke(
-        app, ["claims", str(run.directory), str(copied.directory), "--out", str(tmp_path / "out")]
+        app, ["papers", "claims", str(run.directory), str(copied.directory), "--out", str(tmp_path / "out")]
     )
     assert result.exit_code == 0, result.output
     lines = result.output.splitlines()
     assert lines[0] == RISES
     assert lines[1].startswith(f"  tiny:model ({run.directory}): undecided: ")
     assert (tmp_path / "out" / "claims.md").is_file()
-    printed = CliRunner().invoke(app, ["claims", str(run.directory), "--json"])
-    assert {row["network"] for row in json.loads(printed.output)} == {"tiny:model"}
-    refused = CliRunner().invoke(app, ["claims", str(tmp_path)])
+    printed = CliRunner().invoke(app, ["papers", "claims", str(run.directory)])
+    assert printed.output.splitlines()[1].startswith("  tiny:model: undecided: ")
+    refused = CliRunner().invoke(app, ["papers", "claims", str(tmp_path)])
     assert refused.exit_code == 2
     assert "holds no run" in refused.output
