@@ -5,6 +5,7 @@ from .attr import GuidedAbsoluteGrad as GuidedAbsoluteGrad
 from .attr import GuidedIG as GuidedIG
 from .attr import LayerGuidedAbsoluteGrad as LayerGuidedAbsoluteGrad
 from .attr import SampledGradients as SampledGradients
+from .attr import method as method
 from .attr import reverse_saliency as reverse_saliency
 from .attr import saliency_map as saliency_map
 from .metrics.explaining import explain as explain

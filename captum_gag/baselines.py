@@ -1,51 +1,92 @@
-"""What "no feature" looks like: images that stand in for removed pixels, in the model's input space."""
+"""Baselines: images that stand in for removed pixels, in the model's input space."""
 
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import numpy as np
 import torch
+from annotated_types import Ge, Gt, Lt
 from numpy.typing import NDArray
-from pydantic import BeforeValidator
+from pydantic import AfterValidator, BeforeValidator
 from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
 from captum_gag.errors import InputError, shown, warn
-from captum_gag.imputation import Imputation as Imputation
-from captum_gag.imputation import fill_from_neighbours, floating_inputs, like_inputs
-from captum_gag.tensors import is_dense
+from captum_gag.imputation import fill_from_neighbours
+from captum_gag.options import checked, unknown
+from captum_gag.tensors import Seed, is_dense, require_dense
 
 Baseline = Callable[[Tensor], Tensor]
 """A function from images (N, C, H, W) in model space, any (N, C, *positions) or rows (N, F), to others like them."""
 
 
-def numbers(value: Any) -> Any:
-    """Return arrays and tensors as tuples of their numbers, also inside lists and tuples; all else as it is."""
+def _tuples(value: Any) -> Any:
+    """Return arrays and tensors as tuples of their numbers, also inside lists and tuples."""
     if isinstance(value, np.ndarray) or (isinstance(value, Tensor) and is_dense(value)):
         value = value.tolist()
-    return tuple(map(numbers, value)) if isinstance(value, list | tuple) else value
+    return tuple(map(_tuples, value)) if isinstance(value, list | tuple) else value
 
 
-Numbers = Annotated[Sequence[float], BeforeValidator(numbers)]
-"""Several numbers: a list, a tuple, an array or a tensor (N,)."""
-
-Normalization = Annotated[tuple[Sequence[float], Sequence[float]], BeforeValidator(numbers)]
-"""Mean and standard deviation per channel by which pixels in [0, 1] became the model's input."""
-
-
-def _as_tensor(value: Any) -> Any:
-    """Return arrays of numbers as tensors; all else as it is."""
+def _tensor(value: Any) -> Any:
     return torch.as_tensor(value) if isinstance(value, np.ndarray) and value.dtype.kind in "fiub" else value
 
 
-BaselineLike = Annotated[str | float | Tensor | Baseline | dict[str, Any], BeforeValidator(_as_tensor)]
+def _statistics(value: Any) -> tuple[tuple[float, ...], ...]:
+    try:
+        mean, std = (torch.as_tensor(part, dtype=torch.float64).flatten().tolist() for part in value)
+    # Not two, or not numbers.
+    except (TypeError, ValueError, OverflowError, RuntimeError):
+        mean, std = [], []
+    if not std or min(std) <= 0 or not all(map(math.isfinite, mean + std)):
+        raise ValueError("finite numbers and deviations above 0 (1 for a channel that was not scaled), as (mean, std)")
+    return tuple(mean), tuple(std)
+
+
+def _odd(value: int) -> int:
+    if value % 2 == 0:
+        raise ValueError("an odd number of pixels")
+    return value
+
+
+Numbers = Annotated[Sequence[float], BeforeValidator(_tuples)]
+"""Several numbers: a list, a tuple, an array or a tensor (N,)."""
+
+Normalization = Annotated[tuple[Sequence[float], Sequence[float]], BeforeValidator(_statistics)]
+"""Mean and standard deviation per channel by which pixels in [0, 1] became the model's input."""
+
+BaselineLike = Annotated[str | float | Tensor | Baseline | dict[str, Any], BeforeValidator(_tensor)]
 """What metrics take as ``perturb_baseline``; see ``resolve``."""
 
 
-def constant(value: float | Sequence[float], normalization: Normalization | None = None) -> Baseline:
+@dataclass(frozen=True)
+class Imputation:
+    """A baseline that depends on which pixels are removed.
+
+    Args:
+        function: From images and ``removed``, a mask of one channel or as many as the images, to images like them; only
+            its removed pixels are used. Its random numbers, if any, must not depend on the batch.
+    """
+
+    function: Callable[[Tensor, Tensor], Tensor]
+
+    def __call__(self, images: Tensor, removed: Tensor | None = None) -> Tensor:
+        """Return the images with removed pixels filled in; None removes all.
+
+        Raises:
+            InputError: The mask, or the function's result, is not like the images.
+        """
+        _require_inputs(images)
+        mask = torch.ones_like(images, dtype=torch.bool) if removed is None else _mask(removed, images)
+        return torch.where(mask, _like(images, self.function(images, mask)), images)
+
+
+@checked
+def constant(value: float | Numbers, normalization: Normalization | None = None) -> Baseline:
     """Return a baseline of one colour.
 
     Args:
@@ -53,12 +94,7 @@ def constant(value: float | Sequence[float], normalization: Normalization | None
         normalization: (mean, std) of the model's input. Without it the input is taken to be in [0, 1]; an input
             below 0 then warns, because the colour is probably not the one that was meant.
     """
-
-    def baseline(images: Tensor) -> Tensor:
-        colour = _per_channel(value, floating_inputs(images), "The colour")
-        return from_pixels(colour, images, normalization).expand_as(images)
-
-    return baseline
+    return lambda images: _from_pixels(_per_channel(value, images, "the colour"), images, normalization)
 
 
 def black(normalization: Normalization | None = None) -> Baseline:
@@ -70,40 +106,38 @@ def mean(normalization: Normalization | None = None) -> Baseline:
     """Return the baseline of each image's own mean colour; the same in pixel space and in model space."""
 
     def baseline(images: Tensor) -> Tensor:
+        _require_inputs(images)
         # The features of a row are its positions.
-        axes = tuple(range(2, floating_inputs(images).ndim)) or 1
+        axes = tuple(range(2, images.ndim)) or 1
         return images.mean(axes, keepdim=True).expand_as(images)
 
     return baseline
 
 
-def uniform_rgb(normalization: Normalization | None = None, seed: int | None = 0) -> Baseline:
+@checked
+def uniform_rgb(normalization: Normalization | None = None, seed: Seed | None = 0) -> Baseline:
     """Return a baseline of random colours, uniform over [0, 1] in each channel of pixel space, one for every pixel.
 
     With a seed all images get the same random colours, whatever batch they come in, and torch's global random
     state is left alone.
     """
-
-    def baseline(images: Tensor) -> Tensor:
-        return from_pixels(_drawn(torch.rand, images, seed), images, normalization).expand_as(images)
-
-    return baseline
+    return lambda images: _from_pixels(_random(torch.rand, images, seed), images, normalization)
 
 
-def blur(normalization: Normalization | None = None, sigma: float = 5.0, kernel_size: int = 11) -> Baseline:
+@checked
+def blur(
+    normalization: Normalization | None = None,
+    sigma: Annotated[float, Gt(0), Lt(2**31)] = 5.0,
+    kernel_size: Annotated[int, Gt(0), Lt(2**31), AfterValidator(_odd)] = 11,
+) -> Baseline:
     """Return the baseline of the blurred image, as RISE's insertion does: Gaussian, sigma 5, 11 x 11, in pixels.
 
     Borders are reflected (RISE pads with 0 in model space). Images smaller than the kernel get the largest odd
     kernel that reflection allows. Blurring is linear, hence the same in pixel space and in model space. Other inputs
-    than images (N, C, H, W) are refused.
+    than images (N, C, H, W) raise an InputError.
     """
 
     def baseline(images: Tensor) -> Tensor:
-        for name, given in (("sigma", sigma), ("kernel_size", kernel_size)):
-            if isinstance(given, bool) or not isinstance(given, int | float) or not 0 < given < 2**31:
-                raise InputError(f"{name} is {shown(given)}, expected a number above 0, in pixels.")
-        if kernel_size % 2 != 1:
-            raise InputError(f"kernel_size is {kernel_size!r}, expected an odd integer.")
         _require_images(images, "blur")
         height, width = (min(kernel_size, 2 * side - 1) for side in images.shape[-2:])
         # Rows, then columns: the same image for 2 x 11 products per pixel instead of 11 x 11.
@@ -114,13 +148,16 @@ def blur(normalization: Normalization | None = None, sigma: float = 5.0, kernel_
     return baseline
 
 
-def road(normalization: Normalization | None = None, noise: float = 0.01, seed: int | None = 0) -> Imputation:
+@checked
+def road(
+    normalization: Normalization | None = None, noise: Annotated[float, Ge(0)] = 0.01, seed: Seed | None = 0
+) -> Imputation:
     """Return ROAD's noisy linear imputation (Rong et al., 2022): removed pixels are the mean of their neighbours.
 
     The weighted mean of the 8 neighbours, solved for all removed pixels at once (``fill_from_neighbours``), and
     Gaussian noise, so that removed pixels cannot be told by being smooth. With a seed the noise of a pixel is the same
     in all images and for all masks, and torch's global random state is left alone. An image of which nothing is kept
-    is its mean colour, with the noise. Other inputs than images (N, C, H, W) are refused.
+    is its mean colour, with the noise. Other inputs than images (N, C, H, W) raise an InputError.
 
     Args:
         normalization: (mean, std) of the model's input; without it the noise is in the input's own units.
@@ -129,26 +166,21 @@ def road(normalization: Normalization | None = None, noise: float = 0.01, seed: 
     """
 
     def impute(images: Tensor, removed: Tensor) -> Tensor:
-        if isinstance(noise, bool) or not isinstance(noise, int | float) or not 0 <= noise < float("inf"):
-            raise InputError(f"noise is {shown(noise)}, expected a number of at least 0.")
         _require_images(images, "road")
         scale = _scaling(images, normalization)[1]
-        return fill_from_neighbours(images, removed) + (_drawn(torch.randn, images, seed) * noise / scale).to(images)
+        return fill_from_neighbours(images, removed) + (_random(torch.randn, images, seed) * noise / scale).to(images)
 
     return Imputation(impute)
 
 
 BASELINES: dict[str, Callable[..., Baseline]] = {
-    "black": black,
-    "mean": mean,
-    "uniform_rgb": uniform_rgb,
-    "blur": blur,
-    "road": road,
+    baseline.__name__: baseline for baseline in (black, mean, uniform_rgb, blur, road)
 }
 
 
+@checked
 def resolve(perturb_baseline: BaselineLike, normalization: Normalization | None = None) -> Baseline:
-    """Return what a user may give as ``perturb_baseline`` as a function of the images.
+    """Return the baseline that a ``perturb_baseline`` stands for.
 
     Args:
         perturb_baseline: A name from ``BASELINES`` (a colour in pixel space), or a dict with such a name as ``type``
@@ -158,35 +190,24 @@ def resolve(perturb_baseline: BaselineLike, normalization: Normalization | None 
         normalization: (mean, std) of the model's input, for the names.
 
     Raises:
-        InputError: If the name or an option is unknown, or the result is not like the images.
+        InputError: The name or an option is unknown; when called, the result is not like the images.
     """
-    if normalization is not None:
-        _statistics(normalization)
     if isinstance(perturb_baseline, str | dict):
         return _named(perturb_baseline, normalization)
     if isinstance(perturb_baseline, Imputation):
         return perturb_baseline
-
-    def baseline(images: Tensor) -> Tensor:
-        return like_inputs(perturb_baseline(images) if callable(perturb_baseline) else perturb_baseline, images)
-
-    return baseline
+    return lambda images: _like(images, perturb_baseline(images) if callable(perturb_baseline) else perturb_baseline)
 
 
-def _named(given: str | dict[str, Any], normalization: Normalization | None) -> Baseline:
-    options = dict(given) if isinstance(given, dict) else {"type": given}
+def _named(spec: str | dict[str, Any], normalization: Normalization | None) -> Baseline:
+    options = dict(spec) if isinstance(spec, dict) else {"type": spec}
     name = options.pop("type", None)
     if not isinstance(name, str) or name not in BASELINES:
-        raise InputError(
-            f"perturb_baseline is {given!r}, expected one of {sorted(BASELINES)}, a dict with such a type and its "
-            "options, a number, a tensor or a callable from images to images."
-        )
-    known = [each for each in inspect.signature(BASELINES[name]).parameters if each != "normalization"]
+        raise unknown("perturb_baseline", spec, [*BASELINES, "a dict of type and options", "a tensor", "a callable"])
+    names = [option for option in inspect.signature(BASELINES[name]).parameters if option != "normalization"]
     for option in options:
-        if option not in known:
-            raise InputError(
-                f"perturb_baseline {name!r} has no option {option!r}; it has {', '.join(known) or 'none'}."
-            )
+        if option not in names:
+            raise unknown(f"option of {name}", option, names or ["none"])
     return BASELINES[name](normalization, **options)
 
 
@@ -220,77 +241,72 @@ def perturb_func(
     return perturb
 
 
-def from_pixels(pixels: Tensor, images: Tensor, normalization: Normalization | None) -> Tensor:
-    """Return colours in [0, 1] in the space of ``images``."""
-    if normalization is None:
-        # Signals and tables have negative values of their own.
-        if images.ndim == 4 and bool((images < 0).any()):
-            lowest = images.nan_to_num().min().item()
-            warn(
-                f"The input reaches down to {lowest:.3g}, so it seems to be normalised and pixel value 0 "
-                "is probably not black; pass normalization=(mean, std)."
-            )
-        return pixels
+def _from_pixels(pixels: Tensor, images: Tensor, normalization: Normalization | None) -> Tensor:
+    """Return colours in [0, 1] in the space of the images, and in their shape."""
+    # Signals and tables have negative values of their own.
+    if normalization is None and images.ndim == 4 and bool((images < 0).any()):
+        warn(
+            f"The input reaches down to {images.nan_to_num().min().item():.3g}, so it seems to be normalised and pixel "
+            "value 0 is probably not black; pass normalization=(mean, std)."
+        )
     shift, scale = _scaling(images, normalization)
-    return (pixels - shift) / scale
+    return ((pixels - shift) / scale).expand_as(images)
 
 
 def _scaling(images: Tensor, normalization: Normalization | None) -> tuple[Tensor, Tensor]:
-    """Return mean and standard deviation by which pixels became the images; 0 and 1 without ``normalization``."""
-    known = (0.0, 1.0) if normalization is None else normalization
-    shift, scale = (_per_channel(each, images, None) for each in _statistics(known))
-    if not {len(shift), len(scale)} <= {1, images.shape[1]}:
-        raise InputError(
-            f"normalization has {len(shift)} means and {len(scale)} standard deviations, expected one for each of the "
-            f"{images.shape[1]} channels."
-        )
-    return shift, scale
+    """Return the means and standard deviations that made pixels the images; 0 and 1 without ``normalization``."""
+    shift, scale = normalization or (0.0, 1.0)
+    return _per_channel(shift, images, "the mean of normalization"), _per_channel(scale, images, "its deviation")
 
 
-def _drawn(draw: Callable[..., Tensor], images: Tensor, seed: int | None) -> Tensor:
+def _per_channel(value: float | Sequence[float], images: Tensor, name: str) -> Tensor:
+    _require_inputs(images)
+    numbers = torch.as_tensor(value, dtype=images.dtype, device=images.device).reshape(-1)
+    if len(numbers) not in (1, images.shape[1]):
+        raise InputError(f"{name} has {len(numbers)} numbers, must be one for each of {images.shape[1]} channels.")
+    return numbers.reshape(-1, *[1] * (images.ndim - 2))
+
+
+def _random(draw: Callable[..., Tensor], images: Tensor, seed: int | None) -> Tensor:
     """Return random numbers, (C, ...) for all images with a seed, (N, C, ...) of the global state without."""
-    if seed is not None and (not isinstance(seed, int) or isinstance(seed, bool) or abs(seed) >= 2**63):
-        raise InputError(f"seed is {shown(seed)}, expected an integer or None.")
-    images = floating_inputs(images)
+    _require_inputs(images)
     generator = None if seed is None else torch.Generator(images.device).manual_seed(seed)
     shape = images.shape if seed is None else images.shape[1:]
     return draw(shape, generator=generator, device=images.device).to(images.dtype)
 
 
-def _statistics(normalization: Any) -> tuple[Any, Any]:
-    """Return means and standard deviations, as tensors in double precision."""
-    try:
-        read = [torch.as_tensor(numbers(each), dtype=torch.float64).reshape(-1) for each in normalization]
-        if not all(map(is_dense, read)):
-            raise TypeError
-        shift, scale = read
-    # Not two, or no numbers.
-    except (TypeError, ValueError, OverflowError, RuntimeError):
-        raise InputError(
-            f"normalization is {shown(normalization)}, expected (mean, std), one number for each channel."
-        ) from None
-    if not bool(shift.isfinite().all() and scale.isfinite().all() and (scale > 0).all()):
-        raise InputError(
-            f"normalization has means {shift.tolist()} and standard deviations {scale.tolist()}, expected finite "
-            "numbers and deviations above 0, by which pixels were divided; a channel that was not scaled has 1."
-        )
-    return shift, scale
-
-
-def _per_channel(value: Any, images: Tensor, what: str | None) -> Tensor:
-    """Return one number, or one for each channel, as a tensor that broadcasts to the images."""
-    try:
-        given = torch.as_tensor(value, dtype=images.dtype, device=images.device).reshape(-1)
-    except (TypeError, ValueError, OverflowError, RuntimeError):
-        raise InputError(f"{what} is {shown(value)}, expected one number, or one for each channel.") from None
-    if what and len(given) not in (1, images.shape[1]):
-        raise InputError(f"{what} has {len(given)} numbers, expected 1 or one for each of {images.shape[1]} channels.")
-    return given.reshape(-1, *[1] * (images.ndim - 2))
+def _require_inputs(images: Any) -> None:
+    if not isinstance(images, Tensor) or not images.is_floating_point() or images.ndim < 2:
+        raise InputError(f"images are {shown(images)}, must be a floating-point tensor (N, C, H, W) or (N, ...).")
+    require_dense("images", images)
 
 
 def _require_images(images: Tensor, name: str) -> None:
-    if floating_inputs(images).ndim != 4:
+    _require_inputs(images)
+    if images.ndim != 4:
         raise InputError(
             f'The baseline "{name}" is for images (N, C, H, W), not for inputs {tuple(images.shape)}; pass '
             'perturb_baseline="mean".'
         )
+
+
+def _mask(removed: Tensor, images: Tensor) -> Tensor:
+    fits = isinstance(removed, Tensor) and removed.dtype == torch.bool and removed.ndim == images.ndim
+    if not fits or any(own not in (1, side) for own, side in zip(removed.shape, images.shape, strict=True)):
+        raise InputError(
+            f"removed is {shown(removed)}, must be a mask of bool that broadcasts to the images {tuple(images.shape)}."
+        )
+    require_dense("masks of removed pixels", removed)
+    return removed
+
+
+def _like(images: Tensor, replacement: Any) -> Tensor:
+    """Return a number, a tensor or a function's result as images of the same shape, type and device."""
+    _require_inputs(images)
+    try:
+        return torch.as_tensor(replacement, dtype=images.dtype, device=images.device).expand_as(images)
+    # No numbers, lists of different lengths, or another shape.
+    except (TypeError, ValueError, OverflowError, RuntimeError):
+        raise InputError(
+            f"perturb_baseline is {shown(replacement)}, must broadcast to the images {tuple(images.shape)}."
+        ) from None

@@ -1,4 +1,4 @@
-"""Files that are whole or not there, what JSON can hold, rows of CSV as they stand, paths cut short, TOML's reader."""
+"""Files: atomic writing, CSV, values for JSON, texts without directories, TOML's reader."""
 
 from __future__ import annotations
 
@@ -23,52 +23,35 @@ else:
 __all__ = ["csv_rows", "plain", "remove_abandoned", "replace_file", "tomllib", "without_directories"]
 
 
-_BESIDE = re.compile(r"\..+\.[0-9a-f]{32}")
-
-
 def replace_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Write beside the file and rename: whatever interrupts it, a loss of power too, the file is whole or not there.
+    """Write a file atomically: whatever interrupts it, even a loss of power, the file is complete or unchanged.
 
     Args:
         path: The file; its mode is that of any new one, whatever wrote it.
-        write: Called with the place to write to.
+        write: Called with the temporary path to write to.
     """
-    # Machines that share a directory may have processes of one number.
-    beside = path.with_name(f".{path.name}.{uuid4().hex}")
+    # Processes on machines that share a directory may have the same number.
+    temporary = path.with_name(f".{path.name}.{uuid4().hex}")
     try:
-        beside.touch()
-        mode = stat.S_IMODE(beside.stat().st_mode)
-        write(beside)
-        beside.chmod(mode)
-        _to_disk(beside)
-        os.replace(beside, path)
+        temporary.touch()
+        mode = stat.S_IMODE(temporary.stat().st_mode)
+        write(temporary)
+        temporary.chmod(mode)
+        _sync(temporary)
+        os.replace(temporary, path)
     except BaseException:
-        # Why it could not be written is what counts; what cannot be removed now is abandoned.
+        # The first error is the one that counts; a file that cannot be removed now is abandoned.
         with suppress(OSError):
-            beside.unlink()
+            temporary.unlink()
         raise
     # Without it the name may be gone after a loss of power, though the file is there.
     if os.name == "posix":
         # Some network file systems refuse it for a directory.
         with suppress(OSError):
-            _to_disk(path.parent)
+            _sync(path.parent)
 
 
-ABANDONED = 3600
-"""Seconds after which nobody writes to a file any more that has no name yet; one takes less than one."""
-
-
-def remove_abandoned(directory: Path) -> None:
-    """Remove what a process that was killed, or a machine that lost power, has left half written in a directory."""
-    for each in directory.glob(".*.*"):
-        # Others may be removing them too.
-        with suppress(OSError):
-            if _BESIDE.fullmatch(each.name) and time.time() - each.stat().st_mtime > ABANDONED:
-                each.unlink()
-
-
-def _to_disk(path: Path) -> None:
-    """Wait until a file, or the names in a directory, are on the disk."""
+def _sync(path: Path) -> None:
     # Windows writes out only what is open for writing; a directory can only be read.
     descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
@@ -77,12 +60,27 @@ def _to_disk(path: Path) -> None:
         os.close(descriptor)
 
 
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}")
+
+ABANDONED = 3600
+"""Seconds after which a temporary file is abandoned; writing one takes less than a second."""
+
+
+def remove_abandoned(directory: Path) -> None:
+    """Remove temporary files that killed processes, or a loss of power, have left in a directory."""
+    for path in directory.glob(".*.*"):
+        # Others may be removing them too.
+        with suppress(OSError):
+            if _TEMPORARY.fullmatch(path.name) and time.time() - path.stat().st_mtime > ABANDONED:
+                path.unlink()
+
+
 def plain(value: Any) -> Any:
-    """Return what JSON can hold of a value: a number that is none, NaN or infinite, is null there."""
+    """Return a value as JSON holds it: lists for iterables, None for NaN and infinities."""
     if isinstance(value, Mapping):
-        return {key: plain(each) for key, each in value.items()}
+        return {key: plain(item) for key, item in value.items()}
     if isinstance(value, Iterable) and not isinstance(value, str):
-        return [plain(each) for each in value]
+        return [plain(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -93,36 +91,30 @@ _DIRECTORIES = re.compile(
 
 
 def without_directories(value: Any) -> Any:
-    """Return a value with every absolute path in its texts cut to the last part, which names neither user nor machine.
+    """Return texts with every absolute path cut to its last part, which names neither user nor machine.
 
     Args:
-        value: A text, or mappings, lists and tuples of such; anything else stays as it is.
+        value: A text, or mappings, lists and tuples of texts; anything else stays as it is.
     """
     if isinstance(value, Mapping):
-        return {key: without_directories(each) for key, each in value.items()}
+        return {key: without_directories(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [without_directories(each) for each in value]
-    # What is at home, whose name may have a space in it, goes first.
+        return [without_directories(item) for item in value]
+    # The home directory first: its name may contain a space.
     return _DIRECTORIES.sub("", value.replace(f"{Path.home()}{os.sep}", "/~/")) if isinstance(value, str) else value
 
 
-SEPARATORS = (",", ";", "\t")
-"""What may stand between the cells of a CSV."""
-
-
 def csv_rows(path: Path, errors: str = "strict") -> list[list[str]]:
-    """Return the rows of a CSV as text, separated by whichever of ``SEPARATORS`` its first line has most of.
+    """Return the rows of a CSV as text, separated by the comma, semicolon or tab that its first line has most of.
 
     Args:
         path: In UTF-8, with or without a byte order mark.
-        errors: What to do with other bytes, as ``open`` takes it.
+        errors: Treatment of other bytes, as for ``open``.
 
     Raises:
-        OSError: It cannot be read.
-        UnicodeDecodeError: It is in another encoding.
-        csv.Error: Its quotes do not match.
+        OSError, UnicodeDecodeError, csv.Error: It cannot be read, has another encoding, or unbalanced quotes.
     """
     with path.open(newline="", encoding="utf-8-sig", errors=errors) as file:
-        first = file.readline()
+        header = file.readline()
         file.seek(0)
-        return list(csv.reader(file, delimiter=max(SEPARATORS, key=first.count), strict=True))
+        return list(csv.reader(file, delimiter=max(",;\t", key=header.count), strict=True))

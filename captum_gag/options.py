@@ -1,4 +1,4 @@
-"""What is wanted, as data: how methods, metrics, data sets and models declare their options, each once."""
+"""Options, each declared once: in a class's annotations, or in a function's signature and ``Args``."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import difflib
 import inspect
 import json
 import math
+import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import cache, wraps
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, ClassVar, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
@@ -33,35 +34,37 @@ _SIGNS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 
 
 class Specified:
-    """What ``declared`` classes share whose objects are written down again as specs."""
+    """Base of ``declared`` classes whose objects are written as specs."""
 
     type: ClassVar[str]
     """Its name in a spec."""
 
     def options(self) -> dict[str, Any]:
-        """Return the options that it was built with, by name."""
+        """Return the options of the object, by name."""
         return {each.name: getattr(self, each.name) for each in options_of(self.__class__)}
 
     def spec(self) -> dict[str, Any]:
-        """Return what it is built from: type and options, as JSON holds them."""
-        given = {name: value for name, value in self.options().items() if value is not None}
-        plain = {name: str(each) if isinstance(each, Path) else each for name, each in given.items()}
-        return {"type": self.type, **plain}
+        """Return type and options as JSON holds them, without those that are None."""
+        options = {name: value for name, value in self.options().items() if value is not None}
+        return {
+            "type": self.type,
+            **{name: str(value) if isinstance(value, Path) else value for name, value in options.items()},
+        }
 
 
 class Option(NamedTuple):
-    """One option of a type, as it was declared.
+    """One option of a type.
 
     Attributes:
         name: Of the argument, the TOML key, and of ``--set``.
         type: Its Python type, as text.
-        default: What it is if not given; None may be a default too, so see ``required``.
-        required: Whether it must be given.
-        range: What limits it, such as ">= 0, <= 100"; "" if nothing does.
-        help: What it means, in a line.
+        default: Its default; None may be one too, so see ``required``.
+        required: Whether it has none.
+        range: Its limits, such as ">= 0, <= 100"; "" for none.
+        help: Its meaning, in a line.
         annotation: Its Python type.
         limits: Bounds of a number, by their names in ``pydantic.Field``.
-        metavar: How the command line's help writes its value; "" for the type's name.
+        metavar: Its value in the help of the command line; "" for the name of the type.
         unset: Default of the command line, in words, where that is computed from other options.
     """
 
@@ -86,8 +89,8 @@ def option(default: Any = ..., help: str = "", **limits: Any) -> Any:
     """Declare an option of a ``declared`` class.
 
     Args:
-        default: What it is if not given; without one the option is required.
-        help: What it means, in a line: units, shapes, what None does.
+        default: Its default; an option without one is required.
+        help: Its meaning, in a line: units, shapes, what None does.
         limits: ``ge``, ``gt``, ``le``, ``lt``, ``kw_only`` and the like, as ``pydantic.Field`` has them; ``metavar``
             and ``unset``, see ``Option``.
     """
@@ -97,81 +100,170 @@ def option(default: Any = ..., help: str = "", **limits: Any) -> Any:
 
 @dataclass_transform(field_specifiers=(option,))
 def declared(cls: C) -> C:
-    """Make a class whose annotated options are its constructor's arguments, checked, with errors in one line.
+    """Make annotated options the checked arguments of a class's constructor, with errors in one line.
 
     Lists are taken for tuples and NumPy's scalars for Python's; a bool is no number, and text is none. The docstring
     gets an ``Args`` section out of the options.
 
     Raises:
-        InputError: By the constructor, if an option is unknown, missing, or has no meaning; the message names it.
+        InputError: By the constructor, if an option is unknown, missing, or out of range; the message names it.
     """
-    made: Any = dataclass(config=_CONFIG, eq=False)(cls)
-    construct = made.__init__
+    decorated: Any = dataclass(config=_CONFIG, eq=False)(cls)
+    construct = decorated.__init__
 
     @wraps(construct)
-    def checked(self: Any, *args: Any, **options: Any) -> None:
+    def checked_init(self: Any, *args: Any, **options: Any) -> None:
         try:
             construct(self, *map(_plain, args), **{name: _plain(value) for name, value in options.items()})
         except ValidationError as error:
-            raise _explained(type(self), error) from None
+            raise _in_words(type(self), error) from None
 
-    made.__init__ = checked
+    decorated.__init__ = checked_init
     if "Args:" not in (cls.__doc__ or ""):
-        lines = [f"    {each.name}: {each.help}" for each in options_of(made)]
-        made.__doc__ = "\n".join([inspect.cleandoc(cls.__doc__ or ""), "", "Args:", *lines]) if lines else cls.__doc__
-    return made  # type: ignore[no-any-return]
+        lines = [f"    {each.name}: {each.help}" for each in options_of(decorated)]
+        decorated.__doc__ = (
+            "\n".join([inspect.cleandoc(cls.__doc__ or ""), "", "Args:", *lines]) if lines else cls.__doc__
+        )
+    return decorated  # type: ignore[no-any-return]
 
 
-def checked(thing: F) -> F:
-    """Let a function, or the constructor of a class, check its arguments by their annotations, with errors in one line.
+def declared_as(
+    name: str, base: type, options: Mapping[str, tuple[Any, Any]], doc: str = "", **attributes: Any
+) -> type[Any]:
+    """Return a ``declared`` subclass with further options, the required ones first.
 
-    NumPy's scalars are taken for Python's; a bool is no number, and text is none. What has no annotation, or Any, is
-    taken as it is.
+    Args:
+        name: Of the class, as errors show it.
+        base: A ``declared`` class, or one without options.
+        options: By name, annotation and declaration; see ``options_in``.
+        doc: Its docstring.
+        attributes: Further attributes of the class.
+    """
+    ordered = dict(sorted(options.items(), key=lambda item: not item[1][1].is_required()))
+    namespace: dict[str, Any] = {"__doc__": doc, "__module__": base.__module__, **attributes}
+    namespace["__annotations__"] = {key: annotation for key, (annotation, _) in ordered.items()}
+    return declared(type(name, (base,), {**namespace, **{key: field for key, (_, field) in ordered.items()}}))
+
+
+def options_in(*functions: Callable[..., Any], without: Collection[str] = ()) -> dict[str, tuple[Any, Any]]:
+    """Return the parameters of functions as options: annotation and declaration by name.
+
+    Ranges are those of ``Annotated`` types, help is the first sentence of their entry under ``Args``. An annotation
+    that cannot be checked, such as a generic one, is Any.
+
+    Args:
+        functions: Functions, or classes whose constructors are meant; of two parameters of one name the first counts.
+        without: Names of parameters that are no options.
+    """
+    options: dict[str, tuple[Any, Any]] = {}
+    for function in functions:
+        help_of = arguments_help(function)
+        hints = _hints(function)
+        for name, each in inspect.signature(function).parameters.items():
+            if name in without or name in options or each.kind in (each.VAR_KEYWORD, each.VAR_POSITIONAL):
+                continue
+            default = ... if each.default is each.empty else each.default
+            # A default that is a function is left to its owner.
+            default = None if callable(default) and default is not ... else default
+            options[name] = (
+                _checkable(hints.get(name, Any)),
+                option(default, help_of.get(name, "See the docstring."), kw_only=True),
+            )
+    return options
+
+
+def arguments_help(function: Callable[..., Any]) -> dict[str, str]:
+    """Return the first sentence of each entry of ``Args`` in the docstring of a function or a class, by name."""
+    docs = [function.__init__, *function.__mro__[::-1]] if inspect.isclass(function) else [function]
+    help_of: dict[str, str] = {}
+    for doc in (inspect.getdoc(each) or "" for each in docs):
+        for section in re.findall(r"^Args:\n(.*?)(?=^\S|\Z)", f"{doc}\n", re.MULTILINE | re.DOTALL):
+            name = r"^(\w+)\s*(?:\((?:[^()]|\([^()]*\))*\))?\s*:"
+            entries = re.split(name, inspect.cleandoc(f"\n{section}"), flags=re.MULTILINE)
+            help_of |= zip(entries[1::2], map(first_sentence, entries[2::2]), strict=True)
+    return help_of
+
+
+def first_sentence(text: str) -> str:
+    """Return the first sentence of a paragraph, with at most about 160 characters."""
+    words = " ".join(text.strip().split("\n\n")[0].split())
+    sentence = re.split(r"(?<!e\.g)(?<!i\.e)(?<!et)(?<!al)\. | Default:", words)[0].rstrip(".:")
+    return f"{sentence}." if len(sentence) <= 160 else sentence[:157].rsplit(" ", 1)[0].rstrip(",") + " ..."
+
+
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+    """Return the annotations of a callable's parameters, as far as they can be evaluated."""
+    try:
+        source: Any = function if inspect.isroutine(function) or inspect.isclass(function) else type(function).__call__
+        if inspect.isclass(source) and not hasattr(source, "__dataclass_fields__"):
+            source = source.__init__
+        return get_type_hints(source, include_extras=True)
+    # A user's annotations can fail in any way; then nothing is checked.
+    except Exception:
+        return {name: each.annotation for name, each in inspect.signature(function).parameters.items()}
+
+
+def _checkable(annotation: Any) -> Any:
+    """Return an annotation that can be checked; Any for a generic or unevaluated one."""
+
+    def unclear(each: Any) -> bool:
+        if isinstance(each, TypeVar | str) or each is inspect.Parameter.empty:
+            return True
+        return get_origin(each) is not Literal and any(map(unclear, get_args(each)))
+
+    return Any if unclear(annotation) else annotation
+
+
+def checked(function: F) -> F:
+    """Check the arguments of a function, or of a class's constructor, by their annotations, with errors in one line.
+
+    NumPy's scalars are taken for Python's; a bool is no number, and text is none. An argument without annotation, or
+    with Any, is not checked.
 
     Raises:
-        InputError: By the function, if an argument has no meaning; the message names it.
+        InputError: By the function, if an argument does not fit; the message names it.
     """
-    if isinstance(thing, type):
-        thing.__init__ = checked(thing.__init__)  # type: ignore[misc]
-        return thing
-    name = thing.__qualname__.removesuffix(".__init__")
-    signature = inspect.signature(thing)
+    if isinstance(function, type):
+        function.__init__ = checked(function.__init__)  # type: ignore[misc]
+        return function
+    label = function.__qualname__.removesuffix(".__init__")
+    signature = inspect.signature(function)
 
     @cache
     def adapters() -> dict[str, TypeAdapter[Any]]:
-        hints = get_type_hints(thing, include_extras=True)
+        hints = get_type_hints(function, include_extras=True)
         return {
-            each: TypeAdapter(hint, config=_ARGUMENTS)
-            for each, hint in hints.items()
-            if hint is not Any and each != "return"
+            name: TypeAdapter(hint, config=_ARGUMENTS)
+            for name, hint in hints.items()
+            if hint is not Any and name != "return"
         }
 
-    @wraps(thing)
+    @wraps(function)
     def call(*args: Any, **options: Any) -> Any:
-        given = signature.bind(*args, **options)
-        for each, value in given.arguments.items():
-            if each in adapters():
+        bound = signature.bind(*args, **options)
+        for name, value in bound.arguments.items():
+            if name in adapters():
                 try:
-                    given.arguments[each] = adapters()[each].validate_python(_scalar(value))
-                # A tensor of several numbers is asked for its number, and refuses in a way of its own.
+                    bound.arguments[name] = adapters()[name].validate_python(_scalar(value))
+                # A tensor of several numbers that is asked for its number refuses with an error of its own.
                 except ValueError as error:
-                    wanted = _wanted(error.errors()) if isinstance(error, ValidationError) else "one number"
-                    raise InputError(f"{name}: {each} is {shown(value)}, expected {wanted}") from None
-        return thing(*given.args, **given.kwargs)
+                    expected = _expected(error.errors()) if isinstance(error, ValidationError) else "one number"
+                    raise InputError(f"{label}: {name} is {shown(value)}, expected {expected}") from None
+        return function(*bound.args, **bound.kwargs)
 
     return call  # type: ignore[return-value]
 
 
 def options_of(cls: type, *names: str) -> list[Option]:
     """Return the options of a ``declared`` class in their order; all of them, or those of the names."""
-    found = []
+    options = []
     for name, info in cls.__pydantic_fields__.items():  # type: ignore[attr-defined]
         if info.init is False or (names and name not in names):
             continue
         default = None if info.default in (PydanticUndefined, ...) else info.default
         limits = {type(limit).__name__.lower(): limit for limit in info.metadata if type(limit) in _LIMITS}
         limits = {key: getattr(limit, key) for key, limit in limits.items()}
-        found.append(
+        options.append(
             Option(
                 name,
                 _type_name(info.annotation),
@@ -184,17 +276,17 @@ def options_of(cls: type, *names: str) -> list[Option]:
                 **(info.json_schema_extra or {}),
             )
         )
-    return found
+    return options
 
 
 def build(types: Mapping[str, Callable[..., T]], type: str, options: Mapping[str, Any], what: str) -> T:
-    """Build what a spec says.
+    """Return an object of a type with options.
 
     Args:
-        types: By name, the classes (or functions) that there are.
-        type: Which of them.
+        types: The classes (or functions) by name.
+        type: One of the names.
         options: Its options.
-        what: What it is to be, for the message: "method".
+        what: The kind of object, for the message: "method".
 
     Raises:
         InputError: There is no such type, or it refuses the options.
@@ -204,9 +296,9 @@ def build(types: Mapping[str, Callable[..., T]], type: str, options: Mapping[str
     return types[type](**options)
 
 
-def unknown(what: str, name: object, known: Iterable[str]) -> InputError:
-    """Return the error for a name that is not known: it says what is, closest first."""
-    names = list(known)
+def unknown(what: str, name: object, names: Iterable[str]) -> InputError:
+    """Return the error for an unknown name, which lists the names that exist, closest first."""
+    names = list(names)
     close = difflib.get_close_matches(str(name), names, n=4, cutoff=0.5)
     rest = [each for each in names if each not in close][: max(0, 12 - len(close))]
     more = ", ..." if len(close) + len(rest) < len(names) else ""
@@ -217,22 +309,22 @@ def unknown(what: str, name: object, known: Iterable[str]) -> InputError:
 
 
 def assignments(texts: Iterable[str]) -> dict[str, Any]:
-    """Read options from the command line: ``key=value`` with the value as in TOML, where text needs no quotes.
+    """Return the options in texts of the form ``key=value``, with the value as in TOML, where text needs no quotes.
 
     Raises:
         InputError: There is no "=".
     """
-    found = {}
+    options = {}
     for text in texts:
         key, equals, value = text.partition("=")
         if not equals or not key.strip():
-            raise InputError(f"option {text!r} has no meaning; expected KEY=VALUE, such as percentile=70")
+            raise InputError(f"option {text!r} must be KEY=VALUE, such as percentile=70")
         try:
-            found[key.strip()] = tomllib.loads(f"value = {value}")["value"]
+            options[key.strip()] = tomllib.loads(f"value = {value}")["value"]
         # Thousands of brackets, or of digits, are text too.
         except (ValueError, RecursionError):
-            found[key.strip()] = value.strip()
-    return found
+            options[key.strip()] = value.strip()
+    return options
 
 
 def assignment(key: str, value: Any) -> str:
@@ -285,28 +377,27 @@ def _plain(value: Any) -> Any:
     return tuple(map(_plain, value)) if isinstance(value, list) else _scalar(value)
 
 
-def _wanted(complaints: Iterable[Any]) -> str:
-    """Return what would have done, out of the complaints of a validation."""
-    said = [each["msg"].removeprefix("Value error, ").replace("Input should be ", "") for each in complaints]
-    return " or ".join(dict.fromkeys(said))
+def _expected(errors: Iterable[Any]) -> str:
+    """Return what fits, out of the errors of a validation."""
+    messages = [each["msg"].removeprefix("Value error, ").replace("Input should be ", "") for each in errors]
+    return " or ".join(dict.fromkeys(messages))
 
 
-def _explained(cls: type, error: ValidationError) -> InputError:
-    """Return the first complaint of a validation as one line."""
+def _in_words(cls: type, error: ValidationError) -> InputError:
+    """Return the first error of a validation as one line."""
     first = error.errors()[0]
-    given = first.get("ctx", {}).get("error")
-    if isinstance(given, InputError):
-        return given
+    raised = first.get("ctx", {}).get("error")
+    if isinstance(raised, InputError):
+        return raised
     name = ".".join(str(part) for part in first["loc"][:1])
     label = getattr(cls, "__name__", str(cls))
     if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
-        found = unknown("option", name, [each.name for each in options_of(cls)])
-        return InputError(f"{label}: {found}")
+        return InputError(f"{label}: {unknown('option', name, [each.name for each in options_of(cls)])}")
     if first["type"] in ("missing", "missing_argument"):
-        needed = next((each.help for each in options_of(cls) if each.name == name), "")
-        return InputError(f"{label} needs {name}: {needed}")
-    wanted = _wanted(each for each in error.errors() if each["loc"][:1] == first["loc"][:1])
-    return InputError(f"{label}: {name} is {first['input']!r}, expected {wanted}")
+        help_ = next((each.help for each in options_of(cls) if each.name == name), "")
+        return InputError(f"{label} needs {name}: {help_}")
+    expected = _expected(each for each in error.errors() if each["loc"][:1] == first["loc"][:1])
+    return InputError(f"{label}: {name} is {first['input']!r}, expected {expected}")
 
 
 def _type_name(annotation: Any) -> str:

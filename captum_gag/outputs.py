@@ -1,20 +1,79 @@
-"""What a model returns: declared by one option, checked against what comes out, and read here and nowhere else."""
+"""Model outputs: what they mean is declared by one option, checked against what comes out, and read here only."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Annotated, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, NamedTuple
 
 import torch
 from pydantic import AfterValidator
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from captum_gag.errors import InputError, warn
 from captum_gag.importing import imported
 from captum_gag.options import option, unknown
-from captum_gag.output_kinds import KINDS, in_unit_interval, sum_to_one, with_complement
 from captum_gag.tensors import at_least_single, require_dense
+
+
+def sum_to_one(outputs: Tensor) -> bool:
+    """Return whether all outputs are in [0, 1] and those of each image sum to 1."""
+    # Half precision rounds each of the terms, and a model may compute in less than it returns.
+    tolerance = 4e-3 if outputs.shape[1] < 10 else 1e-2
+    return outputs.shape[1] > 1 and _in_unit_interval(outputs) and bool(((outputs.sum(1) - 1).abs() < tolerance).all())
+
+
+def _in_unit_interval(outputs: Tensor) -> bool:
+    return bool(((outputs >= -1e-6) & (outputs <= 1 + 1e-3)).all())
+
+
+def _with_complement(column: Tensor) -> Tensor:
+    """Return probabilities of two classes from one column, that of class 1; several columns as they are."""
+    return torch.cat([1 - column, column], 1) if column.shape[1] == 1 else column
+
+
+class Kind(NamedTuple):
+    """One meaning of outputs (N, columns, ...): in a few words, and as the function that makes them probabilities."""
+
+    help: str
+    probabilities: Callable[[Tensor], Tensor]
+
+
+KINDS = {
+    "logits": Kind("one score per class; a softmax follows", lambda outputs: outputs.softmax(1)),
+    "probabilities": Kind("in [0, 1]; of one column, of class 1 of two", _with_complement),
+    "logit": Kind(
+        "one score, of class 1 of two; a sigmoid follows", lambda outputs: _with_complement(outputs.sigmoid())
+    ),
+    "sigmoid": Kind("one score per label, several may hold; a sigmoid follows", torch.sigmoid),
+    "log_probabilities": Kind("as log_softmax returns them", torch.exp),
+}
+"""Meanings by name; "auto" decides among them, and a callable reads outputs in a way of its own."""
+
+
+def _contradiction(kind: str, outputs: Tensor, by_chance: bool) -> str:
+    """Return a contradiction between outputs and a meaning, or "" if there is none.
+
+    Args:
+        kind: A name of ``KINDS``.
+        outputs: Shape (N, columns, ...).
+        by_chance: Whether to return also what a few outputs of this meaning may look like by chance.
+    """
+    match kind:
+        case "logits" if outputs.shape[1] == 1:
+            return "there is one number for each image, whose softmax is always 1"
+        case "logits" if by_chance and sum_to_one(outputs):
+            return "they are in [0, 1] and sum to 1, as probabilities do"
+        case "probabilities" if not _in_unit_interval(outputs):
+            return f"they reach from {float(outputs.min()):.3g} to {float(outputs.max()):.3g}"
+        case "logit" if outputs.shape[1] > 1:
+            return f"there are {outputs.shape[1]} columns, not one"
+        case "sigmoid" if by_chance and outputs.numel() >= 8 and _in_unit_interval(outputs):
+            return "they are all in [0, 1], as they are after a sigmoid"
+        case "log_probabilities" if not sum_to_one(outputs.exp()):
+            return "their exponentials do not sum to 1"
+    return ""
+
 
 OUTPUT_HELP = (
     "What the model returns: "
@@ -25,59 +84,43 @@ OUTPUT_HELP = (
 
 
 class OutputReader:
-    """Reads what a model returns, by one meaning that is declared or, once, decided.
+    """Reads model outputs, by one meaning that is declared or, once, decided.
 
     Attributes:
         output: As declared.
-        kind: The meaning in use: a name of ``KINDS``, "callable", or None where nothing has been read yet.
+        kind: The meaning in use: a name of ``KINDS``, "callable", or None while "auto" has not decided.
     """
 
     def __init__(self, output: Output = "auto") -> None:
-        """Take a declaration.
-
-        Args:
-            output: See ``OUTPUT_HELP``.
-
-        Raises:
-            InputError: There is no such meaning.
-        """
-        self.output = _known(output)
-        self.kind: str | None = None
-        if callable(self.output):
-            self.kind = "callable"
-        elif self.output != "auto":
-            self.kind = self.output
-        # Whether some outputs were none that look like another meaning; whether one column was said to be two classes.
-        self._unsuspected = self._said = False
+        self.output = _loaded(output)
+        self.kind: str | None = "callable" if callable(self.output) else self.output
+        if self.kind == "auto":
+            self.kind = None
+        # Whether some outputs did not look like another meaning; whether it was warned of one column.
+        self._unsuspected = self._warned = False
 
     @classmethod
     def of(cls, output: Output) -> OutputReader:
-        """Return a reader as it is, or one of a declaration."""
+        """Return a reader as it is, or a new one of a declaration."""
         return output if isinstance(output, cls) else cls(output)
 
     def scores(self, returned: Any) -> Tensor:
-        """Return what attributions explain.
+        """Return the scores (N, classes, ...) that attributions explain, from a model's return value for N images.
 
-        Args:
-            returned: By the model, for N images.
-
-        Returns:
-            Scores (N, classes, ...) of the model's own scale and dtype, with gradient. Of the one column z of a binary
-            model there are two: -z and z, or 1 - z and z for probabilities. Their gradients are the same, so "auto"
-            need not know which of both it is.
+        They have the model's own scale and dtype, and gradients. Of the one column z of a binary model there are two:
+        -z and z, or 1 - z and z for probabilities. Their gradients are the same, so "auto" need not know which it is.
 
         Raises:
-            InputError: What came out is no tensor of scores, or contradicts what was declared.
+            InputError: There is no tensor of scores, or it contradicts the declaration.
         """
-        outputs = self._taken(returned)
-        if self.kind is not None:
-            self._check(outputs)
+        outputs = self._tensor(returned)
+        self._check(outputs)
         if self.kind == "probabilities":
-            return with_complement(outputs)
+            return _with_complement(outputs)
         if outputs.shape[1] > 1 or self.kind not in (None, "logit"):
             return outputs
-        if self.kind is None and not self._said:
-            self._said = True
+        if self.kind is None and not self._warned:
+            self._warned = True
             warn(
                 "The model gives one number for each image, read as the score of class 1 of two; declare "
                 'output="logit" or "probabilities" if that is so.'
@@ -87,52 +130,46 @@ class OutputReader:
     def probabilities(self, returned: Any) -> Tensor:
         """Return probabilities (N, classes, ...) in at least single precision; errors as for ``scores``.
 
-        What a callable returns is taken as it is. "auto" decides by the first outputs.
+        Those of a callable are taken as they are. "auto" decides by the first outputs.
         """
-        outputs = self._taken(returned)
-        if self.kind is None:
-            self.settle([outputs])
-        kind = self._check(outputs)
+        outputs = self._tensor(returned)
+        self.settle([outputs])
+        self._check(outputs)
         outputs = outputs.to(at_least_single(outputs.dtype))
-        return outputs if kind == "callable" else KINDS[kind].probabilities(outputs)
+        return KINDS[self.kind].probabilities(outputs) if self.kind in KINDS else outputs
 
     @torch.no_grad()
     def settled(self, returned: Any) -> bool:
-        """Return whether what outputs mean is known, after a look at some: numbers outside [0, 1] are scores."""
+        """Return whether the meaning is decided, after a look at some outputs: numbers outside [0, 1] are scores."""
         if self.kind is None:
-            outputs = _compared(self._taken(returned))
+            outputs = _usable(self._tensor(returned))
             # Outputs of many numbers are too large to wait for more.
-            if len(outputs) and (outputs.ndim > 2 or not in_unit_interval(outputs)):
+            if len(outputs) and (outputs.ndim > 2 or not _in_unit_interval(outputs)):
                 self.settle([outputs])
         return self.kind is not None
 
     @torch.no_grad()
     def settle(self, returned: Sequence[Any]) -> None:
-        """Decide by all of some outputs what they mean, unless that is known.
+        """Decide the meaning by all of several outputs, unless it is decided.
 
         Raises:
             InputError: They could mean several things, or none is finite.
         """
         if self.kind is None:
-            outputs = torch.cat([_compared(self._taken(each)) for each in returned])
+            outputs = torch.cat([_usable(self._tensor(part)) for part in returned])
             if not len(outputs):
                 raise InputError('The model returned no finite output, by which output="auto" could decide.')
             self.kind = self._decide(outputs)
 
-    @contextmanager
-    def reading(self, model: nn.Module, probabilities: bool = False) -> Iterator[None]:
-        """Let a module return scores, or probabilities, inside this context, by a hook on it."""
-        read = self.probabilities if probabilities else self.scores
-        handle = model.register_forward_hook(lambda module, inputs, returned: read(returned))
-        try:
-            yield
-        finally:
-            handle.remove()
+    def reading(self, model: nn.Module) -> RemovableHandle:
+        """Return a hook by which a module returns scores; as a context, it is removed afterwards."""
+        return model.register_forward_hook(lambda module, inputs, returned: self.scores(returned))
 
     def _decide(self, outputs: Tensor) -> str:
-        """Decide what the outputs mean, and say so unless it is what everybody expects."""
+        """Return the meaning of outputs, with a warning unless it is logits."""
+        small = _in_unit_interval(outputs)
         if outputs.shape[1] == 1:
-            if in_unit_interval(outputs):
+            if small:
                 raise InputError(
                     "The model gives one number in [0, 1] for each image, a probability, a small logit or a quantity; "
                     'declare output="probabilities", "logit" or a callable that reads it.'
@@ -140,111 +177,105 @@ class OutputReader:
             kind, why = "logit", "one number for each image, read as the logit of class 1 of two"
         elif sum_to_one(outputs):
             kind, why = "probabilities", "numbers in [0, 1] that sum to 1, read as probabilities"
-        # Nothing but 0 is what a last layer says that was never trained.
-        elif in_unit_interval(outputs) and bool((outputs > 0).any()):
+        # The last layer of a model that was never trained may return zeros only.
+        elif small and bool((outputs > 0).any()):
             raise InputError(
                 "The model gives numbers in [0, 1] that do not sum to 1, probabilities of several labels or small "
                 'logits; declare output="probabilities" or "logits".'
             )
         else:
-            # Logarithms of probabilities are logits whose softmax is what they are of: nothing to be said.
+            # The softmax of log-probabilities gives the probabilities back: no warning needed.
             self._unsuspected = True
             return "logits"
         warn(f'The model gives {why}; declare output="{kind}" if that is so.')
         return kind
 
-    def _taken(self, returned: Any) -> Tensor:
-        """Return outputs (N, columns, ...), which are logits if they are called so by who returns them."""
+    def _tensor(self, returned: Any) -> Tensor:
+        """Return outputs (N, columns, ...); "auto" decides for logits if they are returned under that name."""
         outputs = tensor_of(self.output(returned) if callable(self.output) else returned)
         require_dense("the model's outputs", outputs)
         if not outputs.is_floating_point() or outputs.ndim == 0 or outputs.numel() == 0:
             raise InputError(
-                f"The model returned {_described(outputs)}, expected floating-point scores (N, classes); class "
+                f"The model returned {_described(outputs)}, must be floating-point scores (N, classes); class "
                 "numbers have no probability."
             )
         outputs = outputs.unsqueeze(1) if outputs.ndim == 1 else outputs
+        # One column may be a quantity all the same.
         if self.kind is None and outputs.shape[1] > 1 and isinstance(_part(returned, "logits"), Tensor):
-            # Their name says what small ones are; one column may be a quantity all the same.
             self.kind = "logits"
         return outputs
 
-    def _check(self, outputs: Tensor) -> str:
-        """Return what outputs mean; refuse those that contradict it."""
-        kind = str(self.kind)
-        if kind == "callable":
-            return kind
-        # Their shape alone says all: looking at numbers would wait for an accelerator, batch after batch.
-        compared = outputs if KINDS[kind].by_shape and self._unsuspected else _compared(outputs)
-        if len(compared):
-            found = KINDS[kind].contradiction(compared) or (not self._unsuspected and KINDS[kind].suspicion(compared))
-            if found:
-                raise InputError(
-                    f'The model\'s outputs are read as output="{kind}", but {found}; declare another, one of '
-                    f"{', '.join(KINDS)}, or a callable from what the model returns to probabilities."
-                )
-            # Of logits a sum other than 1 says enough.
-            self._unsuspected = self._unsuspected or kind in ("logits", "logit") or not in_unit_interval(compared)
-        return kind
+    def _check(self, outputs: Tensor) -> None:
+        """Raise InputError if outputs contradict the meaning in use."""
+        if self.kind not in KINDS:
+            return
+        # Scores that are known to be such are checked by shape alone: looking at their numbers would wait for an
+        # accelerator, batch after batch.
+        scores = self._unsuspected and self.kind in ("logits", "logit", "sigmoid")
+        values = outputs if scores else _usable(outputs)
+        if not len(values):
+            return
+        if problem := _contradiction(self.kind, values, by_chance=not self._unsuspected):
+            raise InputError(
+                f'The model\'s outputs are read as output="{self.kind}", but {problem}; declare another, one of '
+                f"{', '.join(KINDS)}, or a callable from what the model returns to probabilities."
+            )
+        # Logits that do not sum to 1 are unsuspected, whatever their range.
+        self._unsuspected = self._unsuspected or self.kind in ("logits", "logit") or not _in_unit_interval(values)
 
 
-def _compared(outputs: Tensor) -> Tensor:
-    """Return those of outputs (N, ...) by which can be decided, in at least single precision.
-
-    A score of minus infinity is that of a class that is ruled out.
-    """
-    found = outputs.detach().to(at_least_single(outputs.dtype))
-    return found[(found.flatten(1) < torch.inf).all(1)]
+def _usable(outputs: Tensor) -> Tensor:
+    """Return the rows of outputs that can decide, in at least single precision; classes ruled out are at -inf."""
+    outputs = outputs.detach().to(at_least_single(outputs.dtype))
+    return outputs[(outputs.flatten(1) < torch.inf).all(1)]
 
 
 def declarable(output: Any) -> Any:
-    """Return what may be declared as ``output``; ``package.module:callable`` is not imported yet.
-
-    Raises:
-        InputError: It is something else.
-    """
-    known = isinstance(output, str) and (":" in output or output in (*KINDS, "auto"))
-    if not known and not callable(output) and not isinstance(output, OutputReader):
-        raise unknown("output", output, ["auto", *KINDS, "a callable", "package.module:callable"])
-    return output
+    """Return a valid declaration as it is, without importing; anything else raises an InputError."""
+    if callable(output) or isinstance(output, OutputReader):
+        return output
+    if isinstance(output, str) and (":" in output or output in (*KINDS, "auto")):
+        return output
+    raise unknown("output", output, ["auto", *KINDS, "a callable", "package.module:callable"])
 
 
-def _known(output: Any) -> Any:
-    found = imported(output, "output") if isinstance(output, str) and ":" in output else output
-    if isinstance(output, str) and found is not output and not callable(found):
-        raise InputError(f"output {output!r} is a {type(found).__name__}, expected a callable.")
-    return declarable(found)
+def _loaded(output: Any) -> Any:
+    """Return a valid declaration, with the callable that it names."""
+    if not isinstance(output, str) or ":" not in output:
+        return declarable(output)
+    function = imported(output, "output")
+    if not callable(function):
+        raise InputError(f"output {output!r} is a {type(function).__name__}, must be a callable.")
+    return function
 
 
-Output = Annotated[str | Callable[[Any], Tensor] | OutputReader, AfterValidator(_known)]
-"""What a user gives as ``output``: see ``OUTPUT_HELP``; or a reader, to decide once for several calls."""
+Output = Annotated[str | Callable[[Any], Tensor] | OutputReader, AfterValidator(_loaded)]
+"""Type of the option ``output``: see ``OUTPUT_HELP``; or a reader, to decide once for several calls."""
 
 
 def output_option() -> Any:
-    """Declare the option that says what the model returns."""
+    """Declare the option ``output``."""
     return option(default="auto", help=OUTPUT_HELP)
 
 
 def tensor_of(returned: Any) -> Tensor:
-    """Return the scores in what a model returned.
+    """Return the tensor of scores in a model's return value; anything else raises an InputError.
 
     Args:
         returned: A tensor; an object or dict with ``logits`` (transformers, the auxiliary outputs of Inception and
             GoogLeNet) or ``out`` (torchvision's segmentation); or a tuple, list or dict with one tensor in it.
-
-    Raises:
-        InputError: It is none of these.
     """
     if isinstance(returned, Tensor):
         return returned
     for name in ("logits", "out"):
-        if isinstance(found := _part(returned, name), Tensor):
-            return found
-    several = list(returned.values()) if isinstance(returned, Mapping) else returned
-    tensors = [each for each in several if isinstance(each, Tensor)] if isinstance(several, list | tuple) else []
+        if isinstance(part := _part(returned, name), Tensor):
+            return part
+    parts = list(returned.values()) if isinstance(returned, Mapping) else returned
+    tensors = [part for part in parts if isinstance(part, Tensor)] if isinstance(parts, list | tuple) else []
     if len(tensors) == 1:
         return tensors[0]
     raise InputError(
-        f"The model returned {_described(returned)}, expected a tensor (N, classes), or an object or dict with logits; "
+        f"The model returned {_described(returned)}, must be a tensor (N, classes), or an object or dict with logits; "
         "declare output=callable, which takes this and returns probabilities, such as "
         "lambda returned: returned[0].softmax(1)."
     )

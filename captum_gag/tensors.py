@@ -1,55 +1,48 @@
-"""What attributions and metrics both need of tensors: dtypes, percentiles, targets."""
+"""Tensor helpers of attributions and metrics: dtypes, percentiles, targets, positions."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+from annotated_types import Ge, Lt
 from numpy.typing import NDArray
 from torch import Tensor
 
 from captum_gag.errors import InputError, first_line, shown
 
 Target = int | tuple[int, ...] | Sequence[int] | Sequence[tuple[int, ...]] | NDArray[Any] | Tensor
-"""What is explained, in Captum's forms: a class for all images, or one for each as a list, array or tensor (N,).
+"""Target classes in Captum's forms: a class for all images, or one for each as a list, array or tensor (N,).
 
-Of outputs (N, classes, ...) with further axes a tuple (class, ...) for all images, or a list of such.
+For outputs (N, classes, ...) with further axes a tuple (class, ...) for all images, or a list of such.
 """
+
+Seed = Annotated[int, Ge(-(2**63)), Lt(2**64)]
+"""Seed of a torch generator."""
 
 
 def row_percentiles(rows: Tensor, percentiles: Sequence[float]) -> Tensor:
-    """Return percentiles of every row, linearly interpolated: ``numpy.percentile`` for tensors.
+    """Return percentiles, in [0, 100], of every row, linearly interpolated: ``numpy.percentile`` for tensors.
 
     ``torch.quantile`` refuses more than 16 million elements in older releases, and sorts where selecting will do.
 
     Args:
-        rows: Tensor of shape (R, F) with F >= 1, in single or double precision.
-        percentiles: Values in [0, 100].
-
-    Returns:
-        Tensor of shape (R, len(percentiles)), dtype and device of ``rows``. A row with a NaN gives NaN.
+        rows: Shape (R, F) with F >= 1, in single or double precision. A row with a NaN gives NaN.
+        percentiles: Of each row, for a result of shape (R, len(percentiles)).
     """
-    found = np.percentile(rows.detach().cpu().numpy(), percentiles, axis=1)
-    return torch.as_tensor(found.T, dtype=rows.dtype, device=rows.device)
+    values = np.percentile(rows.detach().cpu().numpy(), percentiles, axis=1)
+    return torch.as_tensor(values.T, dtype=rows.dtype, device=rows.device)
 
 
 def row_order_statistics(rows: Tensor, ranks: Sequence[int]) -> Tensor:
-    """Return the values of certain ranks in every row.
-
-    Args:
-        rows: Tensor of shape (R, F), in single or double precision.
-        ranks: In [0, F); 0 is the smallest value.
-
-    Returns:
-        Tensor of shape (R, len(ranks)), dtype and device of ``rows``, as ``rows.sort(1).values[:, ranks]``.
-    """
-    wanted = list(ranks)
-    if rows.device.type != "cpu" or not wanted:
-        return rows.sort(1).values[:, wanted]
+    """Return ``rows.sort(1).values[:, ranks]`` for rows (R, F) in single or double precision."""
+    ranks = list(ranks)
+    if rows.device.type != "cpu" or not ranks:
+        return rows.sort(1).values[:, ranks]
     # Selecting is several times faster than sorting, and only NumPy does it for many ranks at once.
-    return torch.from_numpy(np.partition(rows.numpy(), wanted, axis=1)[:, wanted])
+    return torch.from_numpy(np.partition(rows.numpy(), ranks, axis=1)[:, ranks])
 
 
 def at_least_single(dtype: torch.dtype) -> torch.dtype:
@@ -62,69 +55,54 @@ def double_where_there(tensor: Tensor) -> torch.dtype:
     return tensor.dtype if tensor.device.type == "mps" else torch.float64
 
 
-def class_targets(target: Target, images: Tensor) -> Tensor:
-    """Return class indices on the device of the images.
-
-    Args:
-        target: In any of the forms of ``Target``.
-        images: Shape (N, ...).
-
-    Returns:
-        Integers (N,); (N, k) for outputs (N, classes, ...) with k - 1 axes after the classes.
+def target_indices(target: Target, n: int) -> Tensor:
+    """Return class indices (1,) for all of n examples, or (n,) for each; (1, k) or (n, k) for tuples of k indices.
 
     Raises:
-        InputError: If there is neither one target nor one for each image, or one is no integer >= 0.
+        InputError: There is neither one target nor one for each example, or one is not an integer >= 0.
     """
-    expected = f"expected one class index >= 0, or one for each of the {len(images)} images"
     try:
-        found = target if isinstance(target, Tensor) else torch.as_tensor(np.asarray(target))
-    # What is no number, or lists of different lengths.
+        values = target if isinstance(target, Tensor) else torch.as_tensor(np.asarray(target))
+    # Not numbers, or lists of different lengths.
     except (TypeError, ValueError, RuntimeError):
-        raise InputError(f"target is {target!r}, {expected}.") from None
+        values = torch.empty(0)
     if isinstance(target, tuple):
-        found = found.reshape(1, -1)
-    no_number = found.dtype in (torch.bool, torch.complex64, torch.complex128)
-    if no_number or found.numel() == 0 or not is_dense(found):
-        raise InputError(f"target is {target!r}, {expected}.")
-    if found.ndim == 2 and not isinstance(target, tuple | list) and found.shape[1] > 1:
-        raise InputError(
-            f"target has shape {tuple(found.shape)}, {expected}; of one-hot labels take the index: target.argmax(1)."
-        )
-    found = found.reshape(-1) if found.ndim < 2 or found.shape[1] == 1 else found
-    whole = found.to(torch.long)
-    if found.ndim > 2 or len(found) not in (1, len(images)) or bool((whole != found).any()) or bool((whole < 0).any()):
-        raise InputError(f"target is {target!r}, {expected}.")
-    return whole.to(images.device).expand(len(images), *whole.shape[1:])
+        values = values.reshape(1, -1)
+    real = is_dense(values) and values.numel() > 0 and values.dtype != torch.bool and not values.is_complex()
+    one_each = values.ndim < 2 or values.shape[1] == 1
+    if real and (one_each or (values.ndim == 2 and isinstance(target, tuple | list))):
+        values = values.reshape(-1) if one_each else values
+        indices = values.to(torch.long)
+        if len(values) in (1, n) and not bool(((indices != values) | (indices < 0)).any()):
+            return indices
+    raise InputError(
+        f"target is {shown(target)}, must be one class index >= 0, or one for each of the {n} images; of one-hot "
+        "labels take the index: target.argmax(1)."
+    )
+
+
+def class_targets(target: Target, images: Tensor) -> Tensor:
+    """Return class indices (N,) on the device of the images, (N, k) for tuples; see ``target_indices``."""
+    indices = target_indices(target, len(images))
+    return indices.to(images.device).expand(len(images), *indices.shape[1:])
 
 
 def is_dense(tensor: Tensor) -> bool:
-    """Return whether every number of a tensor is there to be read: it is neither sparse, nor without values (meta)."""
+    """Return whether a tensor has values that can be read: it is neither sparse nor on the meta device."""
     return tensor.layout == torch.strided and not tensor.is_meta
 
 
-def require_dense(what: str, tensor: Tensor) -> None:
-    """Refuse a tensor whose numbers cannot be read one by one.
-
-    Args:
-        what: What it is, for the message.
-        tensor: Any.
-
-    Raises:
-        InputError: It is sparse, or without values.
-    """
+def require_dense(name: str, tensor: Tensor) -> None:
+    """Raise InputError, which names the tensor, unless it is dense."""
     if not is_dense(tensor):
         raise InputError(
-            f"{what}: layout {tensor.layout} on {tensor.device}, expected dense tensors with values; convert with "
+            f"{name}: layout {tensor.layout} on {tensor.device}, must be dense tensors with values; convert with "
             ".to_dense()."
         )
 
 
 def require_device(device: Any) -> None:
-    """Refuse what is no device, or none that numbers can be on here.
-
-    Raises:
-        InputError: It is such.
-    """
+    """Raise InputError unless tensors with values can be on the device here."""
     try:
         if torch.empty(0, device=device).is_meta:
             raise RuntimeError("it holds no numbers")
@@ -134,12 +112,12 @@ def require_device(device: Any) -> None:
 
 
 def finite_rows(values: Tensor) -> Tensor:
-    """Return which of N rows (N, ...) have neither a NaN nor an infinity, a mask (N,)."""
+    """Return a mask (N,) of the rows of values (N, ...) without NaN and infinity."""
     return values.reshape(len(values), -1).isfinite().all(1)
 
 
 def positions(inputs: Tensor) -> tuple[int, ...]:
-    """Return the shape of what has one saliency value each, the "pixels" of inputs.
+    """Return the shape of the positions, or "pixels", that have one saliency value each.
 
     Args:
         inputs: Images (N, C, H, W), or any (N, C, *positions); tables (N, F), whose features are the positions.
@@ -148,7 +126,7 @@ def positions(inputs: Tensor) -> tuple[int, ...]:
 
 
 INTERPOLATIONS = {1: "linear", 2: "bilinear", 3: "trilinear"}
-"""By the number of axes, what torch calls linear interpolation."""
+"""Torch's names of linear interpolation, by the number of axes."""
 
 
 def interpolated(values: Tensor, sizes: Sequence[int]) -> Tensor:
@@ -158,5 +136,5 @@ def interpolated(values: Tensor, sizes: Sequence[int]) -> Tensor:
 
 
 def over_channels(values: Tensor, inputs: Tensor) -> Tensor:
-    """Return a value per position, (N, *positions), as one that broadcasts over the channels of the inputs."""
+    """Return a value per position, (N, *positions), in a shape that broadcasts over the channels of the inputs."""
     return values.unsqueeze(1) if inputs.ndim > 2 else values

@@ -13,6 +13,7 @@ from scipy.ndimage import gaussian_filter
 from torchvision.transforms.v2 import GaussianBlur
 
 from captum_gag import baselines
+from captum_gag.baselines import Imputation
 from captum_gag.errors import InputError
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -61,8 +62,8 @@ def test_blur_is_scipys_gaussian(pixels: torch.Tensor) -> None:
 
 def test_blur_with_options_is_torchvisions() -> None:
     images = torch.rand(2, 3, 40, 36, generator=torch.Generator().manual_seed(0))
-    found = baselines.resolve({"type": "blur", "sigma": 16, "kernel_size": 33})(images)
-    torch.testing.assert_close(found, GaussianBlur(33, 16.0)(images))
+    blurred = baselines.resolve({"type": "blur", "sigma": 16, "kernel_size": 33})(images)
+    torch.testing.assert_close(blurred, GaussianBlur(33, 16.0)(images))
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 7), (3, 2)])
@@ -87,23 +88,46 @@ def test_black_on_a_normalised_input_warns(pixels: torch.Tensor) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("baseline", "message"),
     [
-        ("blck", "perturb_baseline is 'blck', expected one of"),
-        ({"sigma": 16}, "perturb_baseline is {'sigma': 16}, expected one of .* a dict with such a type"),
-        ({"type": "blur", "radius": 3}, "'blur' has no option 'radius'; it has sigma, kernel_size"),
-        ({"type": "mean", "sigma": 3}, "'mean' has no option 'sigma'; it has none"),
-        ({"type": "blur", "sigma": -1}, "sigma is -1, expected a number above 0"),
-        (torch.zeros(5), r"shape \(5,\)"),
+        ("blck", "unknown perturb_baseline 'blck'; did you mean black"),
+        ({"sigma": 16}, "unknown perturb_baseline {'sigma': 16}; expected black, .* a dict of type and options"),
+        ({"type": "blur", "radius": 3}, "unknown option of blur 'radius'; expected sigma, kernel_size"),
+        ({"type": "mean", "sigma": 3}, "unknown option of mean 'sigma'; expected none"),
+        ({"type": "road", "sigma": 1}, "unknown option of road 'sigma'; expected noise, seed"),
+        ({"type": "blur", "sigma": -1}, "sigma is -1, expected greater than 0"),
+        ({"type": "blur", "kernel_size": 4}, "kernel_size is 4, expected an odd number of pixels"),
+        ({"type": "road", "noise": -1}, "noise is -1, expected greater than or equal to 0"),
+        ({"type": "road", "seed": 0.5}, "seed is 0.5, expected a valid integer"),
+        (float("nan"), "perturb_baseline is nan, expected .* a finite number"),
+        (torch.zeros(5), r"is a Tensor \(5,\) of float32, must broadcast to the images \(2, 3, 20, 16\)"),
+        (lambda images: "black", "perturb_baseline is 'black', must broadcast to the images"),
+        (
+            Imputation(lambda images, removed: images[..., :2]),
+            r"\(2, 3, 20, 2\) of float32, must broadcast",
+        ),
     ],
 )
-def test_errors(pixels: torch.Tensor, given: object, message: str) -> None:
+def test_errors(pixels: torch.Tensor, baseline: object, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        baselines.resolve(given)(pixels)
+        baselines.resolve(baseline)(pixels)
+
+
+@pytest.mark.parametrize("name", ["blur", "road"])
+def test_baselines_of_images_only(name: str) -> None:
+    message = rf'The baseline "{name}" is for images \(N, C, H, W\), not for inputs \(2, 3, 100\)'
+    with pytest.raises(InputError, match=message):
+        baselines.resolve(name)(torch.rand(2, 3, 100))
+
+
+@pytest.mark.parametrize("mask", [torch.ones(2, 3, 20, 16), torch.ones(2, 1, 20, 15) > 0, torch.ones(20, 16) > 0])
+def test_masks_that_do_not_fit(pixels: torch.Tensor, mask: torch.Tensor) -> None:
+    with pytest.raises(InputError, match=r"removed is a Tensor .* must be a mask of bool that broadcasts"):
+        baselines.road()(pixels, mask)
 
 
 def test_normalization_of_another_number_of_channels(pixels: torch.Tensor) -> None:
-    with pytest.raises(InputError, match="2 means and 2 standard deviations, expected one for each of the 3"):
+    with pytest.raises(InputError, match="the mean of normalization has 2 numbers, must be one for each of 3 channels"):
         baselines.black(((0, 0), (1, 1)))(pixels)
 
 
@@ -138,10 +162,10 @@ def test_every_baseline_of_the_image_alone_is_a_perturbation_for_quantus(name: s
     before, indices, after = calls[0]
     expected = baselines.BASELINES[name](NORMALIZATION)(images).flatten(1).numpy()
     for row in range(2):
-        chosen = np.isin(np.arange(48), indices[row])
-        assert 0 < chosen.sum() < 48
-        np.testing.assert_allclose(after[row, chosen], expected[row, chosen], rtol=1e-5, atol=1e-6)
-        np.testing.assert_array_equal(after[row, ~chosen], before[row, ~chosen])
+        changed = np.isin(np.arange(48), indices[row])
+        assert 0 < changed.sum() < 48
+        np.testing.assert_allclose(after[row, changed], expected[row, changed], rtol=1e-5, atol=1e-6)
+        np.testing.assert_array_equal(after[row, ~changed], before[row, ~changed])
 
 
 def test_pixel_flipping_onto_a_number_is_quantus_own() -> None:

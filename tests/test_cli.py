@@ -190,7 +190,7 @@ def test_the_same_command_gives_the_same_files() -> None:
         (["--bogus"], "--bogus.*; see .* explain --help"),
         (["--method", "SGG"], "'SGG'.*SG"),
         (["--method", "SG", "--set", "percentil=70"], "none of the methods has an option 'percentil'"),
-        (["--method", "GAG", "--set", "guide=mine"], "guide is 'mine', expected 'paper', 'strict' or 'relative'"),
+        (["--method", "GAG", "--set", "guide=mine"], "guide is 'mine', expected 'paper'"),
         (["--method", "captum:Occlusion"], "needs sliding_window_shapes"),
         (["--set", "percentile=70"], "--set KEY=VALUE is for --method"),
         (["--method", "SG", "--set", "percentile=70"], "none of the methods has an option 'percentile'"),

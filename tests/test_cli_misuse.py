@@ -229,6 +229,8 @@ SUITES = {
     "a title of numbers": "title = 3\n" + SUITE,
     "published numbers": SUITE + "[published]\nRCAP = 3\n",
     "published text": SUITE + '[published]\nRCAP = { SG = "high" }\n',
+    "an unknown case": 'case = "imagenet"\n' + SUITE,
+    "an unknown paper": SUITE + '[published]\npaper = "other"\ntable = 1\n',
     "of a method that is not there": 'methods = [{ of = "none", transform = "reverse" }]\n[metrics.RCAP]\n',
     "of itself": '[methods]\na = { of = "a", transform = "reverse" }\n[metrics.RCAP]\n',
     "no such transform": '[methods]\na = { of = "SG", transform = "turn" }\n[metrics.RCAP]\n',

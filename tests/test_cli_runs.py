@@ -205,6 +205,8 @@ def test_the_papers_layout_of_several_runs(two_runs, tmp_path):
     assert len(means) == 12
     assert all(means[key] == pytest.approx(value) for key, value in ours.items())
     assert {row["published"] for row in full if row["method"] == "GAG-85"} == {0.437721, 0.1042}
+    assert call("report", two_runs[0], "--out", tmp_path / "page.html").exit_code == 0
+    assert "(published 0.438)" in (tmp_path / "page.html").read_text(encoding="utf-8")
 
 
 def test_the_papers_layout_of_the_second_paper(tmp_path):

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from captum_gag import baselines
 from captum_gag.baselines import Imputation
-from captum_gag.errors import InputError
 from captum_gag.imputation import fill_from_neighbours
 from captum_gag.metrics import aopc, aopc_curve, deletion, faithfulness, insertion, rcap
 
@@ -188,22 +187,3 @@ def test_an_imputation_of_ones_own_sees_images_as_they_were_given(model: nn.Modu
     found = deletion(last_axis, images, maps, 0, perturb_baseline=Imputation(twice), channel_axis=-1, output="logits")
     named = deletion(last_axis, images, maps, 0, perturb_baseline=EXACT, channel_axis=-1, output="logits")
     torch.testing.assert_close(found, named)
-
-
-@pytest.mark.parametrize(
-    ("given", "shape", "message"),
-    [
-        ("road", (2, 3, 100), r'The baseline "road" is for images \(N, C, H, W\), not for inputs \(2, 3, 100\)'),
-        ({"type": "road", "noise": -1}, (2, 3, 4, 4), "noise is -1, expected a number of at least 0"),
-        ({"type": "road", "seed": 0.5}, (2, 3, 4, 4), "seed is 0.5, expected an integer or None"),
-        ({"type": "road", "sigma": 1}, (2, 3, 4, 4), "'road' has no option 'sigma'; it has noise, seed"),
-        (
-            Imputation(lambda images, removed: images[:, :, :2]),
-            (2, 3, 4, 4),
-            r"shape \(2, 3, 2, 4\), expected one that",
-        ),
-    ],
-)
-def test_errors(given: object, shape: tuple[int, ...], message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        baselines.resolve(given)(torch.rand(shape))

@@ -147,7 +147,7 @@ def test_gradients_of_passes_in_less_are_near_those_in_single_precision() -> Non
 @pytest.mark.parametrize("name", ["Grad-CAM", "DeepSHAP", "GB", "captum:DeepLift", "captum:LRP"])
 def test_a_function_has_no_layers_and_the_module_in_it_is_named(name: str) -> None:
     net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 3))
-    said = "got a function, expected a torch.nn.Module: it .* (layers|ReLU modules). Give the Sequential inside it"
+    said = "got a function, must be a torch.nn.Module: it .* (layers|ReLU modules). Give the Sequential inside it"
     with pytest.raises(InputError, match=said):
         method(name).attribute(lambda x: net(x), torch.rand(1, 3, 8, 8), [0])
 

@@ -260,7 +260,7 @@ def test_transformers_and_torchvision() -> None:
 
 @pytest.mark.parametrize("outputs", [torch.tensor([1, 2]), torch.tensor(3.0), torch.zeros(0, 3)])
 def test_class_numbers_and_single_numbers_are_refused(outputs: torch.Tensor) -> None:
-    with pytest.raises(InputError, match="expected floating-point scores"):
+    with pytest.raises(InputError, match="must be floating-point scores"):
         OutputReader().probabilities(outputs)
 
 
@@ -286,14 +286,12 @@ def test_a_reader_is_a_declaration_that_was_decided() -> None:
     assert OutputReader.of("logit").kind == "logit"
 
 
-@pytest.mark.parametrize("probabilities", [False, True])
-def test_a_module_returns_what_is_read_while_it_is_asked(probabilities: bool) -> None:
+def test_a_hooked_module_returns_scores() -> None:
     model = nn.Linear(3, 1)
     reader, images = OutputReader("logit"), torch.randn(2, 3)
     plain = model(images)
-    read = reader.probabilities if probabilities else reader.scores
-    with reader.reading(model, probabilities):
-        assert torch.equal(model(images), read(plain))
+    with reader.reading(model):
+        assert torch.equal(model(images), reader.scores(plain))
     with pytest.raises(ZeroDivisionError), reader.reading(model):
         raise ZeroDivisionError
     assert torch.equal(model(images), plain)

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import pkgutil
 import subprocess
 import sys
 import types
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 import captum_gag
+
+PACKAGE = Path(captum_gag.__file__).parent
+ROOT = "root"
+LEVELS = [{"cli"}, {"papers"}, {"report"}, {"runs"}, {"models", "data", "reliability", "metrics"}, {"attr"}, {ROOT}]
+"""A room imports from those after it alone; of one level, models import from data."""
 
 FUNCTIONS = ("captum_gag.metrics.rcap", "captum_gag.metrics.aopc", "captum_gag.metrics.faithfulness")
 
@@ -31,6 +39,7 @@ def test_the_stub_is_the_list() -> None:
             "SampledGradients",
             "saliency_map",
             "reverse_saliency",
+            "method",
         ),
         *("RCAP", "Deletion", "Insertion", "AOPC", "Faithfulness", "LogCoshDice", "SegmentationMAE"),
         *("baselines", "reliability", "explain", "register_with_quantus"),
@@ -67,6 +76,7 @@ def test_unknown_name() -> None:
         ),
         ("from captum_gag.metrics import rcap, metric, METRICS", ["quantus", "pandas", "sklearn"]),
         ("import captum_gag.cli", ["torch", "captum", "quantus", "matplotlib"]),
+        ("import captum_gag.names, captum_gag.attr", ["torch", "captum", "quantus", "pandas", "matplotlib"]),
         # What table and reliability read a run with.
         (
             "import captum_gag.report.decisions, captum_gag.report.several_runs, captum_gag.report.reliability_report",
@@ -78,3 +88,32 @@ def test_imports_only_what_is_used(statement: str, heavy: list[str]) -> None:
     code = f"{statement}; import sys; print([name for name in {heavy!r} if name in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+def imports_of(file: Path) -> Iterator[tuple[int, str]]:
+    """Yield the line and the name of each import from the package, also those within functions."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}:{node.lineno} imports relatively"
+            module = node.module or ""
+            names = [f"{module}.{each.name}" for each in node.names] if module == "captum_gag" else [module]
+        else:
+            names = [each.name for each in node.names] if isinstance(node, ast.Import) else []
+        yield from ((node.lineno, name) for name in names if name.split(".")[0] == "captum_gag")
+
+
+def room(parts: tuple[str, ...]) -> str:
+    return parts[0] if parts and (PACKAGE / parts[0]).is_dir() else ROOT
+
+
+def test_rooms_import_one_way() -> None:
+    level = {name: place for place, names in enumerate(LEVELS) for name in names}
+    wrong = []
+    for file in sorted(PACKAGE.rglob("*.py")):
+        here = room(file.relative_to(PACKAGE).parts)
+        for line, name in imports_of(file):
+            there = room(tuple(name.split(".")[1:]))
+            below = level[there] > level[here] and (here, there) != ("reliability", "attr")
+            if not (here == there or below or (here, there) == ("models", "data")):
+                wrong.append(f"{file.relative_to(PACKAGE)}:{line}: {here} imports {name}")
+    assert wrong == []

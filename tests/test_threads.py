@@ -1,15 +1,18 @@
-"""Threads that explain and judge at the same time get what each would get alone, and leave the model as it was."""
+"""Threads: as many as may compute at once; those that use a model at the same time get what each gets alone."""
 
 from __future__ import annotations
 
 import asyncio
 import multiprocessing
+import os
 import random
+import subprocess
 import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,11 +29,13 @@ from captum_gag import (
     GuidedIG,
     LayerGuidedAbsoluteGrad,
     explain,
+    threads,
 )
-from captum_gag.attr.catalogue import ENTRIES, method, options_of_spec, parse
+from captum_gag.attr.catalogue import method, options_of_spec
 from captum_gag.metrics import aopc, deletion, faithfulness, insertion, rcap
 from captum_gag.metrics.foreign import ForeignMetric
-from captum_gag.threads import one_at_a_time
+from captum_gag.names import METHODS, parse_method
+from captum_gag.threads import cores, one_at_a_time, threads_each
 
 IMAGES = torch.rand(2, 3, 12, 12, generator=torch.Generator().manual_seed(0))
 MAPS = torch.rand(2, 12, 12, generator=torch.Generator().manual_seed(1))
@@ -48,7 +53,7 @@ def network(activation: type[nn.Module] = nn.ReLU6) -> nn.Module:
 
 
 def explaining(model: nn.Module, name: str, **options: Any) -> Job:
-    sizes = dict.fromkeys(options_of_spec(parse(name)) & {"n_samples", "n_references", "n_steps"}, 4)
+    sizes = dict.fromkeys(options_of_spec(parse_method(name)) & {"n_samples", "n_references", "n_steps"}, 4)
     made = method(name, **{**sizes, **options})
     return lambda: made.attribute(model, IMAGES, TARGET, seed=0, output="logits")
 
@@ -56,7 +61,7 @@ def explaining(model: nn.Module, name: str, **options: Any) -> Job:
 def jobs(model: nn.Module) -> dict[str, Job]:
     """Return every method that runs on the network by name, Captum's own classes, and every metric."""
     ruled = not isinstance(model[1], nn.ReLU6)
-    found = {name: explaining(model, name) for name in ENTRIES if ruled or name != "Deep Taylor"}
+    found = {name: explaining(model, name) for name in METHODS if ruled or name != "Deep Taylor"}
     for name in ("Deconvolution", "DeepLift", "GuidedBackprop", "Saliency"):
         found[f"captum:{name}"] = explaining(model, f"captum:{name}")
     found["captum:GradientShap"] = explaining(model, "captum:GradientShap", baselines="random")
@@ -168,3 +173,44 @@ def test_a_child_does_not_wait_for_a_thread_that_it_does_not_have() -> None:
 def inside() -> None:
     with one_at_a_time:
         pass
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="only Linux lets a process choose its cores")
+def test_a_process_of_one_core_has_one() -> None:
+    code = (
+        "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
+        "from captum_gag.threads import cores; print(cores())"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "1\n"
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({}, 8),
+        ({"cpu.max": "max 100000\n"}, 8),
+        ({"cpu.max": "150000 100000\n"}, 2),
+        ({"cpu.max": "3200000 100000\n"}, 8),
+        ({"cpu/cpu.cfs_quota_us": "300000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 3),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, 8),
+    ],
+    ids=["no container", "no quota", "one and a half", "more than there are", "version 1", "version 1, no quota"],
+)
+def test_a_container_has_the_cores_of_its_quota(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, files: dict[str, str], expected: int
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: range(8), raising=False)
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert cores(tmp_path) == expected
+
+
+@pytest.mark.parametrize(
+    ("limit", "workers", "expected"),
+    [("", 1, 8), ("", 3, 2), ("", 16, 1), ("3", 1, 3), ("3", 4, 2), ("4,2", 1, 4), ("many", 2, 4), ("0", 2, 4)],
+)
+def test_cores_are_shared_out(monkeypatch: pytest.MonkeyPatch, limit: str, workers: int, expected: int) -> None:
+    monkeypatch.setattr(threads, "cores", lambda: 8)
+    monkeypatch.setenv("OMP_NUM_THREADS", limit)
+    assert threads_each(workers) == expected

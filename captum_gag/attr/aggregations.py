@@ -1,16 +1,18 @@
-"""How many sampled gradients become one attribution: streaming moments, and what is read off them."""
+"""How many sampled gradients become one attribution: streaming moments, and the aggregations that read them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import torch
+from annotated_types import Ge
+from pydantic import AfterValidator
 from torch import Tensor
 
 from captum_gag.attr.contract import Percentile
 from captum_gag.attr.interpretations import Interpretation, signed
-from captum_gag.attr.pooling import BoxPooling, Pooling
 from captum_gag.errors import InputError, shown, warn
 from captum_gag.options import checked
 from captum_gag.tensors import double_where_there, row_percentiles
@@ -19,25 +21,20 @@ SMALL_IN_HALF = 1e-3
 """Largest gradient of an example, a tenth of which is near the smallest number that float16 holds in full."""
 
 ROUNDING = 4.0
-"""Units in the last place of their mean by which samples may differ that are the same."""
+"""Units in the last place of their mean by which equal samples may differ."""
 
 
 class RunningMoments:
     """Mean and variance of a stream of equally shaped tensors, by Welford's update.
 
-    Nothing is kept but three tensors, and no large sums are subtracted from one another: neither memory nor
-    rounding grows with the number of tensors. Samples are taken one after the other, so that the result does
-    not depend on how they were grouped into batches. Squares are in double precision, because those of gradients of
-    1e-25 are 0 in single.
-
-    Attributes:
-        count: Of the samples; of ``joined`` moments those of each example, (N, 1, ...).
-        mean: Of the samples.
+    Neither memory nor rounding grows with the number of samples. They are taken one after the other, so that the result
+    does not depend on how they were grouped into batches. Squares are in double precision, because those of gradients
+    of 1e-25 are 0 in single.
     """
 
     def __init__(self) -> None:
         """Start with no samples."""
-        self.count: int | Tensor = 0
+        self.count = 0
         self.mean = torch.empty(0)
         self._squares = torch.empty(0)
 
@@ -48,29 +45,17 @@ class RunningMoments:
             self._squares = torch.zeros_like(samples[0], dtype=double_where_there(samples))
         for sample in samples:
             self.count += 1
-            share = 1 / int(self.count)
+            share = 1 / self.count
             deviation = sample - self.mean
             self.mean.add_(deviation, alpha=share)
             deviation = deviation.to(self._squares.dtype)
             self._squares.addcmul_(deviation, deviation, value=1 - share)
 
-    def at(self, place: int | list[int]) -> RunningMoments:
-        """Return the moments of one entry of the tensors, or of several."""
-        some = RunningMoments()
-        some.count, some.mean, some._squares = self.count, self.mean[place], self._squares[place]
-        return some
-
-    @staticmethod
-    def joined(parts: Sequence[tuple[list[int], RunningMoments]]) -> RunningMoments:
-        """Return the moments of N examples out of those of some each, given with their places among the N."""
-        places = torch.tensor([place for some, _ in parts for place in some])
-        order = places.argsort()
-        whole = RunningMoments()
-        whole.mean = torch.cat([each.mean for _, each in parts])[order]
-        whole._squares = torch.cat([each._squares for _, each in parts])[order]
-        counts = torch.tensor([int(each.count) for some, each in parts for _ in some])[order]
-        whole.count = counts.to(whole.mean.device).reshape(-1, *[1] * (whole.mean.ndim - 1))
-        return whole
+    def at(self, index: int) -> RunningMoments:
+        """Return the moments of one entry of the tensors."""
+        moments = RunningMoments()
+        moments.count, moments.mean, moments._squares = self.count, self.mean[index], self._squares[index]
+        return moments
 
     @property
     def variance(self) -> Tensor:
@@ -78,11 +63,11 @@ class RunningMoments:
 
         0 where samples differ by the rounding of their mean alone, as the same gradient does in two batches.
         """
-        if isinstance(self.count, int) and self.count < 2:
+        if self.count < 2:
             raise InputError(f"A variance needs at least 2 samples, got {self.count}; raise the number of samples.")
-        found = self._squares / (self.count - 1)
-        rounding = ROUNDING * torch.finfo(self.mean.dtype).eps * self.mean.to(found.dtype)
-        return found.masked_fill(found <= rounding.square(), 0.0)
+        variance = self._squares / (self.count - 1)
+        rounding = ROUNDING * torch.finfo(self.mean.dtype).eps * self.mean.to(variance.dtype)
+        return variance.masked_fill(variance <= rounding.square(), 0.0)
 
     @property
     def root_mean_square(self) -> Tensor:
@@ -91,7 +76,7 @@ class RunningMoments:
 
 
 class GradientMoments:
-    """What is remembered of all sampled gradients of one input: moments as they are and as interpreted.
+    """Moments of all sampled gradients of one input.
 
     Attributes:
         signed: Moments of the gradients themselves, shape (N, ...).
@@ -120,36 +105,19 @@ class GradientMoments:
                 )
             self.interpreted.update(interpreted)
 
-    def reading(self, place: int) -> GradientMoments:
-        """Return the moments of one of several interpretations that were stacked, (k, readings, N, ...)."""
-        one = GradientMoments(self.interpretation)
-        one.signed, one.interpreted = self.signed, self.interpreted.at(place)
-        return one
-
-    def of_examples(self, rows: list[int]) -> GradientMoments:
-        """Return the moments of some of the N examples."""
-        some = GradientMoments(self.interpretation)
-        some.signed = self.signed.at(rows)
-        some.interpreted = some.signed if self.interpreted is self.signed else self.interpreted.at(rows)
-        return some
-
-    @staticmethod
-    def joined(parts: Sequence[tuple[list[int], GradientMoments]]) -> GradientMoments:
-        """Return the moments of N examples out of those of some each, given with their places among the N."""
-        whole = GradientMoments(parts[0][1].interpretation)
-        whole.signed = RunningMoments.joined([(rows, each.signed) for rows, each in parts])
-        same = parts[0][1].interpreted is parts[0][1].signed
-        interpreted = [(rows, each.interpreted) for rows, each in parts]
-        whole.interpreted = whole.signed if same else RunningMoments.joined(interpreted)
-        return whole
+    def of_interpretation(self, index: int) -> GradientMoments:
+        """Return the moments of one of several interpretations that were stacked, (k, interpretations, N, ...)."""
+        moments = GradientMoments(self.interpretation)
+        moments.signed, moments.interpreted = self.signed, self.interpreted.at(index)
+        return moments
 
     def standard_error(self) -> Tensor:
-        """Monte-Carlo standard error of the mean interpreted gradient, shape (N, ...)."""
+        """Return the Monte-Carlo standard error of the mean interpreted gradient, shape (N, ...)."""
         return (self.interpreted.variance / self.interpreted.count).sqrt()
 
 
 def warn_of_half_precision(moments: Sequence[GradientMoments], inputs: Sequence[Tensor]) -> None:
-    """Say where gradients in float16 are so small that they have few digits, or none."""
+    """Warn where gradients in float16 are so small that they have few digits, or none."""
     for each, tensor in zip(moments, inputs, strict=True):
         if tensor.dtype == torch.float16:
             largest = each.signed.root_mean_square.flatten(1).amax(1)
@@ -171,7 +139,7 @@ class Mean:
     """Mean of the interpreted gradients (equation 2 when they are magnitudes)."""
 
     def __call__(self, moments: GradientMoments) -> Tensor:
-        """Aggregate to shape (N, ...)."""
+        """Return the mean, shape (N, ...)."""
         return moments.interpreted.mean
 
 
@@ -180,40 +148,21 @@ class Variance:
     """Unbiased variance of the interpreted gradients (VarGrad; equation 3 when they are signed)."""
 
     def __call__(self, moments: GradientMoments) -> Tensor:
-        """Aggregate to shape (N, ...)."""
+        """Return the variance, shape (N, ...)."""
         return moments.interpreted.variance
 
 
-Guide = Callable[[Tensor, Tensor], Tensor]
-"""What multiplies the mean: (variance, its percentile) -> G, shaped as the variance."""
+def _odd(value: int) -> int:
+    if value % 2 == 0:
+        raise ValueError("an odd number")
+    return value
 
 
-def paper_guide(variance: Tensor, threshold: Tensor) -> Tensor:
-    """Return 1 where the variance reaches its percentile, and the variance itself below (equation 4)."""
-    return _damped_by_variance(variance, variance >= threshold)
+Side = Annotated[int, Ge(1), AfterValidator(_odd)]
+Window = Side | tuple[Side, ...]
+"""Sides of a box, odd so that it has a middle: one for all axes after the second, or one for each after the first."""
 
-
-def strict_guide(variance: Tensor, threshold: Tensor) -> Tensor:
-    """Return 1 where the variance is above its percentile, else the variance: the authors' published code."""
-    return _damped_by_variance(variance, variance > threshold)
-
-
-def _damped_by_variance(variance: Tensor, kept: Tensor) -> Tensor:
-    """Use the variance itself where nothing is kept; warn where that amplifies instead of damping."""
-    if bool(((variance > 1) & ~kept).any()):
-        warn(
-            "The gradient variance V exceeds 1 below its percentile, so the paper's guide (equation 4) amplifies "
-            "there what it should damp; rescale the model's output, or use guide='relative', which never exceeds 1."
-        )
-    return torch.where(kept, 1.0, variance)
-
-
-def relative_guide(variance: Tensor, threshold: Tensor) -> Tensor:
-    """Return the variance divided by its percentile where it is below, else 1: free of scale, and never above 1."""
-    return torch.where(variance >= threshold, 1.0, variance / threshold)
-
-
-GUIDES: dict[str, Guide] = {"paper": paper_guide, "strict": strict_guide, "relative": relative_guide}
+Guide = Literal["paper", "relative"]
 
 
 @checked
@@ -221,35 +170,95 @@ GUIDES: dict[str, Guide] = {"paper": paper_guide, "strict": strict_guide, "relat
 class GuidedMean:
     """Mean of the interpreted gradients times the guide G of equation 4 (step 3 of Guided AbsoluteGrad).
 
-    G is 1 where the variance of the signed gradients reaches its ``percentile``-th percentile and less below; how, says
-    ``guide``. The percentile is taken per example and channel for inputs (N, C, ...), per example for (N, F).
+    G is 1 where the variance V of the signed gradients reaches its ``percentile``-th percentile, and less below. The
+    percentile is taken per example and channel for inputs (N, C, ...), per example for (N, F).
 
     Args:
-        percentile: p in [0, 100]; 0 gives the plain mean.
-        guide: Name of an entry of ``GUIDES``.
-        pooling: What is made of the variance before both, such as ``BoxPooling(5)``; by default nothing.
+        percentile: The guide's p in [0, 100]: the percentile of the gradients' variance; 0 gives the plain mean.
+        guide: "paper" multiplies by V below the percentile (equation 4), "relative" by V divided by its percentile,
+            which never exceeds 1. The paper's is not free of scale: where V > 1 it amplifies, and a warning says so.
+        guide_window: Odd number of positions along each axis over which V is averaged before its percentile is taken;
+            1 is the paper, 5 averages 5 x 5 pixels. A tuple has a side for each axis after the first, as inputs
+            (N, C, T) and (N, F) need it; see ``box_mean``.
     """
 
     percentile: Percentile = 85.0
-    guide: str = "paper"
-    pooling: Pooling = field(default_factory=BoxPooling)
-
-    def __post_init__(self) -> None:
-        """Refuse what has no meaning."""
-        if self.guide not in GUIDES:
-            raise InputError(f"guide is {self.guide!r}, expected one of {sorted(GUIDES)}.")
-
-    def __repr__(self) -> str:
-        """Name the pooling where there is one."""
-        pooling = "" if self.pooling == BoxPooling() else f", pooling={self.pooling!r}"
-        return f"GuidedMean(percentile={self.percentile!r}, guide={self.guide!r}{pooling})"
+    guide: Guide = "paper"
+    guide_window: Window = 1
 
     def __call__(self, moments: GradientMoments) -> Tensor:
-        """Aggregate to shape (N, ...)."""
+        """Return the guided mean, shape (N, ...)."""
         if self.percentile == 0:
             return moments.interpreted.mean
-        variance = self.pooling(moments.signed.variance)
+        variance = self.pooled(moments.signed.variance)
         rows = variance.flatten(2).flatten(0, 1) if variance.ndim > 2 else variance.reshape(len(variance), -1)
         threshold = row_percentiles(rows, [self.percentile])
-        guide = GUIDES[self.guide](rows, threshold).to(variance.dtype).reshape(variance.shape)
-        return moments.interpreted.mean * guide
+        guide = self.damping(rows, threshold).masked_fill(self.reached(rows, threshold), 1.0)
+        return moments.interpreted.mean * guide.to(variance.dtype).reshape(variance.shape)
+
+    def pooled(self, variance: Tensor) -> Tensor:
+        """Return the variance as the guide sees it, (N, ...)."""
+        return box_mean(variance, self.guide_window)
+
+    def reached(self, variance: Tensor, threshold: Tensor) -> Tensor:
+        """Return the mask of where the guide is 1, for rows of variances and the percentile of each."""
+        return variance >= threshold
+
+    def damping(self, variance: Tensor, threshold: Tensor) -> Tensor:
+        """Return the guide below the percentile, for rows of variances and the percentile of each."""
+        if self.guide == "relative":
+            return variance / threshold
+        if bool(((variance > 1) & ~self.reached(variance, threshold)).any()):
+            warn(
+                "The gradient variance V exceeds 1 below its percentile, so the paper's guide (equation 4) amplifies "
+                "there what it should damp; rescale the model's output, or use guide='relative', which never exceeds 1."
+            )
+        return variance
+
+
+def box_mean(variance: Tensor, window: Window) -> Tensor:
+    r"""Return the mean over a box around each position; at the border over the part of the box that is inside.
+
+    Of variances :math:`V_j` that are estimated from n samples with normal noise, and of true values :math:`v_j`:
+
+    .. math::
+        E[\bar V] = \bar v, \qquad
+        \mathrm{Var}[\bar V] = \frac{2}{(n - 1) m^2} \sum_{j, l} \rho_{jl}^2 v_j v_l
+
+    with sums and means over the m positions of the box and :math:`\rho_{jl}` the correlation of the gradients at j and
+    l. Away from the border the bias :math:`\bar v - v` is 0 where v is linear in the positions; for a smooth v and a
+    side of k positions it is about :math:`(k^2 - 1) / 24` times the sum of its second derivatives.
+
+    Args:
+        variance: Shape (N, ...).
+        window: Side of the box in positions, odd: a number for all axes after the second of (N, C, *positions), or a
+            tuple with one for each axis after the first, such as (1, 5, 5) for (N, C, H, W). A number needs inputs of
+            at least four dimensions, because (N, C, T) may be a signal, (1, 5), or token embeddings, (5, 1).
+
+    Raises:
+        InputError: The window does not fit the shape, or is larger than it.
+    """
+    shape = tuple(variance.shape[1:])
+    if window == 1:
+        return variance
+    dimensions = f"({', '.join(['N', *map(str, shape)])})"
+    if isinstance(window, int) and len(shape) < 3:
+        raise InputError(
+            f"guide_window {window} for inputs {dimensions}: the axes with neighbours are ambiguous; give a side for "
+            "each axis after the first, such as (1, 5) of signals (N, C, T), or leave it at 1."
+        )
+    sides = (1, *[window] * (len(shape) - 1)) if isinstance(window, int) else window
+    if len(sides) != len(shape) or any(side > size for side, size in zip(sides, shape, strict=True)):
+        raise InputError(
+            f"guide_window {window} for inputs {dimensions}: expected a side for each axis after the first, none "
+            "larger than the axis."
+        )
+    pooled = variance
+    for axis, side in enumerate(sides, start=1):
+        if side > 1:
+            rows = pooled.movedim(axis, -1)
+            means = torch.nn.functional.avg_pool1d(
+                rows.reshape(-1, 1, rows.shape[-1]), side, stride=1, padding=side // 2, count_include_pad=False
+            )
+            pooled = means.reshape(rows.shape).movedim(-1, axis)
+    return pooled

@@ -1,4 +1,4 @@
-"""Captum's own methods, called alike: any class by name."""
+"""Any class of ``captum.attr`` as a method of a suite, with its own options, called as Captum documents it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from contextlib import contextmanager, nullcontext
 from functools import cache
 from typing import Any, ClassVar
 
+import captum.attr
 import torch
 from captum.attr import LRP, DeepLift, DeepLiftShap, LayerLRP, NoiseTunnel
 from torch import Tensor, nn
@@ -16,77 +17,79 @@ from torch import Tensor, nn
 from captum_gag.attr.captum_calls import (
     ROW_BY_ROW,
     as_input,
-    as_maps,
+    captum_errors,
     captum_target,
     deep_lift,
     in_batches,
     mean_over_references,
-    refusing_captums_errors,
+    reference_images,
     seeded,
-    square_regions,
 )
-from captum_gag.attr.captum_options import (
-    BATCH_OPTIONS,
-    captum_class,
-    captum_options,
-    check_wraps,
-    own_parameters,
-    summary,
-)
-from captum_gag.attr.grad_cam import named_layer, read_layer, turned
-from captum_gag.attr.methods import Images, Method
-from captum_gag.attr.references import fetched, reference_images
+from captum_gag.attr.entries import NOT_OPTIONS, AttributionMethod
+from captum_gag.attr.grad_cam import named_layer, read_layer, resized, turned
 from captum_gag.attr.sampled_gradients import gradients_per_batch
 from captum_gag.errors import InputError
-from captum_gag.options import declared
+from captum_gag.options import declared_as, first_sentence, option, options_in, unknown
+from captum_gag.tensors import positions
+
+BATCH_OPTIONS = ("internal_batch_size", "perturbations_per_eval", "nt_samples_batch_size")
 
 # Those that draw random numbers; their noise is of the whole batch, so that they explain an image at a time.
 _RANDOM = {"GradientShap", "KernelShap", "LayerGradientShap", "Lime", "NeuronGradientShap", "NoiseTunnel"}
 _RANDOM |= {"ShapleyValueSampling"}
-# Whose batches of perturbed images Captum gives the wrong targets, unless there is one image.
+# Those whose batches of perturbed images Captum gives the wrong targets, unless there is one image.
 _ONE_TARGET = {"LayerFeatureAblation"}
 # Those that exchange features among the images of a batch.
 _PERMUTING = {"FeaturePermutation", "LayerFeaturePermutation"}
 
+# Options that a spec gives as text or numbers, as it cannot hold modules and tensors.
+_BATCH = "Number at once; None picks one, and a smaller one when memory runs out."
+_OPTIONS: dict[str, tuple[Any, Any]] = {
+    "layer": (str, option(help="Name of a module of the model, as in model.get_submodule, such as layer4.1.")),
+    "attribution_method": (str, option(help="Class of captum.attr that explains the noisy images, such as Saliency.")),
+    "feature_mask": (
+        int | Tensor | None,
+        option(None, "Side in pixels of square regions that count as one; None: each value."),
+    ),
+    **{name: (int | None, option(None, _BATCH, ge=1)) for name in BATCH_OPTIONS},
+}
+_REFERENCES = (
+    float | str | Tensor,
+    option(help='References: a number, "random" (colours), "train", or a folder of images.'),
+)
+_N_REFERENCES = (int, option(20, "Number of references, where they are random or images.", ge=1))
+_START = (float | Tensor | None, option(None, "Replacement of the image: a number, in model space; None is 0."))
 
-class CaptumMethod(Method):
-    """A class of ``captum.attr`` with its options; see ``captum_type``."""
 
-    name: ClassVar[str]
+class CaptumMethod(AttributionMethod):
+    """A class of ``captum.attr`` with its options; see ``captum_method``."""
+
+    class_name: ClassVar[str]
     wrapped: ClassVar[str]
-    _references: Tensor | None = None
-
-    @property
-    def parts(self) -> str:
-        """The class of Captum."""
-        return f"captum.attr.{self.name}"
-
-    def prepare(self, images: Images) -> None:
-        """Fetch the references, where they are images of a data set."""
-        if hasattr(self, "n_references"):
-            self._references = fetched(self.baselines, self.n_references, images)  # type: ignore[attr-defined]
 
     def explain(self, model: nn.Module, inputs: Tensor, targets: Tensor, seed: int | None) -> Tensor:
         """Explain with Captum, as many images at a time as its class allows and memory holds."""
-        if self.name in _PERMUTING and len(inputs) == 1:
-            raise InputError(f"captum:{self.name} exchanges features among the images of a batch; this one has one")
+        if self.class_name in _PERMUTING and len(inputs) == 1:
+            raise InputError(
+                f"captum:{self.class_name} exchanges features among the images of a batch; this one has one"
+            )
         at_once = gradients_per_batch(inputs, len(inputs))
-        if self.name in _PERMUTING:
+        if self.class_name in _PERMUTING:
             at_once = len(inputs)
-        elif self.name in _RANDOM | _ONE_TARGET or hasattr(self, "n_references"):
+        elif self.class_name in _RANDOM | _ONE_TARGET or hasattr(self, "n_references"):
             at_once = 1
-        random = self.name in _RANDOM | _PERMUTING
-        found = []
+        random = self.class_name in _RANDOM | _PERMUTING
+        maps = []
         for images, labels in zip(inputs.split(at_once), targets.split(at_once), strict=True):
             with (
                 seeded(inputs.device, seed if random else None),
-                refusing_captums_errors(f"captum:{self.name}", model, images),
+                captum_errors(f"captum:{self.class_name}", model, images),
             ):
-                found.append(as_maps(self._attributions(model, images, labels, seed), images, self.parts))
-        return torch.cat(found)
+                maps.append(as_maps(self._attributions(model, images, labels, seed), images, self.class_name))
+        return torch.cat(maps)
 
     def _attributions(self, model: nn.Module, images: Tensor, labels: Tensor, seed: int | None) -> Any:
-        cls = captum_class(self.wrapped or self.name)
+        cls = captum_class(self.wrapped or self.class_name)
         if issubclass(cls, LRP | LayerLRP):
             # It changes weights and attaches rules for a while, and leaves them so where it fails.
             model = copy.deepcopy(model)
@@ -94,101 +97,114 @@ class CaptumMethod(Method):
         if "target" in inspect.signature(cls.attribute).parameters:
             arguments["target"] = captum_target(labels)
         with self._layer(model, images[:1]) as layer:
-            return self._with_layer(layer, cls, model, images, arguments, seed)
+            if "n_references" in arguments:
+                n = arguments.pop("n_references")
+                references = reference_images(arguments["baselines"], n, images[0], seed)
+                if self.class_name.endswith("DeepLiftShap"):
+                    return self._over_references(layer, model, images, arguments, references)
+                arguments["baselines"] = references
+            explainer = in_batches(self._built(cls, model, layer))
+            if not self.wrapped:
+                return self._call(explainer, images, arguments)
+            tunnel = self._arguments(NoiseTunnel, images)
+            if isinstance(explainer, ROW_BY_ROW):
+                # Its gradients are taken in batches: the noise need not be, and does not depend on memory then.
+                tunnel["nt_samples_batch_size"] = self.nt_samples_batch_size  # type: ignore[attr-defined]
+            return NoiseTunnel(explainer).attribute(images, **{**arguments, **tunnel})
 
     @contextmanager
     def _layer(self, model: nn.Module, image: Tensor) -> Iterator[nn.Module | None]:
         """Yield the layer, with channels first if its attributions are a map of it; None of a class without."""
         name = getattr(self, "layer", None)
         at_input = getattr(self, "attribute_to_layer_input", False)
-        if name is None or at_input or not self.name.startswith(("Layer", "GuidedGradCam")) or image.ndim < 3:
+        if name is None or at_input or not self.class_name.startswith(("Layer", "GuidedGradCam")) or image.ndim < 3:
             yield None if name is None else named_layer(model, name)
             return
-        found = read_layer(model, name, image)
-        with (
-            nullcontext(named_layer(model, name))
-            if found is None or found.as_captum_reads_it
-            else turned(found) as layer
-        ):
-            yield layer
+        layer = read_layer(model, name, image)
+        as_it_is = layer is None or layer.as_captum_reads_it
+        with nullcontext(named_layer(model, name)) if as_it_is else turned(layer) as module:  # type: ignore[arg-type]
+            yield module
 
-    def _with_layer(
-        self,
-        layer: nn.Module | None,
-        cls: Any,
-        model: nn.Module,
-        images: Tensor,
-        arguments: dict[str, Any],
-        seed: int | None,
-    ) -> Any:
-        if hasattr(self, "n_references"):
-            references = reference_images(arguments["baselines"], self.n_references, self._references, images[0], seed)
-            if self.name.endswith("DeepLiftShap"):
-                return self._over_references(layer, model, images, arguments, references)
-            arguments["baselines"] = references
-        explainer = in_batches(self._built(cls, model, layer))
-        if not self.wrapped:
-            given = as_input(explainer, images)
-            if type(explainer) is DeepLift:
-                return deep_lift(f"captum:{self.name}", explainer, given, **arguments)
-            return explainer.attribute(given, **arguments)
-        tunnel = self._arguments(NoiseTunnel, images)
-        if isinstance(explainer, ROW_BY_ROW):
-            # Its gradients are taken in batches: the noise need not be, and does not depend on memory then.
-            tunnel["nt_samples_batch_size"] = self.nt_samples_batch_size  # type: ignore[attr-defined]
-        return NoiseTunnel(explainer).attribute(images, **{**arguments, **tunnel})
+    def _call(self, explainer: Any, images: Tensor, arguments: dict[str, Any]) -> Any:
+        leaf = as_input(explainer, images)
+        if type(explainer) in (DeepLift, DeepLiftShap):
+            return deep_lift(f"captum:{self.class_name}", explainer, leaf, **arguments)
+        return explainer.attribute(leaf, **arguments)
 
     def _over_references(
-        self,
-        layer: nn.Module | None,
-        model: nn.Module,
-        images: Tensor,
-        arguments: dict[str, Any],
-        references: Tensor,
+        self, layer: nn.Module | None, model: nn.Module, images: Tensor, arguments: dict[str, Any], references: Tensor
     ) -> Any:
-        single = captum_class(self.name.removesuffix("Shap"))
+        single = captum_class(self.class_name.removesuffix("Shap"))
 
         def attribute(some: Tensor) -> Tensor:
-            explainer = self._built(captum_class(self.name) if len(some) > 1 else single, model, layer)
-            given, against = as_input(explainer, images), {**arguments, "baselines": some}
-            if type(explainer) in (DeepLift, DeepLiftShap):
-                return deep_lift(f"captum:{self.name}", explainer, given, **against)
-            found: Tensor = explainer.attribute(given, **against)
-            return found
+            explainer = self._built(captum_class(self.class_name) if len(some) > 1 else single, model, layer)
+            attributions: Tensor = self._call(explainer, images, {**arguments, "baselines": some})
+            return attributions
 
         return mean_over_references(attribute, references)
 
-    def _given(self, function: Callable[..., Any]) -> dict[str, Any]:
-        """Return those options that a constructor or an ``attribute`` method takes, without what is Captum's own."""
-        taken = {name: each.default for name, each in own_parameters(function).items() if hasattr(self, name)}
-        values = {name: (getattr(self, name), default) for name, default in taken.items()}
-        return {name: value for name, (value, default) in values.items() if value is not None or not callable(default)}
+    def _taken(self, function: Callable[..., Any]) -> dict[str, Any]:
+        """Return the options that a constructor or an ``attribute`` method takes, without Captum's own functions."""
+        options = self.arguments()
+        defaults = {name: each.default for name, each in inspect.signature(function).parameters.items()}
+        return {
+            name: value
+            for name, value in options.items()
+            if name in defaults and (value is not None or not callable(defaults[name]))
+        }
 
     def _built(self, cls: type, model: nn.Module, layer: nn.Module | None) -> Any:
         """Return an object of a class of Captum, around the model."""
-        options = self._given(cls.__init__)  # type: ignore[misc]
+        options = self._taken(cls.__init__)  # type: ignore[misc]
         if "layer" in options:
             options["layer"] = layer
         return cls(model, **options)
 
     def _arguments(self, cls: type, images: Tensor) -> dict[str, Any]:
-        """Return the arguments of a class's ``attribute``, with what a spec cannot hold put in."""
-        arguments = self._given(cls.attribute)  # type: ignore[attr-defined]
+        """Return the arguments of a class's ``attribute``, with batch sizes and the feature mask filled in."""
+        arguments = self._taken(cls.attribute)  # type: ignore[attr-defined]
         n, samples = len(images), arguments.get("nt_samples", arguments.get("n_samples", arguments.get("n_steps")))
         for name in BATCH_OPTIONS:
             if name in arguments and arguments[name] is None:
                 size = gradients_per_batch(images, samples * n) if samples else gradients_per_batch(images, 256)
                 arguments[name] = max(n, size) if name == "internal_batch_size" else max(1, size // n)
-        if isinstance(arguments.get("feature_mask"), int):
-            arguments["feature_mask"] = square_regions(arguments["feature_mask"], images)
-        if isinstance(arguments.get("feature_mask"), Tensor):
-            arguments["feature_mask"] = arguments["feature_mask"].to(images.device)
+        mask = arguments.get("feature_mask")
+        if mask is not None:
+            arguments["feature_mask"] = (
+                square_regions(mask, images) if isinstance(mask, int) else mask.to(images.device)
+            )
+        if cls is not NoiseTunnel and hasattr(self, "n_references"):
+            arguments["n_references"] = self.n_references
         return arguments
 
 
+def class_names() -> list[str]:
+    """Return the names of the classes of ``captum.attr`` that explain images."""
+    return [name for name in sorted(dir(captum.attr)) if _explains_images(name)]
+
+
+def captum_class(name: str) -> Any:
+    """Return a class of ``captum.attr``.
+
+    Raises:
+        InputError: There is none of that name that explains images.
+    """
+    if not _explains_images(name):
+        raise unknown("class of captum.attr", name, class_names())
+    return getattr(captum.attr, name)
+
+
+def _explains_images(name: str) -> bool:
+    cls = getattr(captum.attr, name, None)
+    if not isinstance(cls, type) or not hasattr(cls, "attribute") or name == "LimeBase":
+        return False
+    first = list(inspect.signature(cls.__init__).parameters)[1]  # type: ignore[misc]
+    return first in ("model", "forward_func", "attribution_method")
+
+
 @cache
-def captum_type(name: str, wrapped: str = "") -> type[CaptumMethod]:
-    """Return the type of method that a class of Captum is, declared with the class's own options.
+def captum_method(name: str, wrapped: str = "") -> type[CaptumMethod]:
+    """Return the method that a class of Captum is, with the options of its constructor and of its ``attribute``.
 
     Args:
         name: Of a class of ``captum.attr`` that explains images.
@@ -198,21 +214,77 @@ def captum_type(name: str, wrapped: str = "") -> type[CaptumMethod]:
         InputError: There is no such class.
     """
     cls = captum_class(name)
-    options = captum_options(cls)
+    options = _captum_options(cls)
     if wrapped:
-        check_wraps(name, wrapped)
-        options = {**captum_options(captum_class(wrapped)), **options}
-        options = dict(sorted(options.items(), key=lambda item: not item[1].required))
-    made = type(
+        if wrapped == name:
+            raise InputError(f"captum:{name} cannot explain with itself; expected attribution_method such as Saliency")
+        options = {**_captum_options(captum_class(wrapped)), **options}
+    return declared_as(
         f"captum:{name}",
-        (CaptumMethod,),
-        {
-            "__doc__": summary(cls),
-            "__module__": __name__,
-            "__annotations__": {each: found.type for each, found in options.items()},
-            "name": name,
-            "wrapped": wrapped,
-            **{each: found.declared for each, found in options.items()},
-        },
+        CaptumMethod,
+        options,
+        first_sentence(inspect.getdoc(cls) or name),
+        attribution=cls,
+        class_name=name,
+        wrapped=wrapped,
+        batch_dependent=name in _PERMUTING,
     )
-    return declared(made)
+
+
+def _captum_options(cls: Any) -> dict[str, tuple[Any, Any]]:
+    options = options_in(cls, cls.attribute, without=NOT_OPTIONS - set(BATCH_OPTIONS))
+    options |= {name: _OPTIONS[name] for name in options.keys() & _OPTIONS.keys()}
+    if "baselines" in options:
+        required = options["baselines"][1].is_required()
+        options |= {"baselines": _REFERENCES, "n_references": _N_REFERENCES} if required else {"baselines": _START}
+    return options
+
+
+def as_maps(attributions: Any, images: Tensor, what: str) -> Tensor:
+    """Return attributions at the size of the inputs.
+
+    Args:
+        attributions: Like the inputs (N, C, *positions) or (N, F), or of a layer: (N, c, *sizes).
+        images: The inputs explained.
+        what: The method, for the message.
+
+    Returns:
+        Attributions of the inputs' shape as they are; those of a layer summed over channels and interpolated
+        linearly to (N, 1, *positions).
+
+    Raises:
+        InputError: They are no map.
+    """
+    [maps] = attributions if isinstance(attributions, tuple | list) and len(attributions) == 1 else [attributions]
+    if isinstance(maps, Tensor) and maps.shape == images.shape:
+        return maps
+    fits = isinstance(maps, Tensor) and maps.ndim == images.ndim > 2 and len(maps) == len(images)
+    scales = [size / length for size, length in zip(maps.shape[2:], images.shape[2:], strict=True)] if fits else []
+    # A map may be coarser along one axis than along another.
+    if not fits or max(scales) > 4 * min(scales):
+        shape = tuple(maps.shape) if isinstance(maps, Tensor) else f"of a {type(maps).__name__}"
+        expected = "height, width" if images.ndim == 4 else "*positions"
+        raise InputError(
+            f"{what} gives attributions {shape}, expected (N, channels, {expected}), in proportion to inputs "
+            f"{tuple(images.shape)}: another layer?"
+        )
+    return resized(maps.sum(1, keepdim=True), images)
+
+
+def square_regions(side: int, images: Tensor) -> Tensor:
+    """Return a feature mask (1, C, *positions) of square regions, numbered from 0 in reading order.
+
+    Those of images are squares, of signals stretches, of volumes cubes, over all channels; of tables (N, F), columns
+    side by side.
+
+    Raises:
+        InputError: The side is no length.
+    """
+    if side < 1:
+        raise InputError(f"feature_mask is {side!r}, expected the side of square regions in pixels, at least 1")
+    numbers = torch.zeros((), dtype=torch.long, device=images.device)
+    for length in positions(images):
+        along = torch.arange(length, device=images.device) // side
+        numbers = numbers.unsqueeze(-1) * (int(along[-1]) + 1) + along
+    mask = numbers.unsqueeze(0)
+    return mask if images.ndim == 2 else mask.expand(1, images.shape[1], *numbers.shape).contiguous()

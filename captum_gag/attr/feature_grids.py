@@ -1,4 +1,4 @@
-"""Which outputs of a model's modules are feature maps of its input, and how each is read as one."""
+"""Feature maps among the outputs of a model's modules, and how each output is read as one."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _CHANNELS_FIRST = (
     *(nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d, nn.PixelShuffle, nn.PixelUnshuffle),
     *(nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d, *_POOLED),
 )
-# What mixes channels for somebody else, hands on what it got, or makes a grid of a fixed size.
+# Modules that mix channels, hand on their input, or make a grid of a fixed size.
 _NOT_A_MAP_OF_ITS_OWN = (nn.Linear, nn.Identity, *_POOLED)
 
 
@@ -33,7 +33,8 @@ class Grid(NamedTuple):
 
     Attributes:
         channel_axis: 1 or -1.
-        tokens: Which tokens are positions of the input, (h * w * ...,); None where each axis is an axis of the input.
+        tokens: Indices of the tokens that are positions of the input, (h * w * ...,); None where the axes are the
+            input's.
         sizes: The shape of the positions.
     """
 
@@ -46,15 +47,15 @@ class Grid(NamedTuple):
         turned = activation.movedim(self.channel_axis, 1)
         if self.tokens is None:
             return turned.clone()
-        chosen = turned.index_select(2, self.tokens.to(activation.device))
-        return chosen.reshape(*turned.shape[:2], *self.sizes)
+        grid = turned.index_select(2, self.tokens.to(activation.device))
+        return grid.reshape(*turned.shape[:2], *self.sizes)
 
     def put_back(self, feature_map: Tensor, activation: Tensor) -> Tensor:
         """Return the activation with a feature map in its place; the inverse of ``of``."""
         turned = feature_map
         if self.tokens is not None:
-            whole = activation.movedim(self.channel_axis, 1)
-            turned = whole.index_copy(2, self.tokens.to(activation.device), feature_map.flatten(2))
+            tokens = activation.movedim(self.channel_axis, 1)
+            turned = tokens.index_copy(2, self.tokens.to(activation.device), feature_map.flatten(2))
         return turned.movedim(1, self.channel_axis)
 
 
@@ -72,15 +73,15 @@ class Layer(NamedTuple):
 
 
 def activation_in(output: Any) -> Tensor | None:
-    """Return what counts as the activation in a module's output: the tensor, or the first of a tuple."""
+    """Return the activation in a module's output: the tensor, or the first of a tuple; None if it is no tensor."""
     first = output[0] if isinstance(output, tuple | list) and output else output
     return first if isinstance(first, Tensor) else None
 
 
 class Activations:
-    """The outputs of a model's modules for an image, and for another, and what they tell of where channels are.
+    """Outputs of a model's modules for an image, and for another, and the axes of the channels that they show.
 
-    A module of a known kind shows which axis of what it takes and returns is the channels': 1 for a convolution, a
+    A module of a known kind shows which axis of its input and output is the channels': 1 for a convolution, a
     pooling or a batch normalisation, the last for a linear layer, and the axis as long as its vector of weights for a
     normalisation. Modules that keep the shape hand this on. Tokens that are the same for both images when they first
     appear (class, distillation, register tokens) are no positions of the image.
@@ -90,7 +91,7 @@ class Activations:
         """Run the model.
 
         Args:
-            model: Any module; what is inside a scripted one cannot be seen.
+            model: Any module; the inside of a scripted one cannot be seen.
             image: Shape (1, C, *positions).
 
         Raises:
@@ -136,16 +137,16 @@ class Activations:
             return
         if not isinstance(output, Tensor):
             self._return_several.add(module)
-        taken = next((each for each in (*args, *kwargs.values()) if isinstance(each, Tensor)), activation)
-        self._alive += [taken, activation]
+        first = next((each for each in (*args, *kwargs.values()) if isinstance(each, Tensor)), activation)
+        self._alive += [first, activation]
         self._seen.append((module, activation))
         if next(module.children(), None) is None:
             axis = _channel_axis(module, activation)
-            for each in (taken, activation):
+            for each in (first, activation):
                 if axis is not None and each.ndim == activation.ndim:
                     self._axes[id(each)].add(axis)
-            if taken.shape == activation.shape:
-                self._same.append((id(taken), id(activation)))
+            if first.shape == activation.shape:
+                self._same.append((id(first), id(activation)))
 
     def _hand_on(self) -> None:
         changed = True
@@ -166,20 +167,20 @@ class Activations:
                     down, up = tuple(size // 2 for size in down), tuple(-(-size // 2) for size in up)
 
     def channel_axis(self, module: nn.Module, activation: Tensor) -> int | None:
-        """Return 1 or -1; None where nothing shows it, or some shows the one and some the other."""
-        found = self._axes[id(activation)]
-        if not found:
+        """Return 1 or -1; None where nothing shows it, or both are shown."""
+        axes = self._axes[id(activation)]
+        if not axes:
             inside = {id(each) for each in module.modules()}
-            shown = [each for by, each in self._seen if id(by) in inside and each.ndim == activation.ndim]
-            found = set().union(*(self._axes[id(each)] for each in shown if len(each) == len(activation)))
-            if len(found) == 2:
+            outputs = [each for by, each in self._seen if id(by) in inside and each.ndim == activation.ndim]
+            axes = set().union(*(self._axes[id(each)] for each in outputs if len(each) == len(activation)))
+            if len(axes) == 2:
                 # Channels are first and last inside, as in ConvNeXt: only one of them leaves sizes of a stage.
-                grids = {axis: self.grid(activation, axis) for axis in found}
-                found = {axis for axis, grid in grids.items() if grid and self._fits(grid.sizes)}
-        return next(iter(found)) if len(found) == 1 else None
+                grids = {axis: self.grid(activation, axis) for axis in axes}
+                axes = {axis for axis, grid in grids.items() if grid and self._fits(grid.sizes)}
+        return next(iter(axes)) if len(axes) == 1 else None
 
     def grid(self, activation: Tensor, channel_axis: int) -> Grid | None:
-        """Return how an activation is read, the axis of its channels being known; None if it is no feature map."""
+        """Return how an activation with its channels on an axis is read; None if it is no feature map."""
         sizes = tuple(activation.movedim(channel_axis, 1).shape[2:])
         if len(activation) != 1 or min(sizes, default=1) < 2:
             return None
@@ -198,20 +199,20 @@ class Activations:
         return Grid(channel_axis, tokens, fitting[0]) if len(fitting) == 1 else None
 
     def _varies(self, activation: Tensor) -> Tensor:
-        """Return where an activation is another for the other image."""
-        place = next(place for place, (_, each) in enumerate(self._seen) if each is activation)
-        other = self._others[place] if place < len(self._others) else None
+        """Return the mask of values that differ between the two images."""
+        index = next(index for index, (_, each) in enumerate(self._seen) if each is activation)
+        other = self._others[index] if index < len(self._others) else None
         if other is None or other.shape != activation.shape:
             return torch.ones_like(activation, dtype=torch.bool)
         return activation.detach() != other
 
     def _fits(self, sizes: tuple[int, ...]) -> bool:
-        """Return whether these are the sizes of a stage; of a model without feature maps, whether in proportion."""
+        """Return whether sizes are those of a stage; without feature maps, whether they are in proportion."""
         if self._stages:
             return sizes in self._stages
         pairs = list(zip(sizes, self.positions, strict=True))
         return all(
-            abs(one * whole - other * length) < max(whole, length) for one, length in pairs for other, whole in pairs
+            abs(one * width - other * height) < max(width, height) for one, height in pairs for other, width in pairs
         )
 
     def of_layer(self, module: nn.Module) -> Tensor | None:
@@ -219,7 +220,7 @@ class Activations:
         return next((each for by, each in self._seen if by is module), None) if self.runs(module) == 1 else None
 
     def runs(self, module: nn.Module) -> int:
-        """Return how often a module ran and returned an activation."""
+        """Return the number of times that a module ran and returned an activation."""
         return self._runs[id(module)]
 
     def layers(self) -> list[Layer]:
@@ -227,7 +228,7 @@ class Activations:
 
         Each is a feature map on which the output depends: a class token's last layers leave the others without effect.
         """
-        found: list[tuple[Layer, Tensor]] = []
+        layers: list[tuple[Layer, Tensor]] = []
         for module, activation in self._seen:
             if self.runs(module) > 1 or isinstance(module, _NOT_A_MAP_OF_ITS_OWN) or module in self._return_several:
                 continue
@@ -237,9 +238,9 @@ class Activations:
             axis = self.channel_axis(module, activation)
             grid = None if axis is None else self.grid(activation, axis)
             if grid is not None:
-                found.append((Layer(self._names[module], module, grid), activation))
+                layers.append((Layer(self._names[module], module, grid), activation))
         weights = torch.randn(self._outputs.shape, generator=torch.Generator().manual_seed(0)).to(self._outputs)
-        differentiable = [(layer, each) for layer, each in found if each.requires_grad]
+        differentiable = [(layer, each) for layer, each in layers if each.requires_grad]
         if not differentiable:
             return []
         gradients = torch.autograd.grad(
@@ -255,7 +256,7 @@ class Activations:
 
 
 def _channel_axis(module: nn.Module, activation: Tensor) -> int | None:
-    """Return which axis of a module's output is the channels', by what the module is; None if that does not tell."""
+    """Return the axis of the channels in a module's output that its kind shows; None if it shows none."""
     if isinstance(module, _CHANNELS_FIRST):
         return 1
     if isinstance(module, nn.Linear) or (type(module) is nn.LayerNorm and len(module.normalized_shape) == 1):

@@ -1,4 +1,4 @@
-"""Captum's Grad-CAM at the size of the input, with a layer found by itself or named, of maps or of tokens."""
+"""Captum's Grad-CAM at the size of the input, at the last feature map or a named layer, of maps or of tokens."""
 
 from __future__ import annotations
 
@@ -7,93 +7,104 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, Literal
 
 import torch
-from captum.attr import LayerGradCam
+from captum.attr import Attribution, LayerGradCam
+from captum.log import log_usage
 from torch import Tensor, nn
 
-from captum_gag.attr.captum_calls import captum_target, refusing_captums_errors, resized
+from captum_gag.attr.captum_calls import captum_errors, target_rows
 from captum_gag.attr.feature_grids import Activations, Layer, activation_in
 from captum_gag.attr.layers import eager
-from captum_gag.attr.methods import Method, named
 from captum_gag.attr.sampled_gradients import gradients_per_batch
 from captum_gag.errors import InputError
-from captum_gag.options import declared, option
+from captum_gag.tensors import INTERPOLATIONS, interpolated, positions
 
 
-@named("Grad-CAM")
-@declared
-class GradCam(Method):
+class GradCAM(Attribution):
     """Weighted feature maps of a layer: positive part, at the size of the input by linear interpolation.
 
-    A layer of tokens (N, T, E) is read as the map of those that are places of the image, and one with channels last
+    A layer of tokens (N, T, E) is read as the map of those that are positions of the image, and one with channels last
     as one with channels first.
     """
 
-    built_from = "captum.attr.LayerGradCam"
-
-    layer: str | None = option(
-        default=None, help="Name of a module, as in model.get_submodule; None: the last feature map."
-    )
-    channel_axis: Literal[1, -1] | None = option(
-        default=None, help="Axis of the named layer's channels; None: by what the modules around it show."
-    )
-
-    def __post_init__(self) -> None:
-        """Refuse an axis of no layer in particular."""
-        if self.channel_axis is not None and self.layer is None:
-            raise InputError("Grad-CAM: channel_axis tells how a named layer is read; give its layer too")
-
-    def explain(self, model: nn.Module, inputs: Tensor, targets: Tensor, seed: int | None) -> Tensor:
+    @log_usage()
+    def attribute(
+        self,
+        inputs: Tensor,
+        target: Any = None,
+        additional_forward_args: Any = None,
+        *,
+        layer: str | None = None,
+        channel_axis: Literal[1, -1] | None = None,
+    ) -> Tensor:
         """Return maps (N, 1, *positions).
+
+        Args:
+            inputs: Images (N, C, H, W), signals (N, C, T) or volumes (N, C, D, H, W).
+            target: In any form that Captum takes.
+            additional_forward_args: Further arguments of the model.
+            layer: Name of a module, as in model.get_submodule; None: the last feature map.
+            channel_axis: Axis of the named layer's channels; None: as the modules around it show.
 
         Raises:
             InputError: The inputs have no positions, or the model no feature map, or the layer is none.
         """
+        self.check(layer, channel_axis)
         if not 3 <= inputs.ndim <= 5:
             raise InputError(
                 f"Grad-CAM got inputs {tuple(inputs.shape)}, expected (N, C, T), (N, C, H, W) or (N, C, D, H, W): it "
                 "shows where in a feature map the evidence is."
             )
-        image = inputs[:1]
-        size = gradients_per_batch(inputs, len(inputs))
+        model: Any = self.forward_func
+        image, size, maps = inputs[:1], gradients_per_batch(inputs, len(inputs)), []
         with ExitStack() as stack:
-            stack.enter_context(refusing_captums_errors("Grad-CAM", model, image))
-            named = self.layer is not None
-            found = read_layer(model, str(self.layer), image, self.channel_axis) if named else last_layer(model, image)
-            if found is None:
+            stack.enter_context(captum_errors("Grad-CAM", model, image))
+            grid = last_layer(model, image) if layer is None else read_layer(model, layer, image, channel_axis)
+            if grid is None:
                 raise InputError(
-                    f"Grad-CAM needs a layer that runs once in a pass and gives (N, C, ...); {self.layer!r} is none; "
+                    f"Grad-CAM needs a layer that runs once in a pass and gives (N, C, ...); {layer!r} is none; "
                     f"{_others(Activations(model, image))}."
                 )
-            layer = stack.enter_context(turned(found))
-            cam = LayerGradCam(model, layer)
-            maps = [
-                cam.attribute(images, target=captum_target(labels), relu_attributions=True).detach()
-                for images, labels in zip(inputs.split(size), targets.split(size), strict=True)
-            ]
+            cam = LayerGradCam(model, stack.enter_context(turned(grid)))
+            for first in range(0, len(inputs), size):
+                rows = slice(first, first + size)
+                labels = target_rows(target, rows, len(inputs))
+                part = cam.attribute(inputs[rows], labels, additional_forward_args, relu_attributions=True)
+                maps.append(part.detach())
         return resized(torch.cat(maps), inputs)
+
+    @staticmethod
+    def check(layer: str | None, channel_axis: int | None) -> None:
+        """Refuse an axis without a layer."""
+        if channel_axis is not None and layer is None:
+            raise InputError("Grad-CAM: channel_axis is that of a named layer; give layer too")
+
+
+def resized(maps: Tensor, inputs: Tensor) -> Tensor:
+    """Return maps (N, 1, *sizes) at the positions of inputs (N, C, *positions), interpolated linearly."""
+    if inputs.ndim - 2 not in INTERPOLATIONS:
+        raise InputError(
+            f"A layer's map cannot be interpolated to inputs {tuple(inputs.shape)}; expected one to three axes after "
+            "(N, C)."
+        )
+    return interpolated(maps, positions(inputs))
 
 
 def named_layer(model: nn.Module, layer: str) -> nn.Module:
-    """Return a module of a model by its name, with or without what wraps the model.
+    """Return a module of a model by its name, with or without the wrappers of the model.
 
     Raises:
         InputError: There is none of that name.
     """
     inside: nn.Module = eager(model)  # type: ignore[assignment]
-    for whole in (model, inside):
+    for root in (model, inside):
         with suppress(AttributeError):
-            return whole.get_submodule(layer)
+            return root.get_submodule(layer)
     names = ", ".join(name for name, _ in inside.named_children())
     raise InputError(f"The model has no layer {layer!r}; its outermost ones are {names}.")
 
 
-def last_feature_map(model: nn.Module, image: Tensor) -> nn.Module:
-    """Return the module of ``last_layer``."""
-    return last_layer(model, image).module
-
-
 def last_layer(model: nn.Module, image: Tensor) -> Layer:
-    """Find the last module, in the order of a forward pass, whose output is a feature map with effect on the scores.
+    """Return the last module, in the order of a forward pass, whose output is a feature map with effect on the scores.
 
     For torchvision's convolutional classifiers this is what the papers use: ``layer4`` of a ResNet, ``features`` of a
     DenseNet, EfficientNet or VGG. For a transformer with a class token it is the first normalisation of the last
@@ -116,19 +127,19 @@ def last_layer(model: nn.Module, image: Tensor) -> Layer:
 
 
 def read_layer(model: nn.Module, name: str, image: Tensor, channel_axis: int | None = None) -> Layer | None:
-    """Return a named layer, and how its activation is read as a feature map.
+    """Return a named layer, with how its activation is read as a feature map.
 
     Args:
         model: In evaluation mode.
         name: Of the layer.
         image: Shape (1, C, *positions).
-        channel_axis: Which axis of the layer's output is the channels', if that is known.
+        channel_axis: The axis of the channels in the layer's output; None reads it off the modules around.
 
     Returns:
-        None for a layer without activation (N, C, ...), or with none that is its only one.
+        None for a layer without activation (N, C, ...), or with several.
 
     Raises:
-        InputError: The activation is no feature map, or nothing tells which axis is the channels'.
+        InputError: The activation is no feature map, or nothing shows which axis is the channels'.
     """
     module = named_layer(model, name)
     seen = Activations(model, image)
@@ -153,23 +164,23 @@ def read_layer(model: nn.Module, name: str, image: Tensor, channel_axis: int | N
 
 def _others(seen: Activations) -> str:
     names = list(dict.fromkeys(layer.name for layer in reversed(seen.layers())))[:5]
-    return f"layers that would do: {', '.join(names)}" if names else "this model has no layer that would do"
+    return f"layers that fit: {', '.join(names)}" if names else "this model has no layer that fits"
 
 
 @contextmanager
-def turned(found: Layer) -> Iterator[nn.Module]:
+def turned(layer: Layer) -> Iterator[nn.Module]:
     """Yield a module whose output is the feature map (N, C, *sizes) that is in the output of a layer."""
-    layer = nn.Identity()
+    identity = nn.Identity()
 
     def pass_through(module: nn.Module, inputs: Any, output: Any) -> Any:
         activation = activation_in(output)
-        # What a grid was found in has one.
+        # An output with a grid has one.
         assert activation is not None
-        put_back = found.grid.put_back(layer(found.grid.of(activation)), activation)
+        put_back = layer.grid.put_back(identity(layer.grid.of(activation)), activation)
         return put_back if isinstance(output, Tensor) else type(output)((put_back, *output[1:]))
 
-    handle = found.module.register_forward_hook(pass_through)
+    handle = layer.module.register_forward_hook(pass_through)
     try:
-        yield layer
+        yield identity
     finally:
         handle.remove()

@@ -1,4 +1,4 @@
-"""Guided AbsoluteGrad at a layer of a network, and what any method needs for that: its activation, and replacing it."""
+"""Guided AbsoluteGrad at a layer of a network; reading and replacing a layer's activation."""
 
 from __future__ import annotations
 
@@ -57,11 +57,11 @@ class LayerGuidedAbsoluteGrad(LayerAttribution):
         """Explain a layer.
 
         Args:
-            inputs: What ``forward_func`` takes, of any dtype: a tensor (N, ...), or a tuple of them.
-            target: Which output is explained, in any form that Captum takes.
+            inputs: Arguments of ``forward_func``, of any dtype: a tensor (N, ...), or a tuple of them.
+            target: The output to explain, in any form that Captum takes.
             additional_forward_args: Further arguments of ``forward_func``. A tensor whose first dimension is N
                 goes with the examples; everything else is passed as it is.
-            attribute_to_layer_input: Explain what the layer takes instead of what it gives.
+            attribute_to_layer_input: Explain the layer's input instead of its output.
             options: Those of ``GuidedAbsoluteGrad.attribute``: ``nt_samples``, ``stdevs``, ``percentile``, ``seed`` ...
 
         Returns:
@@ -70,32 +70,32 @@ class LayerGuidedAbsoluteGrad(LayerAttribution):
             NaN or an infinity.
 
         Raises:
-            InputError: The layer does not run just once, its activation does not start with the examples, or anything
-                that ``GuidedAbsoluteGrad`` refuses.
+            InputError: The layer does not run just once, its activation does not start with the examples, or
+                ``GuidedAbsoluteGrad`` refuses an argument.
         """
-        given = _as_tuple(inputs)
+        arguments = _as_tuple(inputs)
         extra = () if additional_forward_args is None else _as_tuple(additional_forward_args)
-        n = next((len(each) for each in given if isinstance(each, Tensor) and each.ndim), None)
+        n = next((len(each) for each in arguments if isinstance(each, Tensor) and each.ndim), None)
         if n is None:
             raise InputError(f"inputs are {shown(inputs)}, expected a tensor (N, ...), or a tuple of them.")
         model = eager(self.forward_func)
-        tensors = tuple(each for each in given if isinstance(each, Tensor))
+        tensors = tuple(each for each in arguments if isinstance(each, Tensor))
         with buffers_kept(model if self.freeze_statistics else None), explained(model, tensors):
-            found = layer_activation(model, self.layer, given, extra, attribute_to_layer_input)
-        rows = [tuple(each.shape) for each in _as_tuple(found)]
-        if any(shape[:1] != (n,) for shape in rows):
+            activation = layer_activation(model, self.layer, arguments, extra, attribute_to_layer_input)
+        shapes = [tuple(each.shape) for each in _as_tuple(activation)]
+        if any(shape[:1] != (n,) for shape in shapes):
             raise InputError(
-                f"The layer {type(self.layer).__name__} has an activation of shape {', '.join(map(str, rows))} for {n} "
-                "examples, expected (N, ...); give a layer that keeps the examples on its first axis."
+                f"The layer {type(self.layer).__name__} has an activation of shape {', '.join(map(str, shapes))} for "
+                f"{n} examples, expected (N, ...); give a layer that keeps the examples on its first axis."
             )
 
         def forward(*values: Any) -> Any:
-            with replaced(self.layer, values[: len(rows)], attribute_to_layer_input):
-                return model(*values[len(rows) :])
+            with replaced(self.layer, values[: len(shapes)], attribute_to_layer_input):
+                return model(*values[len(shapes) :])
 
         gag = GuidedAbsoluteGrad(forward, freeze_statistics=self.freeze_statistics)
-        attributions = gag.attribute(found, target, (*given, *extra), **options)
-        floating = tuple(each for each in given if isinstance(each, Tensor) and each.is_floating_point() and each.ndim)
+        attributions = gag.attribute(activation, target, (*arguments, *extra), **options)
+        floating = tuple(each for each in tensors if each.is_floating_point() and each.ndim)
         return _mapped(lambda each: finite_only(each, floating), attributions) if floating else attributions
 
 
@@ -110,14 +110,14 @@ def layer_activation(
     additional_forward_args: Any = None,
     attribute_to_layer_input: bool = False,
 ) -> TensorOrTuple:
-    """Return what a layer gives, or takes, in a forward pass.
+    """Return the output, or the input, of a layer in a forward pass.
 
     Args:
         forward_func: The model, or any callable around it.
         layer: A module of it that runs once in a forward pass.
-        inputs: What ``forward_func`` takes, of any dtype; a tuple for several.
+        inputs: Arguments of ``forward_func``, of any dtype; a tuple for several.
         additional_forward_args: Further arguments of ``forward_func``.
-        attribute_to_layer_input: Return what the layer takes instead of what it gives.
+        attribute_to_layer_input: Return the layer's input instead of its output.
 
     Returns:
         The floating-point tensors of the activation, detached: a tensor if there is one, else a tuple.
@@ -125,53 +125,53 @@ def layer_activation(
     Raises:
         InputError: The layer does not run, or not just once, or there is no floating-point tensor.
     """
-    found: list[tuple[Tensor, ...]] = []
+    activations: list[tuple[Tensor, ...]] = []
     extra = () if additional_forward_args is None else _as_tuple(additional_forward_args)
 
     def keep(activation: Any) -> Any:
-        # What follows may write into it.
-        found.append(tuple(each.detach().clone() for each in _tensors(activation)))
+        # Later layers may write into it.
+        activations.append(tuple(each.detach().clone() for each in _tensors(activation)))
         return activation
 
     with torch.no_grad(), _hooked(layer, keep, attribute_to_layer_input):
         eager(forward_func)(*_as_tuple(inputs), *extra)
-    if len(found) != 1:
+    if len(activations) != 1:
         raise InputError(
-            f"The layer {type(layer).__name__} runs {len(found)} times in a forward pass, expected once; give a module "
-            "of this model that is neither skipped, shared nor scripted."
+            f"The layer {type(layer).__name__} runs {len(activations)} times in a forward pass, expected once; give "
+            "a module of this model that is neither skipped, shared nor scripted."
         )
-    if not found[0]:
+    [tensors] = activations
+    if not tensors:
         raise InputError(
             f"The layer {type(layer).__name__} has no floating-point tensor in its "
             f"{'input' if attribute_to_layer_input else 'output'}, which has no gradient then; give another layer, or "
             f"attribute_to_layer_input={not attribute_to_layer_input}."
         )
-    return found[0] if len(found[0]) > 1 else found[0][0]
+    return tensors if len(tensors) > 1 else tensors[0]
 
 
 @contextmanager
 def replaced(layer: nn.Module, activation: TensorOrTuple, attribute_to_layer_input: bool = False) -> Iterator[None]:
-    """Let a layer give, or take, another activation inside this context; gradients flow into it.
+    """Replace the output, or the input, of a layer inside this context; gradients flow into the replacement.
 
     A model that is wrapped by ``torch.compile`` or ``DataParallel`` must be called through ``eager``.
 
     Args:
         layer: A module of the model.
         activation: As ``layer_activation`` returns it, for the examples that go through the model.
-        attribute_to_layer_input: Replace what the layer takes instead of what it gives.
+        attribute_to_layer_input: Replace the layer's input instead of its output.
     """
-    given = _as_tuple(activation)
 
     def replace(own: Any) -> Any:
-        # A copy: what follows may write into it, which a leaf of the graph does not allow.
-        return _with_tensors(own, iter([each.clone() for each in given]))
+        # A copy: later layers may write into it, which a leaf of the graph does not allow.
+        return _with_tensors(own, iter([each.clone() for each in _as_tuple(activation)]))
 
     with _hooked(layer, replace, attribute_to_layer_input):
         yield
 
 
 def eager(forward_func: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a model without what hides its layers from hooks: ``torch.compile``, or copies on several devices."""
+    """Return a model without wrappers that hide its layers from hooks: ``torch.compile`` and ``DataParallel``."""
     while isinstance(forward_func, nn.DataParallel) or hasattr(forward_func, "_orig_mod"):
         forward_func = forward_func.module if isinstance(forward_func, nn.DataParallel) else forward_func._orig_mod
     return forward_func
@@ -179,7 +179,7 @@ def eager(forward_func: Callable[..., Any]) -> Callable[..., Any]:
 
 @contextmanager
 def _hooked(layer: nn.Module, change: Callable[[Any], Any], at_input: bool) -> Iterator[None]:
-    """Pass what a layer gives, or takes as (args, kwargs), through a function inside this context."""
+    """Pass the output of a layer, or its input as (args, kwargs), through a function inside this context."""
     handle: RemovableHandle
     if at_input:
         handle = layer.register_forward_pre_hook(lambda module, args, kwargs: change((args, kwargs)), with_kwargs=True)

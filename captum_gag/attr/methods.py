@@ -1,10 +1,10 @@
-"""What a method is: declared options, and one way to explain a batch of images."""
+"""What a method of a suite is: an attribution with its options set, called alike for a batch of any images."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from contextlib import ExitStack
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 import torch
 from pydantic import SkipValidation
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from captum_gag.attr.contract import Seed, checked_inputs, explained, finite_only
 from captum_gag.errors import InputError, shown, warn
 from captum_gag.modules import buffers_kept, hookable
-from captum_gag.options import checked
+from captum_gag.options import checked, options_of
 from captum_gag.outputs import Output, OutputReader
 from captum_gag.tensors import Target, at_least_single, class_targets, finite_rows
 from captum_gag.threads import one_at_a_time
@@ -21,31 +21,27 @@ from captum_gag.threads import one_at_a_time
 Images = Callable[[str, int], Tensor]
 """("train" or a folder, n) -> n preprocessed images (n, C, H, W), as a run has them."""
 
-METHODS: dict[str, type[Method]] = {}
-"""The declared types of methods by name; every class of Captum is one too, see ``captum_methods``."""
-
-M = TypeVar("M", bound="type[Method]")
-
 
 class Method:
     """One way to explain an image classifier, with its options set.
 
-    A method of one's own is a ``declared`` subclass with ``explain``.
+    Made by ``method`` from a Captum attribution, from parts, or from a function; see ``attr.entries``. A ``declared``
+    subclass with ``explain`` is a method too.
 
     Attributes:
         of: The method whose maps this one transforms, if it does.
-        transform: How: "reverse", "sharpen", "binarise" or "one_pixel"; of a map of known quality, what is wrong with
-            it; "" for a method that explains by itself.
-        strength: How much of that, in (0, 1], where there are degrees.
-        control: What a method that does not look at the model shows: "random", "edges", "constant" or "truth"; else "".
-        built_from: The class of Captum that it calls, if that is all; see ``parts``.
+        transform: How it does: "reverse", "sharpen", "binarise" or "one_pixel"; of a truth map, its fault; "" for a
+            method that explains by itself.
+        strength: How much of a fault, in (0, 1], where there are degrees.
+        control: What a control is: "random", "edges", "constant" or "truth"; "" for an explanation.
+        batch_dependent: Whether the map of an example may depend on the batch that it comes in.
     """
 
     of: Method | None = None
     transform: str = ""
     strength: float = 0.0
     control: ClassVar[str] = ""
-    built_from: ClassVar[str] = "-"
+    batch_dependent: ClassVar[bool] = True
 
     @checked
     def attribute(
@@ -75,59 +71,51 @@ class Method:
         Raises:
             InputError: The model, the inputs, the target or the options do not fit together.
         """
-        return behind_the_door(
+        [attributions] = explain_checked(
             lambda model, inputs, targets: [self.explain(model, inputs, targets, seed)], model, inputs, target, output
-        )[0]
+        )
+        return attributions
 
     def explain(self, model: nn.Module, inputs: Tensor, targets: Tensor, seed: int | None) -> Tensor:
-        """Return what ``attribute`` does, of a model that returns scores, for finite inputs.
+        """Return attributions, perhaps with a graph, of a model that returns scores, for finite inputs.
 
         Args:
-            model: As for ``attribute``, but what it returns are scores already.
+            model: As for ``attribute``, but it returns scores already.
             inputs: As for ``attribute``, without NaN and without graph.
             targets: Class indices (N,), or (N, k) where outputs have axes after the classes; see ``captum_target``.
             seed: As for ``attribute``.
-
-        Returns:
-            Attributions, perhaps with a graph.
         """
         raise NotImplementedError
 
     def prepare(self, images: Images) -> None:
-        """Take what the method needs of the data set, once, before it explains.
+        """Fetch the images of the data set that the method needs, once, before it explains.
 
         Args:
             images: Called with "train" or a folder and a number n, it returns n preprocessed images (n, C, H, W).
         """
 
-    @classmethod
-    def without_effect(cls, given: Mapping[str, Any]) -> dict[str, str]:
-        """Return the options that the given ones make void, each with the reason."""
-        return {}
-
-    @property
-    def parts(self) -> str:
-        """What the method is made of: its parts, or the class of Captum; "-" for a control."""
-        return self.built_from
+    def options(self) -> dict[str, Any]:
+        """Return the options by name."""
+        return {each.name: getattr(self, each.name) for each in options_of(type(self))}
 
     @property
     def shared(self) -> Hashable | None:
-        """What methods with the same gradients have in common; None for a method that shares none."""
+        """Key of the gradients that the method takes, equal for methods that can share them; None for none."""
         return None
 
 
 @one_at_a_time
-def behind_the_door(
+def explain_checked(
     explain: Callable[[Any, Tensor, Tensor], Sequence[Tensor]], model: Any, inputs: Any, target: Target, output: Output
 ) -> list[Tensor]:
-    """Check what a user gave, let the model return scores, explain, and finish the attributions.
+    """Check a user's arguments, let the model return scores, explain, and finish the attributions.
 
     Args:
         explain: (model, inputs, targets) -> attributions, each of shape (N, ...).
-        model: See ``Method.attribute``, as for the others.
-        inputs: As it was given.
-        target: As it was given.
-        output: As it was given.
+        model: As for ``Method.attribute``, like the others.
+        inputs: Not checked yet.
+        target: Likewise.
+        output: Likewise.
 
     Raises:
         InputError: They do not fit together.
@@ -140,34 +128,23 @@ def behind_the_door(
         raise InputError("output is the model itself, expected a name or a function of what the model returns.")
     reader = OutputReader(output)
     model = hookable(model)
-    # Neither does it matter to an attribution in which gradient mode it is called, nor is its graph wanted.
+    # The gradient mode of the caller does not matter to an attribution, and its graph is not needed.
     with torch.inference_mode(False), torch.enable_grad(), ExitStack() as stack:
-        [given] = checked_inputs(inputs)
-        targets = class_targets(target, given)
+        [finite] = checked_inputs(inputs)
+        targets = class_targets(target, finite)
         stack.enter_context(buffers_kept(model))
-        stack.enter_context(explained(model, (given,)))
+        stack.enter_context(explained(model, (finite,)))
         if isinstance(model, nn.Module):
             stack.enter_context(reader.reading(model))
-            found = explain(model, given, targets)
+            results = explain(model, finite, targets)
         else:
-            found = explain(lambda *arguments: reader.scores(model(*arguments)), given, targets)
-        finished = [finite_only(each.detach().to(at_least_single(each.dtype)), (inputs,)) for each in found]
+            results = explain(lambda *arguments: reader.scores(model(*arguments)), finite, targets)
+        attributions = [finite_only(each.detach().to(at_least_single(each.dtype)), (inputs,)) for each in results]
     sound = finite_rows(inputs.detach())
-    broken = [int((sound & ~finite_rows(each)).sum()) for each in finished]
+    broken = [int((sound & ~finite_rows(each)).sum()) for each in attributions]
     if any(broken):
         warn(
             f"The attributions of {max(broken)} of {len(inputs)} examples have a NaN or an infinity, which their "
             "inputs do not have: the model or the method made it; try another precision or method."
         )
-    return finished
-
-
-def named(name: str) -> Callable[[M], M]:
-    """Enter a declared method into ``METHODS``, and use that name in its errors."""
-
-    def enter(method: M) -> M:
-        method.__name__ = name
-        METHODS[name] = method
-        return method
-
-    return enter
+    return attributions

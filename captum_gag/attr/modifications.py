@@ -18,12 +18,12 @@ Gradients = tuple[Tensor, ...]
 
 
 class Samples(NamedTuple):
-    """Points at which gradients are wanted.
+    """Points at which gradients are taken.
 
     Attributes:
         points: One tensor of shape (k, N, ...) per input: k modified versions of each example.
-        weigh: Turns the gradients at the points, shaped like these, into what each contributes: for a path, the
-            gradient times the way that is left there. None takes the gradients as they are.
+        weigh: From the gradients at the points, shaped like these, to their contributions: for a path, the gradient
+            times the step. None takes the gradients as they are.
     """
 
     points: tuple[Tensor, ...]
@@ -47,30 +47,17 @@ class Modification(Protocol):
 
         Args:
             inputs: Tensors of shape (N, ...), floating point, without gradient history.
-            chunk: How many points per example may be yielded at once.
+            chunk: Most points per example to yield at once.
         """
         ...
 
 
-Range = Callable[[Tensor], tuple[Tensor, Tensor]]
-"""From an input (N, ...) to its lowest and highest values, in at least single precision, broadcastable to it."""
-
-
-def range_of_examples(tensor: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the lowest and the highest value of each example."""
+def lowest_and_highest(tensor: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the lowest and the highest value of each example, in at least single precision, (N, 1, ...)."""
     rows = tensor.reshape(len(tensor), -1).to(at_least_single(tensor.dtype))
     lowest, highest = rows.aminmax(dim=1)
-    each = (-1, *[1] * (tensor.ndim - 1))
-    return lowest.reshape(each), highest.reshape(each)
-
-
-def range_of_batch(tensor: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the lowest and the highest value of all examples together, so that a map depends on its neighbours."""
-    lowest, highest = tensor.to(at_least_single(tensor.dtype)).aminmax()
-    return lowest, highest
-
-
-RANGES: dict[str, Range] = {"example": range_of_examples, "batch": range_of_batch}
+    shape = (-1, *[1] * (tensor.ndim - 1))
+    return lowest.reshape(shape), highest.reshape(shape)
 
 
 @checked
@@ -80,52 +67,51 @@ class GaussianNoise:
 
     Args:
         n_samples: Number of noisy versions of each example.
-        stdevs: Standard deviation of the noise, one for all inputs or one for each. None takes
-            ``noise_level`` times the range (max - min) of each input.
-        noise_level: Used when ``stdevs`` is None.
+        stdevs: Standard deviation of the noise in units of the input, one number or one per input; None takes
+            ``noise_level`` times the range (max - min) of each example.
+        noise_level: Standard deviation of the noise, as a share of the example's range, where ``stdevs`` is None.
         seed: With a seed, noise comes from a generator of its own, and sample i has the same noise for every
             example: a map depends neither on the batch that the example came in nor on the chunks, and the
             global random state is left alone. None draws from torch's global generator, independently for
             every example.
-        noise_range: Name of an entry of ``RANGES``, used when ``stdevs`` is None: the range of each example, or of the
-            whole batch, with which a map depends on the batch that the example came in.
     """
 
     n_samples: Count = 20
     stdevs: Level | tuple[Level, ...] | None = None
     noise_level: Level = 0.15
     seed: Seed | None = None
-    noise_range: str = "example"
-
-    def __post_init__(self) -> None:
-        """Refuse what has no meaning."""
-        if self.noise_range not in RANGES:
-            raise InputError(f"noise_range is {self.noise_range!r}, expected one of {sorted(RANGES)}.")
 
     def samples(self, inputs: tuple[Tensor, ...], chunk: int) -> Iterator[Samples]:
         """Yield noisy versions of the inputs; see ``Modification.samples``."""
-        stdevs = self._stdevs(inputs)
+        deviations = self._deviations(inputs)
         generators = {
             tensor.device: None if self.seed is None else torch.Generator(tensor.device).manual_seed(self.seed)
             for tensor in inputs
         }
-
         for start in range(0, self.n_samples, chunk):
             k = min(chunk, self.n_samples - start)
-            points = [torch.empty((k, *x.shape), dtype=stdevs[i].dtype, device=x.device) for i, x in enumerate(inputs)]
+            points = [
+                torch.empty((k, *tensor.shape), dtype=deviation.dtype, device=tensor.device)
+                for tensor, deviation in zip(inputs, deviations, strict=True)
+            ]
             # One draw per sample, not one per chunk: the stream of random numbers must not depend on chunks.
             for sample in range(k):
-                for tensor, stdev, point in zip(inputs, stdevs, points, strict=True):
+                for tensor, deviation, point in zip(inputs, deviations, points, strict=True):
                     shape = tensor.shape if self.seed is None else tensor.shape[1:]
                     generator = generators[tensor.device]
-                    noise = torch.randn(shape, generator=generator, dtype=stdev.dtype, device=tensor.device)
-                    torch.addcmul(tensor.to(stdev.dtype), noise, stdev, out=point[sample])
+                    noise = torch.randn(shape, generator=generator, dtype=deviation.dtype, device=tensor.device)
+                    torch.addcmul(tensor.to(deviation.dtype), noise, deviation, out=point[sample])
             yield Samples(tuple(point.to(tensor.dtype) for point, tensor in zip(points, inputs, strict=True)))
 
-    def _stdevs(self, inputs: tuple[Tensor, ...]) -> list[Tensor]:
+    def range(self, tensor: Tensor) -> Tensor:
+        """Return the range (max - min) that ``noise_level`` is a share of, broadcastable to the input."""
+        lowest, highest = lowest_and_highest(tensor)
+        return highest - lowest
+
+    def _deviations(self, inputs: tuple[Tensor, ...]) -> list[Tensor]:
         """Return each input's standard deviation, in at least single precision, broadcastable to the input."""
         if self.stdevs is None:
-            ranges = [highest - lowest for lowest, highest in map(RANGES[self.noise_range], inputs)]
+            ranges = list(map(self.range, inputs))
             if self.noise_level:
                 _warn_of_constants(ranges)
             return [self.noise_level * each for each in ranges]
@@ -141,11 +127,11 @@ class GaussianNoise:
 
 
 def _warn_of_constants(ranges: list[Tensor]) -> None:
-    """Say which examples are constant, so that noise relative to their range is none."""
-    still = {place for each in ranges for place in (each.flatten() == 0).nonzero().flatten().tolist()}
-    if still:
+    """Warn of examples with a range of 0, which get no noise."""
+    constant = {row for each in ranges for row in (each.flatten() == 0).nonzero().flatten().tolist()}
+    if constant:
         warn(
-            f"All values of example {', '.join(map(str, sorted(still)))} are equal, so that noise relative to their "
+            f"All values of example {', '.join(map(str, sorted(constant)))} are equal, so that noise relative to their "
             "range is none and every sample the same: variance is 0 but for rounding, and a guide by it means nothing; "
             "give stdevs."
         )

@@ -23,22 +23,22 @@ from captum_gag.attr.contract import (
 )
 from captum_gag.attr.modifications import Modification
 from captum_gag.attr.paths import Baselines, BlurPath, GuidedPath, format_baselines
-from captum_gag.attr.sampled_gradients import ModelGradients
+from captum_gag.attr.sampled_gradients import ModelGradients, Parts
 from captum_gag.modules import buffers_kept
 from captum_gag.options import checked
 from captum_gag.threads import one_at_a_time
 
 
 class PathAttribution(ModelGradients):
-    """What path methods share: the sum along a path, and how far it is from the difference of its ends."""
+    """Base of path methods: the sum along a path, and how far it is from the difference of its ends."""
 
     def has_convergence_delta(self) -> bool:
-        """Say that ``return_convergence_delta`` is taken."""
+        """Return True: ``attribute`` takes ``return_convergence_delta``."""
         return True
 
     @property
     def multiplies_by_inputs(self) -> bool:
-        """Say that gradients are multiplied by the way along the path."""
+        """True: gradients are multiplied by the steps of the path."""
         return True
 
     @one_at_a_time
@@ -52,21 +52,20 @@ class PathAttribution(ModelGradients):
         internal_batch_size: int | None,
         return_convergence_delta: bool,
     ) -> Any:
-        sampler = self.sampler(path)
-        moments = sampler.moments(
-            inputs, target, additional_forward_args, internal_batch_size, description=self.get_name()
-        )
-        attributions = like_inputs(inputs, [sampler.aggregation(each) for each in moments])
+        parts = Parts(path)
+        moments = self.moments(parts, inputs, target, additional_forward_args, internal_batch_size)
+        attributions = like_inputs(inputs, [parts.aggregation(each) for each in moments])
         if not return_convergence_delta:
             return attributions
         tensors = inputs if isinstance(inputs, tuple) else (inputs,)
-        read = scores_for(checked_target(target, len(tensors[0])), len(tensors[0]))
+        targets = checked_target(target, len(tensors[0]))
+        read = scores_for(targets, len(tensors[0]))
         with torch.no_grad(), buffers_kept(self.forward_func if self.freeze_statistics else None):
-            delta = GradientAttribution(lambda *given: read(self.forward_func(*given))).compute_convergence_delta(
+            delta = GradientAttribution(lambda *args: read(self.forward_func(*args))).compute_convergence_delta(
                 attributions,
                 start,
                 tuple(each.detach() for each in tensors),
-                target=checked_target(target, len(tensors[0])),
+                target=targets,
                 additional_forward_args=additional_forward_args,
             )
         return attributions, delta
@@ -102,14 +101,13 @@ class GuidedIG(PathAttribution):
         Args:
             inputs: Floating-point tensor of shape (N, ...), or a tuple of them with the same N.
             baselines: Where the path starts: None for 0, or a number or tensor, for all inputs or a tuple of them.
-            target: Which output is explained, in any form that Captum takes.
+            target: The output to explain, in any form that Captum takes.
             additional_forward_args: Further arguments of ``forward_func``; tensors of first dimension N go with the
                 examples.
             n_steps: Steps of the path, each one forward and backward pass.
-            fraction: Share of the features, in (0, 1], that is moved at a time.
-            max_dist: How far a feature may be from the straight line, in [0, 1] of its whole way. 0 is the straight
-                line itself.
-            internal_batch_size: Examples in one forward pass at most. None picks a number.
+            fraction: As for ``GuidedPath``.
+            max_dist: As for ``GuidedPath``.
+            internal_batch_size: Most examples in one forward pass. None picks a number.
             return_convergence_delta: Also return sum(attributions) - (f(inputs) - f(baselines)), shape (N,).
 
         Returns:
@@ -118,7 +116,7 @@ class GuidedIG(PathAttribution):
             pair of this and the deltas.
 
         Raises:
-            InputError: If inputs, target or parameters have no meaning, or do not fit what the model returns.
+            InputError: Inputs, target or parameters are invalid, or do not fit what the model returns.
         """
         path = GuidedPath(n_steps, baselines, fraction, max_dist)
         start = format_baselines(baselines, checked_inputs(inputs))
@@ -152,32 +150,28 @@ class BlurIG(PathAttribution):
         sqrt: bool = False,
         internal_batch_size: Count | None = None,
         return_convergence_delta: bool = False,
-        radius: Count | None = None,
-        border: str = "zeros",
     ) -> Any:
         """Explain ``inputs``.
 
         Args:
             inputs: Floating-point tensor of shape (N, C, ...), or a tuple of them with the same N.
-            target: Which output is explained, in any form that Captum takes.
+            target: The output to explain, in any form that Captum takes.
             additional_forward_args: Further arguments of ``forward_func``; tensors of first dimension N go with the
                 examples.
             n_steps: Blurs, each one forward and backward pass.
-            max_sigma: The strongest blur, in pixels.
-            grad_step: Difference of sigma by which the change of the image with sigma is taken, in pixels.
-            sqrt: Space the blurs by the square root, denser towards the strongest blur.
-            internal_batch_size: Blurred images in one forward pass at most. None picks a number.
+            max_sigma: As for ``BlurPath``, like ``grad_step`` and ``sqrt``.
+            grad_step: See there.
+            sqrt: See there.
+            internal_batch_size: Most blurred images in one forward pass. None picks a number.
             return_convergence_delta: Also return sum(attributions) - (f(inputs) - f(blurred inputs)), shape (N,).
-            radius: Where the blur's kernel is cut, in pixels. None cuts at 4 sigma.
-            border: What is beyond the border: "zeros" or "reflect".
 
         Returns:
             As ``GuidedIG.attribute``.
 
         Raises:
-            InputError: If inputs, target or parameters have no meaning, or do not fit what the model returns.
+            InputError: Inputs, target or parameters are invalid, or do not fit what the model returns.
         """
-        path = BlurPath(n_steps, max_sigma, grad_step, sqrt, radius, border)
+        path = BlurPath(n_steps, max_sigma, grad_step, sqrt)
         strongest = float(path.sigmas()[-1])
         start = tuple(path.blur(each, strongest).to(each.dtype) for each in checked_inputs(inputs))
         return self._integrate(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -20,37 +20,39 @@ from captum_gag.tensors import at_least_single, double_where_there, require_dens
 Baselines = None | float | Tensor | tuple[float | Tensor, ...]
 """Where a path starts, as Captum takes it: None for 0, or a number or tensor for all inputs or for each."""
 
+Floats = NDArray[Any]
+
 
 def format_baselines(baselines: Baselines, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     """Return one starting point per input, expanded to its shape.
 
     Raises:
-        InputError: If there are as many baselines as neither 1 nor inputs, or one does not fit its input.
+        InputError: The number of baselines is neither 1 nor that of the inputs, or one does not fit its input.
     """
-    given = baselines if isinstance(baselines, tuple) else (0 if baselines is None else baselines,) * len(inputs)
-    if len(given) != len(inputs):
-        raise InputError(f"baselines has {len(given)} entries for {len(inputs)} inputs; give one for each.")
-    started = []
-    for baseline, tensor in zip(given, inputs, strict=True):
+    several = baselines if isinstance(baselines, tuple) else (0 if baselines is None else baselines,) * len(inputs)
+    if len(several) != len(inputs):
+        raise InputError(f"baselines has {len(several)} entries for {len(inputs)} inputs; give one for each.")
+    starts = []
+    for baseline, tensor in zip(several, inputs, strict=True):
         if isinstance(baseline, Tensor):
             require_dense("baselines", baseline)
         start = torch.as_tensor(baseline, dtype=tensor.dtype, device=tensor.device)
         try:
-            started.append(start.expand_as(tensor))
+            starts.append(start.expand_as(tensor))
         except RuntimeError:
             raise InputError(
                 f"A baseline has shape {tuple(start.shape)}, expected one that broadcasts to the input's "
                 f"{tuple(tensor.shape)}."
             ) from None
-    return tuple(started)
+    return tuple(starts)
 
 
-def _gauss_legendre(n: int) -> tuple[NDArray[Any], NDArray[Any]]:
+def _gauss_legendre(n: int) -> tuple[Floats, Floats]:
     nodes, weights = np.polynomial.legendre.leggauss(n)
     return (1 + nodes) / 2, weights / 2
 
 
-def _trapezoid(n: int) -> tuple[NDArray[Any], NDArray[Any]]:
+def _trapezoid(n: int) -> tuple[Floats, Floats]:
     if n < 2:
         raise InputError(f"The trapezoid rule needs at least 2 steps, got {n}.")
     weights = np.full(n, 1 / (n - 1))
@@ -58,19 +60,17 @@ def _trapezoid(n: int) -> tuple[NDArray[Any], NDArray[Any]]:
     return np.linspace(0, 1, n), weights
 
 
-QUADRATURES: dict[str, Callable[[int], tuple[NDArray[Any], NDArray[Any]]]] = {
+QUADRATURES: dict[str, Callable[[int], tuple[Floats, Floats]]] = {
     "gausslegendre": _gauss_legendre,
     "riemann_left": lambda n: (np.arange(n) / n, np.full(n, 1 / n)),
     "riemann_middle": lambda n: ((np.arange(n) + 0.5) / n, np.full(n, 1 / n)),
     "riemann_right": lambda n: ((np.arange(n) + 1) / n, np.full(n, 1 / n)),
     "riemann_trapezoid": _trapezoid,
-    "equal_weights": lambda n: (np.linspace(0, 1, n), np.full(n, 1 / n)),
 }
 """Integration rules: from a number of steps to positions in [0, 1] and weights that sum to 1, under Captum's names.
 
 Captum spreads the weights of its left, middle and right rules the same way; its trapezoid gives the inner points
-1 / n, so that they do not sum to 1: here they are the rule's own, 1 / (n - 1). Captum has no "equal_weights", the plain
-mean over n points from one end to the other, ends included, which PAIR's library takes.
+1 / n, so that they do not sum to 1: here they are the rule's own, 1 / (n - 1).
 """
 
 
@@ -81,38 +81,34 @@ class StraightPath:
 
     Args:
         n_samples: Number of points on the line.
-        baselines: Where it starts; see ``Baselines``.
-        method: Name of an entry of ``QUADRATURES``.
+        baselines: Where the line starts: None for 0, or a number or tensor in model space.
+        method: Quadrature rule, under Captum's names.
     """
 
     n_samples: Count = 50
     baselines: Baselines = None
-    method: str = "gausslegendre"
+    method: Literal["gausslegendre", "riemann_left", "riemann_middle", "riemann_right", "riemann_trapezoid"] = (
+        "gausslegendre"
+    )
 
-    def __post_init__(self) -> None:
-        """Refuse what has no meaning."""
-        if self.method not in QUADRATURES:
-            raise InputError(f"method is {self.method!r}, expected one of {sorted(QUADRATURES)}.")
+    def quadrature(self) -> tuple[Floats, Floats]:
+        """Return positions on the line in [0, 1], and weights that sum to 1, ``n_samples`` of each."""
+        return QUADRATURES[self.method](self.n_samples)
 
     def samples(self, inputs: tuple[Tensor, ...], chunk: int) -> Iterator[Samples]:
         """Yield the points on the line; see ``Modification.samples``."""
         starts = format_baselines(self.baselines, inputs)
-        positions, weights = QUADRATURES[self.method](self.n_samples)
+        positions, weights = self.quadrature()
         for first in range(0, self.n_samples, chunk):
 
-            def along(values: NDArray[Any], tensor: Tensor, first: int = first) -> Tensor:
+            def along(values: Floats, tensor: Tensor, first: int = first) -> Tensor:
                 part = torch.as_tensor(values[first : first + chunk], dtype=at_least_single(tensor.dtype))
                 return part.to(tensor.device).reshape(-1, *[1] * tensor.ndim)
 
-            points = tuple(
-                (start + along(positions, tensor) * (tensor - start)).to(tensor.dtype)
-                for tensor, start in zip(inputs, starts, strict=True)
-            )
-            ways = [
-                self.n_samples * along(weights, tensor) * (tensor - start)
-                for tensor, start in zip(inputs, starts, strict=True)
-            ]
-            yield Samples(points, _times(ways))
+            pairs = list(zip(inputs, starts, strict=True))
+            points = ((start + along(positions, x) * (x - start)).to(x.dtype) for x, start in pairs)
+            steps = [self.n_samples * along(weights, x) * (x - start) for x, start in pairs]
+            yield Samples(tuple(points), _times(steps))
 
 
 @checked
@@ -125,30 +121,22 @@ class BlurPath:
 
     Args:
         n_samples: Number of blurs.
-        max_sigma: The strongest one, in pixels.
-        grad_step: Difference of sigma by which the change of the image with sigma is taken.
-        sqrt: Space the blurs by the square root: sigma_i = sqrt(i max_sigma / n), else sigma_i = i max_sigma / n.
-        radius: Where the kernel is cut, in pixels. None cuts at 4 sigma.
-        border: Name of an entry of ``BORDERS``: what is beyond the border.
+        max_sigma: The strongest blur, in pixels.
+        grad_step: Difference of sigma by which the image's change with sigma is taken, in pixels.
+        sqrt: Space the blurs by the square root, denser towards the strongest: sigma_i = sqrt(i max_sigma / n), else
+            sigma_i = i max_sigma / n.
     """
 
     n_samples: Count = 50
     max_sigma: Pixels = 50.0
     grad_step: Pixels = 0.01
     sqrt: bool = False
-    radius: Count | None = None
-    border: str = "zeros"
-
-    def __post_init__(self) -> None:
-        """Refuse what has no meaning."""
-        if self.border not in BORDERS:
-            raise InputError(f"border is {self.border!r}, expected one of {sorted(BORDERS)}.")
 
     def blur(self, images: Tensor, sigma: float) -> Tensor:
         """Blur images (N, C, ...); see ``gaussian_blur``."""
-        return gaussian_blur(images, sigma, self.radius, self.border)
+        return gaussian_blur(images, sigma)
 
-    def sigmas(self) -> NDArray[Any]:
+    def sigmas(self) -> Floats:
         """Return the blurs in pixels, n_samples + 1 of them from 0 to the strongest."""
         linear = np.arange(self.n_samples + 1) * self.max_sigma / self.n_samples
         return np.sqrt(linear) if self.sqrt else linear
@@ -157,44 +145,26 @@ class BlurPath:
         """Yield the blurred images; see ``Modification.samples``."""
         sigmas = self.sigmas()
         for first in range(0, self.n_samples, chunk):
-            steps = range(first, min(first + chunk, self.n_samples))
-            blurred = [[self.blur(tensor, sigmas[step]) for step in steps] for tensor in inputs]
-            ways = []
+            numbers = range(first, min(first + chunk, self.n_samples))
+            blurred = [[self.blur(tensor, sigmas[i]) for i in numbers] for tensor in inputs]
+            steps = []
             for tensor, images in zip(inputs, blurred, strict=True):
                 change = [
-                    (images[i] - self.blur(tensor, sigmas[step] + self.grad_step))
-                    * (self.n_samples * (sigmas[step + 1] - sigmas[step]) / self.grad_step)
-                    for i, step in enumerate(steps)
+                    (image - self.blur(tensor, sigmas[i] + self.grad_step))
+                    * (self.n_samples * (sigmas[i + 1] - sigmas[i]) / self.grad_step)
+                    for i, image in zip(numbers, images, strict=True)
                 ]
-                ways.append(torch.stack(change).to(at_least_single(tensor.dtype)))
+                steps.append(torch.stack(change).to(at_least_single(tensor.dtype)))
             points = tuple(torch.stack(images).to(tensor.dtype) for tensor, images in zip(inputs, blurred, strict=True))
-            yield Samples(points, _times(ways))
+            yield Samples(points, _times(steps))
 
 
-def _reflected(places: NDArray[Any], size: int) -> NDArray[Any]:
-    period = max(2 * (size - 1), 1)
-    folded = places % period
-    return np.asarray(np.where(folded < size, folded, period - folded))
-
-
-BORDERS: dict[str, Callable[[NDArray[Any], int], NDArray[Any]]] = {
-    "zeros": lambda places, size: np.where((places >= 0) & (places < size), places, size),
-    "reflect": _reflected,
-}
-"""From places, also outside 0 ... size - 1, and the size to which pixel is there; ``size`` stands for a pixel of 0.
-
-Reflection leaves the border itself single, as NumPy's and torch's "reflect".
-"""
-
-
-def gaussian_blur(images: Tensor, sigma: float, radius: int | None = None, border: str = "zeros") -> Tensor:
+def gaussian_blur(images: Tensor, sigma: float) -> Tensor:
     """Blur all dimensions after the channel, as ``scipy.ndimage.gaussian_filter(mode="constant")`` does by default.
 
     Args:
         images: Shape (N, C, ...) with at least one dimension after the channel.
-        sigma: Standard deviation in pixels; 0 leaves the images as they are.
-        radius: Where the kernel is cut, in pixels; its weights sum to 1. None cuts at 4 sigma.
-        border: Name of an entry of ``BORDERS``.
+        sigma: Standard deviation in pixels; 0 leaves the images as they are. The kernel is cut at 4 sigma.
 
     Returns:
         Tensor like ``images``, in double precision where the device has it: differences of blurs are small.
@@ -204,16 +174,17 @@ def gaussian_blur(images: Tensor, sigma: float, radius: int | None = None, borde
     blurred = images.to(double_where_there(images))
     if sigma == 0:
         return blurred
-    reach = int(4 * sigma + 0.5) if radius is None else radius
+    reach = int(4 * sigma + 0.5)
     offsets = np.arange(-reach, reach + 1)
     weights = np.exp(-0.5 * (offsets / sigma) ** 2)
     weights /= weights.sum()
     for dim in range(2, images.ndim):
-        size = images.shape[dim]
-        sources = BORDERS[border](np.arange(size)[:, None] + offsets, size)
-        kernel = np.zeros((size, size + 1))
-        np.add.at(kernel, (np.arange(size)[:, None], sources), weights)
-        matrix = torch.as_tensor(kernel[:, :size].T.copy(), dtype=blurred.dtype, device=images.device)
+        pixels = np.arange(images.shape[dim])
+        # Rows of pixels from columns of pixels: beyond the border there is 0.
+        distances = pixels[:, None] - pixels + reach
+        inside = (distances >= 0) & (distances < len(weights))
+        kernel = np.where(inside, weights[distances.clip(0, len(weights) - 1)], 0.0)
+        matrix = torch.as_tensor(kernel, dtype=blurred.dtype, device=images.device)
         blurred = (blurred.transpose(dim, -1) @ matrix).transpose(dim, -1)
     return blurred
 
@@ -229,9 +200,10 @@ class GuidedPath:
 
     Args:
         n_samples: Number of steps.
-        baselines: Where the path starts; see ``Baselines``.
+        baselines: Where the path starts: None for 0, or a number or tensor in model space.
         fraction: Share of the features, in (0, 1], that is moved at a time.
-        max_dist: How far a feature may be from the straight line, in [0, 1] of its whole way.
+        max_dist: Largest distance of a feature from the straight line, in [0, 1] of its whole way; 0 is the straight
+            line itself.
     """
 
     n_samples: Count = 50
@@ -284,9 +256,9 @@ class GuidedPath:
         capacity.scatter_add_(1, block, room)
         before = capacity.cumsum(1) - capacity
         share = ((missing.unsqueeze(1) - before) / capacity).nan_to_num(0.0).clamp(0, 1)
-        # lerp is exact at 1: what has arrived must have no room left in the next step.
+        # lerp is exact at 1: a feature that has arrived must have no room left in the next step.
         return torch.lerp(here, highest, share.gather(1, block))
 
 
-def _times(ways: list[Tensor]) -> Callable[[Gradients], Gradients]:
-    return lambda gradients: tuple(gradient * way for gradient, way in zip(gradients, ways, strict=True))
+def _times(steps: list[Tensor]) -> Callable[[Gradients], Gradients]:
+    return lambda gradients: tuple(gradient * step for gradient, step in zip(gradients, steps, strict=True))

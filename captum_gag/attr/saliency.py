@@ -30,7 +30,7 @@ def saliency_map(attributions: SkipValidation[Tensor], channel_axis: int | Liter
         infinity is all NaN.
 
     Raises:
-        InputError: If there is no such axis, or no more than one dimension.
+        InputError: There is no such axis, or no more than one dimension.
     """
     if not isinstance(attributions, Tensor):
         raise InputError(f"attributions are a {type(attributions).__name__}, expected a torch tensor (N, C, H, W).")
@@ -56,7 +56,7 @@ def saliency_map(attributions: SkipValidation[Tensor], channel_axis: int | Liter
 
 
 def check_shares(retain: float, swap: float) -> None:
-    """Refuse shares of ``reverse_saliency`` whose sides overlap.
+    """Raise InputError where the two sides of ``reverse_saliency``'s exchange overlap.
 
     Raises:
         InputError: One is negative, or ``retain + 2 * swap`` is above 1.
@@ -89,22 +89,22 @@ def reverse_saliency(
         Tensor of the shape, dtype and device of ``maps``.
 
     Raises:
-        InputError: If the shape or the shares have no meaning.
+        InputError: The shape or the shares do not fit.
     """
     if not isinstance(maps, Tensor) or maps.ndim < 2 or maps.is_complex():
-        found = f"shape {tuple(maps.shape)}" if isinstance(maps, Tensor) else f"type {type(maps).__name__}"
-        raise InputError(f"maps have {found}, expected a tensor (N, H, W), or (N, ...) with at least one position.")
+        what = f"shape {tuple(maps.shape)}" if isinstance(maps, Tensor) else f"type {type(maps).__name__}"
+        raise InputError(f"maps have {what}, expected a tensor (N, H, W), or (N, ...) with at least one position.")
     require_dense("maps", maps)
     check_shares(retain, swap)
     generator = None if seed is None else torch.Generator(maps.device).manual_seed(seed)
     rows = maps.flatten(1)
     pixels = rows.shape[1]
-    places = torch.arange(pixels, device=maps.device).repeat(len(rows), 1)
-    kept, swapped = int(pixels * retain), int(pixels * swap)
-    drawn = None if generator is None else torch.randperm(swapped, generator=generator, device=maps.device)
-    for row, place in zip(rows, places, strict=True):
+    sources = torch.arange(pixels, device=maps.device).repeat(len(rows), 1)
+    retained, swapped = int(pixels * retain), int(pixels * swap)
+    fixed = None if generator is None else torch.randperm(swapped, generator=generator, device=maps.device)
+    for row, source in zip(rows, sources, strict=True):
         order = row.argsort(descending=True, stable=True)
-        pairing = torch.randperm(swapped, device=maps.device) if drawn is None else drawn
-        high, low = order[kept : kept + swapped], order[pixels - swapped :][pairing]
-        place[high], place[low] = low, high
-    return rows.gather(1, places).reshape(maps.shape)
+        pairing = torch.randperm(swapped, device=maps.device) if fixed is None else fixed
+        high, low = order[retained : retained + swapped], order[pixels - swapped :][pairing]
+        source[high], source[low] = low, high
+    return rows.gather(1, sources).reshape(maps.shape)

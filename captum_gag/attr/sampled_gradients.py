@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from captum.attr import GradientAttribution
 from captum.log import log_usage
+from pydantic import SkipValidation
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
@@ -26,7 +27,6 @@ from captum_gag.attr.contract import (
 )
 from captum_gag.attr.interpretations import Interpretation, signed
 from captum_gag.attr.modifications import Modification
-from captum_gag.attr.stopping import FIRST_LOOK, EverySample, Tolerance, UntilStable
 from captum_gag.batching import examples_per_batch
 from captum_gag.errors import InputError, shown
 from captum_gag.modules import buffers_kept, warn_of_batch_statistics
@@ -48,7 +48,128 @@ GradientSource = Callable[..., tuple[Tensor, ...]]
 """(forward_func, inputs, target, additional_forward_args) -> gradients; None is Captum's plain gradient."""
 
 
-class SampledGradients(GradientAttribution):
+class Parts(NamedTuple):
+    """A gradient method as section 3.1 of Huang & Liu (2024) splits it.
+
+    Attributes:
+        modification: Where gradients are sampled.
+        interpretation: How each gradient (for paths: each contribution) is read.
+        aggregation: How gradients become one attribution.
+        gradient_source: The source of gradients: None for the plain ones, or ``guided_backpropagation``.
+    """
+
+    modification: Modification
+    interpretation: Interpretation = signed
+    aggregation: Aggregation = Mean()
+    gradient_source: GradientSource | None = None
+
+
+class ModelGradients(GradientAttribution):
+    """Base of attributions that sample gradients of a model."""
+
+    @checked
+    def __init__(self, forward_func: Callable[..., Any], *, freeze_statistics: bool = False) -> None:
+        """Take a model.
+
+        Args:
+            forward_func: The model, or any callable that maps inputs to scores of shape (N,) or (N, classes, ...).
+            freeze_statistics: Leave the batch statistics of a model in training mode as they were. Otherwise the
+                forward passes change them, as any does, and a warning says so.
+        """
+        super().__init__(forward_func)
+        self.freeze_statistics = freeze_statistics
+
+    @torch.no_grad()
+    @one_at_a_time
+    @checked
+    def moments(
+        self,
+        parts: SkipValidation[Parts],
+        inputs: Inputs,
+        target: Any = None,
+        additional_forward_args: Any = None,
+        internal_batch_size: Count | None = None,
+        show_progress: bool = False,
+    ) -> list[GradientMoments]:
+        """Sample all gradients and return their moments, one for each input; arguments as for ``attribute``.
+
+        Several aggregations can be read off the same moments: GAG-0 and GAG-85, say, of the same noise. The moments of
+        an example with a NaN or an infinity mean nothing; ``like_inputs`` makes NaN of them.
+        """
+        modification = parts.modification
+        with torch.inference_mode(False), torch.no_grad(), self._statistics():
+            tensors = checked_inputs(inputs)
+            n = len(tensors[0])
+            targets = checked_target(target, n)
+            limit = internal_batch_size or gradients_per_batch(tensors[0], modification.n_samples * n)
+            moments = [GradientMoments(parts.interpretation) for _ in tensors]
+            description = f"{self.get_name()} attribution"
+            with tqdm(total=modification.n_samples, desc=description, disable=not show_progress) as progress:
+                for samples in modification.samples(tensors, max(1, limit // n)):
+                    gradients = self._gradients(
+                        parts.gradient_source, samples.points, targets, additional_forward_args, limit
+                    )
+                    contributions = samples.weigh(gradients) if samples.weigh else gradients
+                    for each, contribution in zip(moments, contributions, strict=True):
+                        each.update(contribution)
+                    progress.update(len(contributions[0]))
+            warn_of_half_precision(moments, tensors)
+        return moments
+
+    @contextmanager
+    def _statistics(self) -> Iterator[None]:
+        """Leave batch statistics as they were, or warn that they change."""
+        if not self.freeze_statistics:
+            warn_of_batch_statistics(self.forward_func)
+        with buffers_kept(self.forward_func if self.freeze_statistics else None):
+            yield
+
+    def _gradients(
+        self,
+        source: GradientSource | None,
+        points: tuple[Tensor, ...],
+        target: CaptumTarget,
+        additional_forward_args: Any,
+        limit: int,
+    ) -> tuple[Tensor, ...]:
+        """Return the gradients at the points (k, N, ...), of the same shape, in at least single precision."""
+        k, n = points[0].shape[:2]
+        rows = list(range(n)) * k
+        batches = []
+        for first in range(0, len(rows), limit):
+            batch = slice(first, first + limit)
+            inputs = tuple(point.flatten(0, 1)[batch].requires_grad_() for point in points)
+            targets = [target[row] for row in rows[batch]] if isinstance(target, list) else target
+            read = scores_for(targets, len(inputs[0]))
+            with explained(self.forward_func, inputs), self._scores(source, read) as forward:
+                arguments = arguments_of(additional_forward_args, rows[batch], n)
+                gradients = (source or self.gradient_func)(forward, inputs, targets, arguments)
+            shapes = [getattr(each, "shape", None) for each in gradients] if isinstance(gradients, tuple) else None
+            if shapes != [each.shape for each in inputs]:
+                raise InputError(
+                    f"gradient_source returned {shown(gradients)}, expected a tuple with a gradient like each input."
+                )
+            batches.append(gradients)
+        return tuple(
+            (torch.cat(each) if len(each) > 1 else each[0]).to(at_least_single(each[0].dtype)).unflatten(0, (k, n))
+            for each in zip(*batches, strict=True)
+        )
+
+    @contextmanager
+    def _scores(self, source: GradientSource | None, read: Callable[[Any], Tensor]) -> Iterator[Callable[..., Tensor]]:
+        """Yield a model that returns scores: a module stays one, by a hook, for a source that needs modules."""
+        model = self.forward_func
+        if source is None or not isinstance(model, nn.Module) or isinstance(model, torch.jit.ScriptModule):
+            yield lambda *arguments: read(model(*arguments))
+            return
+        handle = model.register_forward_hook(lambda module, inputs, returned: read(returned))
+        try:
+            yield model
+        finally:
+            handle.remove()
+
+
+class SampledGradients(ModelGradients):
     """A gradient method put together from parts: modification, interpretation, aggregation; and a gradient source.
 
     Section 3.1 of Huang & Liu (2024) splits every gradient method this way. SmoothGrad, for example, is
@@ -74,16 +195,11 @@ class SampledGradients(GradientAttribution):
             interpretation: How each gradient (for paths: each contribution) is read, e.g. ``signed`` (default) or
                 ``absolute``.
             aggregation: How gradients become one attribution, e.g. ``Mean()`` (default) or ``GuidedMean(85)``.
-            gradient_source: What gives gradients: None for the plain one, or ``guided_backpropagation``.
-            freeze_statistics: Leave the batch statistics of a model in training mode as they were. Otherwise the
-                forward passes change them, as any does, and a warning says so.
+            gradient_source: The source of gradients: None for the plain ones, or ``guided_backpropagation``.
+            freeze_statistics: As for ``GuidedAbsoluteGrad``.
         """
-        super().__init__(forward_func)
-        self.modification = modification
-        self.interpretation = interpretation
-        self.aggregation = aggregation or Mean()
-        self.gradient_source: GradientSource = gradient_source or self.gradient_func
-        self.freeze_statistics = freeze_statistics
+        super().__init__(forward_func, freeze_statistics=freeze_statistics)
+        self.parts = Parts(modification, interpretation, aggregation or Mean(), gradient_source)
 
     @log_usage()
     @checked
@@ -95,173 +211,27 @@ class SampledGradients(GradientAttribution):
         *,
         internal_batch_size: Count | None = None,
         show_progress: bool = False,
-        tolerance: Tolerance | None = None,
     ) -> TensorOrTuple:
         """Explain ``inputs``.
 
         Args:
             inputs: Floating-point tensor of shape (N, ...), or a tuple of them with the same N.
-            target: Which output is explained, in any form that Captum takes: an int, a tuple of ints, or a
+            target: The output to explain, in any form that Captum takes: an int, a tuple of ints, or a
                 tensor or list with one entry per example. None for outputs of shape (N,).
             additional_forward_args: Further arguments of ``forward_func``. A tensor whose first dimension is N
                 goes with the examples; everything else is passed as it is.
-            internal_batch_size: Modified examples in one forward pass at most. None picks a number.
+            internal_batch_size: Most modified examples in one forward pass. None picks a number.
             show_progress: Show a progress bar over the samples.
-            tolerance: Let each example stop before the last sample, as soon as the estimated rank correlation of its
-                map with that of infinitely many samples is at least 1 - tolerance; see ``UntilStable``. None takes
-                all samples. Not for paths, of which a part has no meaning.
 
         Returns:
             Attributions: shapes, dtype (single precision for half) and device of ``inputs``; a tuple if and only if a
             tuple came in. NaN for an example with a NaN or an infinity.
 
         Raises:
-            InputError: If inputs, target or parameters have no meaning, or do not fit what the model returns.
+            InputError: Inputs, target or parameters are invalid, or do not fit what the model returns.
         """
-        moments = self.moments(
-            inputs, target, additional_forward_args, internal_batch_size, show_progress, tolerance=tolerance
-        )
-        return like_inputs(inputs, [self.aggregation(each) for each in moments])
-
-    @torch.no_grad()
-    @one_at_a_time
-    @checked
-    def moments(
-        self,
-        inputs: Inputs,
-        target: Any = None,
-        additional_forward_args: Any = None,
-        internal_batch_size: Count | None = None,
-        show_progress: bool = False,
-        description: str | None = None,
-        tolerance: Tolerance | None = None,
-    ) -> list[GradientMoments]:
-        """Sample all gradients and return their moments, one for each input; arguments as in ``attribute``.
-
-        Several aggregations can be read off the same moments: GAG-0 and GAG-85, say, of the same noise. The moments of
-        an example with a NaN or an infinity have no meaning; ``like_inputs`` makes NaN of what is read off them. With
-        ``tolerance`` their ``count`` says how many samples each example took.
-        """
-        with torch.inference_mode(False), torch.no_grad(), self._statistics():
-            tensors = checked_inputs(inputs)
-            n = len(tensors[0])
-            targets = checked_target(target, n)
-            limit = internal_batch_size or gradients_per_batch(tensors[0], self.modification.n_samples * n)
-            taken = self._examples(len(tensors), n, tolerance)
-            description = f"{description or self.get_name()} attribution"
-            with tqdm(total=self.modification.n_samples, desc=description, disable=not show_progress) as progress:
-                for samples in self.modification.samples(tensors, taken.at_once(max(1, limit // n))):
-                    if samples.weigh and tolerance is not None:
-                        raise InputError(
-                            f"tolerance is {tolerance} for {type(self.modification).__name__}, which is a path; a part "
-                            "of a path has no meaning, so leave tolerance out, or give independent samples, as noise."
-                        )
-                    gradients = self._gradients(samples.points, taken.rows, targets, additional_forward_args, limit)
-                    taken.update(samples.weigh(gradients) if samples.weigh else gradients)
-                    progress.update(len(gradients[0]))
-                    if not taken.rows:
-                        break
-            moments = taken.moments()
-            warn_of_half_precision(moments, tensors)
-        return moments
-
-    def _examples(self, n_inputs: int, n: int, tolerance: float | None) -> EverySample:
-        """Return what takes in the gradients of n examples.
-
-        Raises:
-            InputError: There are too few samples to stop before the last.
-        """
-        if tolerance is None:
-            return EverySample(self.interpretation, n_inputs, n)
-        if self.modification.n_samples <= FIRST_LOOK:
-            raise InputError(
-                f"tolerance is {tolerance} for {self.modification.n_samples} samples, expected more than {FIRST_LOOK}: "
-                "maps are looked at from there on."
-            )
-        return UntilStable(self.interpretation, n_inputs, n, self.aggregation, tolerance)
-
-    @contextmanager
-    def _statistics(self) -> Iterator[None]:
-        """Leave batch statistics as they were, or say that they change."""
-        if not self.freeze_statistics:
-            warn_of_batch_statistics(self.forward_func)
-        with buffers_kept(self.forward_func if self.freeze_statistics else None):
-            yield
-
-    def _gradients(
-        self,
-        points: tuple[Tensor, ...],
-        rows: list[int],
-        target: CaptumTarget,
-        additional_forward_args: Any,
-        limit: int,
-    ) -> tuple[Tensor, ...]:
-        """Return the gradients at the points (k, N, ...) of some rows, (k, rows, ...), in at least single precision."""
-        k, n = points[0].shape[:2]
-        if len(rows) < n:
-            points = tuple(point[:, rows] for point in points)
-        examples = rows * k
-        batches = []
-        for first in range(0, len(examples), limit):
-            part = slice(first, first + limit)
-            some = tuple(point.flatten(0, 1)[part].requires_grad_() for point in points)
-            aimed = [target[each] for each in examples[part]] if isinstance(target, list) else target
-            with explained(self.forward_func, some), self._reading(scores_for(aimed, len(some[0]))) as forward:
-                given = arguments_of(additional_forward_args, examples[part], n)
-                found = self.gradient_source(forward, some, aimed, given)
-            shapes = [getattr(each, "shape", None) for each in found] if isinstance(found, tuple) else None
-            if shapes != [each.shape for each in some]:
-                raise InputError(
-                    f"gradient_source returned {shown(found)}, expected a tuple with a gradient like each input."
-                )
-            batches.append(found)
-        return tuple(
-            (torch.cat(parts) if len(parts) > 1 else parts[0])
-            .to(at_least_single(parts[0].dtype))
-            .unflatten(0, (k, len(rows)))
-            for parts in zip(*batches, strict=True)
-        )
-
-    @contextmanager
-    def _reading(self, read: Callable[[Any], Tensor]) -> Iterator[Callable[..., Tensor]]:
-        """Give a gradient source a model whose outputs are read: itself with a hook where the source needs modules."""
-        model = self.forward_func
-        hooked = isinstance(model, nn.Module) and not isinstance(model, torch.jit.ScriptModule)
-        if self.gradient_source is self.gradient_func or not hooked:
-            yield lambda *arguments: read(model(*arguments))
-            return
-        handle = model.register_forward_hook(lambda module, given, returned: read(returned))
-        try:
-            yield model
-        finally:
-            handle.remove()
-
-
-class ModelGradients(GradientAttribution):
-    """What attributions share that are one composition of parts: a model, and how its batch statistics are treated."""
-
-    @checked
-    def __init__(self, forward_func: Callable[..., Any], *, freeze_statistics: bool = False) -> None:
-        """Take a model.
-
-        Args:
-            forward_func: The model, or any callable that maps inputs to scores of shape (N,) or (N, classes, ...).
-            freeze_statistics: Leave the batch statistics of a model in training mode as they were. Otherwise the
-                forward passes change them, as any does, and a warning says so.
-        """
-        super().__init__(forward_func)
-        self.freeze_statistics = freeze_statistics
-
-    def sampler(
-        self,
-        modification: Modification,
-        interpretation: Interpretation = signed,
-        aggregation: Aggregation | None = None,
-    ) -> SampledGradients:
-        """Return the loop over gradients of the model at the points of a modification."""
-        return SampledGradients(
-            self.forward_func, modification, interpretation, aggregation, freeze_statistics=self.freeze_statistics
-        )
+        moments = self.moments(self.parts, inputs, target, additional_forward_args, internal_batch_size, show_progress)
+        return like_inputs(inputs, [self.parts.aggregation(each) for each in moments])
 
 
 def arguments_of(arguments: Any, examples: list[int], n: int) -> tuple[Any, ...] | None:
@@ -269,17 +239,16 @@ def arguments_of(arguments: Any, examples: list[int], n: int) -> tuple[Any, ...]
 
     Args:
         arguments: As Captum takes them; a tensor of n rows goes with the examples.
-        examples: Which ones.
-        n: How many there are.
+        examples: Indices of the examples.
+        n: Number of all examples.
     """
     if arguments is None:
         return None
-    given = arguments if isinstance(arguments, tuple) else (arguments,)
     rows = torch.tensor(examples)
     return tuple(
-        # Sparse ones too, such as graphs, which cannot be indexed by a list.
+        # Sparse tensors too, such as graphs, which cannot be indexed by a list.
         each.index_select(0, rows.to(each.device))
         if isinstance(each, Tensor) and each.ndim and len(each) == n
         else each
-        for each in given
+        for each in (arguments if isinstance(arguments, tuple) else (arguments,))
     )

@@ -84,10 +84,12 @@ def config_of(suite: str, source: Mapping[str, Any], settings: Mapping[str, Any]
     Raises:
         InputError: An option cannot be used. Misspelt names are found before torch is imported.
     """
+    from captum_gag.papers.published import check
     from captum_gag.runs.suite_file import SuiteFile, read_suite, require_names
 
     content = read_suite(suite)
     require_names(SuiteFile(**content))
+    check(content)
     options, name = sections(source, "model", "data"), source.get("model")
     require_device(settings.get("device", "auto"))
     if name is not None or "case" not in source:
@@ -106,9 +108,9 @@ def config_of(suite: str, source: Mapping[str, Any], settings: Mapping[str, Any]
             typer.echo(f"assumed, as the paper does not say: {line}", err=True)
     else:
         data, model = parse_data(source.get("data", "demo")), {**parse_model(name or "demo"), **options["model"]}
-    from captum_gag.cores import threads_each
     from captum_gag.data import dataset
     from captum_gag.models.catalogue import model as model_of
+    from captum_gag.threads import threads_each
 
     return replace(
         config,
@@ -171,8 +173,8 @@ def device_named(name: str) -> str:
     """Return the device to compute on, and let torch take no more threads than cores that this process may use."""
     import torch
 
-    from captum_gag.cores import threads_each
     from captum_gag.models.loading import best_device
+    from captum_gag.threads import threads_each
 
     torch.set_num_threads(min(torch.get_num_threads(), threads_each()))
     return best_device() if name == "auto" else name

@@ -181,8 +181,7 @@ def figure(
 
 def _of_maps(kind: str, scorer: Scorer, photo: Image.Image, name: str) -> Figure:
     """Draw the maps of a photograph, or the areas of its only map."""
-    from captum_gag.papers.figures import map_sheet
-    from captum_gag.report.figures import areas
+    from captum_gag.papers.figures import areas, map_sheet
     from captum_gag.runs.explaining import explain_photo
 
     explanation = explain_photo(scorer, photo, name)

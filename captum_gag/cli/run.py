@@ -128,8 +128,8 @@ def resume(run: RunDirectory, *, work: dict[str, Any], again: dict[str, Any], re
     part = share.part()
     require_device(again.get("device", "auto"))
     with interruptible(lambda: _progress_of(run, share)):
-        from captum_gag.cores import threads_each
         from captum_gag.runs.store import Run
+        from captum_gag.threads import threads_each
 
         directory = Run.load(run)
         config = directory.config
@@ -145,6 +145,7 @@ def _execute(
     """Do a share of a run, print its table, decisions and failures; exit with 1 if a cell failed."""
     from rich.console import Console
 
+    from captum_gag.papers.published import means
     from captum_gag.report.decisions import decisions
     from captum_gag.report.decisions import printable as printable_decisions
     from captum_gag.report.tables import comparison, failures, printable
@@ -160,7 +161,7 @@ def _execute(
         say=lambda text: typer.echo(text, err=True),
     )
     scores = run.scores()
-    Console().print(printable(comparison(scores, run.config.suite_file().published_means())))
+    Console().print(printable(comparison(scores, means(run.config.suite_file()))))
     decided = decisions(run, scores)
     if decided is not None:
         Console().print(printable_decisions(decided))

@@ -98,9 +98,10 @@ def _of_one_case(cases: Mapping[str, Together]) -> Together:
 
 def _full(runs: list[Run], one: Together, out: Path) -> list[Part]:
     """Return all methods by all metrics, and the decisions of a run until decided."""
+    from captum_gag.papers.published import means
     from captum_gag.report import decisions, tables
 
-    rows = tables.comparison(one.scores, one.published)
+    rows = tables.comparison(one.scores, means(*one.suites))
     parts = [Part(rows.to_dict("records"), tables.printable(rows), tables.save_tables(rows, one.scores, out))]
     decided = decisions.decisions(runs[0], one.scores) if len(runs) == 1 else None
     if decided is not None:
@@ -165,10 +166,12 @@ def report(
     from captum_gag.runs.store import Run
 
     loaded = Run.load(run)
+    from captum_gag.papers.published import means
     from captum_gag.report.page import write_page
 
-    most = None if images == "all" else int(images)
-    typer.echo(str(write_page(loaded, out or run / "report.html", most=most, paths=paths, trust=trust)))
+    most, published = None if images == "all" else int(images), means(loaded.config.suite_file())
+    page = write_page(loaded, out or run / "report.html", most=most, paths=paths, trust=trust, published=published)
+    typer.echo(str(page))
 
 
 @command(name="list")
@@ -241,11 +244,12 @@ def _options(kind: str, name: str) -> list[Option]:
 
     if kind == "methods":
         spec = names.parse_method(name)
-        from captum_gag.attr.catalogue import TRANSFORMS, method_type
+        from captum_gag.attr.catalogue import method_class
+        from captum_gag.attr.transforms import TRANSFORMS
 
         if "of" in spec:
             return [option for option in options_of(TRANSFORMS[spec["transform"]]) if option.name != "of"]
-        options = options_of(method_type(spec["type"], spec))
+        options = options_of(method_class(spec["type"], spec))
         return [option._replace(default=spec.get(option.name, option.default)) for option in options]
     types = {"metrics": names.METRICS, "data": names.DATASETS, "models": names.MODELS}[kind]
     if name not in types:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from captum_gag.attr import catalogue
 from captum_gag.errors import InputError
 from captum_gag.metrics.map_batch import check_channel_axis
-from captum_gag.options import options_of
+from captum_gag.names import parse_method
 from captum_gag.outputs import Output
 from captum_gag.tensors import require_dense, require_device
 
@@ -69,10 +69,8 @@ def as_targets(targets: Any) -> Any:
 def _method(method: str | Mapping[str, Any], options: Mapping[str, Any]) -> Any:
     others = {name: value for name, value in options.items() if name != "n_samples"}
     explaining = catalogue.method(method, **others)
-    original = explaining
-    while original.of is not None:
-        original = original.of
-    if len(others) < len(options) and any(each.name == "n_samples" for each in options_of(type(original))):
+    spec = parse_method(method) if isinstance(method, str) else method
+    if len(others) < len(options) and "n_samples" in catalogue.options_of_spec({**spec, **others}):
         explaining = catalogue.method(method, **options)
     return explaining
 

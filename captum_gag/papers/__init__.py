@@ -1,1 +1,1 @@
-"""What belongs to the two papers alone: cases, published numbers, their tables, figures and claims."""
+"""The two papers' own: cases, published numbers, and their tables, figures and claims."""

@@ -1,17 +1,25 @@
-"""The paper's claims, tested on the scores of runs: holds, fails, or undecided."""
+"""The claims of Huang & Liu (2024) on GAG and RCAP, tested on the scores of runs: holds, fails, or undecided."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import pandas as pd
 
-from captum_gag.papers.questions import CLAIMS, Question
+from captum_gag.attr.catalogue import method
+from captum_gag.attr.methods import Method
+from captum_gag.attr.transforms import Reverse
+from captum_gag.metrics.catalogue import Metric
+from captum_gag.metrics.deletion_insertion import DeletionMetric, InsertionMetric
+from captum_gag.metrics.rcap import RCAPMetric
+from captum_gag.reliability.bootstrap import Floats
 from captum_gag.reliability.jackknife import jackknife_interval, without_each
-from captum_gag.reliability.scores import by_image, checked
+from captum_gag.reliability.scores import by_image, checked, family_label
+from captum_gag.report.run_figures import percentiles_of
 from captum_gag.report.writing import markdown_table, save_csv, save_text
 from captum_gag.runs.spec import Suite
 
@@ -22,46 +30,166 @@ VERDICTS = ["fails", "undecided", "holds", "not tested"]
 FEWEST = 6
 """Images below which nothing is decided: a fair coin falls on one side five times out of five in 3 %, six in 2 %."""
 
+RIVALS = ("SG", "VarGrad", "IG", "GB", "Guided IG", "Blur IG", "VG")
+"""The gradient methods that the paper compares GAG-85 with, under the catalogue's names."""
+
+BEST = 85.0
+"""The percentile of the method that the paper recommends."""
+
+FAR = 0.5
+"""A map is far worse than another if its mean score is less than this share of the other's.
+
+On ImageNet-S the published means of reversed maps are 0.09 to 0.15 of their originals', on Places365 0.21 to 0.42; on
+ISIC, at 0.90 to 1.01, the claim fails by the paper's own table.
+"""
+
+FLAT = 0.05
+"""By what share of GAG-0's mean a metric may move over p and still be flat.
+
+The published means of DAUC and IAUC move by 0.2 to 3.1 %, those of RCAP by 42 to 52 %.
+"""
+
+PARTS = ("interpretation", "aggregation", "backpropagation", "abs")
+"""Options that make a method another one, unlike its number of samples and its noise."""
+
+Pairs: TypeAlias = Sequence[tuple[str, str] | str]
+"""The labels of two methods each, whose ratio of mean scores is in question; text for what a suite lacks."""
+
+
+def _steps(suite: Suite) -> Pairs:
+    """Return GAG-p of every other p over that of the lowest."""
+    first, *others = _over_p(suite) or [""]
+    return [(label, first) for label in others] or ["GAG-p of two p"]
+
+
+def _ends(suite: Suite) -> Pairs:
+    """Return GAG-p of the highest p over that of the lowest: not every step, as the published means dip at p = 15."""
+    return _steps(suite)[-1:]
+
+
+def _rivals(suite: Suite) -> Pairs:
+    """Return GAG-85 over each of the paper's other gradient methods."""
+    best = [label for label, percentile in _over_p(suite).items() if percentile == BEST]
+    if not best:
+        return [f"GAG-{BEST:g}"]
+    pairs: list[tuple[str, str] | str] = []
+    for name in RIVALS:
+        pairs += [(best[0], label) for label in _alike(suite, _kind(method(name)))] or (name,)
+    return pairs
+
+
+def _reversed(suite: Suite) -> Pairs:
+    """Return each reversed map over its original."""
+    reverses = [label for label, of_label in suite.methods.items() if of_label.transform == Reverse.transform]
+    pairs = [(label, suite.bases[label]) for label in reverses if suite.bases.get(label) in suite.methods]
+    return pairs or ["reversed maps together with their originals"]
+
+
+def _guided(suite: Suite) -> Pairs:
+    """Return each guided method over the same without the guide: the plain mean of the same gradients.
+
+    Noisy guided backpropagation that the run does not have by itself is compared with guided backpropagation of the
+    image, as in the paper.
+    """
+    pairs: list[tuple[str, str] | str] = []
+    for label, guided in suite.methods.items():
+        _, interpretation, aggregation, backpropagation, _ = _kind(guided)
+        if (interpretation, aggregation) == ("signed", "guided"):
+            plain = _alike(suite, _kind(guided, aggregation="mean"))
+            if not plain and backpropagation == "guided":
+                plain = _alike(suite, _kind(method("GB")))
+            pairs.append((label, plain[0]) if plain else f"{label} without its guide")
+    return pairs or ["method with the guide, such as SG-G"]
+
+
+def _kind(method: Method, **options: str) -> tuple[Any, ...]:
+    return (type(method), *(options.get(name, getattr(method, name, None)) for name in PARTS))
+
+
+def _alike(suite: Suite, kind: tuple[Any, ...]) -> list[str]:
+    return [label for label, of_label in suite.methods.items() if _kind(of_label) == kind]
+
+
+def _over_p(suite: Suite) -> dict[str, float]:
+    """Return the p of the methods that are GAG-p, the lowest first."""
+    return dict(sorted(percentiles_of(suite.methods).items(), key=lambda item: item[1]))
+
+
+class Claim(NamedTuple):
+    """A claim about metrics, by name: that ratios of mean scores lie between two limits.
+
+    With ``trend`` also that Spearman's rho of p and the score is above 0.
+    """
+
+    text: str
+    metrics: Mapping[str, type[Metric]]
+    pairs: Callable[[Suite], Pairs]
+    above: float = -math.inf
+    below: float = math.inf
+    trend: bool = False
+
+
+RCAP = {"RCAP": RCAPMetric}
+CURVES = {"DAUC": DeletionMetric, "IAUC": InsertionMetric}
+CLAIMS = (
+    Claim("RCAP rises with p", RCAP, _ends, above=1.0, trend=True),
+    Claim("GAG-85 is the best gradient method by RCAP", RCAP, _rivals, above=1.0),
+    Claim("reversed maps are far worse by RCAP", RCAP, _reversed, below=FAR),
+    Claim("DAUC and IAUC are flat in p", CURVES, _steps, above=1 - FLAT, below=1 + FLAT),
+    Claim("the guide lifts every method's RCAP", RCAP, _guided, above=1.0),
+)
+
+
+class Question(NamedTuple):
+    """A ratio of two methods' mean scores, or a trend of scores over the methods' p, and its limits."""
+
+    statistic: str
+    metric: str
+    methods: tuple[str, ...]
+    above: float
+    below: float
+    percentiles: tuple[float, ...] = ()
+
 
 def claims(scores: pd.DataFrame, suite: Suite, *, confidence: float = 0.95) -> pd.DataFrame:
     """Test the paper's claims on the scores of a run.
 
     All statistics are paired: over the images that have a score for each of the methods concerned. Intervals are
-    ``jackknife_interval`` over these images. A number ``holds`` where its interval lies within what is claimed,
-    ``fails`` where it lies outside, and is ``undecided`` elsewhere and of fewer than 6 images. A claim about several
-    numbers holds if all of them do, which needs no correction for their being several (intersection-union test). It
-    fails if one of them does; for that the interval is one of confidence 1 - (1 - confidence) / k with k numbers
-    (Bonferroni).
+    ``jackknife_interval`` over these images. A number ``holds`` where its interval lies within the claimed limits,
+    ``fails`` where it lies outside, and is ``undecided`` elsewhere and for fewer than 6 images. A claim about several
+    numbers holds if all of them do, without correction (intersection-union test), and fails if one of them does by its
+    interval of confidence 1 - (1 - confidence) / k with k numbers (Bonferroni).
 
     Args:
         scores: The records of the run.
-        suite: What the run scored, built: methods are known by their types and options, never by their labels.
+        suite: The suite of the run, built: methods are recognised by their types and options, never by their labels.
         confidence: Of the intervals, in (0, 1).
 
     Returns:
-        A row per number: claim, statistic (what it is, and what is claimed of it), value, low, high, above, below
-        (between which two the claim says it lies), verdict, images. Where the run lacks what a claim needs, the verdict
-        is "not tested" and the statistic says what is missing.
+        A row per number: claim, statistic (the number and its limits in words), value, low, high, above, below (the
+        limits), verdict, images. Where the run lacks a method or metric, the verdict is "not tested" and the statistic
+        names it.
 
     Raises:
         InputError: The scores are not a score table.
     """
     table = checked(scores)
     rows: list[dict[str, Any]] = []
-    for text, find in CLAIMS.items():
-        asked = list(find(suite)) or ["RCAP"]
-        corrected = 1 - (1 - confidence) / max(1, sum(isinstance(each, Question) for each in asked))
-        for each in asked:
-            if isinstance(each, Question):
-                found = _answer(each, table, confidence, corrected)
+    for claim in CLAIMS:
+        # A suite may lack a method for several metrics.
+        questions = list(dict.fromkeys(_questions(claim, suite)))
+        corrected = 1 - (1 - confidence) / max(1, sum(isinstance(question, Question) for question in questions))
+        for question in questions:
+            if isinstance(question, Question):
+                row = _answer(question, table, confidence, corrected)
             else:
-                found = {"statistic": f"the run has no {each}", "verdict": "not tested", "images": 0}
-            rows.append({"claim": text, **found})
+                row = {"statistic": f"the run has no {question}", "verdict": "not tested", "images": 0}
+            rows.append({"claim": claim.text, **row})
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def decisive(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return what decides over each claim: of its numbers the one whose interval is nearest to failing, or past it.
+    """Return the row that decides over each claim: the one whose interval is nearest to failing, or past it.
 
     Args:
         rows: As ``claims`` returns them.
@@ -76,82 +204,107 @@ def decisive(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def side_by_side(rows: pd.DataFrame) -> pd.DataFrame:
-    """Lay claims out as text: a row per claim, a column per network, in each cell the verdict and what decided.
+    """Return claims as text: a row per claim, a column per network, in each cell the verdict and what decided.
 
-    Args:
-        rows: As ``claims`` returns them, of several runs, with the column network.
+    ``rows`` are those of ``claims`` for several runs, with the column network.
     """
-    decided = pd.concat(decisive(each) for _, each in rows.groupby("network", sort=False))
-    cells = decided.assign(text=[in_words(row) for row in decided.to_dict("records")])
-    table = cells.pivot(index="claim", columns="network", values="text")
-    found: pd.DataFrame = table.reindex(index=rows["claim"].unique(), columns=rows["network"].unique())
-    return found.rename_axis(columns=None)
+    decided = pd.concat(decisive(of_network) for _, of_network in rows.groupby("network", sort=False))
+    cells = decided.assign(text=[_in_words(row) for row in decided.to_dict("records")])
+    table = cells.pivot(index="claim", columns="network", values="text").rename_axis(columns=None)
+    return table.reindex(index=rows["claim"].unique(), columns=rows["network"].unique())
 
 
 def as_lines(rows: pd.DataFrame) -> list[str]:
-    """Return claims as lines for the terminal: a claim, and below it each network, with what was not tested of it.
-
-    Args:
-        rows: As for ``side_by_side``.
-    """
+    """Return ``side_by_side`` as lines for the terminal: a claim, and below it each network with what it lacks."""
     lines = []
     for claim, cells in side_by_side(rows).iterrows():
         lines.append(str(claim))
         for network, text in cells.items():
             of_cell = rows[(rows["claim"] == claim) & (rows["network"] == network)]
-            lacking = list(of_cell.loc[of_cell["verdict"] == "not tested", "statistic"])
-            also = f"; {'; '.join(lacking)}" if 0 < len(lacking) < len(of_cell) else ""
-            lines.append(f"  {network}: {text}{also}")
+            missing = list(of_cell.loc[of_cell["verdict"] == "not tested", "statistic"])
+            also = missing if len(missing) < len(of_cell) else []
+            lines.append("; ".join([f"  {network}: {text}", *also]))
     return lines
 
 
-def in_words(row: Mapping[Any, Any]) -> str:
-    """Return what came of a row of ``claims``: its verdict, statistic, interval and number of images."""
-    if row["verdict"] == "not tested":
-        return f"not tested: {row['statistic']}"
-    told = not np.isnan(row["low"])
-    ends, few = (f" [{row['low']:.3f}, {row['high']:.3f}]", "") if told else ("", ", too few to tell")
-    return f"{row['verdict']}: {row['statistic']}: {row['value']:.3f}{ends}, {row['images']} images{few}"
-
-
 def save_claims(rows: pd.DataFrame, directory: Path) -> list[Path]:
-    """Write claims.csv, all rows with all digits, and claims.md, a table of claims by networks.
-
-    Args:
-        rows: As for ``side_by_side``.
-        directory: Made if missing.
-    """
+    """Write claims.csv (all rows, all digits) and claims.md (``side_by_side``) into a directory, made if missing."""
     directory.mkdir(parents=True, exist_ok=True)
-    written = [directory / "claims.csv", directory / "claims.md"]
-    return [save_csv(rows, written[0]), save_text(f"{markdown_table(side_by_side(rows))}\n", written[1])]
+    text = f"{markdown_table(side_by_side(rows))}\n"
+    return [save_csv(rows, directory / "claims.csv"), save_text(text, directory / "claims.md")]
+
+
+def _questions(claim: Claim, suite: Suite) -> Iterator[Question | str]:
+    """Yield the numbers that a claim is about in a suite; text for what the suite lacks."""
+    pairs, line = claim.pairs(suite), _over_p(suite)
+    if all(isinstance(pair, str) for pair in pairs):
+        yield from map(str, pairs)
+        return
+    signs = ((">", claim.above), ("<", claim.below))
+    limits = " and ".join(f"{sign} {limit:g}" for sign, limit in signs if math.isfinite(limit))
+    for name, kind in claim.metrics.items():
+        metrics = [
+            family_label(entry.label, entry.variant) for entry in suite.metrics if isinstance(entry.metric, kind)
+        ]
+        if not metrics:
+            yield name
+        for metric in metrics:
+            if claim.trend:
+                text = f"Spearman's rho of p and {metric}, mean over the images, > 0"
+                yield Question(text, metric, tuple(line), 0.0, math.inf, tuple(line.values()))
+            for pair in pairs:
+                if isinstance(pair, str):
+                    yield pair
+                else:
+                    text = f"mean {metric} of {' / '.join(pair)} {limits}"
+                    yield Question(text, metric, pair, claim.above, claim.below)
 
 
 def _answer(question: Question, scores: pd.DataFrame, confidence: float, corrected: float) -> dict[str, Any]:
     """Return the row of a question; ``corrected`` is the confidence that failing takes."""
-    of_methods = by_image(scores, question.metric).reindex(columns=list(question.methods)).dropna()
-    values, claimed = question.per_image(of_methods), (question.above, question.below)
-    value, low, high, verdict = np.nan, np.nan, np.nan, "undecided"
+    table = by_image(scores, question.metric).reindex(columns=list(question.methods)).dropna()
+    limits, is_ratio = (question.above, question.below), not question.percentiles
+    values = table.to_numpy() if is_ratio else _trends(table, question.percentiles)
+    value, low, high, verdict = math.nan, math.nan, math.nan, "undecided"
     if len(values):
-        value = float(question.of_means(*values.mean(axis=0)))
+        value = float(_of_means(values.mean(axis=0)))
     if len(values) >= FEWEST:
-        without = question.of_means(*without_each(values).T)
-        low, high = jackknife_interval(value, without, confidence, question.is_ratio)
-        verdict = _verdict(low, high, *claimed)
+        without = _of_means(without_each(values))
+        low, high = jackknife_interval(value, without, confidence, is_ratio)
+        verdict = _verdict(low, high, *limits)
         if verdict == "fails":
-            verdict = _verdict(*jackknife_interval(value, without, corrected, question.is_ratio), *claimed)
-    return {
-        "statistic": question.statistic,
-        "value": value,
-        "low": low,
-        "high": high,
-        "above": question.above,
-        "below": question.below,
-        "verdict": verdict,
-        "images": len(values),
-    }
+            verdict = _verdict(*jackknife_interval(value, without, corrected, is_ratio), *limits)
+    numbers = {"value": value, "low": low, "high": high, "above": question.above, "below": question.below}
+    return {"statistic": question.statistic, **numbers, "verdict": verdict, "images": len(values)}
+
+
+def _trends(table: pd.DataFrame, percentiles: tuple[float, ...]) -> Floats:
+    """Return Spearman's rho of p and the score for each image, (images, 1); their mean is Page's L, rescaled."""
+    ranks = pd.Series(percentiles, table.columns).rank()
+    # An image with one score at every p shows no trend.
+    rhos: Floats = table.rank(axis=1).corrwith(ranks, axis=1).fillna(0.0).to_numpy()[:, None]
+    return rhos
+
+
+def _of_means(means: Floats) -> Floats:
+    """Return the ratio of two means, (..., 2), or a mean itself, (..., 1)."""
+    if means.shape[-1] == 1:
+        return means[..., 0]
+    # A mean of 0 is infinitely many times smaller.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.divide(means[..., 0], means[..., 1])
 
 
 def _verdict(low: float, high: float, above: float, below: float) -> str:
     if low > above and high < below:
         return "holds"
     return "fails" if high <= above or low >= below else "undecided"
+
+
+def _in_words(row: Mapping[Any, Any]) -> str:
+    if row["verdict"] == "not tested":
+        return f"not tested: {row['statistic']}"
+    interval, few = f" [{row['low']:.3f}, {row['high']:.3f}]", ""
+    if np.isnan(row["low"]):
+        interval, few = "", ", too few to tell"
+    return f"{row['verdict']}: {row['statistic']}: {row['value']:.3f}{interval}, {row['images']} images{few}"

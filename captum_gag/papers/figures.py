@@ -1,21 +1,30 @@
-"""The figures of Huang & Liu: the maps of all methods (Figure 1), and Propositions 1 and 2 (Figure 4)."""
+"""The figures of Huang & Liu: maps of all methods (1), areas and steps of RCAP (3), Propositions 1 and 2 (4).
+
+Photographs are (H, W, 3) in [0, 1], maps (H, W) and at least 0. ``lower_bound`` is RCAP's last percentile, where the
+noise area begins, and ``interval`` the distance of its percentiles. No figure is known to pyplot.
+"""
 
 from __future__ import annotations
 
+import itertools
+import math
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 import numpy as np
+import torch
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
+from matplotlib.colors import BoundaryNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from numpy.typing import NDArray
 
-from captum_gag.metrics.rcap import thresholds
+from captum_gag.metrics.rcap import recovery_levels, thresholds
 from captum_gag.papers.propositions import JudgedMap, Propositions
-from captum_gag.report.figures import Photo, Saliency, parts_of, show_map, show_parts, show_photo
+from captum_gag.report.figures import Photo, Saliency, show_map, show_photo, top_of
 from captum_gag.report.style import AREAS, COLOURS, HEAT, INK, LINES, styled
 
 
@@ -35,14 +44,11 @@ def map_sheet(
 
     Args:
         title: Above the photograph.
-        photo: (H, W, 3) in [0, 1].
-        maps: By method, (H, W), at least 0.
+        photo: The photograph.
+        maps: By method.
         scores: By method; a NaN is shown as such.
-        metric: What the scores are of.
-        columns: Panels in a row at most, the photograph among them.
-
-    Returns:
-        Rows of panels of 2 x 2.4 inches at 100 dpi, not known to pyplot.
+        metric: The metric of the scores.
+        columns: Panels in a row at most, the photograph among them; each is 2 x 2.4 inches at 100 dpi.
     """
     count = 1 + len(maps)
     rows = -(-count // columns)
@@ -63,82 +69,176 @@ def map_sheet(
 
 
 @styled
-def propositions_figure(found: Propositions) -> Figure:
+def areas(photo: Photo, saliency: Saliency, lower_bound: float = 50.0, interval: float = 10.0) -> Figure:
+    """Draw what RCAP tells apart in a map: the focus area down to a percentile, and the noise area below (Figure 3).
+
+    Six panels: the photograph, the map, the map in its focus area and in its noise area with the share of the saliency
+    in each, the parts between the percentiles, and how much lies in each of those: the more in the first, the less
+    noise.
+
+    Raises:
+        ValueError: The map is not (H, W) or has a NaN, or the percentiles do not fit each other.
+    """
+    parts = _parts_of(saliency, lower_bound, interval)
+    is_noise, shares, top = parts.area == len(parts.names) - 1, parts.shares, top_of(saliency)
+    figure = Figure(figsize=(15, 2.9))
+    first, second, focus, noise, third, last = figure.subplots(1, 6, width_ratios=(1, 1, 1, 1, 1, 1.3))
+    show_photo(first, photo, "photograph\n")
+    show_map(second, saliency, "map\n")
+    title = f"focus area: top {100 - lower_bound:g} %\n{1 - shares[-1]:.0%} of the saliency"
+    show_map(focus, np.ma.masked_where(is_noise, saliency), title, top=top)
+    title = f"noise area: the rest\n{shares[-1]:.0%} of the saliency"
+    show_map(noise, np.ma.masked_where(~is_noise, saliency), title, top=top)
+    _show_parts(third, parts, "steps of RCAP\n")
+    colours = colormaps[AREAS].resampled(len(shares))
+    bars = last.barh(parts.names, shares, color=colours(range(len(shares))), edgecolor=INK, lw=0.5)
+    last.bar_label(bars, [f"{share:.0%}" for share in shares], fontsize=8, padding=2)
+    last.invert_yaxis()
+    last.set_box_aspect(1 / 1.3)
+    last.set(title="share of the saliency\n", xlim=(0, 1.15 * max(shares.max(), 1e-9)), xticks=[])
+    return figure
+
+
+@styled
+def recovery(
+    photo: Photo,
+    saliency: Saliency,
+    visual_noise: Saliency,
+    localization: Saliency,
+    lower_bound: float = 50.0,
+    interval: float = 10.0,
+) -> Figure:
+    """Draw what the model sees at each step of RCAP, with both factors and their product.
+
+    The map, and at each of the j steps the recovered photograph on black. Both factors are (j,), as ``RCAP().details``
+    has them.
+
+    Raises:
+        ValueError: As ``areas``, or the factors are not one for each step.
+    """
+    recovered, percentiles = _recovered(saliency, lower_bound, interval), thresholds(lower_bound, interval)
+    products = np.asarray(visual_noise) * np.asarray(localization)
+    figure = Figure(figsize=(2.2 * (1 + len(recovered)), 3.1))
+    first, *others = figure.subplots(1, 1 + len(recovered))
+    show_map(first, saliency, f"map\n\nRCAP {products.mean():.3f}")
+    steps = zip(others, recovered, percentiles, visual_noise, localization, products, strict=True)
+    for axes, pixels, percentile, share, probability, product in steps:
+        title = f"top {100 - percentile:g} %\n{share:.0%} of the saliency\nx {probability:.0%} = {product:.3f}"
+        show_photo(axes, np.where(pixels[..., None], photo, 0.0), title)
+    return figure
+
+
+@styled
+def propositions_figure(propositions: Propositions) -> Figure:
     """Draw four Gaussian maps, what RCAP makes of each, and which metric tells which apart (Huang & Liu, Figure 4).
 
     From above: the maps on the photograph; the parts that RCAP tells apart; its two factors and their product at each
     step; the scores of the four by every metric, and which it prefers. M1 and M3 hold the same values at two places
     (Proposition 1), M1 and M2 have the same ranking with less and with more noise (Proposition 2).
-
-    Args:
-        found: See ``propositions``.
-
-    Returns:
-        Not known to pyplot.
     """
     figure = Figure(figsize=(12, 10))
     spec = figure.add_gridspec(2, 1, height_ratios=(3, 1))
     above, below = figure.add_subfigure(spec[0]), figure.add_subfigure(spec[1])
-    grid = above.subplots(3, 1 + len(found.maps), height_ratios=(1, 1, 0.75))
-    explanation = found.explanation
+    grid = above.subplots(3, 1 + len(propositions.maps), height_ratios=(1, 1, 0.75))
+    explanation, photo = propositions.explanation, propositions.explanation.photo
     title = "\n".join(textwrap.wrap(f"{explanation.label} ({explanation.probability:.0%})", 26))
-    show_photo(grid[0, 0], explanation.photo, title)
-    if found.mask is not None:
-        grid[0, 0].contour(found.mask, levels=[0.5], colors=COLOURS[4], linewidths=1.5)
-    shares = [100 - each for each in thresholds(found.lower_bound, found.interval)]
-    for column, judged in zip(grid.T[1:], found.maps, strict=True):
-        _show_judged(column, found, judged, shares)
-    names = parts_of(found.maps[0].saliency, found.lower_bound, found.interval).names
-    colours = colormaps[AREAS].resampled(len(names))
-    patches = [Patch(facecolor=colours(place), edgecolor=INK, label=name) for place, name in enumerate(names)]
+    show_photo(grid[0, 0], photo, title)
+    if propositions.mask is not None:
+        grid[0, 0].contour(propositions.mask, levels=[0.5], colors=COLOURS[4], linewidths=1.5)
+    ticks = [100 - percentile for percentile in thresholds(propositions.lower_bound, propositions.interval)]
+    for (first, second, third), judged in zip(grid.T[1:], propositions.maps, strict=True):
+        first.imshow(np.asarray(photo).mean(2), cmap="gray", vmin=0.0, vmax=1.0)
+        show_map(first, judged.saliency, judged.label, alpha=0.6, top=1.0)
+        parts = _parts_of(judged.saliency, propositions.lower_bound, propositions.interval)
+        _show_parts(second, parts, f"noise area: {parts.shares[-1]:.1%} of saliency")
+        factors = {
+            "share of the saliency": judged.visual_noise,
+            "probability of the class": judged.localization,
+            "their product": judged.visual_noise * judged.localization,
+        }
+        for (label, values), line, colour in zip(factors.items(), LINES, COLOURS, strict=False):
+            third.plot(ticks, values, marker="o", ms=3, ls=line, color=colour, label=label)
+        third.set(ylim=(-0.03, 1.05), xticks=ticks, xlabel="k %", title=f"RCAP {judged.scores['RCAP']:.3f}")
+    colours = colormaps[AREAS].resampled(len(parts.names))
+    patches = [Patch(facecolor=colours(part), edgecolor=INK, label=name) for part, name in enumerate(parts.names)]
     _legend(grid[1, 0], patches, "part of the pixels")
     _legend(grid[2, 0], grid[2, 1].lines, "recovered: the most salient k %")
-    below.suptitle(_verdicts(found), fontsize=10)
-    for axes, (metric, higher) in zip(
-        below.subplots(1, len(found.higher_is_better)), found.higher_is_better.items(), strict=True
-    ):
-        _show_scores(axes, found, metric, higher)
+    below.suptitle("\n".join(_preferences(propositions)), fontsize=10)
+    panels = below.subplots(1, len(propositions.higher_is_better))
+    for axes, (metric, higher) in zip(panels, propositions.higher_is_better.items(), strict=True):
+        scores = [judged.scores[metric] for judged in propositions.maps]
+        bars = axes.bar(
+            [_name(judged) for judged in propositions.maps],
+            scores,
+            color=[COLOURS[number] for number in (0, 5, 1, 4)],
+            edgecolor=INK,
+            lw=0.5,
+        )
+        axes.bar_label(bars, [f"{score:.3f}" for score in scores], fontsize=8, padding=2)
+        axes.set(title=f"{metric} ({'higher' if higher else 'lower'} is better)", yticks=[])
+        axes.margins(y=0.15)
     return figure
 
 
-def _show_judged(column: tuple[Axes, Axes, Axes], found: Propositions, judged: JudgedMap, shares: list[float]) -> None:
-    """Show a map on the photograph, its parts, and RCAP's factors at each step."""
-    first, second, third = column
-    first.imshow(np.asarray(found.explanation.photo).mean(2), cmap="gray", vmin=0.0, vmax=1.0)
-    show_map(first, judged.saliency, judged.label, alpha=0.6, top=1.0)
-    parts = parts_of(judged.saliency, found.lower_bound, found.interval)
-    show_parts(second, parts, f"noise area: {parts.shares[-1]:.1%} of saliency")
-    drawn = {
-        "share of the saliency": judged.visual_noise,
-        "probability of the class": judged.localization,
-        "their product": judged.visual_noise * judged.localization,
-    }
-    for (label, values), line, colour in zip(drawn.items(), LINES, COLOURS, strict=False):
-        third.plot(shares, values, marker="o", ms=3, ls=line, color=colour, label=label)
-    third.set(ylim=(-0.03, 1.05), xticks=shares, xlabel="k %", title=f"RCAP {judged.scores['RCAP']:.3f}")
+class _Parts(NamedTuple):
+    """The parts of a map between RCAP's percentiles, most salient first, the noise last.
+
+    Beside their names, the number of each pixel's part, (H, W), and the share of the saliency in each part; all shares
+    of an empty map are 0.
+    """
+
+    names: list[str]
+    area: NDArray[np.int64]
+    shares: NDArray[np.float64]
 
 
-def _verdicts(found: Propositions) -> str:
-    """Return which metric prefers which map, for each proposition."""
-    said = {
-        "Proposition 1: M1 and M3 hold the same values, M3 at another place.": (0, 2),
-        "Proposition 2: M1 and M2 have the same ranking, M2 more noise.": (0, 1),
-    }
-    return "\n".join(
-        f"{text} Preferred: "
-        + ", ".join(f"{found.preferred(metric, *pair)} by {metric}" for metric in found.higher_is_better)
-        for text, pair in said.items()
-    )
+def _parts_of(saliency: Saliency, lower_bound: float, interval: float) -> _Parts:
+    percentiles = thresholds(lower_bound, interval)
+    area = (~_recovered(saliency, lower_bound, interval)).sum(0)
+    names = [f"top {100 - p:g} %" for p in percentiles[:1]]
+    names += [f"{100 - high:g} to {100 - low:g} %" for high, low in itertools.pairwise(percentiles)]
+    names += ["noise"]
+    sums = np.bincount(area.ravel(), weights=saliency.ravel(), minlength=len(names))
+    return _Parts(names, area, sums / (saliency.sum() or 1.0))
 
 
-def _show_scores(axes: Axes, found: Propositions, metric: str, higher: bool) -> None:
-    """Show the scores of the four maps by a metric."""
-    names = [each.label.partition(":")[0] for each in found.maps]
-    scores = [each.scores[metric] for each in found.maps]
-    bars = axes.bar(names, scores, color=[COLOURS[0], COLOURS[5], COLOURS[1], COLOURS[4]], edgecolor=INK, lw=0.5)
-    axes.bar_label(bars, [f"{score:.3f}" for score in scores], fontsize=8, padding=2)
-    axes.set(title=f"{metric} ({'higher' if higher else 'lower'} is better)", yticks=[])
-    axes.margins(y=0.15)
+def _show_parts(axes: Axes, parts: _Parts, title: str) -> None:
+    count = len(parts.names)
+    colours = colormaps[AREAS].resampled(count)
+    axes.imshow(parts.area, cmap=colours, norm=BoundaryNorm(np.arange(count + 1) - 0.5, count))
+    axes.set_title(title)
+    axes.set_axis_off()
+
+
+def _recovered(saliency: Saliency, lower_bound: float, interval: float) -> NDArray[np.bool_]:
+    """Return the pixels that RCAP recovers at each step, (j, H, W)."""
+    if np.ndim(saliency) != 2 or not np.isfinite(saliency).all():
+        raise ValueError(f"The map has shape {np.shape(saliency)}, expected (H, W) without NaN and infinity.")
+    order, levels = recovery_levels(torch.as_tensor(np.ascontiguousarray(saliency))[None], lower_bound, interval)
+    return (order >= levels.reshape(-1, 1, 1)).numpy()
+
+
+def _preferences(propositions: Propositions) -> Iterator[str]:
+    """Yield which metric prefers which map, for each proposition."""
+    (m1, m2, m3, _), better = propositions.maps, propositions.higher_is_better
+    for text, other in {
+        "Proposition 1: M1 and M3 hold the same values, M3 at another place.": m3,
+        "Proposition 2: M1 and M2 have the same ranking, M2 more noise.": m2,
+    }.items():
+        names = (f"{_preferred(m1, other, metric, higher)} by {metric}" for metric, higher in better.items())
+        yield f"{text} Preferred: {', '.join(names)}"
+
+
+def _preferred(first: JudgedMap, second: JudgedMap, metric: str, higher_is_better: bool) -> str:
+    one, other = first.scores[metric], second.scores[metric]
+    # Rounding in single precision alone is no difference.
+    if math.isclose(one, other, rel_tol=1e-5):
+        return "neither"
+    return _name(first if (one > other) == higher_is_better else second)
+
+
+def _name(judged: JudgedMap) -> str:
+    return judged.label.partition(":")[0]
 
 
 def _legend(axes: Axes, handles: list[Patch], title: str) -> None:

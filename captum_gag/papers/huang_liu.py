@@ -11,10 +11,10 @@ import pandas as pd
 from captum_gag.papers.cases import case, case_names
 from captum_gag.papers.layout import PaperTable
 from captum_gag.papers.published import HUANG_LIU, RATIOS, huang_liu
-from captum_gag.reliability.bootstrap import mean_interval
+from captum_gag.reliability.bootstrap import Floats, mean_interval
 from captum_gag.reliability.directions import known_bounds
-from captum_gag.reliability.scores import LABEL, checked
-from captum_gag.report.ratios import ratios
+from captum_gag.reliability.jackknife import FEWEST, jackknife_interval, without_each
+from captum_gag.reliability.scores import LABEL, by_image, checked, metrics_of
 
 TITLES = {
     1: "Huang & Liu (2024), Table 1: GAG over the percentile p of its guide, mean scores with 95 % intervals",
@@ -22,7 +22,6 @@ TITLES = {
     3: "Huang & Liu (2024), Table 3: mean score of each variant divided by that of its own original, averaged over SG, "
     "IG, Guided IG, Blur IG and GB, with 95 % intervals",
 }
-DIGITS = {1: 3, 2: 3, 3: 2}
 ORIGINALS = ("SG", "IG", "Guided IG", "Blur IG", "GB")
 VARIANTS: dict[str, dict[str, str]] = {
     name: {original: f"{original}{ending}" for original in ORIGINALS}
@@ -30,12 +29,11 @@ VARIANTS: dict[str, dict[str, str]] = {
 }
 """Table 3: by the paper's name of the variant and by original, what the suites call the method."""
 
-AS_PUBLISHED = {
-    "MAE": "Published is the square root that the authors' code takes.",
-    "DAUC": "Published is the area as the authors' code integrates it.",
-    "IAUC": "Published is the area as the authors' code integrates it.",
-}
-"""What is special about a column's published values, by metric."""
+AREA = "Published is the area as the authors' code integrates it."
+AS_PUBLISHED = {"MAE": "Published is the square root that the authors' code takes.", "DAUC": AREA, "IAUC": AREA}
+"""How a metric's published values differ from ours in definition."""
+
+COLUMNS = ["group", "row", "column", "ours", "low", "high", "published", "images", "note"]
 
 
 def tables(
@@ -44,7 +42,7 @@ def tables(
     n_bootstrap: int = 10_000,
     seed: int = 0,
 ) -> list[PaperTable]:
-    """Return the paper's tables of which scores are there: at least half of the rows have some.
+    """Return the paper's tables of which at least half of the rows have a score.
 
     Args:
         scores: By case (imagenet-s, isic, places365) a score table, with the suites' labels of methods and metrics.
@@ -58,32 +56,94 @@ def tables(
     Raises:
         InputError: The scores are not a score table.
     """
-    known = {name: checked(table) for name, table in scores.items()}
-    found = []
-    for number in TITLES:
-        if any(_covers(table, number, name) for name, table in known.items()):
-            cells = []
-            for name in case_names():
-                said = f"; ours: {ours[name]}" if ours and name in ours else ""
-                group = f"{case(name).title}{said}"
-                cells += [{"group": group, **cell} for cell in _cells(number, name, known.get(name), n_bootstrap, seed)]
-            title = TITLES[number]
-            found.append(PaperTable(f"{HUANG_LIU}-table-{number}", title, DIGITS[number], pd.DataFrame(cells)))
-    return found
+    by_case = {name: checked(table) for name, table in scores.items()}
+    paper_tables = []
+    for number, title in TITLES.items():
+        if not any(_covers(table, number, name) for name, table in by_case.items()):
+            continue
+        cells = []
+        for name in case_names():
+            group = case(name).title + (f"; ours: {ours[name]}" if ours and name in ours else "")
+            cells += [{"group": group, **cell} for cell in _cells(number, name, by_case.get(name), n_bootstrap, seed)]
+        stem, digits = f"{HUANG_LIU}-table-{number}", 2 if number == RATIOS else 3
+        paper_tables.append(PaperTable(stem, title, digits, pd.DataFrame(cells, columns=COLUMNS)))
+    return paper_tables
+
+
+def ratios(
+    scores: pd.DataFrame, variants: Mapping[str, Mapping[str, str]] = VARIANTS, confidence: float = 0.95
+) -> pd.DataFrame:
+    """Return the ratio of each variant's mean score to its own original's, averaged over the originals.
+
+    For variant v of the originals o = 1..m, with means over the images,
+
+        ratio(v) = (1/m) sum_o mean(scores of v of o) / mean(scores of o):
+
+    a mean over methods of ratios of means, as the paper divides mean scores; a mean over images of ratios would be that
+    of the few images whose original scores next to nothing. The interval is ``jackknife_interval``, which leaves out an
+    image for all methods at once. A mean that may as well be 0 divides nothing: an original is left out of a metric's
+    average, and named, where the interval of its mean reaches 0 or lies below, unless no score is below 0 and more than
+    one above.
+
+    Args:
+        scores: A score table.
+        variants: By the name of the variant, and by the method that is its original, the method that is the variant.
+        confidence: Of the interval, in (0, 1).
+
+    Returns:
+        A row per metric and variant: metric (its label), variant, ratio, low, high, images (that have a score of all
+        methods averaged), over (the originals averaged) and left_out (those whose mean may be 0), tuples. NaN where no
+        original is left; low and high also for fewer than 4 images.
+
+    Raises:
+        InputError: The scores are not a score table.
+    """
+    scores, rows = checked(scores), []
+    for metric in metrics_of(scores):
+        table = by_image(scores, metric).dropna(axis=1, how="all")
+        for variant, methods in variants.items():
+            scored = [original for original, method in methods.items() if {original, method} <= set(table)]
+            over = [original for original in scored if _above_zero(table[original].dropna().to_numpy(), confidence)]
+            values = table[[*(methods[original] for original in over), *over]].dropna().to_numpy()
+            row = {"metric": metric, "variant": variant, **_average_ratio(values, confidence), "over": tuple(over)}
+            if scored:
+                rows.append({**row, "left_out": tuple(original for original in scored if original not in over)})
+    columns = ["metric", "variant", "ratio", "low", "high", "images", "over", "left_out"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _above_zero(scores: Floats, confidence: float) -> bool:
+    """Tell whether a mean lies above 0 for sure; of too few images to tell, whether theirs does."""
+    certain = (scores >= 0).all() and (scores > 0).sum() > 1
+    if certain or len(scores) < FEWEST:
+        return bool(scores.mean() > 0)
+    return jackknife_interval(scores.mean(), without_each(scores), confidence)[0] > 0
+
+
+def _average_ratio(values: Floats, confidence: float) -> dict[str, float]:
+    """Return ratio, low, high and images of scores (images, methods), of which the second half are the originals."""
+    if not values.size:
+        return {"ratio": np.nan, "low": np.nan, "high": np.nan, "images": 0}
+
+    def ratio(means: Floats) -> Floats:
+        variants, originals = np.split(means, 2, axis=-1)
+        # Of a few images that all score 0 the ratio is none, and neither is it an error.
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray((variants / originals).mean(axis=-1))
+
+    value = float(ratio(values.mean(axis=0)))
+    low, high = jackknife_interval(value, ratio(without_each(values)), confidence, ratio=True)
+    return {"ratio": value, "low": low, "high": high, "images": len(values)}
 
 
 def _covers(scores: pd.DataFrame, number: int, name: str) -> bool:
     """Tell whether at least half of a table's rows have a score by one of its metrics."""
     printed = huang_liu(number, name)
-    there = scores[scores["metric"].isin(printed["metric"]) & scores["score"].notna()]
-    methods = set(there["method"])
+    methods = set(scores.loc[scores["metric"].isin(printed["metric"]) & scores["score"].notna(), "method"])
     rows = list(printed["method"].unique())
-    covered = [row for row in rows if (_variant_covered(row, methods) if number == RATIOS else row in methods)]
+    pairs = {row: VARIANTS.get(row, {row: row}).items() for row in rows}
+    covered = [row for row in rows if any(set(pair) <= methods for pair in pairs[row])]
     return 2 * len(covered) >= len(rows)
-
-
-def _variant_covered(name: str, methods: set[str]) -> bool:
-    return any({original, method} <= methods for original, method in VARIANTS[name].items())
 
 
 def _cells(
@@ -92,60 +152,46 @@ def _cells(
     """Yield the cells of a case: every one that is printed, with ours where there is one."""
     printed = huang_liu(number, name)
     ours: dict[tuple[str, str], dict[str, Any]] = {}
-    heads: dict[str, str] = {}
+    settings: dict[str, str] = {}
     if scores is not None:
-        chosen, heads = _of_one_variant(scores[scores["metric"].isin(printed["metric"])])
-        if len(chosen):
-            ours = _ratios(chosen) if number == RATIOS else _means(chosen, n_bootstrap, seed)
+        scores = scores[scores["metric"].isin(printed["metric"])]
+        # Of several settings of a metric, the first.
+        variants = scores.groupby("metric")["variant"]
+        for metric, names in variants.unique().items():
+            if len(names) > 1:
+                settings[str(metric)] = f"Ours is the variant {names[0]} of {', '.join(names)}."
+        scores = scores[scores["variant"] == variants.transform("first")]
+        if len(scores):
+            ours = _ratios(scores) if number == RATIOS else _means(scores, n_bootstrap, seed)
     for method, metric, value in printed.itertuples(index=False):
-        known = ours.get((method, metric), {})
-        notes = [
-            *([AS_PUBLISHED[metric]] if metric in AS_PUBLISHED and number != RATIOS else []),
-            known.get("note", ""),
-        ]
-        yield {
-            "row": method,
-            "column": metric,
-            "ours": known.get("ours", np.nan),
-            "low": known.get("low", np.nan),
-            "high": known.get("high", np.nan),
-            "published": float(value),
-            "images": known.get("images", 0),
-            "note": " ".join(filter(None, [*notes, heads.get(metric, "") if known else ""])),
-        }
-
-
-def _of_one_variant(scores: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, str]]:
-    """Return the scores of the first variant (setting) of each metric, and by metric which that is of several."""
-    first = scores.groupby("metric")["variant"].transform("first")
-    said = {
-        str(metric): f"Ours is the variant {of_metric.iloc[0]} of {', '.join(of_metric.unique())}."
-        for metric, of_metric in scores.groupby("metric")["variant"]
-        if of_metric.nunique() > 1
-    }
-    return scores[scores["variant"] == first], said
+        cell: dict[str, Any] = {"ours": np.nan, "low": np.nan, "high": np.nan, "images": 0, "note": ""}
+        notes = ["" if number == RATIOS else AS_PUBLISHED.get(metric, "")]
+        if (method, metric) in ours:
+            cell |= ours[method, metric]
+            notes += [cell["note"], settings.get(metric, "")]
+        yield {"row": method, "column": metric, **cell, "published": value, "note": " ".join(filter(None, notes))}
 
 
 def _means(scores: pd.DataFrame, n_bootstrap: int, seed: int) -> dict[tuple[str, str], dict[str, Any]]:
-    found, bounds = {}, known_bounds(scores)
+    cells, bounds = {}, known_bounds(scores)
     for (method, metric), group in scores.groupby(["method", "metric"], sort=False):
         values = group["score"].dropna().to_numpy()
         if len(values):
             low, high = mean_interval(values, n_bootstrap, 0.95, seed, bounds.get(group[LABEL].iloc[0]))
-            found[str(method), str(metric)] = {"ours": values.mean(), "low": low, "high": high, "images": len(values)}
-    return found
+            cells[str(method), str(metric)] = {"ours": values.mean(), "low": low, "high": high, "images": len(values)}
+    return cells
 
 
 def _ratios(scores: pd.DataFrame) -> dict[tuple[str, str], dict[str, Any]]:
-    found = {}
+    cells = {}
     # Its label may name a variant, and there is one of each metric here.
-    for row in ratios(scores.assign(variant=""), VARIANTS, 0.95).to_dict("records"):
+    for row in ratios(scores.assign(variant="")).to_dict("records"):
         notes = []
         if {*row["over"], *row["left_out"]} != set(ORIGINALS):
             notes.append(f"Over {', '.join(row['over'])} alone.")
         if row["left_out"]:
             left_out = ", ".join(row["left_out"])
             notes.append(f"Without {left_out}: the interval of its mean score reaches 0, which nothing divides.")
-        cell = {"ours": row["ratio"], "low": row["low"], "high": row["high"], "images": row["images"]}
-        found[str(row["variant"]), str(row["metric"])] = {**cell, "note": " ".join(notes)}
-    return found
+        numbers = {name: row[name] for name in ("low", "high", "images")}
+        cells[row["variant"], row["metric"]] = {"ours": row["ratio"], **numbers, "note": " ".join(notes)}
+    return cells

@@ -1,8 +1,8 @@
-"""A table in a paper's layout, ours beside the published: for the terminal, as Markdown, LaTeX and CSV."""
+"""A table of a paper, our numbers beside the published ones: for the terminal, as Markdown, LaTeX and CSV."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,9 +24,6 @@ CAPTION = (
     "interval as printed; n is the number of images."
 )
 
-TEXTS = ("group", "row", "column", "note")
-NUMBERS = ("ours", "low", "high", "published", "images")
-
 
 class PaperTable(NamedTuple):
     """A table of a paper.
@@ -47,91 +44,73 @@ class PaperTable(NamedTuple):
     cells: pd.DataFrame
 
 
-class Cell(NamedTuple):
-    """What is printed of a cell; note is the number of a footnote, or ""."""
+class Format(NamedTuple):
+    """How texts (escaped), footnote marks, intervals and the mark of a difference are written."""
 
-    ours: str = MISSING
-    interval: str = ""
-    published: str = MISSING
-    differs: bool = False
-    note: str = ""
+    text: Callable[[str], str]
+    footnote: str
+    interval: str
+    differs: str
+
+
+MARKDOWN = Format(markdown_text, "<sup>{}</sup>", "{}", DIFFERS)
+LATEX = Format(latex_text, r"\textsuperscript{{{}}}", r"{{\scriptsize {}}}", r"$\neq$")
+TERMINAL = Format(str, " ({})", "{}", DIFFERS)
 
 
 class Part(NamedTuple):
-    """The columns of one group: of each its name, its numbers of images as text and its footnote; cells by row."""
+    """The columns of one group as text: a head per column; by row, ours and the published value of each column."""
 
     group: str
-    heads: list[tuple[str, str, str]]
-    lines: dict[str, list[Cell]]
-
-
-def parts(table: PaperTable) -> tuple[list[Part], list[str]]:
-    """Return what is printed of a table, group by group, and its footnotes in their order."""
-    defaults: dict[str, Any] = {**dict.fromkeys(TEXTS, ""), **dict.fromkeys(NUMBERS, np.nan)}
-    cells = table.cells.assign(**{name: each for name, each in defaults.items() if name not in table.cells})
-    cells = cells.fillna(dict.fromkeys(TEXTS, "")).astype(dict.fromkeys(NUMBERS, float))
-    notes: list[str] = []
-    return [_part(str(group), rows, table.digits, notes) for group, rows in cells.groupby("group", sort=False)], notes
+    heads: list[str]
+    rows: dict[str, list[str]]
 
 
 def markdown(table: PaperTable) -> str:
     """Return a table as Markdown: its title, a table per group, a caption, footnotes."""
-    found, notes = parts(table)
+    parts, footnotes = _printed(table, MARKDOWN)
     blocks = [f"## {table.title}"]
-    for part in found:
-        heads = [
-            text
-            for name, n, note in part.heads
-            for text in (f"{markdown_text(name)}{_in_brackets(n)}{_sup(note)}", PUBLISHED)
-        ]
-        lines = [
-            [text for cell in cells for text in (_ours(cell) + _sup(cell.note), _published(cell))]
-            for cells in part.lines.values()
-        ]
+    for part in parts:
+        heads = [text for head in part.heads for text in (head, PUBLISHED)]
         blocks += [f"### {part.group}"] if part.group else []
-        names = [markdown_text(row) for row in part.lines]
-        blocks.append(pd.DataFrame(lines, names, heads).to_markdown(disable_numparse=True))
+        blocks.append(pd.DataFrame(part.rows.values(), part.rows, heads).to_markdown(disable_numparse=True))
     blocks.append(CAPTION.format(DIFFERS))
-    blocks += ["\n".join(f"{_sup(str(number))} {note}  " for number, note in enumerate(notes, 1))] if notes else []
+    blocks += ["\n".join(f"{footnote}  " for footnote in footnotes)] if footnotes else []
     return "\n\n".join(blocks) + "\n"
 
 
 def latex(table: PaperTable) -> str:
     r"""Return a table as LaTeX, for ``\usepackage{booktabs}``: a tabular per group, a caption, footnotes."""
-    found, notes = parts(table)
+    parts, footnotes = _printed(table, LATEX)
     lines = [r"\begin{table}", r"\centering", rf"\caption{{{latex_text(table.title)}}}"]
-    for part in found:
-        lines += [rf"\par\medskip {latex_text(part.group)}\par"] if part.group else []
+    for part in parts:
+        lines += [rf"\par\medskip {part.group}\par"] if part.group else []
         lines += [rf"\begin{{tabular}}{{l{'rl' * len(part.heads)}}}", r"\toprule"]
-        lines.append("".join(rf" & \multicolumn{{2}}{{c}}{{{_latex_head(*head)}}}" for head in part.heads) + r" \\")
-        lines.append("".join(rf"\cmidrule(lr){{{place}-{place + 1}}}" for place in _places(part)))
-        lines.append(f" & ours & {PUBLISHED}" * len(part.heads) + r" \\")
-        lines.append(r"\midrule")
-        for row, cells in part.lines.items():
-            lines.append(" & ".join([latex_text(row), *map(_latex_cell, cells)]) + r" \\")
+        lines.append("".join(rf" & \multicolumn{{2}}{{c}}{{{head}}}" for head in part.heads) + r" \\")
+        firsts = range(2, 2 + 2 * len(part.heads), 2)
+        lines.append("".join(rf"\cmidrule(lr){{{first}-{first + 1}}}" for first in firsts))
+        lines += [f" & ours & {PUBLISHED}" * len(part.heads) + r" \\", r"\midrule"]
+        lines += [" & ".join([row, *texts]) + r" \\" for row, texts in part.rows.items()]
         lines += [r"\bottomrule", r"\end{tabular}"]
-    lines.append(rf"\par\smallskip\footnotesize {CAPTION.format('$' + chr(92) + 'neq$')}")
-    lines += [rf"\par\textsuperscript{{{number}}} {latex_text(note)}" for number, note in enumerate(notes, 1)]
+    lines.append(rf"\par\smallskip\footnotesize {CAPTION.format(LATEX.differs)}")
+    lines += [rf"\par{footnote}" for footnote in footnotes]
     return "\n".join([*lines, r"\end{table}", ""])
 
 
 def printable(table: PaperTable, columns: int = 2) -> Group:
-    """Lay a table out for the terminal, so many columns at a time."""
-    found, notes = parts(table)
+    """Return a table laid out for the terminal, ``columns`` of the paper's columns beside each other."""
+    parts, footnotes = _printed(table, TERMINAL)
     blocks: list[Any] = [Text(table.title, "bold")]
-    for part in found:
+    for part in parts:
         for first in range(0, len(part.heads), columns):
-            shown = slice(first, first + columns)
-            drawn = Table("", title=Text(part.group), title_justify="left", box=SIMPLE, padding=(0, 1, 0, 0))
-            for name, n, note in part.heads[shown]:
-                drawn.add_column(Text(f"{name}{_in_brackets(n)}{_marked(note)}"), justify="right", no_wrap=True)
-                drawn.add_column(Text(PUBLISHED), no_wrap=True)
-            for row, cells in part.lines.items():
-                texts = [text for cell in cells[shown] for text in (_ours(cell) + _marked(cell.note), _published(cell))]
-                drawn.add_row(Text(row), *map(Text, texts))
-            blocks.append(drawn)
-    blocks.append(Text(CAPTION.format(DIFFERS)))
-    return Group(*blocks, *(Text(f"{_marked(str(number)).strip()} {note}") for number, note in enumerate(notes, 1)), "")
+            grid = Table("", title=Text(part.group), title_justify="left", box=SIMPLE, padding=(0, 1, 0, 0))
+            for head in part.heads[first : first + columns]:
+                grid.add_column(Text(head), justify="right", no_wrap=True)
+                grid.add_column(Text(PUBLISHED), no_wrap=True)
+            for row, texts in part.rows.items():
+                grid.add_row(Text(row), *map(Text, texts[2 * first : 2 * (first + columns)]))
+            blocks.append(grid)
+    return Group(*blocks, *map(Text, [CAPTION.format(DIFFERS), *footnotes]), "")
 
 
 def save_paper_tables(tables: Iterable[PaperTable], directory: Path) -> list[Path]:
@@ -145,88 +124,55 @@ def save_paper_tables(tables: Iterable[PaperTable], directory: Path) -> list[Pat
     return written
 
 
-def _part(group: str, rows: pd.DataFrame, digits: int, notes: list[str]) -> Part:
-    by_column = {str(column): each for column, each in rows.groupby("column", sort=False)}
-    shared = {column: each["note"].iloc[0] for column, each in by_column.items() if each["note"].nunique() == 1}
-    heads = [
-        (column, _counts(each["images"]), _number(shared.get(column, ""), notes)) for column, each in by_column.items()
+def _printed(table: PaperTable, format: Format) -> tuple[list[Part], list[str]]:
+    """Return the texts of a table, group by group, and its footnotes."""
+    absent = {"group": "", "images": 0}
+    cells = table.cells.assign(**{name: value for name, value in absent.items() if name not in table.cells})
+    numbers: dict[str, int] = {}
+
+    def with_note(text: str, note: str) -> str:
+        return text + format.footnote.format(numbers.setdefault(note, 1 + len(numbers))) if note else text
+
+    parts = []
+    for group, of_group in cells.groupby("group", sort=False):
+        by_column = {str(column): rows for column, rows in of_group.groupby("column", sort=False)}
+        shared = {
+            column: "" if rows["note"].nunique() > 1 else rows["note"].iloc[0] for column, rows in by_column.items()
+        }
+        heads = [
+            with_note(format.text(column + _counts(rows["images"])), shared[column])
+            for column, rows in by_column.items()
+        ]
+        texts = {}
+        for column, rows in by_column.items():
+            for cell in rows.to_dict("records"):
+                ours, published = _texts(cell, table.digits, format)
+                texts[cell["row"], column] = with_note(ours, "" if shared[column] else cell["note"]), published
+        missing = (format.text(MISSING),) * 2
+        lines = {
+            format.text(row): [text for column in by_column for text in texts.get((row, column), missing)]
+            for row in of_group["row"].unique()
+        }
+        parts.append(Part(format.text(str(group)), heads, lines))
+    return parts, [f"{format.footnote.format(number).strip()} {format.text(note)}" for note, number in numbers.items()]
+
+
+def _texts(cell: dict[Any, Any], digits: int, format: Format) -> tuple[str, str]:
+    """Return our number with its interval, and the published one, marked where it lies outside the interval."""
+    # As printed, without a minus before 0.
+    ours, low, high, published = (round(float(cell[name]), digits) + 0.0 for name in ("ours", "low", "high", PUBLISHED))
+    texts = [
+        format.text(MISSING if np.isnan(value) else f"{value:.{digits}f}") for value in (ours, low, high, published)
     ]
-    cells = {
-        (cell["row"], column): _cell(cell, digits, "" if column in shared else _number(cell["note"], notes))
-        for column, each in by_column.items()
-        for cell in each.to_dict("records")
-    }
-    lines = {row: [cells.get((row, column), Cell()) for column in by_column] for row in rows["row"].unique()}
-    return Part(group, heads, lines)
-
-
-def _cell(cell: dict[Any, Any], digits: int, note: str) -> Cell:
-    ours, low, high, published = (round(cell[name], digits) + 0.0 for name in NUMBERS[:4])
-    known = not np.isnan(low + high)
-    return Cell(
-        _text(ours, digits),
-        f"[{_text(low, digits)}, {_text(high, digits)}]" if known else "",
-        _text(published, digits),
-        bool(known and (published < low or published > high)),
-        note,
-    )
-
-
-def _number(note: str, notes: list[str]) -> str:
-    """Return the number of a footnote, which joins the others if it is new."""
-    if not note:
-        return ""
-    if note not in notes:
-        notes.append(note)
-    return str(notes.index(note) + 1)
+    if np.isnan(low + high):
+        return texts[0], texts[3]
+    mark = f" {format.differs}" if published < low or published > high else ""
+    return f"{texts[0]} {format.interval.format(f'[{texts[1]}, {texts[2]}]')}", texts[3] + mark
 
 
 def _counts(images: pd.Series) -> str:
-    known = images[images > 0].astype(int)
-    if not len(known):
+    counts = images[images > 0].astype(int)
+    if not len(counts):
         return ""
-    least, most = known.min(), known.max()
-    return f"n = {most}" if least == most else f"n = {least} to {most}"
-
-
-def _text(value: float, digits: int) -> str:
-    return MISSING if np.isnan(value) else f"{value:.{digits}f}"
-
-
-def _ours(cell: Cell) -> str:
-    return f"{cell.ours} {cell.interval}".strip()
-
-
-def _published(cell: Cell) -> str:
-    return f"{cell.published} {DIFFERS}" if cell.differs else cell.published
-
-
-def _in_brackets(n: str) -> str:
-    return f" ({n})" if n else ""
-
-
-def _sup(note: str) -> str:
-    return f"<sup>{note}</sup>" if note else ""
-
-
-def _marked(note: str) -> str:
-    return f" ({note})" if note else ""
-
-
-def _places(part: Part) -> range:
-    """Return the number of the first of the two LaTeX columns of each head."""
-    return range(2, 2 + 2 * len(part.heads), 2)
-
-
-def _latex_head(name: str, n: str, note: str) -> str:
-    return latex_text(f"{name}{_in_brackets(n)}") + _latex_sup(note)
-
-
-def _latex_cell(cell: Cell) -> str:
-    interval = rf" {{\scriptsize {cell.interval}}}" if cell.interval else ""
-    mark = r" $\neq$" if cell.differs else ""
-    return f"{latex_text(cell.ours)}{interval}{_latex_sup(cell.note)} & {latex_text(cell.published)}{mark}"
-
-
-def _latex_sup(note: str) -> str:
-    return rf"\textsuperscript{{{note}}}" if note else ""
+    least, most = counts.min(), counts.max()
+    return f" (n = {most})" if least == most else f" (n = {least} to {most})"

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,20 +15,15 @@ from torch import Tensor
 from captum_gag.data.masks import require_size
 from captum_gag.errors import InputError
 from captum_gag.metrics import deletion, insertion, log_cosh_dice, rcap_factors, segmentation_mae
-from captum_gag.metrics.rcap import RCAPFactors
 from captum_gag.runs.explaining import Explanation, explain_photo
 from captum_gag.runs.scorer import Scorer
 
 FloatArray = NDArray[np.float64]
+LABELS = ("M1: well placed, sharp", "M2: well placed, wide", "M3: misplaced, sharp", "M4: misplaced, wide")
 
 
 class Place(NamedTuple):
-    """A place in an image, as shares of its width and height, in [0, 1].
-
-    Attributes:
-        x: From the left.
-        y: From the top.
-    """
+    """A place in an image, as shares of its width (from the left) and height (from the top), in [0, 1]."""
 
     x: float
     y: float
@@ -40,17 +33,8 @@ CORNERS = tuple(Place(x, y) for y in (0.15, 0.85) for x in (0.15, 0.85))
 """Where misplaced saliency may lie: in that corner which is farthest from the well placed one."""
 
 
-@dataclass(frozen=True, eq=False)
-class JudgedMap:
-    """A Gaussian map, and what the metrics say of it.
-
-    Attributes:
-        label: Which of the four it is.
-        saliency: The map, (H, W) in [0, 1].
-        visual_noise: RCAP's first factor at each step, (j,): the share of the saliency that is recovered.
-        localization: Its second factor, (j,): the probability of the class, given what is recovered.
-        scores: By metric.
-    """
+class JudgedMap(NamedTuple):
+    """A Gaussian map (H, W) in [0, 1], RCAP's two factors at each of its steps, (j,), and the scores by metric."""
 
     label: str
     saliency: FloatArray
@@ -59,8 +43,7 @@ class JudgedMap:
     scores: dict[str, float]
 
 
-@dataclass(frozen=True, eq=False)
-class Propositions:
+class Propositions(NamedTuple):
     """Four Gaussian maps of a photograph, in the order well placed (sharp, wide), misplaced (sharp, wide).
 
     Attributes:
@@ -79,53 +62,34 @@ class Propositions:
     lower_bound: float
     interval: float
 
-    def preferred(self, metric: str, first: int, second: int) -> str:
-        """Return which of two maps, by their places in ``maps``, a metric prefers: M1 to M4, or neither.
-
-        Scores that differ by less than what rounding in single precision makes are one.
-        """
-        one, other = self.maps[first], self.maps[second]
-        if math.isclose(one.scores[metric], other.scores[metric], rel_tol=1e-5):
-            return "neither"
-        is_first = (one.scores[metric] > other.scores[metric]) == self.higher_is_better[metric]
-        return (one if is_first else other).label.partition(":")[0]
-
     def rows(self) -> Iterator[dict[str, Any]]:
         """Yield a record for each map and metric, and for the mean of each of RCAP's factors."""
-        for each in self.maps:
-            means = {"share of the saliency": each.visual_noise.mean(), "probability": each.localization.mean()}
-            for metric, score in {**each.scores, **means}.items():
-                yield {"image": self.explanation.name, "map": each.label, "metric": metric, "score": float(score)}
+        for judged in self.maps:
+            means = {"share of the saliency": judged.visual_noise.mean(), "probability": judged.localization.mean()}
+            for metric, score in {**judged.scores, **means}.items():
+                yield {"image": self.explanation.name, "map": judged.label, "metric": metric, "score": float(score)}
 
 
-def gaussian(size: tuple[int, int], place: Place, width: float) -> Tensor:
-    """Return a Gaussian map.
+def gaussian(size: tuple[int, ...], centre: Place, width: float) -> Tensor:
+    """Return a Gaussian map (H, W) in [0, 1], float64: maps of one centre and different widths have the same ranking.
 
     Args:
         size: Height and width in pixels.
-        place: Of its centre.
+        centre: Its place.
         width: Its standard deviation, as a share of the shorter side.
-
-    Returns:
-        (H, W) in [0, 1], float64: maps of one place and different widths have the same ranking.
     """
     rows, columns = (torch.arange(side, dtype=torch.float64) + 0.5 for side in size)
-    distance = (rows[:, None] - place.y * size[0]) ** 2 + (columns[None] - place.x * size[1]) ** 2
+    distance = (rows[:, None] - centre.y * size[0]) ** 2 + (columns[None] - centre.x * size[1]) ** 2
     # Distances that rounding alone tells apart would be ties in a wide map, and none in a sharp one.
     distance = distance.round(decimals=6)
     return torch.exp(-distance / (2 * (width * min(size)) ** 2))
 
 
 def moved(saliency: Tensor, ranking: Tensor) -> Tensor:
-    """Return a map of the same values in the ranking of another: no border cuts off what another place would.
-
-    Args:
-        saliency: The map whose values it takes, (H, W).
-        ranking: The map whose ranking it takes, (H, W).
-    """
-    found = torch.empty_like(saliency).flatten()
-    found[ranking.flatten().argsort(stable=True)] = saliency.flatten().sort().values
-    return found.reshape(saliency.shape)
+    """Return the values of ``saliency`` (H, W) in the order of ``ranking`` (H, W), so that no border cuts any off."""
+    values = torch.empty_like(saliency).flatten()
+    values[ranking.flatten().argsort(stable=True)] = saliency.flatten().sort().values
+    return values.reshape(saliency.shape)
 
 
 def propositions(
@@ -151,7 +115,7 @@ def propositions(
     Args:
         scorer: See ``photo_scorer``: its first method finds the well placed centre, where no mask and no ``at`` say it.
         photo: Mode RGB, of any size.
-        name: To call it by.
+        name: Its name, for records and errors.
         target: The class explained; None takes the predicted one.
         mask: Its segmentation, mode L, as large as the photograph; adds Log-Cosh Dice and MAE.
         at: The well placed centre. None takes the mask's centre of mass; without a mask where the map of the scorer's
@@ -163,56 +127,44 @@ def propositions(
         interval: Distance of RCAP's percentiles.
 
     Raises:
-        InputError: The photograph cannot be explained, the mask does not fit, or a width or place has no meaning.
+        InputError: The photograph cannot be explained, the mask does not fit, or a width or a place is out of range.
     """
     if not 0 < sharp < wide:
-        raise InputError(f"sharp is {sharp:g} and wide {wide:g}; expected two widths above 0, the first smaller")
-    for place in (at, off):
-        if place is not None and not all(0 <= share <= 1 for share in place):
-            raise InputError(f"the place {place.x:g},{place.y:g} is not in the photograph; expected shares in [0, 1]")
+        raise InputError(f"sharp is {sharp:g} and wide {wide:g}; must be above 0, and sharp the smaller")
+    for point in (at, off):
+        if point is not None and not all(0 <= share <= 1 for share in point):
+            raise InputError(f"the place {point.x:g},{point.y:g} is not in the photograph; must be shares in [0, 1]")
     explanation = explain_photo(scorer, photo, name, target)
-    classifier = scorer.classifier
-    size = (explanation.photo.shape[0], explanation.photo.shape[1])
+    classifier, size = scorer.classifier, explanation.photo.shape[:2]
     segmentation = None
     if mask is not None:
         require_size(mask, photo.size, name)
         segmentation = classifier.preprocess_mask(mask)[None]
     centre = at or _centre(explanation, segmentation, sharp)
-    beside = off or max(CORNERS, key=lambda each: (each.x - centre.x) ** 2 + (each.y - centre.y) ** 2)
-    placed = {"sharp": gaussian(size, centre, sharp), "wide": gaussian(size, centre, wide)}
-    if not float(placed["sharp"].min()) > 0:
+    beside = off or max(CORNERS, key=lambda corner: (corner.x - centre.x) ** 2 + (corner.y - centre.y) ** 2)
+    placed = [gaussian(size, centre, width) for width in (sharp, wide)]
+    if not float(placed[0].min()) > 0:
         raise InputError(
             f"sharp is {sharp:g}, and a Gaussian of that width is 0 far from its centre, where it ranks no pixels; "
-            "expected a larger one, such as 0.1"
+            "must be larger, such as 0.1"
         )
     elsewhere = gaussian(size, beside, wide)
-    found = {f"M{number}: well placed, {name}": each for number, (name, each) in enumerate(placed.items(), 1)}
-    found |= {
-        f"M{number}: misplaced, {name}": moved(each, elsewhere) for number, (name, each) in enumerate(placed.items(), 3)
-    }
-    saliency = torch.stack(list(found.values()))
-    inputs = classifier.preprocess(photo)[None].to(classifier.device, scorer.dtype).expand(len(found), -1, -1, -1)
-    given = (scorer.model, inputs, saliency.to(classifier.device), explanation.target)
+    saliency = torch.stack([*placed, *(moved(values, elsewhere) for values in placed)])
+    inputs = classifier.preprocess(photo)[None].to(classifier.device, scorer.dtype).expand(len(LABELS), -1, -1, -1)
+    arguments = (scorer.model, inputs, saliency.to(classifier.device), explanation.target)
     options: dict[str, Any] = {"normalization": classifier.normalization, "output": scorer.output}
-    factors: RCAPFactors = rcap_factors(*given, lower_bound=lower_bound, interval=interval, **options)
-    scores = {"RCAP": factors.score, "DAUC": deletion(*given, **options), "IAUC": insertion(*given, **options)}
+    factors = rcap_factors(*arguments, lower_bound=lower_bound, interval=interval, **options)
+    scores = {"RCAP": factors.score, "DAUC": deletion(*arguments, **options), "IAUC": insertion(*arguments, **options)}
     if segmentation is not None:
-        masks = segmentation.expand(len(found), -1, -1, -1)
+        masks = segmentation.expand(len(LABELS), -1, -1, -1)
         scores |= {"Log-Cosh Dice": log_cosh_dice(saliency, masks), "MAE": segmentation_mae(saliency, masks)}
-    judged = [
-        JudgedMap(
-            label,
-            saliency[row].numpy(),
-            factors.visual_noise[row].double().cpu().numpy(),
-            factors.localization[row].double().cpu().numpy(),
-            {metric: float(found_scores[row]) for metric, found_scores in scores.items()},
-        )
-        for row, label in enumerate(found)
-    ]
+    visual_noise = factors.visual_noise.double().cpu().numpy()
+    localization = factors.localization.double().cpu().numpy()
+    by_map = [{metric: float(values[row]) for metric, values in scores.items()} for row in range(len(LABELS))]
     return Propositions(
         explanation,
         None if segmentation is None else segmentation[0, 0].numpy() > 0.5,
-        tuple(judged),
+        tuple(map(JudgedMap, LABELS, saliency.numpy(), visual_noise, localization, by_map)),
         {metric: metric in ("RCAP", "IAUC") for metric in scores},
         lower_bound,
         interval,
@@ -220,20 +172,20 @@ def propositions(
 
 
 def _centre(explanation: Explanation, segmentation: Tensor | None, sharp: float) -> Place:
-    """Return where the class is, by the mask or else by the map of the first method."""
-    if segmentation is None and not explanation.maps:
-        raise InputError(
-            f"{explanation.name}: there is no map that says where the class is: {explanation.rows[0]['error']}"
-        )
-    if segmentation is None:
-        saliency = next(iter(explanation.maps.values()))
-        smooth = gaussian_filter(saliency, sharp * min(saliency.shape), mode="constant")
-        row, column = np.unravel_index(smooth.argmax(), smooth.shape)
-    else:
-        smooth = segmentation[0, 0].numpy()
-        if not smooth.any():
+    """Return the place of the class, by the mask or else by the map of the first method."""
+    if segmentation is not None:
+        weights = segmentation[0, 0].numpy()
+        if not weights.any():
             raise InputError(
                 f"{explanation.name}: nothing of the segmentation is in what the model sees; say where the class is"
             )
-        row, column = center_of_mass(smooth)
-    return Place((float(column) + 0.5) / smooth.shape[1], (float(row) + 0.5) / smooth.shape[0])
+        row, column = center_of_mass(weights)
+    elif explanation.maps:
+        saliency = next(iter(explanation.maps.values()))
+        weights = gaussian_filter(saliency, sharp * min(saliency.shape), mode="constant")
+        row, column = np.unravel_index(weights.argmax(), weights.shape)
+    else:
+        raise InputError(
+            f"{explanation.name}: there is no map that says where the class is: {explanation.rows[0]['error']}"
+        )
+    return Place((float(column) + 0.5) / weights.shape[1], (float(row) + 0.5) / weights.shape[0])

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Iterator
+
 import pandas as pd
 
 from captum_gag.papers.layout import PaperTable
-from captum_gag.papers.published import tomsett_alpha, tomsett_rho
+from captum_gag.papers.published import tomsett
 from captum_gag.reliability import inter_rater, internal_consistency
 from captum_gag.reliability.scores import LABEL, checked, is_edges, judged
 
@@ -17,7 +18,6 @@ CONFIDENCE = 0.999
 """Of the paper's intervals."""
 
 PERTURBATIONS = {"mean": "mean", "uniform_rgb": "uniform RGB"}
-EDGES = {"with": "with edges", "without": "without edges"}
 
 
 def tables(scores: pd.DataFrame) -> list[PaperTable]:
@@ -33,61 +33,45 @@ def tables(scores: pd.DataFrame) -> list[PaperTable]:
     Raises:
         InputError: The scores are not a score table.
     """
-    known = judged(checked(scores))
-    known = known[known["method"].isin(METHODS)]
-    found = [_alphas(known), _correlations(known)] if len(known) else []
-    return [each for each in found if each.cells["ours"].notna().any()]
+    scores = judged(checked(scores))
+    scores = scores[scores["method"].isin(METHODS)]
+    paper_tables = [*_alphas(scores), *_correlations(scores)]
+    return [table for table in paper_tables if table.cells["ours"].notna().any()]
 
 
-def _alphas(scores: pd.DataFrame) -> PaperTable:
-    published = tomsett_alpha()
-    published["label"] = [_label(*each) for each in published[["metric", "perturbation"]].itertuples(index=False)]
-    wanted = scores[scores[LABEL].isin(published["label"])]
-    parts = {"with": wanted if is_edges(wanted).any() else wanted.iloc[:0], "without": wanted[~is_edges(wanted)]}
-    ours = {edges: inter_rater(part, CONFIDENCE) if len(part) else pd.DataFrame() for edges, part in parts.items()}
-    cells = [
-        {
-            "row": row.metric,
-            "column": f"{EDGES[row.edge_detection]}, {PERTURBATIONS[row.perturbation]}",
-            **_numbers(ours[row.edge_detection], row.label, "alpha"),
-            "published": row.alpha,
-        }
-        for row in published.itertuples()
-    ]
-    title = "Tomsett et al. (2019), Table 1: Krippendorff's alpha between images [99.9 %]"
-    return PaperTable("tomsett-2019-table-1", title, 2, pd.DataFrame(cells).assign(note=""))
+def _alphas(scores: pd.DataFrame) -> Iterator[PaperTable]:
+    published = tomsett(1)
+    labels = list(map(_label, published["metric"], published["perturbation"]))
+    scores = scores[scores[LABEL].isin(labels)]
+    parts = {"without": scores[~is_edges(scores)], "with": scores if is_edges(scores).any() else scores.iloc[:0]}
+    alphas = {edges: inter_rater(part, CONFIDENCE) for edges, part in parts.items() if len(part)}
+    if alphas:
+        ours = pd.concat(alphas).reindex(list(zip(published["edge_detection"], labels, strict=True)))
+        columns = published["edge_detection"] + " edges, " + published["perturbation"].map(PERTURBATIONS)
+        title = "Table 1: Krippendorff's alpha between images [99.9 %]"
+        yield _table(title, published["metric"], columns, ours, published["alpha"])
 
 
-def _correlations(scores: pd.DataFrame) -> PaperTable:
-    published = tomsett_rho()
-    published["one"], published["other"] = (published[name].map(_at_100) for name in ("metric_a", "metric_b"))
-    wanted = scores[scores[LABEL].isin([*published["one"], *published["other"]])]
-    # Scores as they are: as if higher were better by all of them.
-    found = pd.DataFrame(columns=["method", "metric", "other"])
-    if len(wanted):
-        found = internal_consistency(wanted.assign(higher_is_better=True), CONFIDENCE)
-    ours = {
-        (row["method"], frozenset((row["metric"], row["other"]))): pd.DataFrame([row], index=["rho"])
-        for row in found.to_dict("records")
-    }
-    cells = [
-        {
-            "row": row.method,
-            "column": f"{row.metric_a} / {row.metric_b}".replace("uniform_rgb", "uniform RGB"),
-            **_numbers(ours.get((row.method, frozenset((row.one, row.other))), pd.DataFrame()), "rho", "rho"),
-            "published": row.spearman_rho,
-        }
-        for row in published.itertuples()
-    ]
-    title = "Tomsett et al. (2019), Table 2: Spearman's rho between metrics over the images, AOPC at L = 100 [99.9 %]"
-    return PaperTable("tomsett-2019-table-2", title, 2, pd.DataFrame(cells).assign(note=""))
+def _correlations(scores: pd.DataFrame) -> Iterator[PaperTable]:
+    published = tomsett(2)
+    pairs = [sorted(map(_at_100, pair)) for pair in zip(published["metric_a"], published["metric_b"], strict=True)]
+    scores = scores[scores[LABEL].isin({label for pair in pairs for label in pair})]
+    if len(scores):
+        # Scores as they are: as if higher were better by all of them.
+        rhos = internal_consistency(scores.assign(higher_is_better=True), CONFIDENCE)
+        keys = [(method, *pair) for method, pair in zip(published["method"], pairs, strict=True)]
+        ours = rhos.set_index(["method", "metric", "other"]).reindex(keys)
+        columns = (published["metric_a"] + " / " + published["metric_b"]).replace(PERTURBATIONS, regex=True)
+        title = "Table 2: Spearman's rho between metrics over the images, AOPC at L = 100 [99.9 %]"
+        yield _table(title, published["method"], columns, ours, published["spearman_rho"])
 
 
-def _numbers(table: pd.DataFrame, row: str, statistic: str) -> dict[str, float]:
-    """Return what a row of a table says; NaN where there is none."""
-    names = {"ours": statistic, "low": "low", "high": "high", "images": "images"}
-    known = row in table.index
-    return {name: float(table.at[row, column]) if known else np.nan for name, column in names.items()}
+def _table(title: str, rows: pd.Series, columns: pd.Series, ours: pd.DataFrame, published: pd.Series) -> PaperTable:
+    """Return a table of cells that are aligned; ours has the columns alpha or rho, low, high and images."""
+    numbers = ours.rename(columns={"alpha": "ours", "rho": "ours"})[["ours", "low", "high", "images"]].astype(float)
+    cells = pd.DataFrame({"row": rows, "column": columns, **numbers.reset_index(drop=True), "published": published})
+    name = f"tomsett-2019-{title.partition(':')[0].lower().replace(' ', '-')}"
+    return PaperTable(name, f"Tomsett et al. (2019), {title}", 2, cells.assign(note=""))
 
 
 def _label(metric: str, perturbation: str) -> str:

@@ -87,7 +87,7 @@ def gallery(run: Run, known: pd.DataFrame, source: Source, side: int, choice: Ch
             pictures=sheet(seen.photo, maps, side, seen.mask) if maps else "",
             methods=list(maps),
             masked=seen.mask is not None,
-            guide=None if gag is None else slider(parts, gag.percentile, stride),
+            guide=None if gag is None else slider(parts, gag.options()["percentile"], stride),
             why=choice.reasons.get(image, ""),
         )
 

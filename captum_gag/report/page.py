@@ -74,6 +74,7 @@ def write_page(
     most: int | None = MOST,
     paths: bool = False,
     trust: bool = False,
+    published: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write the page of a run.
 
@@ -87,6 +88,7 @@ def write_page(
         paths: Write absolute paths in full where the page says how to repeat the run. They may name a user.
         trust: Run code of a user's own that the run names, as a data set, a model or a method, where the page needs it:
             for photographs, names of classes and percentiles.
+        published: By metric and method, means to show beside those of the run; None takes those that its suite holds.
 
     Returns:
         The file.
@@ -103,7 +105,9 @@ def write_page(
     # Of millions of records nothing is kept but what curves are drawn from, and the rest.
     curved, scores = scores[list(CURVED)], lean(scores)
     alike, source = disagreements(run, scores, list(known.index)), Source.of(run, trust)
-    rows = comparison(scores, suite.published_means(), n_bootstrap, seed)
+    if published is None:
+        published = {metric: means for metric, means in suite.published.items() if isinstance(means, Mapping)}
+    rows = comparison(scores, published, n_bootstrap, seed)
     badly, compared = ranked(scores, rows), duels(scores, rows, n_bootstrap, seed)
     choice = choose(list(known.index), _worth_seeing(badly, alike, compared), most, seed)
     side = picture_side(len(choice.images) * (1 + scores["method"].nunique()))

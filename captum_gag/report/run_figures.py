@@ -12,8 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from captum_gag.attr.catalogue import METHODS, Method
-from captum_gag.options import options_of
+from captum_gag.attr.entries import AttributionMethod
+from captum_gag.attr.guided_absolute_grad import GuidedAbsoluteGrad
+from captum_gag.attr.methods import Method
 from captum_gag.reliability.lists import arrays, firsts, stacked
 from captum_gag.reliability.scores import LABEL
 from captum_gag.report.style import INK, in_panels, method_lines, styled
@@ -133,9 +134,9 @@ def percentiles_of(methods: Mapping[str, Method]) -> dict[str, float]:
     """
     found: dict[str, tuple[str, float]] = {}
     for label, method in methods.items():
-        if type(method) is METHODS["GAG"]:
-            options = {each.name: getattr(method, each.name) for each in options_of(type(method))}
+        if isinstance(method, AttributionMethod) and issubclass(method.attribution, GuidedAbsoluteGrad):
+            options = method.options()
             percentile = options.pop("percentile")
-            found[label] = repr(options), percentile
+            found[label] = repr((method.attribution, options)), percentile
     [(usual, _)] = Counter(options for options, _ in found.values()).most_common(1) or [("", 0)]
     return {label: percentile for label, (options, percentile) in found.items() if options == usual}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -12,6 +12,7 @@ from captum_gag.reliability.scores import checked
 from captum_gag.report.reproduce_command import plain_name
 from captum_gag.runs.config import Config
 from captum_gag.runs.store import Run
+from captum_gag.runs.suite_file import SuiteFile
 
 
 class Together(NamedTuple):
@@ -19,12 +20,12 @@ class Together(NamedTuple):
 
     Attributes:
         scores: Their records, as ``reliability.scores.checked`` returns them.
-        published: Per metric, published means by method.
+        suites: What each run's suite says.
         ours: What was scored, in words: the model on the data sets.
     """
 
     scores: pd.DataFrame
-    published: dict[str, Any]
+    suites: tuple[SuiteFile, ...]
     ours: str
 
 
@@ -58,11 +59,9 @@ def _one(case: str, runs: Sequence[Run]) -> Together:
     except InputError as error:
         named = " and ".join(str(run.directory) for run in runs)
         raise InputError(f"{named}: {error}") from error
-    published: dict[str, Any] = {}
-    for run in reversed(runs):
-        published |= run.config.suite_file().published_means()
     data = dict.fromkeys(plain_name(run.config.data) for run in runs)
-    return Together(scores, published, f"{plain_name(first.config.model)} on {' and '.join(data)}")
+    suites = tuple(run.config.suite_file() for run in runs)
+    return Together(scores, suites, f"{plain_name(first.config.model)} on {' and '.join(data)}")
 
 
 def _differences(first: Config, other: Config) -> Iterator[str]:

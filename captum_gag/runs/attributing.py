@@ -5,15 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from captum_gag.attr.captum_methods import CaptumMethod
-from captum_gag.attr.catalogue import Method, shared_gradients
-from captum_gag.attr.known_maps import KnownMap, Segmentation
-from captum_gag.attr.map_transforms import Transform
-from captum_gag.attr.own_methods import OwnMethod
+from captum_gag.attr.entries import shared_gradients
+from captum_gag.attr.methods import Method
+from captum_gag.attr.transforms import Transform
 from captum_gag.batching import with_less_memory
 from captum_gag.data.datasets import Example
 from captum_gag.errors import InputError, in_one_line
@@ -43,16 +42,16 @@ class Attributions:
     parts: dict[str, Tensor] = field(default_factory=dict)
 
 
-def takes_examples_alone(method: Method) -> bool:
-    """Return whether the map of an example may depend on the batch that it comes in.
+class Segmentation(NamedTuple):
+    """Masks of the parts of an example.
 
-    A user's own method may look at the whole batch; feature permutation exchanges features among its images; the
-    noise of a reversed map is drawn image after image; and noise may be asked for by the range of the whole batch.
+    Attributes:
+        reason: 1 on the part that carries the class, 0 elsewhere, (1, 1, H, W).
+        distractor: The same of a part that does not; None where there is none.
     """
-    ours = type(method).__module__.startswith("captum_gag.attr.")
-    permutes = isinstance(method, CaptumMethod) and "Permutation" in method.name
-    by_batch = getattr(method, "noise_range", "example") == "batch"
-    return not ours or permutes or by_batch or isinstance(method, OwnMethod | Transform)
+
+    reason: Tensor
+    distractor: Tensor | None = None
 
 
 def segmentation_of(classifier: Classifier, example: Example | None) -> tuple[Segmentation | None, str]:
@@ -102,7 +101,7 @@ class Explainer:
             # They cost no attribution.
             if label in seen or isinstance(method, RandomOrderings):
                 continue
-            if isinstance(method, KnownMap):
+            if method.control == "truth":
                 for example, segmentation in zip(examples, known, strict=True):
                     self._known(label, method, segmentation, example, inputs.device)
                 continue
@@ -111,20 +110,20 @@ class Explainer:
                 group = {name: each for name, each in self.suite.methods.items() if each.shared == method.shared}
             seen |= group.keys()
             group |= {name: each for name, each in self.parts.items() if each.shared == method.shared}
-            alone = any(takes_examples_alone(each) for each in group.values())
+            alone = any(each.batch_dependent for each in group.values())
             for rows in [[row] for row in range(len(targets))] if alone else [list(range(len(targets)))]:
                 self._explain(group, inputs, targets, rows, examples)
         return examples
 
     def _known(
-        self, label: str, method: KnownMap, known: Segmentation | None, example: Attributions, device: torch.device
+        self, label: str, method: Any, known: Segmentation | None, example: Attributions, device: torch.device
     ) -> None:
         """Make the map of a segmentation."""
         started = time.perf_counter()
         try:
             if known is None:
                 raise InputError("there is no segmentation to make the map of")
-            example.found[label] = method.of_segmentation(known, self.seed).to(device)
+            example.found[label] = method.of_segmentation(*known, self.seed).to(device)
         except Exception as error:
             example.errors[label] = in_one_line(error)
         example.seconds[label] = time.perf_counter() - started

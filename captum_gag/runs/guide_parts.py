@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 from torch import Tensor
 
-from captum_gag.attr.catalogue import Method, method
-from captum_gag.attr.gradient_methods import GuidedAbsoluteGradients
+from captum_gag.attr.catalogue import method
+from captum_gag.attr.entries import AttributionMethod
+from captum_gag.attr.guided_absolute_grad import GuidedAbsoluteGrad
+from captum_gag.attr.methods import Method
 
 Parts: TypeAlias = dict[str, NDArray[Any]]
 """magnitude, rank, scale and level of an image; see ``quantised``."""
@@ -22,22 +24,21 @@ CHANNELS = (1, 3)
 """Of an image whose parts fit into the colours of a picture."""
 
 
-def guided(methods: Mapping[str, Method]) -> GuidedAbsoluteGradients | None:
-    """Return the first method that is GAG with the paper's guide and takes all samples; None if none is."""
+def guided(methods: Mapping[str, Method]) -> AttributionMethod | None:
+    """Return the first method that is GAG with the paper's guide; None if none is."""
     for each in methods.values():
-        if (
-            isinstance(each, GuidedAbsoluteGradients)
-            and (each.guide, each.guide_window) == ("paper", 1)
-            and each.shared
-        ):
-            return each
+        if isinstance(each, AttributionMethod) and each.attribution is GuidedAbsoluteGrad:
+            options = each.options()
+            if (options["guide"], options["guide_window"]) == ("paper", 1):
+                return each
     return None
 
 
-def parts_of(gag: GuidedAbsoluteGradients) -> dict[str, Method]:
+def parts_of(gag: AttributionMethod) -> dict[str, Method]:
     """Return the methods that give the mean magnitude and the variance of GAG, from the same gradients."""
-    noise = ("stdevs",) if gag.stdevs is not None else ("noise_level", "noise_range")
-    same = {"type": "SG", **{name: getattr(gag, name) for name in ("n_samples", *noise)}}
+    options = gag.options()
+    noise = "noise_level" if options["stdevs"] is None else "stdevs"
+    same = {"type": "SG", "n_samples": options["nt_samples"], **{name: options[name] for name in (noise, "seed")}}
     return {
         "magnitude": method({**same, "interpretation": "absolute"}),
         "variance": method({**same, "aggregation": "variance"}),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from captum_gag.attr.control_maps import RandomMap
+from captum_gag.attr.catalogue import method
 from captum_gag.attr.methods import Method
 from captum_gag.metrics.aopc import AOPCMetric
 from captum_gag.metrics.base import Metric
@@ -23,9 +23,9 @@ class RandomOrderings(Method):
     control = "random"
     n: int = option(help="How many.", ge=1)
 
-    def ordering(self, number: int) -> RandomMap:
+    def ordering(self, number: int) -> Method:
         """Return one of them as a method by itself."""
-        return RandomMap(seed=number)
+        return method("Random", seed=number)
 
     def explain(self, model: nn.Module, inputs: Tensor, targets: Tensor, seed: int | None) -> Tensor:
         """Return the map of the first ordering, (N, 1, *positions), of tables (N, F)."""

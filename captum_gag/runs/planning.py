@@ -15,7 +15,6 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from captum_gag.cores import cores
 from captum_gag.errors import InputError
 from captum_gag.reliability.deciding import oriented
 from captum_gag.reliability.forecasting import FEWEST, Forecast, forecast
@@ -25,6 +24,7 @@ from captum_gag.runs.execution import choose
 from captum_gag.runs.executors import Bench
 from captum_gag.runs.stopping import require_answerable
 from captum_gag.runs.suite_file import labels_of
+from captum_gag.threads import cores
 
 PILOT = 20
 """Images that are scored to forecast a decision."""

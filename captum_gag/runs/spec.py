@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from captum_gag.attr.catalogue import Method, method, options_of_spec, parse
-from captum_gag.attr.known_maps import KnownMap
+from captum_gag.attr.catalogue import method, options_of_spec
+from captum_gag.attr.methods import Method
 from captum_gag.baselines import Normalization
 from captum_gag.errors import InputError
 from captum_gag.metrics.catalogue import Metric, metric
+from captum_gag.names import parse_method
 from captum_gag.runs.orderings import RandomOrderings
 from captum_gag.runs.suite_file import ORDERINGS, checked_steps, labelled
 from captum_gag.runs.suite_file import SuiteFile as SuiteFile
@@ -42,7 +43,6 @@ class Suite(NamedTuple):
         bases: By the label of a method that transforms another's maps: the label of the other.
         metrics: In the order of the suite.
         confidence: Images with a lower probability of their true class are left out.
-        published: Per metric, published means by method; and ``source``.
         truth: The labels of the metrics that know which maps are right.
     """
 
@@ -51,7 +51,6 @@ class Suite(NamedTuple):
     bases: dict[str, str]
     metrics: tuple[MetricEntry, ...]
     confidence: float
-    published: dict[str, Any]
     truth: tuple[str, ...] = ()
 
 
@@ -82,14 +81,14 @@ def make_suite(data: Mapping[str, Any], normalization: Normalization | None = No
     for label in specs:
         _build(label, specs, methods, ())
     bases = {label: spec["of"] for label, spec in specs.items() if isinstance(spec.get("of"), str)}
-    faults = {label: each.transform for label, each in methods.items() if isinstance(each, KnownMap)}
+    faults = {label: each.transform for label, each in methods.items() if each.control == "truth"}
     truth = next((label for label, fault in faults.items() if not fault), "Truth")
     bases |= {label: truth for label, fault in faults.items() if fault}
     metrics = tuple(entry for label, each in said.metrics.items() for entry in _entries(label, each, normalization))
     ordered = {label: methods[label] for label in specs}
     if said.random_orderings:
         ordered[ORDERINGS] = RandomOrderings(n=said.random_orderings)
-    return Suite(said.title, ordered, bases, metrics, said.confidence, said.published_means(), tuple(said.truth))
+    return Suite(said.title, ordered, bases, metrics, said.confidence, tuple(said.truth))
 
 
 def _method_spec(label: str, each: Any) -> dict[str, Any]:
@@ -99,7 +98,7 @@ def _method_spec(label: str, each: Any) -> dict[str, Any]:
     if not isinstance(each, Mapping):
         raise InputError(f"method {label!r} is {each!r}; expected a table of options, perhaps with type")
     options = dict(each)
-    return options if "of" in options else {**parse(str(options.pop("type", label))), **options}
+    return options if "of" in options else {**parse_method(str(options.pop("type", label))), **options}
 
 
 def _build(

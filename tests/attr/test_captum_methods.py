@@ -12,10 +12,8 @@ import torch
 from torch import nn
 from torch.nn.functional import interpolate
 
-from captum_gag.attr.captum_calls import as_maps, square_regions
-from captum_gag.attr.captum_methods import captum_type
-from captum_gag.attr.captum_options import class_names
-from captum_gag.attr.catalogue import method, method_type, types
+from captum_gag.attr.captum_methods import as_maps, captum_method, class_names, square_regions
+from captum_gag.attr.catalogue import method, method_class
 from captum_gag.batching import smaller_batches, with_less_memory
 from captum_gag.errors import InputError
 from captum_gag.models.cifar10 import Cifar10Net
@@ -233,12 +231,12 @@ def test_every_class_is_offered_with_its_options() -> None:
     names = class_names()
     assert {"Occlusion", "ShapleyValueSampling", "LayerGradCam", "KernelShap", "NoiseTunnel"} <= set(names)
     assert not {"LLMAttribution", "LimeBase", "DataLoaderAttribution"} & set(names)
-    for each in types():
-        assert each["summary"].endswith((".", "...")), each
-        for option in each["options"]:
-            assert option["help"], (each["type"], option)
-            assert not callable(option["default"])
-    assert {each["type"] for each in types()} >= {f"captum:{name}" for name in names}
+    for name in names:
+        cls = method_class(f"captum:{name}")
+        assert str(cls.__doc__).splitlines()[0].endswith((".", "...")), name
+        for option in options_of(cls):
+            assert option.help, (name, option)
+            assert not callable(option.default)
 
 
 # LayerFeaturePermutation fails in Captum 0.9 itself; LRP knows no rule for nn.Flatten.
@@ -248,8 +246,8 @@ LAYERS = [name for name in class_names() if name.startswith(("Layer", "Neuron", 
 @pytest.mark.parametrize("name", [name for name in LAYERS if name not in ("LayerFeaturePermutation", "LayerLRP")])
 def test_every_class_with_a_layer_runs(model: nn.Module, images: torch.Tensor, name: str) -> None:
     given = {"layer": "2", "neuron_selector": (0, 1, 1), "baselines": 0.0, "n_samples": 3, "n_steps": 3}
-    taken = {each.name for each in options_of(method_type(f"captum:{name}"))}
-    required = {each.name for each in options_of(method_type(f"captum:{name}")) if each.required}
+    taken = {each.name for each in options_of(method_class(f"captum:{name}"))}
+    required = {each.name for each in options_of(method_class(f"captum:{name}")) if each.required}
     assert required <= set(given)
     chosen = method(f"captum:{name}", **{key: value for key, value in given.items() if key in taken})
     found = chosen.attribute(model, images, TARGET)
@@ -342,7 +340,7 @@ class TestReferences:
             return torch.rand(n, 3, 11, 11, generator=torch.Generator().manual_seed(9))
 
         chosen = method(type, **{"references" if type == "DeepSHAP" else "baselines": what, "n_references": 4})
-        with pytest.raises(InputError, match=r"images of a data set, which a run has; elsewhere call prepare"):
+        with pytest.raises(InputError, match=r"call prepare\(images\) first"):
             chosen.attribute(model, images, TARGET)
         chosen.prepare(fetch)
         assert asked == [(what, 4)]
@@ -606,6 +604,6 @@ def test_a_map_may_be_four_times_as_coarse_along_one_axis_as_along_another() -> 
 
 
 def test_options_that_must_be_given_come_first_of_a_class_inside_another_too() -> None:
-    required = [each.required for each in options_of(captum_type("NoiseTunnel", "Occlusion"))]
+    required = [each.required for each in options_of(captum_method("NoiseTunnel", "Occlusion"))]
     assert required == sorted(required, reverse=True)
     assert any(required)

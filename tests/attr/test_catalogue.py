@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import inspect
 import warnings
 from typing import Any
 
@@ -13,22 +13,27 @@ from captum.attr import GuidedBackprop, IntegratedGradients, LayerAttribution, L
 from scipy import ndimage
 from torch import nn
 
-from captum_gag.attr import BlurIG, GuidedAbsoluteGrad, GuidedIG, Mean, SampledGradients, Samples, Variance, signed
-from captum_gag.attr.catalogue import (
-    ENTRIES,
-    FAMILIES,
-    METHODS,
-    method,
-    method_type,
-    options_of_spec,
-    parse,
-    rows,
-    shared_gradients,
-    transforms,
-    types,
+from captum_gag.attr import (
+    BlurIG,
+    BlurPath,
+    GaussianNoise,
+    GuidedAbsoluteGrad,
+    GuidedIG,
+    GuidedMean,
+    Mean,
+    SampledGradients,
+    Samples,
+    Variance,
+    absolute,
+    guided_backpropagation,
+    positive,
+    signed,
 )
-from captum_gag.attr.grad_cam import last_feature_map
+from captum_gag.attr.catalogue import method, method_class, options_of_spec
+from captum_gag.attr.entries import shared_gradients
+from captum_gag.attr.grad_cam import last_layer
 from captum_gag.errors import InputError
+from captum_gag.names import FAMILIES, METHOD_TYPES, METHODS, parse_method
 from captum_gag.options import options_of
 
 TARGET = [0, 1, 2]
@@ -48,11 +53,11 @@ def images() -> torch.Tensor:
 
 def sampled(name: str, n: int) -> Any:
     """Build a method of the catalogue with so many samples or references, where it takes any."""
-    taken = options_of_spec(parse(name)) & {"n_samples", "n_references"}
+    taken = options_of_spec(parse_method(name)) & {"n_samples", "n_references"}
     return method(name, **dict.fromkeys(taken, n))
 
 
-@pytest.mark.parametrize("name", list(ENTRIES))
+@pytest.mark.parametrize("name", list(METHODS))
 def test_every_entry_runs_and_is_the_same_one_by_one(model: nn.Module, images: torch.Tensor, name: str) -> None:
     entry = sampled(name, 4)
     state = torch.get_rng_state()
@@ -67,18 +72,17 @@ def test_every_entry_runs_and_is_the_same_one_by_one(model: nn.Module, images: t
     assert not any(module._forward_hooks or module._backward_hooks for module in model.modules())
 
 
-@pytest.mark.parametrize("each", rows(), ids=lambda each: each["name"])
-def test_every_entry_says_in_one_line_what_it_is(each: dict[str, Any]) -> None:
-    assert all(each.values())
-    assert len(each["summary"]) < 80
+@pytest.mark.parametrize("name", METHODS)
+def test_every_entry_says_in_one_line_what_it_is(name: str) -> None:
+    assert all(METHODS[name])
+    assert len(METHODS[name].summary) < 80
 
 
-def test_the_parts_of_a_row() -> None:
-    parts = {each["name"]: each["parts"] for each in rows()}
-    assert parts["GAG-45"] == "GaussianNoise x absolute x GuidedMean(percentile=45.0, guide='paper')"
-    assert parts["GB+"] == "GaussianNoise x positive x Mean() x guided_backpropagation"
-    assert parts["VG"] == "captum.attr.Saliency"
-    assert parts["Sobel"] == "-"
+def test_the_parts_of_a_method() -> None:
+    parts = {name: method(name).parts for name in ("GAG-45", "GB+", "Blur IG-GA")}  # type: ignore[attr-defined]
+    assert parts["GAG-45"] == (GaussianNoise(), absolute, GuidedMean(45.0), None)
+    assert parts["GB+"] == (GaussianNoise(), positive, Mean(), guided_backpropagation)
+    assert parts["Blur IG-GA"] == (BlurPath(20), absolute, GuidedMean(), None)
 
 
 class TestNames:
@@ -106,7 +110,7 @@ class TestNames:
         ],
     )
     def test_a_name_is_a_spec(self, name: str, spec: dict[str, Any]) -> None:
-        assert parse(name) == spec
+        assert parse_method(name) == spec
 
     @pytest.mark.parametrize(
         ("given", "name"),
@@ -121,11 +125,11 @@ class TestNames:
         ],
     )
     def test_they_are_forgiving(self, given: str, name: str) -> None:
-        assert parse(given) | {"percentile": 0} == parse(name) | {"percentile": 0}
+        assert parse_method(given) | {"percentile": 0} == parse_method(name) | {"percentile": 0}
 
     def test_a_type_is_its_own_name(self) -> None:
-        for name in METHODS:
-            assert parse(parse(name)["type"])["type"] == parse(name)["type"]
+        for name in METHOD_TYPES:
+            assert parse_method(parse_method(name)["type"])["type"] == parse_method(name)["type"]
 
     @pytest.mark.parametrize("name", ["SGG", "GAG-101", "IG:layer", "SG-A50", "", "Grad-CAMM", "SGG^R", "GAG-85^shrp"])
     def test_unknown_ones_are_answered_with_close_ones(self, name: str) -> None:
@@ -153,7 +157,7 @@ class TestSpecs:
             ({"type": "SG", "n_sample": 50}, "SG: unknown option 'n_sample'; did you mean n_samples"),
             ({"type": "Guided IG", "fraction": 0}, "Guided IG: fraction is 0, expected greater than 0"),
             ({"type": "GAG", "percentile": 101}, "GAG: percentile is 101, expected less than or equal to 100"),
-            ({"type": "GAG", "guide": "papers"}, "GAG: guide is 'papers', expected 'paper', 'strict' or 'relative'"),
+            ({"type": "GAG", "guide": "papers"}, "GAG: guide is 'papers', expected 'paper' or 'relative'"),
             ({"type": "GAG", "aggregation": "mean"}, "GAG: unknown option 'aggregation'"),
             ({"nam": "SG"}, "has no type; expected a name"),
             ({"type": 3}, "has no type; expected a name"),
@@ -180,32 +184,37 @@ class TestSpecs:
     def test_options_of_the_original_go_through_a_transform(self) -> None:
         made: Any = method("SG^R", n_samples=7, retain=0.2)
         assert (made.of.n_samples, made.retain) == (7, 0.2)
-        assert options_of_spec(parse("SG^R")) >= {"n_samples", "retain", "swap"}
+        assert options_of_spec(parse_method("SG^R")) >= {"n_samples", "retain", "swap"}
         guided: Any = method("SG^R", aggregation="guided", percentile=70, retain=0.2)
         assert (guided.of.percentile, guided.retain) == (70, 0.2)
         deep: Any = method("SG^R^sharp", n_samples=7, swap=0.2, power=2)
         assert (deep.of.of.n_samples, deep.of.swap, deep.power) == (7, 0.2, 2)
 
-    def test_listed_types_can_be_built_and_written_down(self) -> None:
-        listed = {each["type"]: each["options"] for each in types()}
-        named = [each["name"] for each in listed["GAG"]]
-        assert named == [
-            "n_samples",
-            "percentile",
-            "guide",
-            "guide_window",
-            "noise_level",
-            "stdevs",
-            "noise_range",
-            "tolerance",
+    def test_options_are_those_of_the_signature(self) -> None:
+        listed = {name: options_of(method_class(name)) for name in METHOD_TYPES}
+        assert [each.name for each in listed["GAG"]] == [
+            *("nt_samples", "stdevs", "noise_level", "percentile", "guide", "seed", "guide_window")
         ]
-        for name in METHODS:
-            made = method_type(name)()
-            assert {option["name"]: option["default"] for option in listed[name]} == {
-                each.name: getattr(made, each.name) for each in options_of(type(made))
-            }
-        json.dumps([types(), transforms(), rows()])
-        assert [each["transform"] for each in transforms()] == ["reverse", "sharpen", "binarise", "one_pixel"]
+        assert {each.name: each.range for each in listed["GAG"]}["percentile"] == ">= 0, <= 100"
+        parameters = inspect.signature(GuidedAbsoluteGrad.attribute).parameters
+        for each in listed["GAG"]:
+            assert parameters[each.name].default == each.default
+        for name, options in listed.items():
+            assert all(each.help and each.help != "See the docstring." for each in options), name
+            made = method_class(name)()
+            assert {each.name: each.default for each in options} == made.options()
+
+    def test_n_samples_is_the_number_of_gradients_whatever_a_class_calls_it(self) -> None:
+        assert method("GAG-85", n_samples=7).options()["nt_samples"] == 7
+        assert method("captum:IntegratedGradients", n_samples=7).options()["n_steps"] == 7
+        with pytest.raises(InputError, match="Sobel: unknown option 'n_samples'"):
+            method("Sobel", n_samples=7)
+
+    def test_a_seed_of_its_own_counts_more(self, model: nn.Module, images: torch.Tensor) -> None:
+        for name in ("GAG-85", "SG", "Random", "SmoothGrad"):
+            own = method(name, seed=5)
+            expected = method(name).attribute(model, images, TARGET, seed=5)
+            assert torch.equal(own.attribute(model, images, TARGET, seed=1), expected)
 
 
 def captums_noise_tunnel(model: nn.Module, image: torch.Tensor, nt_type: str, samples: int) -> torch.Tensor:
@@ -232,7 +241,7 @@ def test_noise_rows_are_captums_noise_tunnel_on_the_same_noise(
     aggregation = Mean() if name == "SG" else Variance()
     ours = SampledGradients(model, SameNoise(), signed, aggregation).attribute(images[:1].double(), target=0)
     model.float()
-    assert type(aggregation).__name__ in method(name).parts
+    assert method(name).parts.aggregation == aggregation  # type: ignore[attr-defined]
     factor = 6 / 5 if nt_type == "vargrad" else 1.0  # Captum divides by n, the unbiased variance by n - 1
     torch.testing.assert_close(ours, host * factor, rtol=1e-6, atol=1e-12)
 
@@ -338,7 +347,7 @@ class TestOptionsHaveAnEffect:
 
 
 def test_controls_say_what_they_are(model: nn.Module) -> None:
-    assert {name: made().control for name, made in METHODS.items() if made.control} == {
+    assert {name: method(name).control for name in METHOD_TYPES if method(name).control} == {
         "Random": "random",
         "Sobel": "edges",
         "Constant": "constant",
@@ -359,12 +368,12 @@ class TestGradCamLayer:
         image = torch.rand(1, 3, 64, 64)
         for name, layer in [("resnet18", "layer4"), ("densenet121", "features"), ("mobilenet_v3_small", "features")]:
             network = torchvision.models.get_model(name).eval()
-            assert last_feature_map(network, image) is network.get_submodule(layer)
+            assert last_layer(network, image).module is network.get_submodule(layer)
             assert not any(module._forward_hooks for module in network.modules())
 
     def test_models_without_a_feature_map(self) -> None:
         with pytest.raises(InputError, match="name a layer: 'Grad-CAM:LAYER'"):
-            last_feature_map(nn.Sequential(nn.Flatten(), nn.Linear(12, 3)), torch.rand(1, 3, 2, 2))
+            last_layer(nn.Sequential(nn.Flatten(), nn.Linear(12, 3)), torch.rand(1, 3, 2, 2))
 
     def test_a_layer_that_is_not_there(self, model: nn.Module, images: torch.Tensor) -> None:
         with pytest.raises(InputError, match=r"no layer 'layer4'; its outermost ones are 0, 1, 2"):
@@ -377,7 +386,7 @@ class TestSharedGradients:
         self, family: str, model: nn.Module, images: torch.Tensor
     ) -> None:
         key = method(FAMILIES[family].spec, n_samples=5).shared
-        chosen = [each for each in (sampled(name, 5) for name in ENTRIES) if each.shared == key]
+        chosen = [each for each in (sampled(name, 5) for name in METHODS) if each.shared == key]
         assert len(chosen) >= 5
         for each, found in zip(chosen, shared_gradients(chosen, model, images, 1, seed=3), strict=True):
             assert torch.equal(found, each.attribute(model, images, 1, seed=3)), each

@@ -31,8 +31,9 @@ from captum_gag.attr import (
     reverse_saliency,
     saliency_map,
 )
-from captum_gag.attr.catalogue import method, shared_gradients
+from captum_gag.attr.catalogue import method
 from captum_gag.attr.contract import checked_target
+from captum_gag.attr.entries import shared_gradients
 from captum_gag.errors import InputError
 
 METHODS = ["GAG-85", "SG", "IG", "Guided IG", "Blur IG"]
@@ -122,13 +123,13 @@ class TestWhatAModelReturns:
             (5, r"target is 5 for outputs of shape \(N, 5\)"),
             ([0, 1, 9], "target is 9"),
             ((0, 1), "expected 1 indices"),
-            ([0, 1], "target has 2 entries"),
+            ([0, 1], "one for each of the 3 images"),
             (-1, "target is -1"),
             (True, "target is True"),
             ("cat", "target is 'cat'"),
             (1.5, "target is 1.5"),
             (torch.eye(3), "one-hot"),
-            (torch.tensor([0.0, 1.0, 2.0]), "float32"),
+            (torch.tensor([0.0, 1.5, 2.0]), "float32"),
             ([None, 1, 2], "target is"),
             ([], r"target is \[\]"),
         ],

@@ -14,7 +14,7 @@ from torch.nn.functional import interpolate, max_pool2d, unfold
 from torchvision import models
 
 from captum_gag.attr.catalogue import method
-from captum_gag.attr.grad_cam import last_feature_map, last_layer
+from captum_gag.attr.grad_cam import last_layer
 from captum_gag.errors import InputError
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning", "ignore::FutureWarning")
@@ -151,7 +151,7 @@ def test_transformers_are_explained_by_a_map_made_by_hand(name: str) -> None:
 def test_convolutional_networks_are_captums(name: str, layer: str | None) -> None:
     torch.manual_seed(0)
     model, images = models.get_model(name, num_classes=5).eval(), images_of(64)
-    module = model.get_submodule(layer) if layer else last_feature_map(model, images[:1])
+    module = model.get_submodule(layer) if layer else last_layer(model, images[:1]).module
     cam = LayerGradCam(model, module).attribute(images.requires_grad_(), target=TARGET, relu_attributions=True)
     expected = interpolate(cam, size=(64, 64), mode="bilinear", align_corners=False).detach()
     torch.testing.assert_close(method("Grad-CAM").attribute(model, images, TARGET), expected)
@@ -191,7 +191,7 @@ class Patches(nn.Module):
 def test_channels_that_nothing_shows_are_asked_for() -> None:
     model, red = Patches().eval(), torch.zeros(1, 3, 24, 24)
     red[0, 0, 4:8, 16:20] = 1
-    with pytest.raises(InputError, match=r"'gain' gives \(N, 6, 6, 6\), and nothing shows .* would do: embed"):
+    with pytest.raises(InputError, match=r"'gain' gives \(N, 6, 6, 6\), and nothing shows .* fit: embed"):
         method("Grad-CAM:gain").attribute(model, red, 0)
     right = method("Grad-CAM", layer="gain", channel_axis=-1).attribute(model, red, 0)[0, 0]
     peak = int(right.argmax())
@@ -259,12 +259,12 @@ def test_what_is_no_module_is_no_layer(layer: str) -> None:
             "blocks.1.attn.q_norm",
             r"\(N, 2, 17, 12\), which is no map of .* \(32, 32\)",
         ),
-        (timm_vit, 32, "blocks.1.attn.q_norm", r"nothing shows which axis .*layers that would do: blocks\.1\.norm1"),
+        (timm_vit, 32, "blocks.1.attn.q_norm", r"nothing shows which axis .*layers that fit: blocks\.1\.norm1"),
         (hugging_face_swin, 64, "swin.pooler", r"\(N, 32, 1\), which is no map"),
         (torchvision_vit, 32, "encoder.layers.encoder_layer_1.self_attention.out_proj", "runs once in a pass"),
-        (lambda: models.resnet18(num_classes=5), 64, "layer4.1.relu", "runs once .* would do: layer4, "),
+        (lambda: models.resnet18(num_classes=5), 64, "layer4.1.relu", "runs once .* fit: layer4, "),
         (lambda: models.resnet18(num_classes=5), 64, "fc", r"gives \(N, C, \.\.\.\); 'fc' is none"),
-        (lambda: nn.Sequential(nn.Flatten(), nn.Linear(192, 3)), 8, "0", "this model has no layer that would do"),
+        (lambda: nn.Sequential(nn.Flatten(), nn.Linear(192, 3)), 8, "0", "this model has no layer that fit"),
     ],
 )
 def test_layers_that_are_no_map_are_refused(
@@ -281,7 +281,7 @@ def test_inputs_and_options_without_meaning_are_refused() -> None:
         method("Grad-CAM").attribute(nn.Linear(12, 3), torch.rand(2, 12), TARGET)
     with pytest.raises(InputError, match="finds no feature map in this model, nor tokens that form a grid"):
         method("Grad-CAM").attribute(nn.Sequential(nn.Flatten(), nn.Linear(192, 3)), torch.rand(2, 3, 8, 8), TARGET)
-    with pytest.raises(InputError, match="give its layer too"):
+    with pytest.raises(InputError, match="give layer too"):
         method("Grad-CAM", channel_axis=1)
     with pytest.raises(InputError, match="channel_axis is 2, expected"):
         method("Grad-CAM", layer="x", channel_axis=2)
@@ -340,7 +340,7 @@ def test_captums_layer_classes_read_channels_last_too(layer: str) -> None:
 
 def test_captums_layer_classes_refuse_what_is_no_map() -> None:
     model = with_every_weight_random(timm_vit())
-    with pytest.raises(InputError, match=r"nothing shows which axis .*layers that would do: blocks\.1\.norm1"):
+    with pytest.raises(InputError, match=r"nothing shows which axis .*layers that fit: blocks\.1\.norm1"):
         method("captum:LayerGradCam", layer="blocks.1.attn.k_norm").attribute(model, images_of(32), TARGET)
 
 

@@ -162,7 +162,7 @@ def test_failure_leaves_nothing_behind(images: torch.Tensor) -> None:
 
 
 def test_a_function_has_no_modules(images: torch.Tensor) -> None:
-    with pytest.raises(InputError, match=r"got a function, expected a torch\.nn\.Module: .*modules\.$"):
+    with pytest.raises(InputError, match=r"got a function, must be a torch\.nn\.Module: .*modules\.$"):
         guided(lambda x: x.flatten(1), images)  # type: ignore[arg-type]
 
 

@@ -94,7 +94,7 @@ class TestClosedForms:
 
 
 @pytest.mark.parametrize("percentile", [0, 30, 85, 100])
-@pytest.mark.parametrize("guide", ["paper", "strict", "relative"])
+@pytest.mark.parametrize("guide", ["paper", "relative"])
 def test_numpy_transcription_of_equations_2_to_4(images: torch.Tensor, percentile: float, guide: str) -> None:
     model = Recorder(small_convnet())
     attributions = GuidedAbsoluteGrad(model).attribute(
@@ -336,7 +336,7 @@ class TestErrors:
         [
             ({"percentile": 101}, "percentile is 101, expected less than or equal to 100"),
             ({"percentile": float("nan")}, "percentile is nan"),
-            ({"guide": "mine"}, "guide is 'mine', expected one of"),
+            ({"guide": "mine"}, "guide is 'mine', expected 'paper' or 'relative'"),
             ({"nt_samples": 0}, "nt_samples is 0, expected greater than or equal to 1"),
             ({"nt_samples": 1}, "needs at least 2 samples, got 1"),
             ({"nt_samples_batch_size": -1}, "nt_samples_batch_size is -1"),

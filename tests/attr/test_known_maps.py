@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -10,9 +12,10 @@ from hypothesis import strategies as st
 from torch import nn
 
 from captum_gag.attr.catalogue import method
-from captum_gag.attr.known_maps import FLOOR, KnownMap, Segmentation
+from captum_gag.attr.controls import FLOOR, TruthMap
 from captum_gag.data import dataset
 from captum_gag.errors import InputError
+from captum_gag.runs.attributing import Segmentation
 
 FAULTS = ("noisy", "misplaced", "diffuse", "incomplete", "distracted")
 
@@ -26,7 +29,13 @@ def known(left: int = 4, side: int = 8) -> Segmentation:
 
 
 def made(fault: str, strength: float, of: Segmentation | None = None) -> torch.Tensor:
-    return KnownMap(transform=fault, strength=strength).of_segmentation(known() if of is None else of, 0)  # type: ignore[arg-type]
+    reason, distractor = known() if of is None else of
+    options: Any = {"transform": fault, "strength": strength}
+    truth = TruthMap(lambda inputs: inputs)
+    saliency = truth.attribute(reason, segmentation=reason, distractor=distractor, seed=0, **options)
+    found: Any = method("Truth", **options)
+    assert torch.equal(found.of_segmentation(reason, distractor, 0), saliency)
+    return saliency
 
 
 def share_on_object(found: torch.Tensor) -> float:
@@ -34,7 +43,7 @@ def share_on_object(found: torch.Tensor) -> float:
 
 
 def test_the_truth_is_the_segmentation_but_for_a_floor_that_breaks_ties() -> None:
-    found = KnownMap().of_segmentation(known(), 0)
+    found = made("", 0.0)
     above = found - known().reason
     assert float(above.min()) >= 0
     assert float(above.max()) <= FLOOR

@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from captum_gag.attr.catalogue import Method, method, options_of_spec, parse
+from captum_gag.attr import Method, method
+from captum_gag.attr.catalogue import options_of_spec
 from captum_gag.errors import InputError
 from captum_gag.options import declared, option
 
@@ -74,7 +75,7 @@ def test_it_is_called_with_the_class_of_each_image() -> None:
 
 
 def test_further_parameters_are_options() -> None:
-    assert options_of_spec(parse("own_attributions:further")) == {"n_samples", "scale", "names"}
+    assert options_of_spec({"type": "own_attributions:further"}) == {"n_samples", "scale", "names"}
     made = method({"type": "own_attributions:further", "names": ["a", "b"], "scale": 3})
     assert torch.equal(made.attribute(MODEL, IMAGES, 0), IMAGES * 3 + 2)
     with pytest.raises(InputError, match="own_attributions:further needs names"):
@@ -117,7 +118,7 @@ def test_what_it_returns_is_checked() -> None:
 
 @pytest.mark.parametrize("target", [-1, [0, 1, 2], 0.5])
 def test_targets_that_do_not_fit_are_refused(target: Any) -> None:
-    with pytest.raises(InputError, match="expected one class index >= 0, or one for each of the 2 images"):
+    with pytest.raises(InputError, match="must be one class index >= 0, or one for each of the 2 images"):
         method("own_attributions:plain").attribute(MODEL, IMAGES, target)
 
 

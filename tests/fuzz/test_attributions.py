@@ -16,7 +16,6 @@ from torch import Tensor
 from captum_gag.attr import (
     BlurIG,
     BlurPath,
-    BoxPooling,
     GaussianNoise,
     GuidedAbsoluteGrad,
     GuidedIG,
@@ -147,14 +146,14 @@ def _known() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
     model, x = network((2, 4, 5), "smooth"), torch.rand(2, 2, 4, 5)
     common = {"inputs": x, "target": 0, "additional_forward_args": None}
     noise = {"nt_samples": 2, "nt_samples_batch_size": None, "stdevs": None, "noise_level": 0.1, "percentile": 50.0}
-    noise |= {"guide": "paper", "seed": 0, "return_standard_error": False, "noise_range": "example", "guide_window": 1}
+    noise |= {"guide": "paper", "seed": 0, "return_standard_error": False, "guide_window": 1}
     path = {"n_steps": 2, "internal_batch_size": None, "return_convergence_delta": False}
     return {
-        "GuidedAbsoluteGrad": (GuidedAbsoluteGrad(model).attribute, {**common, **noise, "tolerance": None}),
+        "GuidedAbsoluteGrad": (GuidedAbsoluteGrad(model).attribute, {**common, **noise}),
         "LayerGuidedAbsoluteGrad": (LayerGuidedAbsoluteGrad(model, model[0]).attribute, {**common, **noise}),
         "SampledGradients": (
             SampledGradients(model, StraightPath(2)).attribute,
-            {**common, "internal_batch_size": None, "tolerance": None},
+            {**common, "internal_batch_size": None},
         ),
         "GuidedIG": (
             GuidedIG(model).attribute,
@@ -162,7 +161,7 @@ def _known() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
         ),
         "BlurIG": (
             BlurIG(model).attribute,
-            {**common, **path, "max_sigma": 1.0, "grad_step": 0.01, "sqrt": False, "radius": None, "border": "zeros"},
+            {**common, **path, "max_sigma": 1.0, "grad_step": 0.01, "sqrt": False},
         ),
         "SampledGradients()": (
             lambda inputs, **parts: SampledGradients(**parts).attribute(inputs, 0),
@@ -173,9 +172,9 @@ def _known() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
             lambda inputs, **parts: LayerGuidedAbsoluteGrad(**parts).attribute(inputs, 0, nt_samples=2),
             {"inputs": x, "forward_func": model, "layer": model[0], "freeze_statistics": False},
         ),
-        "GaussianNoise": (GaussianNoise, {"n_samples": 2, "stdevs": 0.1, "noise_level": 0.1, "noise_range": "batch"}),
-        "GuidedMean": (GuidedMean, {"percentile": 50.0, "guide": "paper", "pooling": BoxPooling()}),
-        "BoxPooling": (lambda window: BoxPooling(window)(torch.rand(2, 2, 4, 5)), {"window": 3}),
+        "GaussianNoise": (GaussianNoise, {"n_samples": 2, "stdevs": 0.1, "noise_level": 0.1}),
+        "GuidedMean": (GuidedMean, {"percentile": 50.0, "guide": "paper", "guide_window": 1}),
+        "GuidedMean.guide_window": (GuidedMean, {"guide_window": 3}),
         "saliency_map": (saliency_map, {"attributions": x, "channel_axis": 1}),
         "reverse_saliency": (reverse_saliency, {"maps": x[:, 0], "retain": 0.05, "swap": 0.1, "seed": 0}),
     }

@@ -16,16 +16,18 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from captum_gag import explain
-from captum_gag.attr.captum_options import class_names
-from captum_gag.attr.catalogue import ENTRIES, METHODS, method, method_type, shared_gradients
+from captum_gag.attr.captum_methods import class_names
+from captum_gag.attr.catalogue import method, method_class
+from captum_gag.attr.entries import shared_gradients
+from captum_gag.names import METHOD_TYPES, METHODS
 from captum_gag.options import options_of
 
 pytestmark = pytest.mark.fuzz
 IMAGES: list[tuple[int, ...]] = [(2, 8, 9), (1, 8, 8)]
 TRANSFORMED = ["GAG-85^R", "SG^sharp", "IG^binary", "VG^pixel", "Sobel^R", "GAG-0^sharp"]
-NAMES = [*ENTRIES, *[name for name in METHODS if name != "Truth"], *TRANSFORMED]
+NAMES = [*METHODS, *[name for name in METHOD_TYPES if name != "Truth"], *TRANSFORMED]
 NEEDED = {"layer": "2", "neuron_selector": (0, 0, 0), "baselines": 0.1, "attribution_method": "Saliency"}
-FEW = {"n_samples": 2, "n_steps": 3, "n_references": 2, "stdevs": 0.1}
+FEW = {"n_samples": 2, "nt_samples": 2, "n_steps": 3, "n_references": 2, "stdevs": 0.1}
 REGIONS = {"Lime", "KernelShap", "ShapleyValues", "ShapleyValueSampling", "FeatureAblation", "FeaturePermutation"}
 POSITIVE = {"Saliency", "Sensitivity", "VarGrad", "Random", "Sobel", "Constant"}
 POSITIVE |= {name for name in NAMES if name.startswith("GAG") or "^" in name}
@@ -40,7 +42,7 @@ def made(name: str) -> Any:
 
 
 def captums(name: str, channels: int) -> Any:
-    there = options_of(method_type(f"captum:{name}", NEEDED if name == "NoiseTunnel" else {}))
+    there = options_of(method_class(f"captum:{name}", NEEDED if name == "NoiseTunnel" else {}))
     given = {each.name: NEEDED[each.name] for each in there if each.required and each.name in NEEDED}
     given |= {each.name: FEW[each.name] for each in there if each.name in FEW and name != "NoiseTunnel"}
     given |= {"sliding_window_shapes": (channels, 3, 3)} if name == "Occlusion" else {}

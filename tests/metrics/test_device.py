@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from captum_gag import AOPC, RCAP, Deletion, Faithfulness, GuidedAbsoluteGrad, Insertion, imputation
+from captum_gag import AOPC, RCAP, Deletion, Faithfulness, GuidedAbsoluteGrad, Insertion, baselines
 from captum_gag.metrics import evaluate_curves, map_batch
 from captum_gag.metrics.map_batch import MapBatch
 
@@ -54,7 +54,7 @@ def test_an_attribution_stays_where_its_input_is() -> None:
 
 def test_maps_are_brought_to_the_device_of_the_images(monkeypatch: pytest.MonkeyPatch) -> None:
     # A device without values, on which only the bookkeeping can be seen, and which is refused otherwise.
-    for room in (map_batch, imputation):
+    for room in (map_batch, baselines):
         monkeypatch.setattr(room, "require_dense", lambda what, tensor: None)
     batch = MapBatch(torch.empty(2, 3, 8, 8, device="meta"), torch.rand(2, 8, 8))
     assert batch.maps.device.type == "meta"

@@ -296,7 +296,7 @@ def test_unknown_argument_is_refused_by_name() -> None:
 def test_parameters_are_checked_when_the_metric_is_made() -> None:
     with pytest.raises(InputError, match="divides 100 - lower_bound"):
         RCAP(interval=7)
-    with pytest.raises(InputError, match="perturb_baseline is 'blakc'"):
+    with pytest.raises(InputError, match="unknown perturb_baseline 'blakc'; did you mean black"):
         RCAP(perturb_baseline="blakc")
 
 

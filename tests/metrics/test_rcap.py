@@ -274,7 +274,7 @@ class TestInput:
             ({"interval": 0}, "interval is 0, expected greater than 0"),
             ({"interval": 30}, "divides 100 - lower_bound"),
             ({"interval": 60}, "divides 100 - lower_bound"),
-            ({"perturb_baseline": "grey"}, "perturb_baseline is 'grey'"),
+            ({"perturb_baseline": "grey"}, "unknown perturb_baseline 'grey'"),
             ({"target": [0, 1, 0]}, r"one for each of the 2 images"),
             ({"target": -1}, "one class index >= 0"),
             ({"target": [0.5, 1.0]}, "one class index >= 0"),

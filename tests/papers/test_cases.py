@@ -18,7 +18,7 @@ from captum_gag.cli import app
 from captum_gag.errors import InputError
 from captum_gag.models.catalogue import model
 from captum_gag.papers.cases import case, case_names
-from captum_gag.papers.published import huang_liu_cases
+from captum_gag.papers.published import huang_liu_cases, means
 from captum_gag.runs.spec import read_suite
 
 FIXED = {
@@ -138,7 +138,7 @@ def test_the_command_says_once_what_it_assumes(begun: list[Any], photographs: Pa
     assert (config.model["name"], config.model["weights"]) == ("resnet50", "IMAGENET1K_V1")
     assert tuple(config.model["image_size"]) == (256, 256)
     assert (config.data["type"], config.confidence, config.suite["case"]) == ("imagenet-s", 0.9, "imagenet-s")
-    assert config.suite_file().published_means()["RCAP"]["SG"] == 0.106728
+    assert means(config.suite_file())["RCAP"]["SG"] == 0.106728
     said = result.stderr.splitlines()
     assert said[0] == "case imagenet-s: ImageNet-S with ResNet-50"
     assert len([line for line in said if line.startswith("assumed, as the paper does not say: ")]) == 2

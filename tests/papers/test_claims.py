@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from typer.testing import CliRunner
 from captum_gag.cli import app
 from captum_gag.papers.claims import as_lines, claims, decisive, save_claims, side_by_side
 from captum_gag.papers.published import huang_liu
+from captum_gag.runs.config import Config
+from captum_gag.runs.execution import begin, execute
 from captum_gag.runs.spec import Suite, make_suite, read_suite
 
 RISES = "RCAP rises with p"
@@ -236,16 +239,35 @@ def test_networks_side_by_side(tmp_path: Path) -> None:
     assert markdown.read_text().splitlines()[0].split() == ["|", "claim", "|", "one", "|", "two", "|"]
 
 
-def test_command(run: Any, copied: Any, tmp_path: Path) -> None:
-    result = CliRunner().invoke(
-        app, ["papers", "claims", str(run.directory), str(copied.directory), "--out", str(tmp_path / "out")]
-    )
+def test_a_network_that_is_named_like_a_formula_is_text(tmp_path: Path) -> None:
+    row = {"claim": "c", "statistic": "s", "value": 1.0, "low": 0.5, "high": 2.0, "above": 0, "below": 3}
+    rows = pd.DataFrame([{**row, "verdict": "holds", "images": 9, "network": "=HYPERLINK(A1)"}])
+    table, text = save_claims(rows, tmp_path)
+    assert "'=HYPERLINK" in table.read_text()
+    assert "=HYPERLINK" in text.read_text()
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    config = {
+        "suite": {"methods": ["GAG-0", "GAG-85", "SG"], "metrics": {"RCAP": {}}, "n_samples": 2},
+        "model": {"type": "tiny:model"},
+        "data": {"type": "tiny:photos"},
+    }
+    begun, bench = begin(tmp_path / "run", Config(**config, device="cpu", limit=5))
+    execute(begun, bench=bench, say=lambda text: None)
+    return begun.directory
+
+
+def test_command(run: Path, tmp_path: Path) -> None:
+    copied, out = shutil.copytree(run, tmp_path / "copied"), tmp_path / "out"
+    result = CliRunner().invoke(app, ["papers", "claims", str(run), str(copied), "--out", str(out)])
     assert result.exit_code == 0, result.output
     lines = result.output.splitlines()
     assert lines[0] == RISES
-    assert lines[1].startswith(f"  tiny:model ({run.directory}): undecided: ")
-    assert (tmp_path / "out" / "claims.md").is_file()
-    printed = CliRunner().invoke(app, ["papers", "claims", str(run.directory)])
+    assert lines[1].startswith(f"  tiny:model ({run}): undecided: ")
+    assert (out / "claims.md").is_file()
+    printed = CliRunner().invoke(app, ["papers", "claims", str(run)])
     assert printed.output.splitlines()[1].startswith("  tiny:model: undecided: ")
     refused = CliRunner().invoke(app, ["papers", "claims", str(tmp_path)])
     assert refused.exit_code == 2

@@ -1,4 +1,4 @@
-"""captum-gag figure: each command writes its figure and prints where, and says what cannot be drawn."""
+"""captum-gag papers figure: each command writes its figure and prints where, and says what cannot be drawn."""
 
 from __future__ import annotations
 

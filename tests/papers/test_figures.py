@@ -1,4 +1,4 @@
-"""Figures 1 and 4: each panel shows what it says, and the propositions hold where they hold by construction."""
+"""Figures 1, 3 and 4: each panel shows what it says, and the propositions hold where they hold by construction."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from PIL import Image
 from torch import nn
 
 from captum_gag.errors import InputError
+from captum_gag.metrics.rcap import rcap_factors
 from captum_gag.models import Classifier
-from captum_gag.papers.figures import map_sheet, propositions_figure
+from captum_gag.papers.figures import areas, map_sheet, propositions_figure, recovery
 from captum_gag.papers.propositions import Place, gaussian, moved, propositions
 from captum_gag.report.figures import save_figure
 from captum_gag.runs.explaining import photo_scorer
@@ -73,6 +74,46 @@ def test_a_sheet_has_a_panel_per_method_and_one_scale(tmp_path):
 def test_a_sheet_of_one_map_without_a_score():
     photo, first, _ = map_sheet("x", np.zeros((4, 4, 3)), {"A": np.eye(4)}).axes
     assert (photo.get_title(), first.get_title()) == ("x", "A")
+
+
+def test_areas_hold_the_shares_of_a_map_worked_by_hand():
+    # 10 pixels; the top fifth (9 and 8) holds 17 of 45, the next fifth 13, the rest is noise.
+    saliency = np.arange(10.0).reshape(2, 5)
+    _, _, focus, noise, drawn, bars = areas(np.zeros((2, 5, 3)), saliency, lower_bound=60, interval=20).axes
+    assert focus.get_title() == "focus area: top 40 %\n67% of the saliency"
+    assert noise.get_title() == "noise area: the rest\n33% of the saliency"
+    np.testing.assert_array_equal(focus.images[0].get_array().compressed(), [6, 7, 8, 9])
+    np.testing.assert_array_equal(noise.images[0].get_array().compressed(), range(6))
+    assert focus.images[0].get_clim() == noise.images[0].get_clim()
+    np.testing.assert_array_equal(drawn.images[0].get_array(), [[2, 2, 2, 2, 2], [2, 1, 1, 0, 0]])
+    assert [label.get_text() for label in bars.get_yticklabels()] == ["top 20 %", "20 to 40 %", "noise"]
+    np.testing.assert_allclose([bar.get_width() for bar in bars.patches], [17 / 45, 13 / 45, 15 / 45])
+
+
+def test_recovery_shows_what_rcap_shows_the_model():
+    seen = []
+
+    def model(images):
+        seen.extend(images)
+        return torch.stack([images.mean((1, 2, 3)), -images.mean((1, 2, 3))], 1)
+
+    photo, saliency = torch.rand(1, 3, 8, 8), torch.rand(1, 8, 8).clamp(0.3) - 0.3
+    factors = rcap_factors(model, photo, saliency, 0)
+    pixels = photo[0].permute(1, 2, 0).numpy()
+    figure = recovery(pixels, saliency[0].numpy(), factors.visual_noise[0].numpy(), factors.localization[0].numpy())
+    drawn = [axes.images[0].get_array() for axes in figure.axes[1:]]
+    assert len(drawn) == len(seen) == 5
+    for shown, expected in zip(drawn, seen, strict=True):
+        np.testing.assert_array_equal(shown, expected.permute(1, 2, 0).numpy())
+    assert figure.axes[0].get_title().endswith(f"RCAP {factors.score.item():.3f}")
+
+
+def test_a_map_that_cannot_be_divided_is_refused():
+    photo, saliency = np.zeros((6, 6, 3)), np.eye(6)
+    with pytest.raises(ValueError, match=r"shape \(1, 6, 6\), expected \(H, W\)"):
+        areas(photo, saliency[None])
+    with pytest.raises(ValueError, match="without NaN"):
+        recovery(photo, saliency * np.nan, np.ones(5), np.ones(5))
 
 
 def test_a_gaussian_falls_to_the_known_share_at_one_width():
@@ -171,9 +212,9 @@ def test_the_figure_shows_the_maps_the_factors_and_the_scores(scorer, white, mas
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"sharp": 0.3}, "sharp is 0.3 and wide 0.25; expected two widths above 0, the first smaller"),
+        ({"sharp": 0.3}, "sharp is 0.3 and wide 0.25; must be above 0, and sharp the smaller"),
         ({"sharp": 0.01}, "sharp is 0.01, and a Gaussian of that width is 0 far from its centre"),
-        ({"at": Place(1.2, 0.5)}, "the place 1.2,0.5 is not in the photograph; expected shares in"),
+        ({"at": Place(1.2, 0.5)}, "the place 1.2,0.5 is not in the photograph; must be shares in"),
         ({"mask": Image.new("L", (SIDE, SIDE))}, "white: nothing of the segmentation is in what the model sees"),
         ({"mask": Image.new("L", (9, 9))}, "white: the segmentation is 9 x 9, its photograph 32 x 32"),
         ({"target": 7}, "white is of class 7"),

@@ -11,6 +11,14 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from captum_gag.attr import Mean, signed
+from captum_gag.papers.published_code import (
+    BatchNoise,
+    RandomStarts,
+    ReflectedBlurPath,
+    StrictGuidedMean,
+    log_probability_gradients,
+)
 from captum_gag.runs.config import Config
 from captum_gag.runs.execution import begin, execute
 from captum_gag.runs.spec import make_suite, read_suite
@@ -53,12 +61,13 @@ def test_the_suite_has_every_row_and_says_what_the_code_does() -> None:
     methods: dict[str, Any] = make_suite(read_suite(SUITE)).methods
     assert set(FIGURES) <= set(methods)
     noisy = [methods[name] for name in ("GAG-0", "GAG-85", "SG", "SG+", "SG-", "SG-G85", "VarGrad")]
-    assert {(each.n_samples, each.noise_level, each.noise_range) for each in noisy} == {(20, 0.15, "batch")}
+    assert {each.parts.modification for each in noisy} == {BatchNoise(20, noise_level=0.15)}
     # The gradients of all of them are taken once.
     assert len({each.shared for each in noisy}) == 1
-    assert {methods[name].guide for name in ("GAG-25", "GAG-85", "SG-G85")} == {"strict"}
-    assert (methods["IG"].n_samples, methods["IG"].random_baselines) == (20, 2)
-    assert (methods["Blur IG"].radius, methods["Blur IG"].max_sigma) == (20, 50.0)
+    guided = [methods[name].parts.aggregation for name in ("GAG-25", "GAG-85", "SG-G85")]
+    assert guided == [StrictGuidedMean(25), StrictGuidedMean(85), StrictGuidedMean(85)]
+    assert methods["IG"].parts == (RandomStarts(20, 2), signed, Mean(), log_probability_gradients)
+    assert methods["Blur IG"].parts.modification == ReflectedBlurPath(20, max_sigma=50.0)
     assert {(methods[f"{name}^R"].retain, methods[f"{name}^R"].swap) for name in ("SG", "IG")} == {(0.07, 0.10)}
 
 

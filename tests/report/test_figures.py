@@ -7,11 +7,9 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
-from captum_gag.metrics.rcap import rcap_factors
-from captum_gag.report.figures import areas, map_grid, recovery, save_figure
+from captum_gag.report.figures import map_grid, save_figure
 
 
 def _one(title, photo, maps, scores=None):
@@ -74,48 +72,11 @@ def test_a_grid_has_a_row_per_photograph_and_a_place_per_method() -> None:
     assert [len(each.images) for each in axes] == [1, 2, 2, 1, 0, 2]
 
 
-def test_areas_hold_the_shares_of_a_map_worked_by_hand() -> None:
-    # 10 pixels; the top fifth (9 and 8) holds 17 of 45, the next fifth 13, the rest is noise.
-    saliency = np.arange(10.0).reshape(2, 5)
-    _, _, focus, noise, drawn, bars = areas(np.zeros((2, 5, 3)), saliency, lower_bound=60, interval=20).axes
-    assert focus.get_title() == "focus area: top 40 %\n67% of the saliency"
-    assert noise.get_title() == "noise area: the rest\n33% of the saliency"
-    np.testing.assert_array_equal(focus.images[0].get_array().compressed(), [6, 7, 8, 9])
-    np.testing.assert_array_equal(noise.images[0].get_array().compressed(), range(6))
-    assert focus.images[0].get_clim() == noise.images[0].get_clim()
-    np.testing.assert_array_equal(drawn.images[0].get_array(), [[2, 2, 2, 2, 2], [2, 1, 1, 0, 0]])
-    assert [label.get_text() for label in bars.get_yticklabels()] == ["top 20 %", "20 to 40 %", "noise"]
-    np.testing.assert_allclose([bar.get_width() for bar in bars.patches], [17 / 45, 13 / 45, 15 / 45])
-
-
-def test_recovery_shows_what_rcap_shows_the_model() -> None:
-    seen = []
-
-    def model(images: torch.Tensor) -> torch.Tensor:
-        seen.extend(images)
-        return torch.stack([images.mean((1, 2, 3)), -images.mean((1, 2, 3))], 1)
-
-    photo, saliency = torch.rand(1, 3, 8, 8), torch.rand(1, 8, 8).clamp(0.3) - 0.3
-    factors = rcap_factors(model, photo, saliency, 0)
-    pixels = photo[0].permute(1, 2, 0).numpy()
-    figure = recovery(pixels, saliency[0].numpy(), factors.visual_noise[0].numpy(), factors.localization[0].numpy())
-    drawn = [axes.images[0].get_array() for axes in figure.axes[1:]]
-    assert len(drawn) == len(seen) == 5
-    for shown, expected in zip(drawn, seen, strict=True):
-        np.testing.assert_array_equal(shown, expected.permute(1, 2, 0).numpy())
-    assert figure.axes[0].get_title().endswith(f"RCAP {factors.score.item():.3f}")
-
-
 def test_what_cannot_be_drawn_is_said() -> None:
-    photo, saliency = np.zeros((6, 6, 3)), np.eye(6)
     with pytest.raises(ValueError, match="expected the same, at least one"):
         map_grid({}, {})
     with pytest.raises(ValueError, match=r"photographs \['a'\] and maps of \['b'\]"):
-        map_grid({"a": photo}, {"b": {"A": saliency}})
-    with pytest.raises(ValueError, match=r"shape \(1, 6, 6\), expected \(H, W\)"):
-        areas(photo, saliency[None])
-    with pytest.raises(ValueError, match="without NaN"):
-        recovery(photo, saliency * np.nan, np.ones(5), np.ones(5))
+        map_grid({"a": np.zeros((6, 6, 3))}, {"b": {"A": np.eye(6)}})
 
 
 def test_a_nan_in_a_map_does_not_hide_the_rest() -> None:

@@ -190,6 +190,18 @@ def test_a_run_without_data_says_so(reconfigured, tmp_path):
     assert page.data("image-1")["pictures"]
 
 
+def test_published_means_are_those_given_or_else_the_suites_own(reconfigured, tmp_path):
+    published = {"paper": "huang-liu-2024", "table": 2, "source": "mine", "RCAP": {"SG": 0.321}}
+    run = reconfigured(suite={**SUITE, "published": published})
+    own = write_page(run, tmp_path / "own.html", n_bootstrap=20, most=1).read_text(encoding="utf-8")
+    given = {"RCAP": {"SG": 0.654}}
+    other = write_page(run, tmp_path / "given.html", n_bootstrap=20, most=1, published=given).read_text(
+        encoding="utf-8"
+    )
+    assert [own.count(f"(published {mean}") > 0 for mean in ("0.321", "0.654", "0.438")] == [True, False, False]
+    assert [other.count(f"(published {mean}") > 0 for mean in ("0.321", "0.654")] == [False, True]
+
+
 def test_a_run_that_still_goes_on_is_shown_as_far_as_it_is(copied, tmp_path):
     for file in sorted((copied.directory / "scores").iterdir())[2:]:
         file.unlink()

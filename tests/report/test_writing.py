@@ -13,7 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from captum_gag import reliability
-from captum_gag.papers.claims import save_claims
 from captum_gag.report.pairs import extremes, paired, save_pair
 from captum_gag.report.reliability_report import save
 from captum_gag.report.tables import comparison, save_tables
@@ -109,14 +108,6 @@ def test_numbers_stay_numbers(tmp_path):
     table = pd.DataFrame({"name": ["=x", "y", None], "value": [-1.5, np.nan, 2], "many": [1, -2, 3]})
     found = pd.read_csv(save_csv(table, tmp_path / "t.csv"))
     pd.testing.assert_frame_equal(found, table.assign(name=["'=x", "y", np.nan]))
-
-
-def test_claims_are_written_alike(tmp_path):
-    row = {"claim": "c", "statistic": "s", "value": 1.0, "low": 0.5, "high": 2.0, "above": 0, "below": 3}
-    rows = pd.DataFrame([{**row, "verdict": "holds", "images": 9, "network": HOSTILE["formula"]}])
-    table, text = save_claims(rows, tmp_path)
-    assert "'=HYPERLINK" in table.read_text()
-    assert "=HYPERLINK" in text.read_text()
 
 
 def test_lists_in_one_piece_are_saved_as_pandas_saves_arrays(tmp_path):

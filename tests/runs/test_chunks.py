@@ -12,11 +12,11 @@ from pandas.testing import assert_frame_equal
 from scoring import items, scorer_of
 from tiny import image, net
 
-from captum_gag.attr.catalogue import ENTRIES
 from captum_gag.data import dataset
 from captum_gag.data.datasets import Example
 from captum_gag.models import load_classifier
 from captum_gag.models.loading import Classifier
+from captum_gag.names import METHODS
 from captum_gag.runs.config import Config
 from captum_gag.runs.execution import begin, execute
 from captum_gag.runs.executors import Bench
@@ -27,7 +27,7 @@ OWN = [
     "VG^R",
     "GAG-85^sharp",
     {"label": "GradientShap", "type": "captum:GradientShap", "baselines": "random"},
-    {"label": "noise of the batch", "type": "SG", "noise_range": "batch"},
+    {"label": "noise of the batch", "type": "captum_gag.papers.published_code:BatchNoise"},
     "captum:FeaturePermutation",
     "captum:DeepLift",
     "tiny:own_method",
@@ -56,7 +56,7 @@ def assert_same_rows(found: list[dict[str, Any]], expected: list[dict[str, Any]]
         assert one == other
 
 
-@pytest.mark.parametrize("method", [*ENTRIES, *OWN], ids=str)
+@pytest.mark.parametrize("method", [*METHODS, *OWN], ids=str)
 def test_maps_are_those_of_each_example_alone(method: Any) -> None:
     scorer = scorer_of({"methods": [method], "metrics": {"RCAP": {}}, "n_samples": 3}, dtype=torch.float64)
     together = scorer.score_many(items())

@@ -82,7 +82,6 @@ def test_the_guide_of_the_paper_alone():
     made = {
         "relative": method({"type": "GAG", "guide": "relative"}),
         "window": method({"type": "GAG", "guide_window": 3}),
-        "tolerance": method({"type": "GAG", "tolerance": 0.1}),
         "SG": method("SG"),
     }
     assert guided(made) is None

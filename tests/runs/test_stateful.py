@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 from surroundings import FIRST, Known, Scored, Surroundings, chunks_of, one_line, rows_of, scored
 
 from captum_gag.errors import InputError
+from captum_gag.papers.published import means
 from captum_gag.report.tables import comparison
 from captum_gag.runs import collecting
 from captum_gag.runs.execution import begin, execute
@@ -125,7 +126,7 @@ class LifeOfARun(RuleBasedStateMachine):
             warnings.simplefilter("ignore")
             try:
                 run = Run.load(self.directory)
-                found = comparison(run.scores(), run.config.suite_file().published_means())
+                found = comparison(run.scores(), means(run.config.suite_file()))
             except InputError as error:
                 one_line(error)
                 assert not self._done()

@@ -1,4 +1,4 @@
-"""Every number that the tables of both papers print, and where it is printed.
+"""Every number that the tables of both papers print, and the means that a suite is compared with.
 
 - ``huang-liu-2024.csv``: Huang, Y. & Liu (2024), Guided AbsoluteGrad, Tables 1, 2 and 3.
 - ``tomsett-2019-table-1.csv``, ``tomsett-2019-table-2.csv``: Tomsett et al. (2019), Sanity Checks for Saliency
@@ -15,6 +15,8 @@ from typing import Any
 import pandas as pd
 
 from captum_gag.errors import InputError
+from captum_gag.options import unknown
+from captum_gag.runs.suite_file import SuiteFile
 
 HUANG_LIU = "huang-liu-2024"
 
@@ -35,13 +37,13 @@ def huang_liu(table: int, case: str) -> pd.DataFrame:
     Raises:
         InputError: There is no such table or case.
     """
-    whole = _read(HUANG_LIU)
-    for name, asked in (("table", table), ("case", case)):
-        known = list(whole[name].unique())
-        if asked not in known:
-            raise InputError(f"{HUANG_LIU} has no {name} {asked!r}; expected {', '.join(map(str, known))}")
-    chosen = whole[(whole["table"] == table) & (whole["case"] == case)]
-    return chosen[["method", "metric", "value"]].reset_index(drop=True)
+    cells = _read(HUANG_LIU)
+    for column, value in (("table", table), ("case", case)):
+        values = list(cells[column].unique())
+        if value not in values:
+            raise InputError(f"{HUANG_LIU} has no {column} {value!r}; expected {', '.join(map(str, values))}")
+    rows = cells[(cells["table"] == table) & (cells["case"] == case)]
+    return rows[["method", "metric", "value"]].reset_index(drop=True)
 
 
 def huang_liu_cases() -> list[str]:
@@ -49,58 +51,61 @@ def huang_liu_cases() -> list[str]:
     return list(_read(HUANG_LIU)["case"].unique())
 
 
-def tomsett_alpha() -> pd.DataFrame:
-    """Return Table 1 of Tomsett et al. (2019): Krippendorff's alpha between images.
+def tomsett(table: int) -> pd.DataFrame:
+    """Return Table 1 (Krippendorff's alpha between images) or 2 (Spearman's rho) of Tomsett et al. (2019).
 
     Returns:
-        metric, perturbation ("mean" or "uniform_rgb"), edge_detection ("with" or "without"), alpha, and its 99.9 %
-        interval, low_99.9 and high_99.9.
+        Table 1: metric, perturbation ("mean" or "uniform_rgb"), edge_detection ("with" or "without"), alpha, and its
+        99.9 % interval, low_99.9 and high_99.9. Table 2: metric_a, metric_b, method, spearman_rho; AOPC at L = 100,
+        scores as they are.
     """
-    return _read("tomsett-2019-table-1").copy()
+    return _read(f"tomsett-2019-table-{table}").copy()
 
 
-def tomsett_rho() -> pd.DataFrame:
-    """Return Table 2 of Tomsett et al. (2019): Spearman's rho between two metrics over the images.
-
-    Returns:
-        metric_a, metric_b, method, spearman_rho; AOPC at L = 100, scores as they are.
-    """
-    return _read("tomsett-2019-table-2").copy()
-
-
-def means(said: Mapping[str, Any], case: str) -> dict[str, Any]:
-    """Return the published means that a suite's table ``published`` stands for.
+def means(*suites: SuiteFile) -> dict[str, Any]:
+    """Return the published means that suites are compared with, by metric and method, and their ``source``.
 
     Args:
-        said: ``paper`` and ``table`` (a number or several), or by metric and method the means themselves; ``source``.
-        case: The column to compare with, for means that are taken from a paper's table.
-
-    Returns:
-        By metric and method the means; and ``source``.
+        suites: Where several have means of a metric, those of the first count.
 
     Raises:
-        InputError: It says something that has no meaning.
+        InputError: A suite's ``case`` or ``published`` is unknown.
     """
-    found = {name: each for name, each in said.items() if name not in ("paper", "table")}
-    for name, each in found.items():
-        values = each.values() if isinstance(each, Mapping) else [None]
-        if name != "source" and not all(isinstance(value, int | float) for value in values):
-            raise InputError(f"published {name} is {each!r}; expected a table of means by method")
-    if not {"paper", "table"} & set(said):
-        return found
-    paper, numbers = said.get("paper"), said.get("table", ())
-    numbers = list(numbers) if isinstance(numbers, list | tuple) else [numbers]
-    if paper != HUANG_LIU or not numbers or RATIOS in numbers:
+    return {metric: values for suite in reversed(suites) for metric, values in _means(suite).items()}
+
+
+def check(suite: Mapping[str, Any]) -> None:
+    """Raise InputError if the ``case`` or the ``published`` of a suite is unknown.
+
+    Args:
+        suite: The content of its TOML file.
+    """
+    means(SuiteFile(**suite))
+
+
+def _means(suite: SuiteFile) -> dict[str, Any]:
+    if suite.case not in huang_liu_cases():
+        raise unknown("case", suite.case, huang_liu_cases())
+    published = dict(suite.published)
+    paper, table = published.pop("paper", None), published.pop("table", None)
+    for metric, values in published.items():
+        numbers = values.values() if isinstance(values, Mapping) else [None]
+        if metric != "source" and not all(isinstance(number, int | float) for number in numbers):
+            raise InputError(f"published {metric} is {values!r}; expected a table of means by method")
+    if paper is None and table is None:
+        return published
+    tables = list(table) if isinstance(table, list | tuple) else [table]
+    if paper != HUANG_LIU or not tables or None in tables or RATIOS in tables:
         raise InputError(
-            f"published paper = {paper!r}, table = {said.get('table')!r} has no means; expected paper = "
-            f"{HUANG_LIU!r} with table = 1 or 2, or means by metric and method"
+            f"published paper = {paper!r}, table = {table!r} has no means; expected paper = {HUANG_LIU!r} with "
+            "table = 1 or 2, or means by metric and method"
         )
-    for number in numbers:
-        for metric, rows in huang_liu(number, case).groupby("metric", sort=False):
+    for number in tables:
+        for metric, rows in huang_liu(number, suite.case).groupby("metric", sort=False):
             printed = dict(zip(rows["method"], rows["value"].astype(float), strict=True))
-            found[str(metric)] = {**printed, **found.get(str(metric), {})}
-    tables = " and ".join(map(str, numbers))
-    return {"source": f"Huang & Liu 2024, Table {tables}, {case}", **found}
+            published[str(metric)] = {**printed, **published.get(str(metric), {})}
+    source = f"Huang & Liu 2024, Table {' and '.join(map(str, tables))}, {suite.case}"
+    return {"source": source, **published}
 
 
 @cache

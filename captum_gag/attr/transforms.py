@@ -1,4 +1,4 @@
-"""What can be done to a map without looking at the model: to see which metric notices."""
+"""Manipulations of a map that ignore the model: to see which metric notices."""
 
 from __future__ import annotations
 
@@ -22,14 +22,11 @@ class Transform(Method):
         raise NotImplementedError
 
     def transformed(self, attributions: Tensor, seed: int | None) -> Tensor:
-        """Transform the original's attributions, where these are known already.
+        """Return maps (N, 1, *positions), of tables (N, F), made of the original's attributions.
 
         Args:
-            attributions: What ``of.attribute`` returned, (N, C, *positions); of tables (N, F).
+            attributions: Returned by ``of.attribute``, (N, C, *positions); of tables (N, F).
             seed: As for ``attribute``.
-
-        Returns:
-            Maps (N, 1, *positions); of tables (N, F).
         """
         maps = saliency_map(attributions, channel_axis=None if attributions.ndim == 2 else 1)
         return over_channels(self.manipulated(maps, seed), attributions)
@@ -41,11 +38,6 @@ class Transform(Method):
     def prepare(self, images: Images) -> None:
         """Prepare the original."""
         self.of.prepare(images)
-
-    @property
-    def parts(self) -> str:
-        """What the original is made of."""
-        return self.of.parts
 
 
 @declared
@@ -59,7 +51,6 @@ class Reverse(Transform):
     )
 
     def __post_init__(self) -> None:
-        """Refuse sides of the exchange that overlap."""
         check_shares(self.retain, self.swap)
 
     def manipulated(self, maps: Tensor, seed: int | None) -> Tensor:
@@ -72,7 +63,7 @@ class Sharpen(Transform):
     """Sharpened map: a power in double precision, so nearly all saliency in a few pixels, in the same ranking."""
 
     transform = "sharpen"
-    power: float = option(default=8.0, help="What the map is raised to.", gt=0)
+    power: float = option(default=8.0, help="Exponent of the map.", gt=0)
 
     def manipulated(self, maps: Tensor, seed: int | None) -> Tensor:
         """Return the maps to the power."""
@@ -108,6 +99,6 @@ TRANSFORMS: dict[str, type[Transform]] = {each.transform: each for each in (Reve
 
 def _top(maps: Tensor, count: int) -> Tensor:
     order = maps.flatten(1).argsort(dim=1, descending=True, stable=True)[:, :count]
-    chosen = torch.zeros_like(maps.flatten(1)).scatter_(1, order, 1.0).reshape(maps.shape)
-    unknown = maps.flatten(1).isnan().any(1).reshape(-1, *[1] * (maps.ndim - 1))
-    return torch.where(unknown, maps, chosen)
+    top = torch.zeros_like(maps.flatten(1)).scatter_(1, order, 1.0).reshape(maps.shape)
+    undefined = maps.flatten(1).isnan().any(1).reshape(-1, *[1] * (maps.ndim - 1))
+    return torch.where(undefined, maps, top)

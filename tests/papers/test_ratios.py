@@ -9,7 +9,7 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from captum_gag.report.ratios import ratios
+from captum_gag.papers.huang_liu import ratios
 
 VARIANTS = {"A": {"SG": "SG-A", "IG": "IG-A"}, "G": {"SG": "SG-G", "IG": "IG-G"}}
 

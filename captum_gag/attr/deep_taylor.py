@@ -1,4 +1,4 @@
-"""The rules that deep Taylor decomposition adds to those of Captum's LRP: z+ that is checked, z-box, and none at all.
+"""Deep Taylor decomposition: Captum's LRP with a checked z+ rule, z-box, and reshaping layers.
 
 Captum has no public place for its rules: import this module where one is needed, so that nothing else fails should a
 release move them.
@@ -6,14 +6,20 @@ release move them.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
+from captum.attr import LRP, Attribution
 from captum.attr._utils.lrp_rules import Alpha1_Beta0_Rule, EpsilonRule, PropagationRule
+from captum.log import log_usage
 from torch import Tensor, fx, nn
 from torch.nn.functional import linear
 
+from captum_gag.attr.captum_calls import as_input, captum_errors
+from captum_gag.attr.layers import eager
+from captum_gag.baselines import Normalization, constant
 from captum_gag.errors import InputError
+from captum_gag.modules import with_folded_batch_norm
 
 WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 
@@ -24,31 +30,94 @@ RESHAPING_CALLS = ("flatten", "view", "reshape")
 
 
 class Box(NamedTuple):
-    """Between which values an input lies, both like it."""
+    """Lowest and highest values that an input may have, both like it."""
 
     low: Tensor
     high: Tensor
+
+
+class DeepTaylor(Attribution):
+    """LRP with the z+ rule in every layer with weights, and with z-box in the first where inputs can be negative.
+
+    For a network of ReLUs this is deep Taylor decomposition (Montavon et al., 2017). Batch normalisation is folded
+    into the convolutions, in a copy of the model, because a rule of its own would break the decomposition; biases get
+    no relevance. Max pooling hands all relevance to the winner.
+    """
+
+    @log_usage()
+    def attribute(
+        self,
+        inputs: Tensor,
+        target: Any = None,
+        additional_forward_args: Any = None,
+        *,
+        input_rule: Literal["auto", "z+", "z-box"] = "auto",
+        normalization: Normalization | None = None,
+    ) -> Tensor:
+        """Return relevances like the inputs.
+
+        Args:
+            inputs: Images (N, C, *positions), or rows (N, F).
+            target: In any form that Captum takes.
+            additional_forward_args: Further arguments of the model.
+            input_rule: Rule of the first layer; auto takes z-box where the normalisation makes dark pixels negative,
+                z+ elsewhere.
+            normalization: (mean, std) per channel of the inputs, for pixels in [0, 1], which gives z-box its bounds;
+                None for pixels as they are. A run fills in its model's.
+
+        Raises:
+            InputError: The model cannot be traced, has a layer for which Captum has no rule, or a layer gets inputs
+                that its rule is not for.
+        """
+        box = _box(inputs, input_rule, normalization)
+        folded: Any = with_folded_batch_norm(eager(self.forward_func), "Deep Taylor")  # type: ignore[arg-type]
+        # Captum takes the rules away again, but the copy is thrown away in any case.
+        attach(folded, box)
+        with captum_errors("Deep Taylor has no rule for a layer of this model, or cannot use one", folded, inputs):
+            relevance: Tensor = LRP(folded).attribute(as_input(None, inputs), target, additional_forward_args)
+        return relevance.detach()
+
+
+def _box(inputs: Tensor, input_rule: str, normalization: Normalization | None) -> Box | None:
+    """Return black and white in the space of the inputs, like the inputs; None where the first rule is z+.
+
+    Raises:
+        InputError: The inputs do not lie between them.
+    """
+    if input_rule == "z+" or (input_rule == "auto" and normalization is None):
+        return None
+    low, high = (constant(value, normalization)(inputs).to(inputs.dtype) for value in (0.0, 1.0))
+    if input_rule == "auto" and bool((low >= 0).all()):
+        return None
+    # Half precision rounds colours beyond black and white.
+    slack = 0.01 * (high - low)
+    if bool(((inputs < low - slack) | (inputs > high + slack)).any()):
+        raise InputError(
+            f"Deep Taylor got inputs in [{float(inputs.min()):.3g}, {float(inputs.max()):.3g}], which its z-box rule "
+            f"expects in [{float(low.min()):.3g}, {float(high.max()):.3g}], from black to white; give the images' "
+            "normalization=(mean, std)"
+        )
+    return Box(torch.minimum(low, inputs), torch.maximum(high, inputs))
 
 
 class ZPlus(Alpha1_Beta0_Rule):
     """z+: R_i = sum_j x_i w_ij+ / (sum_k x_k w_kj+) R_j, for inputs x >= 0."""
 
     def __init__(self, name: str) -> None:
-        """Take the name of the layer, for the message."""
         super().__init__(set_bias_to_zero=True)
         self.name = name
 
     def forward_hook_weights(self, module: nn.Module, inputs: tuple[Tensor, ...], outputs: Tensor) -> None:
-        """Look at what comes in, before Captum changes the weights.
+        """Check the layer's input, before Captum changes the weights.
 
         Raises:
-            InputError: Something is negative.
+            InputError: A value is negative.
         """
         least = float(inputs[0].detach().min())
         if least < 0:
             raise InputError(
                 f"Deep Taylor got {least:.3g} as an input of the layer {self.name!r}, whose z+ rule is for inputs of "
-                "at least 0; say how the images were normalised, for the z-box rule: normalization=(mean, std)"
+                "at least 0; give the images' normalization=(mean, std), for the z-box rule"
             )
         super().forward_hook_weights(module, inputs, outputs)
 
@@ -61,13 +130,12 @@ class ZBox(PropagationRule):
     """
 
     def __init__(self, box: Box) -> None:
-        """Take the box, in the input's own units."""
         self.box = box
 
     def forward_hook(self, module: nn.Module, inputs: tuple[Tensor, ...], outputs: Tensor) -> Tensor:
-        """Let the gradient by the layer's input be its relevance."""
-        found: Tensor = _BoxedRelevance.apply(inputs[0], outputs.detach(), module, self.box)
-        return found
+        """Make the gradient by the layer's input its relevance."""
+        relevance: Tensor = _BoxedRelevance.apply(inputs[0], outputs.detach(), module, self.box)
+        return relevance
 
     def _manipulate_weights(self, module: nn.Module, inputs: Any, outputs: Any) -> None:
         bias = getattr(module, "bias", None)
@@ -76,10 +144,10 @@ class ZBox(PropagationRule):
 
 
 class Unchanged(EpsilonRule):
-    """None: relevance goes through as gradients do, for layers that hand on every value; also where that is 0."""
+    """No rule: relevance goes through as gradients do, for layers that hand on every value; also where that is 0."""
 
     def forward_hook(self, module: nn.Module, inputs: Any, outputs: Tensor) -> Tensor:
-        """Leave the layer alone."""
+        """Return the output as it is."""
         return outputs
 
 
@@ -103,20 +171,20 @@ class _BoxedRelevance(torch.autograd.Function):
             # z is linear in each, so that their gradients times themselves are their shares of it.
             shares = relevance / (z.detach() + PropagationRule.STABILITY_FACTOR)
             slopes = torch.autograd.grad(z, (x, low, high), shares)
-        found = sum((each.detach() * slope for each, slope in zip((x, low, high), slopes, strict=True)))
-        return found, None, None, None
+        of_input = sum((each.detach() * slope for each, slope in zip((x, low, high), slopes, strict=True)))
+        return of_input, None, None, None
 
 
 def _applied(layer: Any, weight: Tensor, inputs: Tensor) -> Tensor:
     """Apply a layer with other weights, without bias, and without the hooks that calling it would run."""
-    found: Tensor = (
+    output: Tensor = (
         linear(inputs, weight) if isinstance(layer, nn.Linear) else layer._conv_forward(inputs, weight, None)
     )
-    return found
+    return output
 
 
 def attach(network: fx.GraphModule, box: Box | None) -> None:
-    """Give the layers of a network the rules of deep Taylor decomposition; Captum knows those of the others.
+    """Give the layers of a network the rules of deep Taylor decomposition; the others have Captum's.
 
     Args:
         network: Traced, its batch normalisation folded; it is changed.

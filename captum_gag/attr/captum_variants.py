@@ -1,0 +1,140 @@
+"""The papers' methods that call Captum with more than its options: per-image noise, several references, maxima."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import torch
+from captum.attr import Attribution, DeepLift, DeepLiftShap, NoiseTunnel, Saliency
+from captum.log import log_usage
+from torch import Tensor
+
+from captum_gag.attr.captum_calls import (
+    as_input,
+    captum_errors,
+    deep_lift,
+    in_batches,
+    mean_over_references,
+    reference_images,
+    seeded,
+    target_rows,
+)
+from captum_gag.attr.contract import Count, Level, Seed
+from captum_gag.attr.gradient_sources import guided_backpropagation
+from captum_gag.attr.modifications import GaussianNoise
+from captum_gag.attr.sampled_gradients import ModelGradients, Parts
+
+
+class GuidedBackpropagation(ModelGradients):
+    """Guided backpropagation of the image itself (its noisy variants are SG with backpropagation = "guided")."""
+
+    @log_usage()
+    def attribute(self, inputs: Any, target: Any = None, additional_forward_args: Any = None) -> Tensor:
+        """Return one gradient of the image; arguments as for ``SampledGradients.attribute``."""
+        once = Parts(GaussianNoise(1, stdevs=0.0, seed=0), gradient_source=guided_backpropagation)
+        [moments] = self.moments(once, inputs, target, additional_forward_args)
+        return moments.signed.mean
+
+
+class Sensitivity(Attribution):
+    """Largest magnitude of the gradient over the channels."""
+
+    @log_usage()
+    def attribute(self, inputs: Tensor, target: Any = None, additional_forward_args: Any = None) -> Tensor:
+        """Return magnitudes (N, 1, *positions); of tables (N, F)."""
+        explainer = in_batches(Saliency(self.forward_func))
+        with captum_errors("Sensitivity", self.forward_func, inputs):
+            leaf = as_input(explainer, inputs)
+            magnitudes: Tensor = explainer.attribute(leaf, target, additional_forward_args=additional_forward_args)
+        return magnitudes if inputs.ndim == 2 else magnitudes.amax(1, keepdim=True)
+
+
+class SmoothGrad(Attribution):
+    """Captum's NoiseTunnel around the gradient, with noise in proportion to each image's range."""
+
+    @log_usage()
+    def attribute(
+        self,
+        inputs: Tensor,
+        target: Any = None,
+        additional_forward_args: Any = None,
+        *,
+        n_samples: Count = 20,
+        noise_level: Level = 0.15,
+        nt_type: Literal["smoothgrad", "smoothgrad_sq", "vargrad"] = "smoothgrad",
+        seed: Seed | None = None,
+    ) -> Tensor:
+        """Explain an image at a time, because Captum's noise is the whole batch's.
+
+        Args:
+            inputs: Images (N, C, *positions), or rows (N, F).
+            target: In any form that Captum takes.
+            additional_forward_args: Further arguments of the model, the same for all images.
+            n_samples: Noisy versions of each image.
+            noise_level: Standard deviation of the noise, as a share of the image's range.
+            nt_type: Aggregation of the gradients.
+            seed: Of the noise; None draws from the global random state.
+        """
+        maps = []
+        for image, label in _one_by_one(inputs, target):
+            with seeded(inputs.device, seed), captum_errors("SmoothGrad", self.forward_func, image):
+                attributions = NoiseTunnel(in_batches(Saliency(self.forward_func))).attribute(
+                    image,
+                    nt_type=nt_type,
+                    nt_samples=n_samples,
+                    # Fixed, as Captum's noise depends on it; in_batches makes gradients fit into less memory.
+                    nt_samples_batch_size=min(n_samples, 4),
+                    stdevs=noise_level * float(image.max() - image.min()),
+                    target=label,
+                    additional_forward_args=additional_forward_args,
+                    abs=False,
+                )
+            maps.append(attributions)
+        return torch.cat(maps)
+
+
+class DeepSHAP(Attribution):
+    """DeepLIFT against several references, by default images of random colours."""
+
+    @log_usage()
+    def attribute(
+        self,
+        inputs: Tensor,
+        target: Any = None,
+        additional_forward_args: Any = None,
+        *,
+        references: float | str | Tensor = "random",
+        n_references: Count = 20,
+        seed: Seed | None = None,
+    ) -> Tensor:
+        """Explain an image at a time, as the random references are between its darkest and its brightest value.
+
+        Args:
+            inputs: Images (N, C, *positions), or rows (N, F).
+            target: In any form that Captum takes.
+            additional_forward_args: Further arguments of the model, the same for all images.
+            references: A number, "random" (colours) or images (k, C, *positions); in a run also "train", or a folder
+                of images.
+            n_references: Number of references, where they are random or images.
+            seed: Of random references; None draws from the global random state.
+        """
+        maps = []
+        for image, label in _one_by_one(inputs, target):
+            images = reference_images(references, n_references, image[0], seed)
+
+            def attribute(some: Tensor, image: Tensor = image, label: Any = label) -> Tensor:
+                explainer = DeepLiftShap(self.forward_func) if len(some) > 1 else DeepLift(self.forward_func)
+                arguments = {"target": label, "additional_forward_args": additional_forward_args}
+                return deep_lift("DeepSHAP", explainer, as_input(explainer, image), baselines=some, **arguments)
+
+            with captum_errors("DeepSHAP", self.forward_func, image):
+                maps.append(mean_over_references(attribute, images))
+        return torch.cat(maps)
+
+
+def _one_by_one(inputs: Tensor, target: Any) -> Iterator[tuple[Tensor, Any]]:
+    """Yield each example as a batch of one, with its target."""
+    for row in range(len(inputs)):
+        rows = slice(row, row + 1)
+        yield inputs[rows], target_rows(target, rows, len(inputs))

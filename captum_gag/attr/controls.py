@@ -1,0 +1,163 @@
+"""Controls: maps that ignore the model, which any explanation has to beat, and maps made of the segmentation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import torch
+from captum.attr import Attribution
+from scipy.ndimage import distance_transform_edt
+from torch import Tensor
+
+from captum_gag.attr.contract import Seed, Share
+from captum_gag.errors import InputError
+from captum_gag.tensors import over_channels, positions
+
+FLOOR = 0.001
+"""Highest value of the noise that is added to truth maps everywhere: equal values would be ranked in reading order."""
+
+
+class RandomMap(Attribution):
+    """Control: uniform random values, the same for every image."""
+
+    control = "random"
+
+    def attribute(
+        self, inputs: Tensor, target: Any = None, additional_forward_args: Any = None, *, seed: Seed | None = None
+    ) -> Tensor:
+        """Return random values (N, 1, *positions), of tables (N, F).
+
+        Args:
+            inputs: Images (N, C, *positions), or rows (N, F).
+            target: Ignored.
+            additional_forward_args: Ignored.
+            seed: A seed of its own; without any each image has its own values.
+        """
+        generator = None if seed is None else torch.Generator(inputs.device).manual_seed(seed)
+        shape = (len(inputs) if seed is None else 1, *positions(inputs))
+        values = torch.rand(shape, generator=generator, device=inputs.device)
+        return over_channels(values.expand(len(inputs), *shape[1:]), inputs)
+
+
+class SobelMap(Attribution):
+    """Control: Sobel edge strength of the channel mean of an image, or of a volume."""
+
+    control = "edges"
+
+    def attribute(self, inputs: Tensor, target: Any = None, additional_forward_args: Any = None) -> Tensor:
+        """Return edge strengths (N, 1, H, W), or (N, 1, D, H, W).
+
+        Raises:
+            InputError: The inputs are no images or volumes.
+        """
+        if inputs.ndim not in (4, 5):
+            raise InputError(
+                f"Sobel got inputs {tuple(inputs.shape)}, expected images (N, C, H, W) or volumes (N, C, D, H, W): "
+                "signals and tables have no edges; take Random or Constant as a control."
+            )
+        # Imported here, because few who explain need edges.
+        from skimage.filters import sobel
+
+        grey = inputs.detach().float().mean(1).cpu().numpy()
+        edges = torch.stack([torch.from_numpy(sobel(image)) for image in grey])
+        return edges.unsqueeze(1).to(inputs.device)
+
+
+class ConstantMap(Attribution):
+    """Control: 1 everywhere, a map without ranking."""
+
+    control = "constant"
+
+    def attribute(self, inputs: Tensor, target: Any = None, additional_forward_args: Any = None) -> Tensor:
+        """Return ones (N, 1, *positions), of tables (N, F)."""
+        return torch.ones_like(inputs if inputs.ndim == 2 else inputs[:, :1])
+
+
+class TruthMap(Attribution):
+    """Control: the segmentation itself, or with a fault: noisy, misplaced, diffuse, incomplete or distracted."""
+
+    control = "truth"
+
+    def attribute(
+        self,
+        inputs: Tensor,
+        target: Any = None,
+        additional_forward_args: Any = None,
+        *,
+        segmentation: Tensor | None = None,
+        distractor: Tensor | None = None,
+        transform: Literal["", "noisy", "misplaced", "diffuse", "incomplete", "distracted"] = "",
+        strength: Share = 0.0,
+        seed: Seed | None = None,
+    ) -> Tensor:
+        """Return the map of one example, (1, 1, H, W), in [0, 1.001].
+
+        Args:
+            inputs: One image, (1, C, H, W); the map does not depend on it.
+            target: Ignored.
+            additional_forward_args: Ignored.
+            segmentation: 1 on the part that carries the class, 0 elsewhere, (1, 1, H, W). A run fills it in.
+            distractor: The same of a part that does not, for the fault "distracted".
+            transform: Fault of the map: noisy (mixed with uniform noise), misplaced (moved sideways, by half the width
+                at strength 1), diffuse (grown on all sides, by a quarter of the shorter side at 1), incomplete (part
+                of the object is missing), distracted (mixed with the mask of a distractor); none by default.
+            strength: How much of the fault, from 0, none, to 1.
+            seed: Of the noise.
+
+        Raises:
+            InputError: There is no segmentation, no distractor for the fault "distracted", or a fault without strength.
+        """
+        self.check(transform, strength)
+        if segmentation is None:
+            raise InputError("Truth is a map of the segmentation; judge it in a run, on data with segmentations")
+        generator = None if seed is None else torch.Generator().manual_seed(seed)
+        truth = segmentation.float()
+        noise, floor = torch.rand((2, *truth.shape), generator=generator).to(truth.device)
+        other = noise
+        if transform == "distracted":
+            if distractor is None:
+                raise InputError("the data set has no distractor; planted images and mosaics do")
+            other = distractor.float()
+        faulty = _FAULTS[transform](truth, other, strength) if transform else truth
+        result: Tensor = faulty + FLOOR * floor
+        return result
+
+    @staticmethod
+    def check(transform: str, strength: float, **_: Any) -> None:
+        """Refuse a fault without strength, and a strength without fault."""
+        if bool(transform) != (strength > 0):
+            raise InputError(
+                f"transform is {transform!r} and strength {strength:g}; expected a fault with a strength above 0, or "
+                "neither"
+            )
+
+
+def _mixed(truth: Tensor, other: Tensor, strength: float) -> Tensor:
+    return (1 - strength) * truth + strength * other
+
+
+def _moved(truth: Tensor, _: Tensor, strength: float) -> Tensor:
+    return truth.roll(round(strength * truth.shape[-1] / 2), -1)
+
+
+def _grown(truth: Tensor, _: Tensor, strength: float) -> Tensor:
+    distance = distance_transform_edt(truth[0, 0].cpu().numpy() == 0)
+    return torch.from_numpy(distance <= strength * min(truth.shape[-2:]) / 4).to(truth)[None, None]
+
+
+def _cut(truth: Tensor, _: Tensor, strength: float) -> Tensor:
+    """Return the first pixels of the object, row by row."""
+    number = truth.flatten().cumsum(0).reshape(truth.shape)
+    first: Tensor = truth * (number <= round((1 - strength) * float(truth.sum())))
+    return first
+
+
+_FAULTS: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {
+    "noisy": _mixed,
+    "misplaced": _moved,
+    "diffuse": _grown,
+    "incomplete": _cut,
+    "distracted": _mixed,
+}
+"""From the mask, what it may be mixed with, and the strength."""
