@@ -203,6 +203,12 @@ MODELS: dict[str, Named] = {
 }
 """The models that ``--model`` takes by type."""
 
+OWN_MODELS = tuple(name for name in MODELS if name not in ("timm", "torchvision"))
+"""The models whose name is their type."""
+
+STORED_DATA = tuple(f"{name}:DIR" for name, data in DATASETS.items() if data.argument == "root" and name != "folder")
+"""The names of data sets in a directory of theirs."""
+
 
 def _key(name: str) -> str:
     return re.sub(r"\s", "", name).lower()
@@ -280,8 +286,9 @@ def parse_data(text: str) -> Spec:
         return {"type": "folder", "root": text}
     if detail:
         return {"type": text}
-    kinds = [f"{name}:DIR" for name, each in DATASETS.items() if each.argument == "root" and name != "folder"]
-    raise InputError(f"{printable(text)}: no such folder; expected demo, a folder, {', '.join(kinds)}, planted:KIND")
+    raise InputError(
+        f"{printable(text)}: no such folder; expected demo, a folder, {', '.join(STORED_DATA)}, planted:KIND"
+    )
 
 
 def parse_model(name: str) -> Spec:
@@ -306,11 +313,10 @@ def unknown_model(name: str, classifiers: Iterable[str]) -> InputError:
         name: What it was called.
         classifiers: The names of torchvision's classifiers.
     """
-    own = [each for each in MODELS if each not in ("timm", "torchvision")]
-    close = difflib.get_close_matches(name, [*own, *classifiers], cutoff=0.5)
+    close = difflib.get_close_matches(name, [*OWN_MODELS, *classifiers], cutoff=0.5)
     expected = f"did you mean {', '.join(close)}? Expected" if close else "expected"
     return InputError(
-        f"unknown model {name!r}; {expected} {', '.join(own)}, a torchvision classifier such as resnet18, timm:NAME or "
+        f"unknown model {name!r}; {expected} {', '.join(OWN_MODELS)}, a torchvision classifier such as resnet18, timm:NAME or "
         "package.module:callable"
     )
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from captum_gag.errors import InputError
-from captum_gag.names import parse_data, parse_model, require_model
+from captum_gag.names import OWN_MODELS, STORED_DATA, parse_data, parse_model, require_model
 from captum_gag.options import assignments, declared, option, options_of
 from captum_gag.runs.config import Config
 
@@ -44,9 +44,9 @@ class Source:
     model: str | None = option(
         default=None,
         metavar="NAME",
-        help="demo (EfficientNet-Lite0), efficientnet-lite1, efficientnet-lite2, cifar10, planted, a torchvision "
-        "classifier such as resnet18, timm:NAME, or package.module:callable, which returns a torch.nn.Module (fed as "
-        "for ImageNet) or a captum_gag.models.Classifier.",
+        help=f"{', '.join(OWN_MODELS)}, a torchvision classifier such as resnet18, timm:NAME, or "
+        "package.module:callable, which returns a torch.nn.Module (fed as for ImageNet) or a "
+        "captum_gag.models.Classifier.",
         unset="demo",
     )
     weights: str | None = option(
@@ -58,9 +58,8 @@ class Source:
     data: str | None = option(
         default=None,
         metavar="NAME",
-        help="demo, a folder of images or of a folder per class, imagenet-s:DIR, isic:DIR, places365:DIR, cifar10:DIR, "
-        "mosaic:DIR, planted:KIND, or package.module:callable, which returns a torch Dataset. With --case a folder is "
-        "of the case's type.",
+        help=f"demo, a folder of images or of a folder per class, {', '.join(STORED_DATA)}, planted:KIND, or "
+        "package.module:callable, which returns a torch Dataset. With --case a folder is of the case's type.",
         unset="demo",
     )
     set: tuple[str, ...] = option(
@@ -68,7 +67,7 @@ class Source:
         metavar="[model.|data.]KEY=VALUE",
         help="Set an option: model.KEY=VALUE one of the model, such as model.output=logit or model.image_size=[64,96]; "
         "data.KEY=VALUE one of the data set; KEY=VALUE, for explain, one of its methods, such as percentile=70 (of "
-        "several methods, those that have it take it). captum-gag list WHAT NAME lists the options.",
+        "several methods, those that have it take it). captum-gag list KIND NAME lists the options.",
     )
 
 
