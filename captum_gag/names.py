@@ -301,7 +301,7 @@ def parse_model(name: str) -> Spec:
     kind, colon, detail = name.partition(":")
     if kind in ("timm", "torchvision") and colon:
         return {"type": kind, "name": detail}
-    if colon or (name in MODELS and name not in ("timm", "torchvision")):
+    if colon or name in OWN_MODELS:
         return {"type": name}
     return {"type": "torchvision", "name": name}
 
@@ -316,8 +316,8 @@ def unknown_model(name: str, classifiers: Iterable[str]) -> InputError:
     close = difflib.get_close_matches(name, [*OWN_MODELS, *classifiers], cutoff=0.5)
     expected = f"did you mean {', '.join(close)}? Expected" if close else "expected"
     return InputError(
-        f"unknown model {name!r}; {expected} {', '.join(OWN_MODELS)}, a torchvision classifier such as resnet18, timm:NAME or "
-        "package.module:callable"
+        f"unknown model {name!r}; {expected} {', '.join(OWN_MODELS)}, a torchvision classifier such as resnet18, "
+        "timm:NAME or package.module:callable"
     )
 
 
