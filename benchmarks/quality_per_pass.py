@@ -28,7 +28,9 @@ from captum_gag.attr import BoxPooling, GaussianNoise, GuidedMean, Mean, Samples
 from captum_gag.attr.aggregations import GradientMoments
 from captum_gag.attr.catalogue import method
 from captum_gag.data import dataset
-from captum_gag.metrics import DeletionMetric, InsertionMetric, RCAPMetric, evaluate_curves
+from captum_gag.metrics import evaluate
+from captum_gag.metrics.deletion_insertion import DeletionMetric, InsertionMetric
+from captum_gag.metrics.rcap import RCAPMetric
 from captum_gag.models import Classifier, load_classifier
 from captum_gag.outputs import OutputReader
 from captum_gag.reliability.bootstrap import mean_interval
@@ -118,7 +120,7 @@ def measured(
     named = {f"{name}|{n}": each for name, by_passes in maps.items() for n, each in by_passes.items()}
     look = {"normalization": classifier.normalization}
     metrics = {"RCAP": RCAPMetric(**look), "DAUC": DeletionMetric(**look), "IAUC": InsertionMetric(**look)}
-    scores = evaluate_curves(classifier.model, image, named, target, metrics, output=classifier.output)
+    scores = evaluate(classifier.model, image, named, target, metrics, output=classifier.output)
     rows = []
     for name, by_passes in maps.items():
         for n, each in by_passes.items():

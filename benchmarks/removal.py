@@ -24,7 +24,8 @@ from torch.nn.functional import avg_pool2d
 from captum_gag.attr.catalogue import method
 from captum_gag.baselines import Imputation
 from captum_gag.data import dataset
-from captum_gag.metrics import DeletionMetric, evaluate_curves
+from captum_gag.metrics import evaluate
+from captum_gag.metrics.deletion_insertion import DeletionMetric
 from captum_gag.models import Classifier, load_classifier
 from captum_gag.outputs import OutputReader
 
@@ -76,7 +77,7 @@ def measured(classifier: Classifier, image: Tensor, target: int, orderings: int)
     rows = []
     for name, metric in metrics.items():
         start = perf_counter()
-        found = evaluate_curves(classifier.model, image, maps, target, {name: metric})
+        found = evaluate(classifier.model, image, maps, target, {name: metric})
         seconds = perf_counter() - start
         rows += [
             {"map": label.partition(":")[0], "baseline": name, "dauc": float(each[name]), "seconds": seconds}

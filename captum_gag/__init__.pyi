@@ -8,7 +8,7 @@ from .attr import SampledGradients as SampledGradients
 from .attr import method as method
 from .attr import reverse_saliency as reverse_saliency
 from .attr import saliency_map as saliency_map
-from .metrics.explaining import explain as explain
+from .metrics.explain_func import explain as explain
 from .metrics.quantus import AOPC as AOPC
 from .metrics.quantus import RCAP as RCAP
 from .metrics.quantus import Deletion as Deletion

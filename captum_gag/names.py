@@ -80,7 +80,7 @@ FAMILIES: dict[str, MethodRow] = {
     "Blur IG": MethodRow({"type": "Blur IG"}, "gradients on a blurring path", "Xu 2020"),
     "GB": MethodRow({"type": "SG", "backpropagation": "guided"}, "noisy guided-backpropagation gradients", HUANG),
 }
-"""What the variants of one method have in common: where gradients are taken, and by what."""
+"""Families of methods: the modification, and the source of the gradients, that their variants share."""
 
 VARIANTS: dict[str, tuple[Spec, str]] = {
     "+": ({"interpretation": "positive"}, "mean of the positive part of"),
@@ -89,7 +89,7 @@ VARIANTS: dict[str, tuple[Spec, str]] = {
     "-G": ({"aggregation": "guided"}, "mean, guided by variance, of"),
     "-GA": ({"interpretation": "absolute", "aggregation": "guided"}, "mean magnitude, guided by variance, of"),
 }
-"""How a variant interprets and aggregates gradients, by the suffix of its name."""
+"""Interpretation and aggregation of a variant, by the suffix of its name."""
 
 _NOISY = FAMILIES["SG"].summary
 
@@ -114,9 +114,9 @@ METHODS: dict[str, MethodRow] = {
     "Blur IG": MethodRow({"type": "Blur IG"}, "mean of gradients on a blurring path", "Xu 2020"),
     "Grad-CAM": MethodRow({"type": "Grad-CAM"}, "weighted feature maps", "Selvaraju 2017"),
     **{
-        family + suffix: MethodRow({**row.spec, **how}, f"{what} {row.summary}", HUANG)
+        family + suffix: MethodRow({**row.spec, **how}, f"{summary} {row.summary}", HUANG)
         for family, row in FAMILIES.items()
-        for suffix, (how, what) in VARIANTS.items()
+        for suffix, (how, summary) in VARIANTS.items()
     },
     "Saliency": MethodRow({"type": "captum:Saliency"}, "magnitude of the gradient", "Simonyan 2014"),
     "SmoothGrad": MethodRow({"type": "SmoothGrad"}, "mean of noisy gradients", "Smilkov 2017"),
@@ -246,7 +246,7 @@ def parse_method(name: str) -> Spec:
     transformed = _TRANSFORMED.fullmatch(text)
     if transformed:
         parse_method(transformed["of"])
-        suffix = next(each for each in TRANSFORMS if each.lower() == (transformed["suffix"] or "R").lower())
+        suffix = next(name for name in TRANSFORMS if name.lower() == (transformed["suffix"] or "R").lower())
         of = _SPELLED.get(_key(transformed["of"]), transformed["of"].strip())
         return {"of": of, "transform": TRANSFORMS[suffix]}
     key = _key(text)

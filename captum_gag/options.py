@@ -41,7 +41,7 @@ class Specified:
 
     def options(self) -> dict[str, Any]:
         """Return the options of the object, by name."""
-        return {each.name: getattr(self, each.name) for each in options_of(self.__class__)}
+        return {option.name: getattr(self, option.name) for option in options_of(self.__class__)}
 
     def spec(self) -> dict[str, Any]:
         """Return type and options as JSON holds them, without those that are None."""
@@ -120,7 +120,7 @@ def declared(cls: C) -> C:
 
     decorated.__init__ = checked_init
     if "Args:" not in (cls.__doc__ or ""):
-        lines = [f"    {each.name}: {each.help}" for each in options_of(decorated)]
+        lines = [f"    {option.name}: {option.help}" for option in options_of(decorated)]
         decorated.__doc__ = (
             "\n".join([inspect.cleandoc(cls.__doc__ or ""), "", "Args:", *lines]) if lines else cls.__doc__
         )
@@ -159,10 +159,14 @@ def options_in(*functions: Callable[..., Any], without: Collection[str] = ()) ->
     for function in functions:
         help_of = arguments_help(function)
         hints = _hints(function)
-        for name, each in inspect.signature(function).parameters.items():
-            if name in without or name in options or each.kind in (each.VAR_KEYWORD, each.VAR_POSITIONAL):
+        for name, parameter in inspect.signature(function).parameters.items():
+            if (
+                name in without
+                or name in options
+                or parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
+            ):
                 continue
-            default = ... if each.default is each.empty else each.default
+            default = ... if parameter.default is parameter.empty else parameter.default
             # A default that is a function is left to its owner.
             default = None if callable(default) and default is not ... else default
             options[name] = (
@@ -176,7 +180,7 @@ def arguments_help(function: Callable[..., Any]) -> dict[str, str]:
     """Return the first sentence of each entry of ``Args`` in the docstring of a function or a class, by name."""
     docs = [function.__init__, *function.__mro__[::-1]] if inspect.isclass(function) else [function]
     help_of: dict[str, str] = {}
-    for doc in (inspect.getdoc(each) or "" for each in docs):
+    for doc in (inspect.getdoc(owner) or "" for owner in docs):
         for section in re.findall(r"^Args:\n(.*?)(?=^\S|\Z)", f"{doc}\n", re.MULTILINE | re.DOTALL):
             name = r"^(\w+)\s*(?:\((?:[^()]|\([^()]*\))*\))?\s*:"
             entries = re.split(name, inspect.cleandoc(f"\n{section}"), flags=re.MULTILINE)
@@ -200,16 +204,16 @@ def _hints(function: Callable[..., Any]) -> dict[str, Any]:
         return get_type_hints(source, include_extras=True)
     # A user's annotations can fail in any way; then nothing is checked.
     except Exception:
-        return {name: each.annotation for name, each in inspect.signature(function).parameters.items()}
+        return {name: parameter.annotation for name, parameter in inspect.signature(function).parameters.items()}
 
 
 def _checkable(annotation: Any) -> Any:
     """Return an annotation that can be checked; Any for a generic or unevaluated one."""
 
-    def unclear(each: Any) -> bool:
-        if isinstance(each, TypeVar | str) or each is inspect.Parameter.empty:
+    def unclear(part: Any) -> bool:
+        if isinstance(part, TypeVar | str) or part is inspect.Parameter.empty:
             return True
-        return get_origin(each) is not Literal and any(map(unclear, get_args(each)))
+        return get_origin(part) is not Literal and any(map(unclear, get_args(part)))
 
     return Any if unclear(annotation) else annotation
 
@@ -279,33 +283,33 @@ def options_of(cls: type, *names: str) -> list[Option]:
     return options
 
 
-def build(types: Mapping[str, Callable[..., T]], type: str, options: Mapping[str, Any], what: str) -> T:
+def build(types: Mapping[str, Callable[..., T]], type: str, options: Mapping[str, Any], kind: str) -> T:
     """Return an object of a type with options.
 
     Args:
         types: The classes (or functions) by name.
         type: One of the names.
         options: Its options.
-        what: The kind of object, for the message: "method".
+        kind: Of object, for the message: "method".
 
     Raises:
         InputError: There is no such type, or it refuses the options.
     """
     if type not in types:
-        raise unknown(what, type, types)
+        raise unknown(kind, type, types)
     return types[type](**options)
 
 
-def unknown(what: str, name: object, names: Iterable[str]) -> InputError:
+def unknown(kind: str, name: object, names: Iterable[str]) -> InputError:
     """Return the error for an unknown name, which lists the names that exist, closest first."""
     names = list(names)
     close = difflib.get_close_matches(str(name), names, n=4, cutoff=0.5)
-    rest = [each for each in names if each not in close][: max(0, 12 - len(close))]
+    rest = [entry for entry in names if entry not in close][: max(0, 12 - len(close))]
     more = ", ..." if len(close) + len(rest) < len(names) else ""
-    listed = f"{', '.join([*close, *rest])}{more}"
+    choices = f"{', '.join([*close, *rest])}{more}"
     if close:
-        return InputError(f"unknown {what} {name!r}; did you mean {close[0]}? Expected {listed}.")
-    return InputError(f"unknown {what} {name!r}; expected {listed}.")
+        return InputError(f"unknown {kind} {name!r}; did you mean {close[0]}? Expected {choices}.")
+    return InputError(f"unknown {kind} {name!r}; expected {choices}.")
 
 
 def assignments(texts: Iterable[str]) -> dict[str, Any]:
@@ -378,8 +382,8 @@ def _plain(value: Any) -> Any:
 
 
 def _expected(errors: Iterable[Any]) -> str:
-    """Return what fits, out of the errors of a validation."""
-    messages = [each["msg"].removeprefix("Value error, ").replace("Input should be ", "") for each in errors]
+    """Return the expected values in the errors of a validation."""
+    messages = [error["msg"].removeprefix("Value error, ").replace("Input should be ", "") for error in errors]
     return " or ".join(dict.fromkeys(messages))
 
 
@@ -392,16 +396,16 @@ def _in_words(cls: type, error: ValidationError) -> InputError:
     name = ".".join(str(part) for part in first["loc"][:1])
     label = getattr(cls, "__name__", str(cls))
     if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
-        return InputError(f"{label}: {unknown('option', name, [each.name for each in options_of(cls)])}")
+        return InputError(f"{label}: {unknown('option', name, [option.name for option in options_of(cls)])}")
     if first["type"] in ("missing", "missing_argument"):
-        help_ = next((each.help for each in options_of(cls) if each.name == name), "")
+        help_ = next((option.help for option in options_of(cls) if option.name == name), "")
         return InputError(f"{label} needs {name}: {help_}")
-    expected = _expected(each for each in error.errors() if each["loc"][:1] == first["loc"][:1])
+    expected = _expected(detail for detail in error.errors() if detail["loc"][:1] == first["loc"][:1])
     return InputError(f"{label}: {name} is {first['input']!r}, expected {expected}")
 
 
 def _type_name(annotation: Any) -> str:
-    """Return a type as text, without what checks its values."""
+    """Return a type as text, without its limits."""
     arguments, origin = get_args(annotation), get_origin(annotation)
     if annotation is None or annotation is type(None):
         return "None"

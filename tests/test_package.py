@@ -74,7 +74,7 @@ def test_unknown_name() -> None:
             "from captum_gag import GuidedAbsoluteGrad, saliency_map",
             ["quantus", "pandas", "sklearn"],
         ),
-        ("from captum_gag.metrics import rcap, metric, METRICS", ["quantus", "pandas", "sklearn"]),
+        ("from captum_gag.metrics import rcap, metric, evaluate", ["quantus", "pandas", "sklearn"]),
         ("import captum_gag.cli", ["torch", "captum", "quantus", "matplotlib"]),
         ("import captum_gag.names, captum_gag.attr", ["torch", "captum", "quantus", "pandas", "matplotlib"]),
         # What table and reliability read a run with.

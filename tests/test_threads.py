@@ -33,7 +33,7 @@ from captum_gag import (
 )
 from captum_gag.attr.catalogue import method, options_of_spec
 from captum_gag.metrics import aopc, deletion, faithfulness, insertion, rcap
-from captum_gag.metrics.foreign import ForeignMetric
+from captum_gag.metrics.external_metric import ExternalMetric
 from captum_gag.names import METHODS, parse_method
 from captum_gag.threads import cores, one_at_a_time, threads_each
 
@@ -80,7 +80,7 @@ def jobs(model: nn.Module) -> dict[str, Job]:
     # One instance of a metric in all threads.
     for each in (RCAP(output="logits"), Deletion(output="logits")):
         found[f"one {type(each).__name__}"] = lambda each=each: np.array(each(model, x, y, a, device="cpu"))
-    again = ForeignMetric("MaxSensitivity", quantus.MaxSensitivity, {"nr_samples": 3})
+    again = ExternalMetric("MaxSensitivity", quantus.MaxSensitivity, {"nr_samples": 3})
     found["MaxSensitivity"] = lambda: seeded(
         lambda: (
             again.evaluate(

@@ -9,7 +9,7 @@ from PIL import Image
 from torch import nn
 
 from captum_gag.data.datasets import Example, ImageData
-from captum_gag.metrics.base import MaskingMetric, normalization_option
+from captum_gag.metrics.base import MaskingMetric, NormalizationOption
 from captum_gag.metrics.deletion_insertion import InsertionMetric
 from captum_gag.models import Classifier
 from captum_gag.options import declared, option
@@ -186,7 +186,7 @@ def own_method(model, inputs, targets, n_samples, seed):
 class OwnCurve(MaskingMetric):
     """Insertion onto a baseline of its own."""
 
-    normalization: tuple | None = normalization_option()
+    normalization: NormalizationOption = None
 
     @property
     def higher_is_better(self):

@@ -1,4 +1,4 @@
-"""How many sampled gradients become one attribution: streaming moments, and the aggregations that read them."""
+"""Aggregation of sampled gradients into one attribution: streaming moments, and what reads them (step 3)."""
 
 from __future__ import annotations
 
@@ -118,9 +118,9 @@ class GradientMoments:
 
 def warn_of_half_precision(moments: Sequence[GradientMoments], inputs: Sequence[Tensor]) -> None:
     """Warn where gradients in float16 are so small that they have few digits, or none."""
-    for each, tensor in zip(moments, inputs, strict=True):
+    for moment, tensor in zip(moments, inputs, strict=True):
         if tensor.dtype == torch.float16:
-            largest = each.signed.root_mean_square.flatten(1).amax(1)
+            largest = moment.signed.root_mean_square.flatten(1).amax(1)
             if small := int((largest < SMALL_IN_HALF).sum()):
                 warn(
                     f"The gradients of {small} of {len(largest)} examples have a root mean square of at most "

@@ -62,11 +62,11 @@ def in_batches(explainer: Any) -> Any:
         batches = []
         for first in range(0, total, size):
             rows = slice(first, first + size)
-            batch = tuple(each[rows].detach().requires_grad_() for each in inputs)
+            batch = tuple(tensor[rows].detach().requires_grad_() for tensor in inputs)
             batches.append(
                 gradient_func(forward_fn, batch, target_rows(target_ind, rows, total), additional_forward_args)
             )
-        return tuple(torch.cat(each) for each in zip(*batches, strict=True))
+        return tuple(torch.cat(gradients) for gradients in zip(*batches, strict=True))
 
     explainer.gradient_func = batched
     return explainer
@@ -129,7 +129,7 @@ def mean_over_references(attribute: Callable[[Tensor], Tensor], references: Tens
         references: All of them, (n, C, H, W).
     """
     chunks = references.split(gradients_per_batch(references, len(references)))
-    return torch.stack([attribute(each) * (len(each) / len(references)) for each in chunks]).sum(0)
+    return torch.stack([attribute(chunk) * (len(chunk) / len(references)) for chunk in chunks]).sum(0)
 
 
 def deep_lift(name: str, explainer: Any, images: Tensor, **arguments: Any) -> Tensor:
@@ -190,7 +190,7 @@ def captum_errors(name: str, model: Any, *inputs: Any) -> Iterator[None]:
 
 
 def uncompiled() -> AbstractContextManager[Any]:
-    """Let compiled models run their own modules inside this context, where hooks are called, if torch can."""
+    """Run compiled models eagerly inside this context, so that hooks are called, if torch can."""
     stance: Any = getattr(torch.compiler, "set_stance", None)
     return stance("force_eager") if stance else nullcontext()
 

@@ -136,9 +136,9 @@ class CaptumMethod(AttributionMethod):
     ) -> Any:
         single = captum_class(self.class_name.removesuffix("Shap"))
 
-        def attribute(some: Tensor) -> Tensor:
-            explainer = self._built(captum_class(self.class_name) if len(some) > 1 else single, model, layer)
-            attributions: Tensor = self._call(explainer, images, {**arguments, "baselines": some})
+        def attribute(baselines: Tensor) -> Tensor:
+            explainer = self._built(captum_class(self.class_name) if len(baselines) > 1 else single, model, layer)
+            attributions: Tensor = self._call(explainer, images, {**arguments, "baselines": baselines})
             return attributions
 
         return mean_over_references(attribute, references)
@@ -146,7 +146,7 @@ class CaptumMethod(AttributionMethod):
     def _taken(self, function: Callable[..., Any]) -> dict[str, Any]:
         """Return the options that a constructor or an ``attribute`` method takes, without Captum's own functions."""
         options = self.arguments()
-        defaults = {name: each.default for name, each in inspect.signature(function).parameters.items()}
+        defaults = {name: parameter.default for name, parameter in inspect.signature(function).parameters.items()}
         return {
             name: value
             for name, value in options.items()
@@ -240,13 +240,13 @@ def _captum_options(cls: Any) -> dict[str, tuple[Any, Any]]:
     return options
 
 
-def as_maps(attributions: Any, images: Tensor, what: str) -> Tensor:
+def as_maps(attributions: Any, images: Tensor, name: str) -> Tensor:
     """Return attributions at the size of the inputs.
 
     Args:
         attributions: Like the inputs (N, C, *positions) or (N, F), or of a layer: (N, c, *sizes).
         images: The inputs explained.
-        what: The method, for the message.
+        name: Of the method, for the message.
 
     Returns:
         Attributions of the inputs' shape as they are; those of a layer summed over channels and interpolated
@@ -265,7 +265,7 @@ def as_maps(attributions: Any, images: Tensor, what: str) -> Tensor:
         shape = tuple(maps.shape) if isinstance(maps, Tensor) else f"of a {type(maps).__name__}"
         expected = "height, width" if images.ndim == 4 else "*positions"
         raise InputError(
-            f"{what} gives attributions {shape}, expected (N, channels, {expected}), in proportion to inputs "
+            f"{name} gives attributions {shape}, expected (N, channels, {expected}), in proportion to inputs "
             f"{tuple(images.shape)}: another layer?"
         )
     return resized(maps.sum(1, keepdim=True), images)

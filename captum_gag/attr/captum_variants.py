@@ -123,10 +123,10 @@ class DeepSHAP(Attribution):
         for image, label in _one_by_one(inputs, target):
             images = reference_images(references, n_references, image[0], seed)
 
-            def attribute(some: Tensor, image: Tensor = image, label: Any = label) -> Tensor:
-                explainer = DeepLiftShap(self.forward_func) if len(some) > 1 else DeepLift(self.forward_func)
+            def attribute(baselines: Tensor, image: Tensor = image, label: Any = label) -> Tensor:
+                explainer = DeepLiftShap(self.forward_func) if len(baselines) > 1 else DeepLift(self.forward_func)
                 arguments = {"target": label, "additional_forward_args": additional_forward_args}
-                return deep_lift("DeepSHAP", explainer, as_input(explainer, image), baselines=some, **arguments)
+                return deep_lift("DeepSHAP", explainer, as_input(explainer, image), baselines=baselines, **arguments)
 
             with captum_errors("DeepSHAP", self.forward_func, image):
                 maps.append(mean_over_references(attribute, images))

@@ -41,7 +41,7 @@ def method(spec: str | Mapping[str, Any], /, **options: Any) -> Method:
         return _transform(spec)
     options = {name: value for name, value in spec.items() if name != "type"}
     cls = method_class(spec["type"], options)
-    names = {each.name for each in options_of(cls)}
+    names = {option.name for option in options_of(cls)}
     if "n_samples" in options and "n_samples" not in names:
         alias = next((name for name in SAMPLES if name in names and name not in options), "n_samples")
         options[alias] = options.pop("n_samples")
@@ -89,9 +89,9 @@ def options_of_spec(spec: Mapping[str, Any]) -> set[str]:
         of = spec["of"]
         rest = {key: value for key, value in spec.items() if key not in ("of", "transform")}
         inner = parse_method(of) if isinstance(of, str) else of
-        own = {each.name for each in options_of(TRANSFORMS.get(str(spec.get("transform")), Transform))} - {"of"}
+        own = {option.name for option in options_of(TRANSFORMS.get(str(spec.get("transform")), Transform))} - {"of"}
         return own | (options_of_spec({**inner, **rest}) if isinstance(inner, Mapping) else set())
-    names = {each.name for each in options_of(method_class(spec["type"], spec))}
+    names = {option.name for option in options_of(method_class(spec["type"], spec))}
     counts = {"n_samples"} if names & set(SAMPLES) and not spec["type"].startswith("captum:") else set()
     return (names | counts) - set(_without_effect(names, spec))
 
@@ -126,7 +126,7 @@ def _transform(spec: Mapping[str, Any]) -> Transform:
         raise unknown("transform", name, TRANSFORMS)
     cls = TRANSFORMS[name]
     if isinstance(of, str | Mapping):
-        own = {each.name for each in options_of(cls)}
+        own = {option.name for option in options_of(cls)}
         inner = parse_method(of) if isinstance(of, str) else of
         passed = {key: options.pop(key) for key in options_of_spec({**inner, **options}) & set(options) - own}
         of = method(inner, **passed)

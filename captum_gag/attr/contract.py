@@ -59,7 +59,7 @@ def checked_inputs(inputs: Any) -> tuple[Tensor, ...]:
         require_dense("inputs", tensor)
         if tensor.ndim == 0 or tensor.numel() == 0 or len(tensor) != len(tensors[0]):
             raise InputError(
-                f"inputs have shapes {[tuple(each.shape) for each in tensors]}, expected (N, ...) with the same "
+                f"inputs have shapes {[tuple(tensor.shape) for tensor in tensors]}, expected (N, ...) with the same "
                 "N >= 1 for all and at least one feature."
             )
     if not tensors:
@@ -70,13 +70,13 @@ def checked_inputs(inputs: Any) -> tuple[Tensor, ...]:
     if all(finite):
         return plain
     rows = [row if fine else finite.index(True) for row, fine in enumerate(finite)] if any(finite) else None
-    return tuple(torch.zeros_like(each) if rows is None else each[rows] for each in plain)
+    return tuple(torch.zeros_like(tensor) if rows is None else tensor[rows] for tensor in plain)
 
 
 def finite_examples(tensors: tuple[Tensor, ...]) -> list[bool]:
-    """Return for each of the N examples whether all its values, in all the tensors, are finite."""
-    finite = torch.stack([finite_rows(each).cpu() for each in tensors]).all(0)
-    return [bool(each) for each in finite]
+    """Return a flag for each of the N examples: whether all its values, in all the tensors, are finite."""
+    finite = torch.stack([finite_rows(tensor).cpu() for tensor in tensors]).all(0)
+    return [bool(flag) for flag in finite]
 
 
 def finite_only(result: Tensor, inputs: tuple[Tensor, ...]) -> Tensor:
@@ -98,12 +98,12 @@ def like_inputs(inputs: TensorOrTuple, results: Sequence[Tensor]) -> TensorOrTup
         InputError: A result is not like its input.
     """
     tensors = inputs if isinstance(inputs, tuple) else (inputs,)
-    for result, each in zip(results, tensors, strict=True):
-        if not isinstance(result, Tensor) or result.shape != each.shape:
-            raise InputError(f"aggregation returned {shown(result)}, expected a tensor {tuple(each.shape)}.")
+    for result, tensor in zip(results, tensors, strict=True):
+        if not isinstance(result, Tensor) or result.shape != tensor.shape:
+            raise InputError(f"aggregation returned {shown(result)}, expected a tensor {tuple(tensor.shape)}.")
     rounded = tuple(
-        finite_only(_rounded(result, at_least_single(each.dtype)), tensors)
-        for result, each in zip(results, tensors, strict=True)
+        finite_only(_rounded(result, at_least_single(tensor.dtype)), tensors)
+        for result, tensor in zip(results, tensors, strict=True)
     )
     return rounded if isinstance(inputs, tuple) else rounded[0]
 
@@ -133,9 +133,9 @@ def checked_target(target: Any, n: int) -> CaptumTarget:
     Raises:
         InputError: It is none of these, has another number of entries, or one that is no integer >= 0.
     """
-    if target is None or (isinstance(target, tuple) and any(isinstance(each, slice) for each in target)):
+    if target is None or (isinstance(target, tuple) and any(isinstance(index, slice) for index in target)):
         return target
-    entries = [tuple(each) if isinstance(each, list) else each for each in target_indices(target, n).tolist()]
+    entries = [tuple(entry) if isinstance(entry, list) else entry for entry in target_indices(target, n).tolist()]
     return entries[0] if len(entries) == 1 else entries
 
 
@@ -176,7 +176,7 @@ def scores_for(target: CaptumTarget, rows: int) -> Callable[[Any], Tensor]:
 
 
 def _complaint(outputs: Tensor, target: Any, of_each: bool) -> str:
-    """Return why a target, of one example or of all, selects no score; "" where it selects one."""
+    """Return the reason for which a target, of one example or of all, selects no score; "" where it selects one."""
     shape = outputs.shape[1:]
     index = () if target is None else target if isinstance(target, tuple) else (target,)
     if len(index) > len(shape):
@@ -217,16 +217,18 @@ def explained(forward_func: Any, inputs: tuple[Tensor, ...]) -> Iterator[None]:
                 "The score does not depend on all of the inputs by anything that has a gradient; pass unused "
                 "inputs as additional_forward_args, and do not detach."
             ) from error
-        weights = [each for module in modules_inside(forward_func) for each in module.parameters(recurse=False)]
+        weights = [weight for module in modules_inside(forward_func) for weight in module.parameters(recurse=False)]
         for tensor in inputs:
-            for what in ("device", "dtype"):
-                value = str(getattr(tensor, what))
-                own = list(dict.fromkeys(str(getattr(each, what)) for each in weights if each.is_floating_point()))
+            for attribute in ("device", "dtype"):
+                value = str(getattr(tensor, attribute))
+                own = list(
+                    dict.fromkeys(str(getattr(weight, attribute)) for weight in weights if weight.is_floating_point())
+                )
                 if own and value not in own:
                     raise InputError(
-                        f"inputs have {what} {value}, the model's weights {', '.join(own)}; convert either with .to()."
+                        f"inputs have {attribute} {value}, the model's weights {', '.join(own)}; use .to() on one."
                     ) from error
         if re.search("shape|size|dim|input", text, re.IGNORECASE):
-            shapes = [tuple(each.shape) for each in inputs]
+            shapes = [tuple(tensor.shape) for tensor in inputs]
             raise InputError(f"The model does not take inputs of shape {shapes}: {in_one_line(error)}") from error
         raise

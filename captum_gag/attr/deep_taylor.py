@@ -165,13 +165,15 @@ class _BoxedRelevance(torch.autograd.Function):
         [inputs] = ctx.saved_tensors
         layer, weight = ctx.layer, ctx.layer.weight.detach()
         with torch.enable_grad():
-            x, low, high = (each.detach().reshape(inputs.shape).clone().requires_grad_() for each in (inputs, *ctx.box))
+            x, low, high = (
+                bound.detach().reshape(inputs.shape).clone().requires_grad_() for bound in (inputs, *ctx.box)
+            )
             up, down = weight.clamp(min=0), weight.clamp(max=0)
             z = _applied(layer, weight, x) - _applied(layer, up, low) - _applied(layer, down, high)
             # z is linear in each, so that their gradients times themselves are their shares of it.
             shares = relevance / (z.detach() + PropagationRule.STABILITY_FACTOR)
             slopes = torch.autograd.grad(z, (x, low, high), shares)
-        of_input = sum((each.detach() * slope for each, slope in zip((x, low, high), slopes, strict=True)))
+        of_input = sum((bound.detach() * slope for bound, slope in zip((x, low, high), slopes, strict=True)))
         return of_input, None, None, None
 
 

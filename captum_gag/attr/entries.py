@@ -197,8 +197,8 @@ def parts_method(name: str, modification: type[Modification]) -> type[Method]:
     """Return the method of parts whose gradients are sampled where a modification says."""
     options = options_in(modification, GuidedMean, without={*NOT_OPTIONS, "n_samples"})
     doc = first_sentence(inspect.getdoc(modification) or name)
-    further = {"modification": modification, "batch_dependent": _elsewhere(modification)}
-    return declared_as(name, PartsMethod, options, doc, **further)
+    attributes = {"modification": modification, "batch_dependent": _elsewhere(modification)}
+    return declared_as(name, PartsMethod, options, doc, **attributes)
 
 
 def function_method(name: str, function: Callable[..., Any]) -> type[Method]:
@@ -217,14 +217,20 @@ def function_method(name: str, function: Callable[..., Any]) -> type[Method]:
         parameters = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError) as error:
         raise InputError(f"method {name!r} is a {type(function).__name__}, expected a callable") from error
-    positional = [each for each in parameters if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)]
-    if len(positional) < len(arguments) and not any(each.kind is each.VAR_POSITIONAL for each in parameters):
+    positional = [
+        parameter
+        for parameter in parameters
+        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+    ]
+    if len(positional) < len(arguments) and not any(
+        parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters
+    ):
         raise InputError(f"method {name!r} must take ({', '.join(arguments)})")
-    further = options_in(function, without={each.name for each in positional[: len(arguments)]})
+    options = options_in(function, without={parameter.name for parameter in positional[: len(arguments)]})
     n_samples = (int, option(20, "Gradients per image.", ge=1))
     doc = first_sentence(inspect.getdoc(function) or "A method of the user's own.")
     static: Any = staticmethod(function)
-    return declared_as(name, FunctionMethod, {**further, "n_samples": n_samples}, doc, function=static)
+    return declared_as(name, FunctionMethod, {**options, "n_samples": n_samples}, doc, function=static)
 
 
 def _elsewhere(cls: type) -> bool:
@@ -257,11 +263,11 @@ def shared_gradients(
     Raises:
         InputError: The methods do not take the same gradients, or the arguments do not fit together.
     """
-    parts = [each.parts for each in methods if isinstance(each, PartsMethod | AttributionMethod) and each.parts]
-    if len(parts) != len(methods) or len({each.shared for each in methods}) != 1:
+    parts = [method.parts for method in methods if isinstance(method, PartsMethod | AttributionMethod) and method.parts]
+    if len(parts) != len(methods) or len({method.shared for method in methods}) != 1:
         kinds = ", ".join(type(method).__name__ for method in methods)
         raise InputError(f"{kinds or 'no methods'}: not the same gradients; expected such as GAG-85, SG and VarGrad")
-    interpretations = list(dict.fromkeys(each.interpretation for each in parts))
+    interpretations = list(dict.fromkeys(part.interpretation for part in parts))
 
     def interpret_all(gradients: Tensor) -> Tensor:
         return torch.stack([interpret(gradients) for interpret in interpretations], 1)
@@ -270,7 +276,7 @@ def shared_gradients(
         first = with_seed(parts[0], seed)._replace(interpretation=interpret_all)
         [moments] = ModelGradients(model, freeze_statistics=True).moments(first, inputs, captum_target(targets))
         attributions = [
-            each.aggregation(moments.of_interpretation(interpretations.index(each.interpretation))) for each in parts
+            part.aggregation(moments.of_interpretation(interpretations.index(part.interpretation))) for part in parts
         ]
         return list(like_inputs((inputs,) * len(parts), attributions))
 

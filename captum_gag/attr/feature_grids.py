@@ -29,7 +29,7 @@ _NOT_A_MAP_OF_ITS_OWN = (nn.Linear, nn.Identity, *_POOLED)
 
 
 class Grid(NamedTuple):
-    """How an activation is read as a feature map.
+    """The reading of an activation as a feature map.
 
     Attributes:
         channel_axis: 1 or -1.
@@ -121,7 +121,7 @@ class Activations:
             )
         self._hand_on()
         self._runs = Counter(id(module) for module, _ in self._seen)
-        self._stages = set(self._sizes_of_stages())
+        self._stages = set(self._candidateof_stages())
 
     def _run(self, model: nn.Module, image: Tensor) -> Tensor:
         with ExitStack() as hooks:
@@ -137,14 +137,14 @@ class Activations:
             return
         if not isinstance(output, Tensor):
             self._return_several.add(module)
-        first = next((each for each in (*args, *kwargs.values()) if isinstance(each, Tensor)), activation)
+        first = next((value for value in (*args, *kwargs.values()) if isinstance(value, Tensor)), activation)
         self._alive += [first, activation]
         self._seen.append((module, activation))
         if next(module.children(), None) is None:
             axis = _channel_axis(module, activation)
-            for each in (first, activation):
-                if axis is not None and each.ndim == activation.ndim:
-                    self._axes[id(each)].add(axis)
+            for tensor in (first, activation):
+                if axis is not None and tensor.ndim == activation.ndim:
+                    self._axes[id(tensor)].add(axis)
             if first.shape == activation.shape:
                 self._same.append((id(first), id(activation)))
 
@@ -157,7 +157,7 @@ class Activations:
                 changed |= self._axes[one] != both or self._axes[other] != both
                 self._axes[one] = self._axes[other] = both
 
-    def _sizes_of_stages(self) -> Iterator[tuple[int, ...]]:
+    def _candidateof_stages(self) -> Iterator[tuple[int, ...]]:
         """Yield the shapes of the positions in feature maps, and those halved again and again, as patches merge."""
         for _, activation in self._seen:
             if activation.ndim == len(self.positions) + 2 and self._axes[id(activation)] == {1}:
@@ -170,9 +170,9 @@ class Activations:
         """Return 1 or -1; None where nothing shows it, or both are shown."""
         axes = self._axes[id(activation)]
         if not axes:
-            inside = {id(each) for each in module.modules()}
-            outputs = [each for by, each in self._seen if id(by) in inside and each.ndim == activation.ndim]
-            axes = set().union(*(self._axes[id(each)] for each in outputs if len(each) == len(activation)))
+            inside = {id(child) for child in module.modules()}
+            outputs = [output for by, output in self._seen if id(by) in inside and output.ndim == activation.ndim]
+            axes = set().union(*(self._axes[id(output)] for output in outputs if len(output) == len(activation)))
             if len(axes) == 2:
                 # Channels are first and last inside, as in ConvNeXt: only one of them leaves sizes of a stage.
                 grids = {axis: self.grid(activation, axis) for axis in axes}
@@ -180,7 +180,7 @@ class Activations:
         return next(iter(axes)) if len(axes) == 1 else None
 
     def grid(self, activation: Tensor, channel_axis: int) -> Grid | None:
-        """Return how an activation with its channels on an axis is read; None if it is no feature map."""
+        """Return the grid of an activation with its channels on an axis; None if it is no feature map."""
         sizes = tuple(activation.movedim(channel_axis, 1).shape[2:])
         if len(activation) != 1 or min(sizes, default=1) < 2:
             return None
@@ -190,17 +190,17 @@ class Activations:
         if len(sizes) != 1:
             return None
         same_number = (
-            each
-            for _, each in self._seen
-            if each.ndim == 3 and len(each) == 1 and each.movedim(channel_axis, 1).shape[2] == sizes[0]
+            output
+            for _, output in self._seen
+            if output.ndim == 3 and len(output) == 1 and output.movedim(channel_axis, 1).shape[2] == sizes[0]
         )
         tokens = self._varies(next(same_number)).movedim(channel_axis, 1)[0].any(0).nonzero().flatten()
-        fitting = [each for each in _products(len(tokens), len(self.positions)) if self._fits(each)]
+        fitting = [candidate for candidate in _products(len(tokens), len(self.positions)) if self._fits(candidate)]
         return Grid(channel_axis, tokens, fitting[0]) if len(fitting) == 1 else None
 
     def _varies(self, activation: Tensor) -> Tensor:
         """Return the mask of values that differ between the two images."""
-        index = next(index for index, (_, each) in enumerate(self._seen) if each is activation)
+        index = next(index for index, (_, output) in enumerate(self._seen) if output is activation)
         other = self._others[index] if index < len(self._others) else None
         if other is None or other.shape != activation.shape:
             return torch.ones_like(activation, dtype=torch.bool)
@@ -217,7 +217,7 @@ class Activations:
 
     def of_layer(self, module: nn.Module) -> Tensor | None:
         """Return the activation of a module that ran once; None of another."""
-        return next((each for by, each in self._seen if by is module), None) if self.runs(module) == 1 else None
+        return next((output for by, output in self._seen if by is module), None) if self.runs(module) == 1 else None
 
     def runs(self, module: nn.Module) -> int:
         """Return the number of times that a module ran and returned an activation."""
@@ -240,11 +240,14 @@ class Activations:
             if grid is not None:
                 layers.append((Layer(self._names[module], module, grid), activation))
         weights = torch.randn(self._outputs.shape, generator=torch.Generator().manual_seed(0)).to(self._outputs)
-        differentiable = [(layer, each) for layer, each in layers if each.requires_grad]
+        differentiable = [(layer, output) for layer, output in layers if output.requires_grad]
         if not differentiable:
             return []
         gradients = torch.autograd.grad(
-            (self._outputs * weights).sum(), [each for _, each in differentiable], allow_unused=True, retain_graph=True
+            (self._outputs * weights).sum(),
+            [output for _, output in differentiable],
+            allow_unused=True,
+            retain_graph=True,
         )
         effective = [
             layer
@@ -261,7 +264,7 @@ def _channel_axis(module: nn.Module, activation: Tensor) -> int | None:
         return 1
     if isinstance(module, nn.Linear) or (type(module) is nn.LayerNorm and len(module.normalized_shape) == 1):
         return -1
-    lengths = {len(each) for each in module.parameters(recurse=False) if each.ndim == 1}
+    lengths = {len(weight) for weight in module.parameters(recurse=False) if weight.ndim == 1}
     fitting = [axis for axis in (1, -1) if {activation.shape[axis]} == lengths]
     return fitting[0] if len(fitting) == 1 else None
 

@@ -92,10 +92,10 @@ class GuidedAbsoluteGrad(ModelGradients):
         parts = self.parts(**noise, percentile=percentile, guide=guide, guide_window=guide_window)
         limit = nt_samples_batch_size and nt_samples_batch_size * len(checked_inputs(inputs)[0])
         moments = self.moments(parts, inputs, target, additional_forward_args, limit, show_progress)
-        attributions = like_inputs(inputs, [parts.aggregation(each) for each in moments])
+        attributions = like_inputs(inputs, [parts.aggregation(moment) for moment in moments])
         if not return_standard_error:
             return attributions
-        return attributions, like_inputs(inputs, [each.standard_error() for each in moments])
+        return attributions, like_inputs(inputs, [moment.standard_error() for moment in moments])
 
     @staticmethod
     def parts(

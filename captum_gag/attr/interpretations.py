@@ -1,4 +1,4 @@
-"""How one sampled gradient is read: which of its signs and magnitudes count (step 2 of the paper's section 3.1)."""
+"""Interpretation of one sampled gradient: its signs and magnitudes that count (step 2 of the paper's section 3.1)."""
 
 from __future__ import annotations
 

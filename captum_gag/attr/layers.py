@@ -75,14 +75,14 @@ class LayerGuidedAbsoluteGrad(LayerAttribution):
         """
         arguments = _as_tuple(inputs)
         extra = () if additional_forward_args is None else _as_tuple(additional_forward_args)
-        n = next((len(each) for each in arguments if isinstance(each, Tensor) and each.ndim), None)
+        n = next((len(value) for value in arguments if isinstance(value, Tensor) and value.ndim), None)
         if n is None:
             raise InputError(f"inputs are {shown(inputs)}, expected a tensor (N, ...), or a tuple of them.")
         model = eager(self.forward_func)
-        tensors = tuple(each for each in arguments if isinstance(each, Tensor))
+        tensors = tuple(value for value in arguments if isinstance(value, Tensor))
         with buffers_kept(model if self.freeze_statistics else None), explained(model, tensors):
             activation = layer_activation(model, self.layer, arguments, extra, attribute_to_layer_input)
-        shapes = [tuple(each.shape) for each in _as_tuple(activation)]
+        shapes = [tuple(tensor.shape) for tensor in _as_tuple(activation)]
         if any(shape[:1] != (n,) for shape in shapes):
             raise InputError(
                 f"The layer {type(self.layer).__name__} has an activation of shape {', '.join(map(str, shapes))} for "
@@ -95,12 +95,12 @@ class LayerGuidedAbsoluteGrad(LayerAttribution):
 
         gag = GuidedAbsoluteGrad(forward, freeze_statistics=self.freeze_statistics)
         attributions = gag.attribute(activation, target, (*arguments, *extra), **options)
-        floating = tuple(each for each in tensors if each.is_floating_point() and each.ndim)
-        return _mapped(lambda each: finite_only(each, floating), attributions) if floating else attributions
+        floating = tuple(tensor for tensor in tensors if tensor.is_floating_point() and tensor.ndim)
+        return _mapped(lambda tensor: finite_only(tensor, floating), attributions) if floating else attributions
 
 
 def _mapped(function: Callable[[Tensor], Tensor], value: Any) -> Any:
-    return tuple(_mapped(function, each) for each in value) if isinstance(value, tuple) else function(value)
+    return tuple(_mapped(function, part) for part in value) if isinstance(value, tuple) else function(value)
 
 
 def layer_activation(
@@ -130,7 +130,7 @@ def layer_activation(
 
     def keep(activation: Any) -> Any:
         # Later layers may write into it.
-        activations.append(tuple(each.detach().clone() for each in _tensors(activation)))
+        activations.append(tuple(tensor.detach().clone() for tensor in _tensors(activation)))
         return activation
 
     with torch.no_grad(), _hooked(layer, keep, attribute_to_layer_input):
@@ -164,7 +164,7 @@ def replaced(layer: nn.Module, activation: TensorOrTuple, attribute_to_layer_inp
 
     def replace(own: Any) -> Any:
         # A copy: later layers may write into it, which a leaf of the graph does not allow.
-        return _with_tensors(own, iter([each.clone() for each in _as_tuple(activation)]))
+        return _with_tensors(own, iter([tensor.clone() for tensor in _as_tuple(activation)]))
 
     with _hooked(layer, replace, attribute_to_layer_input):
         yield
@@ -201,11 +201,11 @@ def _tensors(value: Any) -> Iterator[Tensor]:
     if isinstance(value, Tensor) and value.is_floating_point():
         yield value
     elif isinstance(value, dict):
-        for each in value.values():
-            yield from _tensors(each)
+        for part in value.values():
+            yield from _tensors(part)
     elif isinstance(value, tuple | list):
-        for each in value:
-            yield from _tensors(each)
+        for part in value:
+            yield from _tensors(part)
 
 
 def _with_tensors(value: Any, tensors: Iterator[Tensor]) -> Any:
@@ -213,9 +213,9 @@ def _with_tensors(value: Any, tensors: Iterator[Tensor]) -> Any:
     if isinstance(value, Tensor) and value.is_floating_point():
         return next(tensors)
     if isinstance(value, dict):
-        changed = {name: _with_tensors(each, tensors) for name, each in value.items()}
+        changed = {name: _with_tensors(part, tensors) for name, part in value.items()}
         return changed if type(value) is dict else type(value)(**changed)
     if isinstance(value, tuple | list):
-        several = [_with_tensors(each, tensors) for each in value]
+        several = [_with_tensors(part, tensors) for part in value]
         return type(value)(*several) if hasattr(value, "_fields") else type(value)(several)
     return value

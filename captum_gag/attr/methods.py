@@ -1,4 +1,4 @@
-"""What a method of a suite is: an attribution with its options set, called alike for a batch of any images."""
+"""Methods of a suite: attributions with their options set, called alike for a batch of any images."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class Method:
 
     def options(self) -> dict[str, Any]:
         """Return the options by name."""
-        return {each.name: getattr(self, each.name) for each in options_of(type(self))}
+        return {option.name: getattr(self, option.name) for option in options_of(type(self))}
 
     @property
     def shared(self) -> Hashable | None:
@@ -139,9 +139,12 @@ def explain_checked(
             results = explain(model, finite, targets)
         else:
             results = explain(lambda *arguments: reader.scores(model(*arguments)), finite, targets)
-        attributions = [finite_only(each.detach().to(at_least_single(each.dtype)), (inputs,)) for each in results]
+        attributions = [
+            finite_only(attribution.detach().to(at_least_single(attribution.dtype)), (inputs,))
+            for attribution in results
+        ]
     sound = finite_rows(inputs.detach())
-    broken = [int((sound & ~finite_rows(each)).sum()) for each in attributions]
+    broken = [int((sound & ~finite_rows(attribution)).sum()) for attribution in attributions]
     if any(broken):
         warn(
             f"The attributions of {max(broken)} of {len(inputs)} examples have a NaN or an infinity, which their "

@@ -1,4 +1,4 @@
-"""Where gradients are sampled: the points gamma_i(x) around or towards an input (step 1 of the paper's section 3.1)."""
+"""Points gamma_i(x) around or towards an input at which gradients are sampled (step 1 of the paper's section 3.1)."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ class GaussianNoise:
             ranges = list(map(self.range, inputs))
             if self.noise_level:
                 _warn_of_constants(ranges)
-            return [self.noise_level * each for each in ranges]
+            return [self.noise_level * width for width in ranges]
         stdevs = self.stdevs if isinstance(self.stdevs, tuple) else (self.stdevs,) * len(inputs)
         if len(stdevs) != len(inputs):
             raise InputError(
@@ -128,7 +128,7 @@ class GaussianNoise:
 
 def _warn_of_constants(ranges: list[Tensor]) -> None:
     """Warn of examples with a range of 0, which get no noise."""
-    constant = {row for each in ranges for row in (each.flatten() == 0).nonzero().flatten().tolist()}
+    constant = {row for width in ranges for row in (width.flatten() == 0).nonzero().flatten().tolist()}
     if constant:
         warn(
             f"All values of example {', '.join(map(str, sorted(constant)))} are equal, so that noise relative to their "

@@ -54,7 +54,7 @@ class PathAttribution(ModelGradients):
     ) -> Any:
         parts = Parts(path)
         moments = self.moments(parts, inputs, target, additional_forward_args, internal_batch_size)
-        attributions = like_inputs(inputs, [parts.aggregation(each) for each in moments])
+        attributions = like_inputs(inputs, [parts.aggregation(moment) for moment in moments])
         if not return_convergence_delta:
             return attributions
         tensors = inputs if isinstance(inputs, tuple) else (inputs,)
@@ -64,7 +64,7 @@ class PathAttribution(ModelGradients):
             delta = GradientAttribution(lambda *args: read(self.forward_func(*args))).compute_convergence_delta(
                 attributions,
                 start,
-                tuple(each.detach() for each in tensors),
+                tuple(tensor.detach() for tensor in tensors),
                 target=targets,
                 additional_forward_args=additional_forward_args,
             )
@@ -173,7 +173,7 @@ class BlurIG(PathAttribution):
         """
         path = BlurPath(n_steps, max_sigma, grad_step, sqrt)
         strongest = float(path.sigmas()[-1])
-        start = tuple(path.blur(each, strongest).to(each.dtype) for each in checked_inputs(inputs))
+        start = tuple(path.blur(tensor, strongest).to(tensor.dtype) for tensor in checked_inputs(inputs))
         return self._integrate(
             path, start, inputs, target, additional_forward_args, internal_batch_size, return_convergence_delta
         )

@@ -216,10 +216,12 @@ class GuidedPath:
         sizes = [tensor[0].numel() for tensor in inputs]
 
         def join(tensors: tuple[Tensor, ...]) -> Tensor:
-            return torch.cat([each.reshape(len(inputs[0]), -1).to(at_least_single(each.dtype)) for each in tensors], 1)
+            return torch.cat(
+                [tensor.reshape(len(inputs[0]), -1).to(at_least_single(tensor.dtype)) for tensor in tensors], 1
+            )
 
         def split(rows: Tensor) -> list[Tensor]:
-            return [part.reshape(each.shape) for part, each in zip(rows.split(sizes, 1), inputs, strict=True)]
+            return [part.reshape(tensor.shape) for part, tensor in zip(rows.split(sizes, 1), inputs, strict=True)]
 
         start, end = join(format_baselines(self.baselines, inputs)), join(inputs)
         here = start

@@ -92,8 +92,8 @@ def reverse_saliency(
         InputError: The shape or the shares do not fit.
     """
     if not isinstance(maps, Tensor) or maps.ndim < 2 or maps.is_complex():
-        what = f"shape {tuple(maps.shape)}" if isinstance(maps, Tensor) else f"type {type(maps).__name__}"
-        raise InputError(f"maps have {what}, expected a tensor (N, H, W), or (N, ...) with at least one position.")
+        got = f"shape {tuple(maps.shape)}" if isinstance(maps, Tensor) else f"type {type(maps).__name__}"
+        raise InputError(f"maps have {got}, expected a tensor (N, H, W), or (N, ...) with at least one position.")
     require_dense("maps", maps)
     check_shares(retain, swap)
     generator = None if seed is None else torch.Generator(maps.device).manual_seed(seed)

@@ -40,7 +40,7 @@ EXAMPLES_PER_CPU_THREAD, EXAMPLES_PER_ACCELERATOR = 4, 32
 
 
 def gradients_per_batch(inputs: Tensor, total: int) -> int:
-    """Return how many of ``total`` examples like the inputs (N, ...) go through forward and backward at once."""
+    """Return the number of examples, of ``total`` like the inputs (N, ...), in one forward and backward pass."""
     return examples_per_batch(inputs, EXAMPLES_PER_CPU_THREAD, EXAMPLES_PER_ACCELERATOR, total)
 
 
@@ -110,8 +110,8 @@ class ModelGradients(GradientAttribution):
                         parts.gradient_source, samples.points, targets, additional_forward_args, limit
                     )
                     contributions = samples.weigh(gradients) if samples.weigh else gradients
-                    for each, contribution in zip(moments, contributions, strict=True):
-                        each.update(contribution)
+                    for moment, contribution in zip(moments, contributions, strict=True):
+                        moment.update(contribution)
                     progress.update(len(contributions[0]))
             warn_of_half_precision(moments, tensors)
         return moments
@@ -144,15 +144,19 @@ class ModelGradients(GradientAttribution):
             with explained(self.forward_func, inputs), self._scores(source, read) as forward:
                 arguments = arguments_of(additional_forward_args, rows[batch], n)
                 gradients = (source or self.gradient_func)(forward, inputs, targets, arguments)
-            shapes = [getattr(each, "shape", None) for each in gradients] if isinstance(gradients, tuple) else None
-            if shapes != [each.shape for each in inputs]:
+            shapes = (
+                [getattr(gradient, "shape", None) for gradient in gradients] if isinstance(gradients, tuple) else None
+            )
+            if shapes != [tensor.shape for tensor in inputs]:
                 raise InputError(
                     f"gradient_source returned {shown(gradients)}, expected a tuple with a gradient like each input."
                 )
             batches.append(gradients)
         return tuple(
-            (torch.cat(each) if len(each) > 1 else each[0]).to(at_least_single(each[0].dtype)).unflatten(0, (k, n))
-            for each in zip(*batches, strict=True)
+            (torch.cat(parts_) if len(parts_) > 1 else parts_[0])
+            .to(at_least_single(parts_[0].dtype))
+            .unflatten(0, (k, n))
+            for parts_ in zip(*batches, strict=True)
         )
 
     @contextmanager
@@ -231,7 +235,7 @@ class SampledGradients(ModelGradients):
             InputError: Inputs, target or parameters are invalid, or do not fit what the model returns.
         """
         moments = self.moments(self.parts, inputs, target, additional_forward_args, internal_batch_size, show_progress)
-        return like_inputs(inputs, [self.parts.aggregation(each) for each in moments])
+        return like_inputs(inputs, [self.parts.aggregation(moment) for moment in moments])
 
 
 def arguments_of(arguments: Any, examples: list[int], n: int) -> tuple[Any, ...] | None:
@@ -247,8 +251,8 @@ def arguments_of(arguments: Any, examples: list[int], n: int) -> tuple[Any, ...]
     rows = torch.tensor(examples)
     return tuple(
         # Sparse tensors too, such as graphs, which cannot be indexed by a list.
-        each.index_select(0, rows.to(each.device))
-        if isinstance(each, Tensor) and each.ndim and len(each) == n
-        else each
-        for each in (arguments if isinstance(arguments, tuple) else (arguments,))
+        value.index_select(0, rows.to(value.device))
+        if isinstance(value, Tensor) and value.ndim and len(value) == n
+        else value
+        for value in (arguments if isinstance(arguments, tuple) else (arguments,))
     )

@@ -93,7 +93,7 @@ class OnePixel(Transform):
         return _top(maps, 1)
 
 
-TRANSFORMS: dict[str, type[Transform]] = {each.transform: each for each in (Reverse, Sharpen, Binarise, OnePixel)}
+TRANSFORMS: dict[str, type[Transform]] = {cls.transform: cls for cls in (Reverse, Sharpen, Binarise, OnePixel)}
 """By the name in a spec: { of = ..., transform = NAME }."""
 
 

@@ -1,4 +1,4 @@
-"""Judge one map: torch functions, metrics with options, and the same as Quantus metrics, loaded on first use."""
+"""Judge one map: torch functions, and the same metrics for Quantus, which is imported on first use."""
 
 import lazy_loader
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,19 +9,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from captum_gag.baselines import BaselineLike, Normalization, resolve
 from captum_gag.errors import InputError
-from captum_gag.metrics.base import MaskingMetric, baseline_option, defined, function_of, normalization_option
+from captum_gag.metrics.base import BaselineOption, MaskingMetric, NormalizationOption, function_of
 from captum_gag.metrics.map_batch import MapBatch, pixel_ranks, without_ranking
 from captum_gag.metrics.masking import MaskedInputs, Plan
-from captum_gag.metrics.readings import Curve, Reading, thinned
+from captum_gag.metrics.readings import Curve, Reading, thin_curve, warn_of_nan
 from captum_gag.options import declared, option
 from captum_gag.tensors import positions
 
 
 @dataclass(frozen=True, eq=False)
 class AOPCCurve(Reading):
-    """AOPC for every number of steps.
+    """AOPC at every number of steps.
 
     Attributes:
         aopc: AOPC at L = 1..n_steps, (N, n_steps). NaN for a map without ranking.
@@ -39,7 +37,7 @@ class AOPCCurve(Reading):
         """Return AOPC at a number of steps, (N,).
 
         Raises:
-            InputError: If it was not computed for as many.
+            InputError: If it was computed for fewer steps.
         """
         if not 1 <= steps <= self.aopc.shape[1]:
             raise InputError(f"AOPC was computed for 1 to {self.aopc.shape[1]} steps, not for {steps}; set n_steps.")
@@ -48,15 +46,12 @@ class AOPCCurve(Reading):
     def curve(self, row: int) -> Curve:
         """Return AOPC over the share of the steps."""
         n_steps = self.aopc.shape[1]
-        return thinned(torch.arange(1, n_steps + 1) / n_steps, self.aopc[row], "share of the steps", "AOPC")
+        return thin_curve(torch.arange(1, n_steps + 1) / n_steps, self.aopc[row], "share of the steps", "AOPC")
 
 
 @declared
 class AOPCMetric(MaskingMetric):
-    """AOPC: replace regions one after the other and sum up what the class loses.
-
-    See ``aopc_curve``.
-    """
+    """AOPC: replace regions one after the other and sum up what the class loses; see ``aopc_curve``."""
 
     order: Literal["morf", "lerf", "random"] = option(
         default="morf",
@@ -64,14 +59,14 @@ class AOPCMetric(MaskingMetric):
         "same for all images, that does not look at the map. Equal ones follow in reading order.",
     )
     n_steps: int = option(default=100, help="How many regions are replaced; at most as many as there are.", ge=1)
-    perturb_baseline: BaselineLike = baseline_option("mean")
-    normalization: Normalization | None = normalization_option()
+    perturb_baseline: BaselineOption = "mean"
+    normalization: NormalizationOption = None
     region_size: int = option(
         default=1,
         help="Side of the regions in pixels, squares in images, ranked by their mean relevance; 1: pixels.",
         ge=1,
     )
-    seed: int = option(default=0, help="Of the random order.", ge=-(2**63), lt=2**64)
+    seed: int = option(default=0, help="Seed of the random order.", ge=-(2**63), lt=2**64)
 
     has_steps = True
 
@@ -79,10 +74,6 @@ class AOPCMetric(MaskingMetric):
     def higher_is_better(self) -> bool:
         """True for MoRF and random, False for LeRF."""
         return self.order != "lerf"
-
-    def check(self) -> None:
-        """Refuse baselines that have no meaning."""
-        resolve(self.perturb_baseline, self.normalization)
 
     def plan(self, batch: MapBatch) -> Plan:
         """Return the image with ever more regions replaced, read as ``AOPCCurve``."""
@@ -93,13 +84,15 @@ class AOPCMetric(MaskingMetric):
             raise InputError(
                 f"n_steps is {self.n_steps}, but there are only {regions[0].numel()} regions; take fewer steps."
             )
-        ranked: Tensor | None = batch.relevance
+        ranking: Tensor | None = batch.relevance
         undefined = without_ranking(batch.relevance).unsqueeze(1)
         if self.order == "random":
             generator = torch.Generator().manual_seed(self.seed)
             regions = torch.rand(regions.shape[1:], generator=generator).to(images.device).expand_as(regions)
-            ranked, undefined = None, torch.zeros_like(undefined)
-        pixels = _of_each(regions, lambda each: pixel_ranks(each, descending=self.order != "lerf"))
+            ranking, undefined = None, torch.zeros_like(undefined)
+        # Rows of a random order are one memory, ranked once.
+        distinct = regions if regions.stride(0) else regions[:1]
+        pixels = pixel_ranks(distinct, descending=self.order != "lerf").expand_as(regions)
         for axis, side in enumerate(positions(images) if size > 1 else (), start=1):
             pixels = pixels.repeat_interleave(size, axis).narrow(axis, 0, side)
         replaced = torch.arange(self.n_steps + 1, device=images.device).expand(len(images), -1)
@@ -110,16 +103,11 @@ class AOPCMetric(MaskingMetric):
 
         hidden = batch.baseline(self.perturb_baseline, self.normalization)
         # Half a rank below the count, so that the image itself is outside the range of ranks.
-        return Plan(MaskedInputs(images, hidden, pixels, replaced - 0.5, torch.ge), read, ranked)
-
-
-def _of_each(values: Tensor, make: Callable[[Tensor], Tensor]) -> Tensor:
-    """Return what is made of values (N, ...); made once where all rows are the same memory, as of a random ordering."""
-    return make(values) if values.stride(0) or len(values) == 1 else make(values[:1]).expand_as(values)
+        return Plan(MaskedInputs(images, hidden, pixels, replaced - 0.5, torch.ge), read, ranking)
 
 
 def _regions(relevance: Tensor, size: int) -> Tensor:
-    """Return the mean relevance of regions of so many positions along each axis."""
+    """Return the mean relevance of the regions, squares of ``size`` positions along each axis."""
     if size == 1:
         return relevance
     pools = {1: functional.avg_pool1d, 2: functional.avg_pool2d, 3: functional.avg_pool3d}
@@ -131,7 +119,7 @@ def _regions(relevance: Tensor, size: int) -> Tensor:
 
 @function_of(AOPCMetric)
 def aopc_curve(curve: AOPCCurve) -> Tensor:
-    r"""Score maps by what the class loses while regions are replaced one after the other, for every number of steps.
+    r"""Score maps by the probability that the class loses while regions are replaced, for every number of steps.
 
     .. math:: AOPC_L = \frac{1}{L + 1} \sum_{k=0}^{L} f(x^{(0)}) - f(x^{(k)}), \quad L = 1..n
 
@@ -141,9 +129,6 @@ def aopc_curve(curve: AOPCCurve) -> Tensor:
     Returns:
         Tensor of shape (N, n_steps). For MoRF higher is better, for LeRF lower. NaN for a map without ranking, unless
         the order is random.
-
-    Raises:
-        InputError: If shapes, targets or options have no meaning.
     """
     return curve.aopc
 
@@ -155,8 +140,5 @@ def aopc(curve: AOPCCurve) -> Tensor:
     Returns:
         Scores of shape (N,). NaN, with one warning that names the images, for a map without ranking, unless the order
         is random.
-
-    Raises:
-        InputError: If shapes, targets or options have no meaning.
     """
-    return defined("AOPC", curve.score, curve.causes)
+    return warn_of_nan("AOPC", curve.score, curve.causes)

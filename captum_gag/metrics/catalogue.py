@@ -1,4 +1,4 @@
-"""The metrics by name, and how type and options become a metric."""
+"""Metrics by name."""
 
 from __future__ import annotations
 
@@ -9,59 +9,44 @@ from typing import Any
 from captum_gag.baselines import Normalization
 from captum_gag.errors import InputError, shown
 from captum_gag.importing import imported
-from captum_gag.metrics.aopc import AOPCMetric
-from captum_gag.metrics.base import MaskingMetric, Metric
-from captum_gag.metrics.deletion_insertion import DeletionMetric, InsertionMetric
-from captum_gag.metrics.faithfulness import FaithfulnessMetric
-from captum_gag.metrics.foreign import ForeignMetric
-from captum_gag.metrics.rcap import RCAPMetric
-from captum_gag.metrics.segmentation import LogCoshDiceMetric, SegmentationMAEMetric
-from captum_gag.options import build, options_of
-
-__all__ = ["METRICS", "MaskingMetric", "Metric", "metric", "rows"]
-
-METRICS: dict[str, type[Metric]] = {
-    "RCAP": RCAPMetric,
-    "Deletion": DeletionMetric,
-    "Insertion": InsertionMetric,
-    "AOPC": AOPCMetric,
-    "Faithfulness": FaithfulnessMetric,
-    "LogCoshDice": LogCoshDiceMetric,
-    "SegmentationMAE": SegmentationMAEMetric,
-}
+from captum_gag.metrics.base import Metric
+from captum_gag.metrics.external_metric import ExternalMetric
+from captum_gag.names import METRICS
+from captum_gag.options import options_of, unknown
 
 
 def metric(type: str, options: Mapping[str, Any], normalization: Normalization | None = None) -> Metric:
     """Build a metric.
 
     Args:
-        type: A name of ``METRICS``, or ``package.module:Class``: a ``Metric`` of one's own, a metric of Quantus
-            (``quantus:Sparseness``), or any class that is made and called like one.
+        type: A name, such as "RCAP", or ``package.module:Class``: a ``Metric`` of one's own, a metric of Quantus
+            (``quantus:Sparseness``), or any class that is constructed and called like one.
         options: Its options.
-        normalization: (mean, std) of the model's input, for a metric that has this option and was not given it.
+        normalization: (mean, std) of the model's input, for a metric with this option, unless ``options`` have it.
 
     Raises:
-        InputError: If there is no such metric, or it refuses the options.
+        InputError: If there is no such metric, or an option does not fit.
     """
     if not isinstance(type, str):
-        raise InputError(f"metric is {shown(type)}, expected a name, such as RCAP, or package.module:Class.")
-    types = dict(METRICS)
-    if ":" in type:
-        types[type] = imported(type, "metric")
-        if not (inspect.isclass(types[type]) and issubclass(types[type], Metric)):
-            return ForeignMetric(type, types[type], options, normalization)
-    takes = type in types and any(each.name == "normalization" for each in options_of(types[type]))
-    return build(types, type, {"normalization": normalization, **options} if takes else options, "metric")
+        raise InputError(f"metric is {shown(type)}, must be a name, such as RCAP, or package.module:Class.")
+    if type not in METRICS and ":" not in type:
+        raise unknown("metric", type, METRICS)
+    cls = METRICS[type].load() if type in METRICS else imported(type, "metric")
+    if not (inspect.isclass(cls) and issubclass(cls, Metric)):
+        return ExternalMetric(type, cls, options, normalization)
+    if any(declared.name == "normalization" for declared in options_of(cls)):
+        options = {"normalization": normalization, **options}
+    return cls(**options)
 
 
 def rows() -> list[dict[str, Any]]:
-    """Return the metrics: type, summary, which scores are better ("higher", "lower"; by default), and options."""
+    """Return one row per metric: type, summary, better ("higher" or "lower", by default) and options."""
     return [
         {
             "type": name,
-            "summary": (made.__doc__ or "").splitlines()[0],
-            "better": "higher" if made().higher_is_better else "lower",
-            "options": [each._asdict() for each in options_of(made)],
+            "summary": row.summary,
+            "better": "higher" if row.higher_is_better else "lower",
+            "options": [declared._asdict() for declared in options_of(row.load())],
         }
-        for name, made in METRICS.items()
+        for name, row in METRICS.items()
     ]

@@ -8,12 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from captum_gag.baselines import BaselineLike, Normalization, Numbers, resolve
-from captum_gag.errors import InputError
-from captum_gag.metrics.base import MaskingMetric, baseline_option, defined, function_of, normalization_option
+from captum_gag.metrics.base import BaselineOption, MaskingMetric, NormalizationOption, function_of
 from captum_gag.metrics.map_batch import MapBatch, without_ranking
 from captum_gag.metrics.masking import MaskedInputs, Plan
-from captum_gag.metrics.readings import Curve, Reading, thinned
+from captum_gag.metrics.readings import Curve, Reading, thin_curve, warn_of_nan
 from captum_gag.options import declared, option
 
 
@@ -23,113 +21,76 @@ class ProbabilityCurve(Reading):
 
     Attributes:
         fractions: Shares of the pixels, (N, S), the same in each row.
-        probability: Of the class, (N, S). NaN for a map without ranking.
-        divided: Whether the score is divided by the width of the fractions.
+        probability: Probability of the class, (N, S). NaN for a map without ranking.
     """
 
     fractions: Tensor
     probability: Tensor
-    divided: bool = True
 
     @property
     def score(self) -> Tensor:
-        """Area under the curve by the trapezoid rule, (N,): in [0, 1], or in [0, width] if it is not divided."""
-        area = torch.trapezoid(self.probability, self.fractions.to(self.probability), dim=1)
-        return area / (self.fractions[:, -1] - self.fractions[:, 0]) if self.divided else area
+        """Area under the curve by the trapezoid rule, (N,) in [0, 1]."""
+        return torch.trapezoid(self.probability, self.fractions.to(self.probability), dim=1)
 
     def curve(self, row: int) -> Curve:
         """Return the probability over the share of the pixels."""
-        return thinned(self.fractions[row], self.probability[row], "share of the pixels", "probability")
+        return thin_curve(self.fractions[row], self.probability[row], "share of the pixels", "probability")
 
 
 @declared
 class ProbabilityCurveMetric(MaskingMetric):
-    """What Deletion and Insertion share: the area under the class probability while salient pixels change."""
+    """Base of Deletion and Insertion: the area under the class probability while salient pixels change."""
 
     n_steps: int = option(
         default=10, help="Equal steps from no to all pixels; n_steps + 1 images are predicted.", ge=1, le=10**6
     )
-    perturb_baseline: BaselineLike = baseline_option("black")
-    normalization: Normalization | None = normalization_option()
-    fractions: Numbers | None = option(
-        default=None,
-        help="Shares of the pixels instead of equal steps: rising, in [0, 1]. The published code of Huang & Liu takes "
-        "0, 0.1, ..., 0.9.",
-    )
-    divide_by_width: bool = option(
-        default=True,
-        help="Divide the area by the width of the fractions, so that a probability of 1 throughout has the score 1; "
-        "the published code of Huang & Liu does not.",
-    )
+    perturb_baseline: BaselineOption = "black"
+    normalization: NormalizationOption = None
 
     @abstractmethod
-    def shows(self, ranks: Tensor, counts: Tensor) -> Tensor:
-        """Return which pixels show the image when so many of the most salient have changed."""
+    def visible(self, ranks: Tensor, counts: Tensor) -> Tensor:
+        """Return a mask of the pixels that show the image, when ``counts`` of the most salient have changed."""
 
-    def check(self) -> None:
-        """Refuse fractions and baselines that have no meaning."""
-        self.shares()
-        resolve(self.perturb_baseline, self.normalization)
+    def shares(self) -> Tensor:
+        """Return the shares of the pixels, (S,) in double precision, rising in [0, 1]."""
+        return torch.linspace(0, 1, self.n_steps + 1).double()
 
     def plan(self, batch: MapBatch) -> Plan:
         """Return the image with ever more of its most salient pixels changed, read as ``ProbabilityCurve``."""
-        exact = self.shares()
-        shares = exact.to(batch.saliency).expand(len(batch.images), -1)
-        counts = (exact * batch.saliency[0].numel()).round().to(batch.saliency).expand(len(batch.images), -1)
+        n, exact = len(batch.images), self.shares()
+        shares = exact.to(batch.saliency).expand(n, -1)
+        counts = (exact * batch.saliency[0].numel()).round().to(batch.saliency).expand(n, -1)
         hidden = batch.baseline(self.perturb_baseline, self.normalization)
         undefined = without_ranking(batch.saliency).unsqueeze(1)
         return Plan(
             # Half a rank below the count, so that no and all pixels are outside the range of ranks.
-            MaskedInputs(batch.images, hidden, batch.saliency_ranks, counts - 0.5, self.shows),
-            lambda probabilities: ProbabilityCurve(
-                shares, probabilities.masked_fill(undefined, torch.nan), self.divide_by_width
-            ),
+            MaskedInputs(batch.images, hidden, batch.saliency_ranks, counts - 0.5, self.visible),
+            lambda probabilities: ProbabilityCurve(shares, probabilities.masked_fill(undefined, torch.nan)),
             batch.saliency,
         )
-
-    def shares(self) -> Tensor:
-        """Return the shares of pixels, (S,) in double precision.
-
-        Raises:
-            InputError: If they do not rise within [0, 1], or there are fewer than two.
-        """
-        equal = torch.linspace(0, 1, self.n_steps + 1).tolist()
-        shares = torch.tensor(equal if self.fractions is None else self.fractions, dtype=torch.float64)
-        rises = bool((shares.diff() > 0).all())
-        if len(shares) < 2 or not rises or float(shares[0]) < 0 or float(shares[-1]) > 1:
-            raise InputError(
-                f"fractions are {self.fractions!r}, expected at least two numbers that rise within [0, 1]."
-            )
-        return shares
 
 
 @declared
 class DeletionMetric(ProbabilityCurveMetric):
-    """Deletion, DAUC: the most salient pixels show the baseline, the others the image.
-
-    See ``deletion``.
-    """
+    """Deletion, DAUC: the most salient pixels show the baseline, the others the image; see ``deletion``."""
 
     higher_is_better = False
 
-    def shows(self, ranks: Tensor, counts: Tensor) -> Tensor:
-        """Return the less salient ones."""
+    def visible(self, ranks: Tensor, counts: Tensor) -> Tensor:
+        """Return a mask of the less salient pixels."""
         return ranks >= counts
 
 
 @declared
 class InsertionMetric(ProbabilityCurveMetric):
-    """Insertion, IAUC: the most salient pixels show the image, the others the baseline.
+    """Insertion, IAUC: the most salient pixels show the image, the others the baseline; see ``insertion``."""
 
-    See ``insertion``.
-    """
-
-    perturb_baseline: BaselineLike = baseline_option("blur")
+    perturb_baseline: BaselineOption = "blur"
 
     higher_is_better = True
 
-    def shows(self, ranks: Tensor, counts: Tensor) -> Tensor:
-        """Return the most salient ones."""
+    def visible(self, ranks: Tensor, counts: Tensor) -> Tensor:
+        """Return a mask of the most salient pixels."""
         return ranks < counts
 
 
@@ -141,24 +102,18 @@ def deletion(curve: ProbabilityCurve) -> Tensor:
 
     Returns:
         Areas of shape (N,) in [0, 1]. NaN, with one warning that names the images, for a map without ranking.
-
-    Raises:
-        InputError: If shapes, targets or options have no meaning.
     """
-    return defined("Deletion", curve.score, curve.causes)
+    return warn_of_nan("Deletion", curve.score, curve.causes)
 
 
 @function_of(InsertionMetric)
 def insertion(curve: ProbabilityCurve) -> Tensor:
-    """Score maps by how soon the class is found when the most salient pixels appear (IAUC): higher is better.
+    """Score maps by how soon the class appears when the most salient pixels do (IAUC): higher is better.
 
     They appear on the blurred image: Gaussian, sigma 5, 11 x 11 (``baselines.blur``). Only the ranking counts, as for
     ``deletion``.
 
     Returns:
         Areas of shape (N,) in [0, 1]. NaN, with one warning that names the images, for a map without ranking.
-
-    Raises:
-        InputError: If shapes, targets or options have no meaning.
     """
-    return defined("Insertion", curve.score, curve.causes)
+    return warn_of_nan("Insertion", curve.score, curve.causes)

@@ -1,4 +1,4 @@
-"""Faithfulness (Alvarez-Melis & Jaakkola, 2018; as Tomsett et al., 2019, use it): relevance against what is lost."""
+"""Faithfulness (Alvarez-Melis & Jaakkola, 2018; as Tomsett et al., 2019, use it): relevance against lost class."""
 
 from __future__ import annotations
 
@@ -7,22 +7,21 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from captum_gag.baselines import BaselineLike, Normalization, resolve
 from captum_gag.errors import InputError
-from captum_gag.metrics.base import MaskingMetric, baseline_option, defined, function_of, normalization_option
+from captum_gag.metrics.base import BaselineOption, MaskingMetric, NormalizationOption, function_of
 from captum_gag.metrics.map_batch import MapBatch
 from captum_gag.metrics.masking import MaskedInputs, Plan
-from captum_gag.metrics.readings import Reading
+from captum_gag.metrics.readings import Reading, warn_of_nan
 from captum_gag.options import declared, option
 from captum_gag.tensors import positions
 
 ROUNDING = 4.0
-"""Units in the last place by which a model's outputs may differ for inputs that are the same to it."""
+"""Units in the last place by which outputs may differ for inputs that mean the same to the model."""
 
 
 @dataclass(frozen=True, eq=False)
 class Losses(Reading):
-    """What single pixels are said to be worth, and what the class loses without each.
+    """The relevance of single pixels, and the probability that the class loses without each.
 
     Attributes:
         relevance: R_i, (N, P).
@@ -45,76 +44,59 @@ class Losses(Reading):
 
 @declared
 class FaithfulnessMetric(MaskingMetric):
-    """Faithfulness: replace single pixels and correlate their relevance with what is lost.
-
-    See ``faithfulness``.
-    """
+    """Replace single pixels and correlate their relevance with what the class loses; see ``faithfulness``."""
 
     n_pixels: int = option(default=100, help="Random pixels, the same for every image.", ge=2)
-    perturb_baseline: BaselineLike = baseline_option("mean")
-    normalization: Normalization | None = normalization_option()
-    seed: int = option(default=0, help="Of the pixels.", ge=-(2**63), lt=2**64)
+    perturb_baseline: BaselineOption = "mean"
+    normalization: NormalizationOption = None
+    seed: int = option(default=0, help="Seed of the pixels.", ge=-(2**63), lt=2**64)
 
     higher_is_better = True
-
-    def check(self) -> None:
-        """Refuse baselines that have no meaning."""
-        resolve(self.perturb_baseline, self.normalization)
 
     def plan(self, batch: MapBatch) -> Plan:
         """Return the image with one random pixel replaced at a time, read as ``Losses``."""
         images, relevance = batch.images, batch.relevance.flatten(1)
-        n_pixels, of = self.n_pixels, relevance.shape[1]
-        if n_pixels > of:
-            raise InputError(f"n_pixels is {n_pixels}, expected 2 to {of}, the number of pixels.")
-        chosen = torch.randperm(of, generator=torch.Generator().manual_seed(self.seed))[:n_pixels].to(images.device)
+        n_pixels, total = self.n_pixels, relevance.shape[1]
+        if n_pixels > total:
+            raise InputError(f"n_pixels is {n_pixels}, must be 2 to {total}, the number of pixels.")
+        pixels = torch.randperm(total, generator=torch.Generator().manual_seed(self.seed))[:n_pixels].to(images.device)
         # Pixel number i shows the baseline at level i; the others have number 0, and level -1 leaves the image alone.
         numbers = torch.arange(n_pixels + 1, device=images.device)
 
-        def order() -> Tensor:
-            flat = torch.zeros_like(relevance[0], dtype=torch.long).index_copy(0, chosen, numbers[1:])
-            return flat.reshape(positions(images)).expand_as(batch.relevance)
+        def order_and_levels() -> tuple[Tensor, Tensor]:
+            order = torch.zeros_like(relevance[0], dtype=torch.long).index_copy(0, pixels, numbers[1:])
+            levels = numbers.where(numbers > 0, -1)
+            return order.reshape(positions(images)).expand_as(batch.relevance), levels.expand(len(images), -1)
 
-        def levels() -> Tensor:
-            return torch.cat([numbers[:1] - 1, numbers[1:]]).expand(len(images), -1)
-
-        masked = MaskedInputs(
-            images,
-            batch.baseline(self.perturb_baseline, self.normalization),
-            batch.once(("faithfulness order", n_pixels, self.seed), order),
-            batch.once(("faithfulness levels", n_pixels), levels),
-            torch.ne,
-        )
+        order, levels = batch.cached(("faithfulness", n_pixels, self.seed), order_and_levels)
+        hidden = batch.baseline(self.perturb_baseline, self.normalization)
         return Plan(
-            masked,
-            lambda outputs: Losses(relevance[:, chosen], losses(outputs, torch.finfo(images.dtype).eps)),
+            MaskedInputs(images, hidden, order, levels, torch.ne),
+            lambda outputs: Losses(relevance[:, pixels], losses(outputs, torch.finfo(images.dtype).eps)),
             relevance,
         )
 
 
 def losses(outputs: Tensor, eps: float) -> Tensor:
-    """Return what the class loses without each pixel; 0 for all where they differ by the rounding of the outputs alone.
+    """Return the loss f(x) - f(x without i) of each pixel, (N, P); 0 for all where they differ by rounding alone.
 
     Args:
         outputs: f(x), f(x without 1), ..., (N, 1 + P).
-        eps: Of the precision in which the model computes.
+        eps: Machine epsilon of the precision in which the model computes.
     """
-    found = outputs[:, :1] - outputs[:, 1:]
-    spread = found.amax(1) - found.amin(1)
-    return found.masked_fill((spread <= ROUNDING * eps * outputs.abs().amax(1)).unsqueeze(1), 0.0)
+    lost = outputs[:, :1] - outputs[:, 1:]
+    spread = lost.amax(1) - lost.amin(1)
+    return lost.masked_fill((spread <= ROUNDING * eps * outputs.abs().amax(1)).unsqueeze(1), 0.0)
 
 
 @function_of(FaithfulnessMetric)
 def faithfulness(losses: Losses) -> Tensor:
-    """Correlate what a map says of single pixels with what the class loses without them.
+    """Correlate the relevance of single pixels with the probability that the class loses without them.
 
     The relevance of a pixel is the sum of its map over channels, with its sign.
 
     Returns:
         Pearson correlations of shape (N,) in [-1, 1], higher is better. NaN, with one warning that names the images,
         where the relevance of the pixels is constant, or the output of the model but for its rounding.
-
-    Raises:
-        InputError: If shapes, targets or options have no meaning.
     """
-    return defined("Faithfulness", losses.score, losses.causes)
+    return warn_of_nan("Faithfulness", losses.score, losses.causes)

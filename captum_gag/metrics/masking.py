@@ -1,4 +1,4 @@
-"""The one engine behind the metrics: show some pixels, hide the others, read the probability of the class."""
+"""The engine behind the metrics: show some pixels, hide the others, read the probability of the class."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from captum_gag.batching import examples_per_batch, out_of_memory
 from captum_gag.errors import InputError
-from captum_gag.metrics.readings import Reading, causes
+from captum_gag.metrics.readings import Reading, nan_causes
 from captum_gag.modules import modules_inside, require_evaluation_mode
 from captum_gag.outputs import Output, OutputReader
 from captum_gag.tensors import Target, class_targets, finite_rows, over_channels
@@ -27,32 +27,32 @@ IMAGES_PER_CPU_THREAD, IMAGES_PER_ACCELERATOR = 2, 64
 
 
 class Imputed(NamedTuple):
-    """What hidden pixels show where that depends on which pixels are hidden.
+    """Values of hidden pixels that depend on which pixels are hidden.
 
     Attributes:
-        whole: Images of which all is hidden, (N, C, *positions) or (N, F).
+        baseline: Images with all pixels hidden, (N, C, *positions) or (N, F).
         fill: From images and a mask of the hidden pixels that broadcasts to them, to the images filled in.
     """
 
-    whole: Tensor
+    baseline: Tensor
     fill: Callable[[Tensor, Tensor], Tensor]
 
 
 class MaskedInputs(NamedTuple):
-    """S versions of each of N images: a pixel is shown where ``compare(order, level)`` holds and hidden elsewhere.
+    """S versions of each of N images: a pixel is visible where ``compare(order, level)`` holds, and hidden elsewhere.
 
-    A level outside the range of ``order`` shows or hides the whole image; such versions are predicted once for all
+    A level outside the range of ``order`` shows or hides the entire image; such versions are predicted once for all
     masked inputs that share the image.
 
     Attributes:
-        shown: Images (N, C, *positions), or rows (N, F), seen where the comparison holds.
-        hidden: What is seen elsewhere: a baseline of the batch, like the images.
+        images: Images (N, C, *positions), or rows (N, F), visible where the comparison holds.
+        hidden: Values elsewhere: a baseline of the batch, like the images.
         order: Saliency or rank of each pixel, (N, *positions) or (N, F).
-        levels: What ``order`` is compared with, (N, S).
+        levels: Numbers that ``order`` is compared with, (N, S).
         compare: ``torch.ge`` for saliency against thresholds, ``torch.lt`` for ranks against counts, ``torch.ne``.
     """
 
-    shown: Tensor
+    images: Tensor
     hidden: Tensor | Imputed
     order: Tensor
     levels: Tensor
@@ -60,202 +60,167 @@ class MaskedInputs(NamedTuple):
 
     @property
     def baseline(self) -> Tensor:
-        """Images of which nothing is shown, like ``shown``."""
-        return self.hidden.whole if isinstance(self.hidden, Imputed) else self.hidden
+        """Images with all pixels hidden, like ``images``."""
+        return self.hidden.baseline if isinstance(self.hidden, Imputed) else self.hidden
 
-    def write(self, images: Tensor | slice, levels: Tensor, batch: Tensor) -> None:
-        """Write versions of some images into a batch (B, C, *positions).
+    def write(self, rows: Tensor | slice, levels: Tensor, batch: Tensor) -> None:
+        """Write versions of some images into a batch.
 
         Args:
-            images: Which image each is a version of, (B,); or a slice of the only one, which is not copied then.
-            levels: What decides what each shows, (B,).
-            batch: Where to.
+            rows: Row of ``images`` of each version, (B,); or a slice of a single row, which is not copied then.
+            levels: The level of each version, (B,).
+            batch: Receives the versions, (B, C, *positions).
         """
-        order = self.order[images]
-        mask = over_channels(self.compare(order, levels.reshape(-1, *[1] * (order.ndim - 1))), self.shown)
+        order = self.order[rows]
+        mask = over_channels(self.compare(order, levels.reshape(-1, *[1] * (order.ndim - 1))), self.images)
         if isinstance(self.hidden, Imputed):
-            batch.copy_(self.hidden.fill(self.shown[images].expand_as(batch), ~mask))
+            batch.copy_(self.hidden.fill(self.images[rows].expand_as(batch), ~mask))
         else:
-            torch.where(mask, self.shown[images], self.hidden[images], out=batch)
+            torch.where(mask, self.images[rows], self.hidden[rows], out=batch)
 
     def uniform(self) -> tuple[Tensor, Tensor]:
-        """Return which versions are one image as a whole, and, of these, which are the one that is shown, (N, S)."""
+        """Return masks (N, S) of the versions that are entirely visible or hidden, and of those that are visible."""
         lowest, highest = self.order.flatten(1).aminmax(dim=1, keepdim=True)
         return (self.levels < lowest) | (self.levels > highest), self.compare(lowest, self.levels)
 
 
 class Versions:
-    """All versions of some masked inputs, and which of them are equal images.
+    """All versions of some masked inputs, with equal images found.
 
     Attributes:
-        wanted: Those to predict, (U, 3): number of the masked inputs, image, step; each image once, in the order asked.
-        places: For every version, masked inputs by masked inputs and row by row, its place in ``wanted``.
+        unique: Versions to predict, (U, 3): number of the masked inputs, row, step; each image once, in input order.
+        index: For every version, masked inputs by masked inputs and row by row, its row of ``unique``.
     """
 
     def __init__(self, masked: Sequence[MaskedInputs]) -> None:
-        """Give each version a number, equal ones the same."""
+        """Give each version a label, equal ones the same."""
         blocks: dict[Hashable, int] = {}
-        end, numbers = 0, []
-        for each in masked:
-            n, steps = each.levels.shape
-            starts = []
-            # A block of numbers for its own versions, and one for each of the two images that are seen as a whole.
-            for key, size in ((tuple(map(id, each)), n * steps), (id(each.shown), n), (id(each.hidden), n)):
-                if key not in blocks:
-                    blocks[key], end = end, end + size
-                starts.append(blocks[key])
-            alike, shown = (side.cpu().numpy() for side in each.uniform())
-            rows = np.arange(n)[:, None]
-            own = starts[0] + rows * steps + np.arange(steps)
-            numbers.append(np.where(alike, np.where(shown, starts[1], starts[2]) + rows, own).ravel())
-        _, first, equal = np.unique(np.concatenate(numbers), return_index=True, return_inverse=True)
+        labels, sources = [], []
+        n, most = len(masked[0].images), max(inputs.levels.shape[1] for inputs in masked)
+        for number, inputs in enumerate(masked):
+            # Three blocks of labels: for its own versions, for the images as they are, and for their baselines.
+            keys = (tuple(map(id, inputs)), id(inputs.images), id(inputs.hidden))
+            own, images, baselines = (blocks.setdefault(key, len(blocks)) for key in keys)
+            uniform, visible = (side.cpu().numpy() for side in inputs.uniform())
+            row, step = np.indices(uniform.shape)
+            block = np.where(uniform, np.where(visible, images, baselines), own)
+            labels.append(((block * n + row) * most + np.where(uniform, 0, step)).ravel())
+            sources.append(np.stack([np.full_like(row, number), row, step], -1).reshape(-1, 3))
+        _, first, equal = np.unique(np.concatenate(labels), return_index=True, return_inverse=True)
         order = first.argsort()
-        self.places = torch.from_numpy(order.argsort()[equal])
-        sizes = np.array([len(each) for each in numbers])
-        ends = sizes.cumsum()
-        index = np.searchsorted(ends, first[order], side="right")
-        within = first[order] - (ends - sizes)[index]
-        row, step = np.divmod(within, np.array([each.levels.shape[1] for each in masked])[index])
-        self.wanted: NDArray[np.int64] = np.stack([index, row, step], 1)
+        self.index = torch.from_numpy(order.argsort()[equal])
+        self.unique: NDArray[np.int64] = np.concatenate(sources)[first[order]]
 
     def batch(self, masked: Sequence[MaskedInputs], part: slice) -> Tensor:
-        """Return the images of a part of ``wanted``, (B, C, *positions)."""
-        wanted = self.wanted[part]
-        images = masked[0].shown
-        batch = images.new_empty((len(wanted), *images.shape[1:]))
-        rows, steps = torch.from_numpy(wanted[:, 1:].T.copy()).to(images.device)
-        ends = [*(np.flatnonzero(np.diff(wanted[:, 0])) + 1).tolist(), len(wanted)]
+        """Return the images of a part of ``unique``, (B, C, *positions)."""
+        unique = self.unique[part]
+        images = masked[0].images
+        batch = images.new_empty((len(unique), *images.shape[1:]))
+        rows, steps = torch.from_numpy(unique[:, 1:].T.copy()).to(images.device)
+        ends = [*(np.flatnonzero(np.diff(unique[:, 0])) + 1).tolist(), len(unique)]
         for start, end in zip([0, *ends], ends, strict=False):
-            asked, (first, last) = masked[wanted[start, 0]], wanted[[start, end - 1], 1].tolist()
-            some = slice(first, first + 1) if first == last else rows[start:end]
-            asked.write(some, asked.levels[rows[start:end], steps[start:end]], batch[start:end])
+            inputs, (first, last) = masked[unique[start, 0]], unique[[start, end - 1], 1].tolist()
+            block = slice(first, first + 1) if first == last else rows[start:end]
+            inputs.write(block, inputs.levels[rows[start:end], steps[start:end]], batch[start:end])
         return batch
 
 
 class Plan(NamedTuple):
-    """One metric of one batch of maps: the images that it needs, and what it makes of their probabilities.
+    """One metric of one batch of maps: the images that it needs, and how it reads their probabilities.
 
     Attributes:
         masked: The images.
         read: From probabilities (N, S) to a reading.
-        ranked: What of the maps ranks the pixels, (N, *positions); None where they do not count. Where it is constant
-            or not finite, that is why a score is NaN.
+        ranking: Values of the maps that rank the pixels, (N, *positions), or None: where they are constant or not
+            finite, that is the cause of a NaN.
     """
 
     masked: MaskedInputs
     read: Callable[[Tensor], Reading]
-    ranked: Tensor | None = None
+    ranking: Tensor | None = None
 
 
-def run_plans(
-    plans: Sequence[Plan],
-    model: Model,
-    target: Target,
-    output: Output = "auto",
-    internal_batch_size: int | None = None,
-) -> list[Reading]:
-    """Return what plans for the same images read, in one pass; arguments as for ``class_probabilities``."""
-    found = class_probabilities(model, [plan.masked for plan in plans], target, output, internal_batch_size)
-    return [_read(plan, each) for plan, each in zip(plans, found, strict=True)]
+class Context(NamedTuple):
+    """The model, how its outputs are read, and what else metrics take beside images and maps.
+
+    Attributes:
+        model: From images (B, ...) to their outputs. Its modules must be in evaluation mode.
+        target: Class of all images, or one per image; tuples for outputs (B, classes, ...) with further axes.
+        output: Meaning of the model's outputs; see ``captum_gag.outputs``.
+        internal_batch_size: Images in one forward pass. None picks a number.
+        segmentation: Binary masks (N, 1, *positions) or (N, *positions).
+        explain: From (model, images, targets) to attributions.
+    """
+
+    model: Model
+    target: Target
+    output: Output = "auto"
+    internal_batch_size: int | None = None
+    segmentation: Tensor | None = None
+    explain: Callable[[Any, Tensor, Tensor], Tensor] | None = None
+
+
+def run_plans(plans: Sequence[Plan], context: Context) -> list[Reading]:
+    """Return the reading of each plan; all are for the same images, and share forward passes."""
+    probabilities = class_probabilities([plan.masked for plan in plans], context)
+    return [_read(*pair) for pair in zip(plans, probabilities, strict=True)]
 
 
 def _read(plan: Plan, probabilities: Tensor) -> Reading:
-    images = (plan.masked.shown, plan.masked.baseline)
-    # A broken image, or map, has no score, also where the broken pixels happen to be hidden, or not to be asked.
-    sound = torch.stack([finite_rows(each) for each in (*images, plan.ranked) if each is not None]).all(0)
+    images = (plan.masked.images, plan.masked.baseline)
+    # A broken image or map has no score, even where the metric hides the broken pixels, or does not ask for them.
+    sound = torch.stack([finite_rows(values) for values in (*images, plan.ranking) if values is not None]).all(0)
     reading = plan.read(probabilities.masked_fill(~sound.unsqueeze(1), torch.nan))
-    score = reading.score
-    if not bool(score.isnan().any()):
-        return replace(reading, causes=[""] * len(score))
-    return replace(reading, causes=causes(score, plan.ranked, images, probabilities))
+    return replace(reading, causes=nan_causes(reading.score, plan.ranking, images, probabilities))
 
 
 @torch.no_grad()
 @one_at_a_time
-def class_probabilities(
-    model: Model,
-    masked: Sequence[MaskedInputs],
-    target: Target,
-    output: Output = "auto",
-    internal_batch_size: int | None = None,
-) -> list[Tensor]:
+def class_probabilities(masked: Sequence[MaskedInputs], context: Context) -> list[Tensor]:
     """Return the probability of each image's class for each of its versions.
 
-    Forward passes are filled across images, versions and masked inputs, and no image is predicted twice; memory does
-    not grow with the number of versions.
-
-    Args:
-        model: From images (B, ...) to what it returns of them. Its modules must be in evaluation mode.
-        masked: Versions of the same N images.
-        target: Class of all images, or of each; tuples for outputs (B, classes, ...) with further axes.
-        output: What the model returns; see ``captum_gag.outputs``.
-        internal_batch_size: Images in one forward pass. None picks a number.
+    All are versions of the same N images. Forward passes are filled across images, versions and masked inputs, and no
+    image is predicted twice; memory does not grow with the number of versions.
 
     Returns:
         One tensor of shape (N, S) for each of ``masked``, in at least single precision.
 
     Raises:
-        InputError: If the model is in training mode, the targets are not classes of its, or not one for each image;
-            if its outputs are not what is declared, or could mean several things; if it does not take such images.
+        InputError: If the model is in training mode, the targets are not its classes, or not one for each image;
+            if its outputs contradict ``output``, or could mean several things; if it does not take such images.
     """
-    check_batch_size(internal_batch_size)
-    require_callable(model)
+    model, size = context.model, context.internal_batch_size
+    if size is not None and (type(size) is not int or size < 1):
+        raise InputError(f"internal_batch_size is {size!r}, must be an integer >= 1 or None.")
     require_evaluation_mode(model)
-    images = masked[0].shown
-    targets = class_targets(target, images)
-    reader = OutputReader.of(output)
+    images = masked[0].images
+    targets = class_targets(context.target, images)
+    reader = OutputReader.of(context.output)
     versions = Versions(masked)
-    total = len(versions.wanted)
-    size = internal_batch_size or examples_per_batch(images, IMAGES_PER_CPU_THREAD, IMAGES_PER_ACCELERATOR, total=total)
-    of_rows = targets[torch.from_numpy(versions.wanted[:, 1].copy()).to(images.device)]
-    outputs: list[Tensor] = []
-    # Raw outputs wait until it is known what they mean; most are as soon as they come.
+    total = len(versions.unique)
+    size = size or examples_per_batch(images, IMAGES_PER_CPU_THREAD, IMAGES_PER_ACCELERATOR, total=total)
+    targets = targets[torch.from_numpy(versions.unique[:, 1].copy()).to(images.device)]
+    probabilities: list[Tensor] = []
+    # Outputs wait here, with their targets, until their meaning is clear, most often at once.
     waiting: list[tuple[Any, Tensor]] = []
     for start in range(0, total, size):
         part = slice(start, start + size)
-        waiting.append((_answer(model, versions.batch(masked, part)), of_rows[part]))
-        if reader.settled(waiting[-1][0]):
-            outputs += _read_all(reader, waiting)
+        waiting.append((_predict(model, versions.batch(masked, part)), targets[part]))
+        if not reader.settled(waiting[-1][0]) and start + size >= total:
+            reader.settle([outputs for outputs, _ in waiting])
+        if reader.kind is not None:
+            probabilities += [_target_probabilities(reader.probabilities(outputs), rows) for outputs, rows in waiting]
             waiting = []
-    if waiting:
-        reader.settle([each for each, _ in waiting])
-        outputs += _read_all(reader, waiting)
-    found = torch.cat(outputs)[versions.places.to(images.device)]
-    sizes = [each.levels.numel() for each in masked]
-    return [part.reshape(each.levels.shape) for part, each in zip(found.split(sizes), masked, strict=True)]
+    parts = torch.cat(probabilities)[versions.index.to(images.device)].split([m.levels.numel() for m in masked])
+    return [part.reshape(inputs.levels.shape) for part, inputs in zip(parts, masked, strict=True)]
 
 
-def _read_all(reader: OutputReader, waiting: Sequence[tuple[Any, Tensor]]) -> list[Tensor]:
-    return [_of_targets(reader.probabilities(returned), targets) for returned, targets in waiting]
-
-
-def require_callable(model: Any) -> None:
-    """Refuse what is no model.
-
-    Raises:
-        InputError: It cannot be called.
-    """
-    if not callable(model):
-        raise InputError(f"model is a {type(model).__name__}, expected a torch module, or a function of images.")
-
-
-def check_batch_size(internal_batch_size: int | None) -> None:
-    """Refuse what is no number of images.
-
-    Raises:
-        InputError: It is neither None nor an integer >= 1.
-    """
-    size = internal_batch_size
-    if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 1):
-        raise InputError(f"internal_batch_size is {size!r}, expected an integer >= 1 or None.")
-
-
-def _answer(model: Model, images: Tensor) -> Any:
+def _predict(model: Model, images: Tensor) -> Any:
     try:
         return model(images)
     except RuntimeError as error:
-        weights = (each for module in modules_inside(model) for each in module.parameters())
-        first = next((each for each in weights if each.is_floating_point()), images)
+        weights = (weight for module in modules_inside(model) for weight in module.parameters())
+        first = next((weight for weight in weights if weight.is_floating_point()), images)
         if out_of_memory(error) or (first.dtype, first.device) == (images.dtype, images.device):
             raise
         raise InputError(
@@ -264,24 +229,22 @@ def _answer(model: Model, images: Tensor) -> Any:
         ) from error
 
 
-def _of_targets(probabilities: Tensor, targets: Tensor) -> Tensor:
-    """Return the probability of the target in each of a batch, (B,)."""
+def _target_probabilities(probabilities: Tensor, targets: Tensor) -> Tensor:
+    """Return the probability of each target, (B,), of probabilities (B, classes, ...)."""
     indices = targets.reshape(len(targets), -1)
     axes = probabilities.shape[1:]
     highest = indices.amax(0).tolist()
     fits = len(probabilities) == len(indices) and len(axes) == len(highest)
     if not fits or any(index >= size for index, size in zip(highest, axes, strict=True)):
-        expected = "(images, classes) with more classes than the highest target"
+        hint = "(images, classes) with more classes than the highest target"
         if len(axes) != len(highest):
-            expected += (
+            hint += (
                 "; the target of an output (images, classes, ...) with further axes is a tuple with an index for "
                 "each, that of an output (images, classes) one number, not a one-hot label"
             )
-        shown = highest[0] if len(highest) == 1 else tuple(highest)
         raise InputError(
             f"The model gave an output of shape {tuple(probabilities.shape)} for {len(indices)} images with targets up "
-            f"to {shown}, expected {expected}."
+            f"to {highest[0] if len(highest) == 1 else tuple(highest)}, must be {hint}."
         )
-    rows = torch.arange(len(indices), device=indices.device)
-    place = (rows, *indices.unbind(1))
-    return probabilities[place]
+    index = (torch.arange(len(indices), device=indices.device), *indices.unbind(1))
+    return probabilities[index]

@@ -1,9 +1,11 @@
-"""The only door to Quantus: this package's metrics as Quantus's."""
+"""This package's metrics as Quantus's; the only module that imports Quantus."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import KW_ONLY
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import KW_ONLY, fields
+from traceback import walk_tb
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,23 +15,24 @@ from numpy.typing import NDArray
 from quantus.helpers.enums import DataType, EvaluationCategory, ModelType, ScoreDirection
 from quantus.metrics.base import Metric as QuantusBase
 
-from captum_gag.errors import InputError
+from captum_gag.errors import InputError, in_one_line, shown
 from captum_gag.metrics.aopc import AOPCMetric
-from captum_gag.metrics.base import Metric, defined
+from captum_gag.metrics.base import CHANNEL_AXIS_HELP, Metric
 from captum_gag.metrics.deletion_insertion import DeletionMetric, InsertionMetric
-from captum_gag.metrics.explaining import as_targets
+from captum_gag.metrics.explain_func import as_inputs, as_targets
 from captum_gag.metrics.faithfulness import FaithfulnessMetric
-from captum_gag.metrics.quantus_calls import check_arrays, check_call, in_words
 from captum_gag.metrics.rcap import RCAPMetric
+from captum_gag.metrics.readings import warn_of_nan
 from captum_gag.metrics.segmentation import LogCoshDiceMetric, SegmentationMAEMetric
 from captum_gag.modules import require_evaluation_mode
 from captum_gag.options import declared, option
 from captum_gag.outputs import Output, OutputReader, output_option, tensor_of
+from captum_gag.tensors import require_device
 from captum_gag.threads import one_at_a_time
 
 
 class _Direction:
-    """Quantus's ``score_direction`` of a metric, or of a class with its default options; None if it is not known."""
+    """Quantus's ``score_direction`` of a metric, or of a class with its default options; None if it is unknown."""
 
     def __get__(self, metric: Metric | None, owner: type[Metric]) -> ScoreDirection | None:
         try:
@@ -39,32 +42,23 @@ class _Direction:
         return {True: ScoreDirection.HIGHER, False: ScoreDirection.LOWER, None: None}[higher]
 
 
-class _Category:
-    """Quantus's ``evaluation_category`` of a metric."""
-
-    def __get__(self, metric: Metric | None, owner: type[Metric]) -> EvaluationCategory:
-        return EvaluationCategory.LOCALISATION if owner.needs_segmentation else EvaluationCategory.FAITHFULNESS
-
-
 @declared
 class QuantusMetric(Metric, QuantusBase[list[float]]):
-    """What makes one of our metrics one of Quantus's: ``class RCAP(QuantusMetric, RCAPMetric)``.
+    """Base of our metrics as Quantus's: ``class RCAP(QuantusMetric, RCAPMetric)``.
 
     Attributes:
-        details: For each image of the last call a dict of arrays with what its score is made of.
+        details: One dict of arrays per image of the last call: the numbers behind its score.
     """
 
     name: ClassVar[str]
     data_applicability: ClassVar[set[DataType]] = {DataType.IMAGE, DataType.TIMESERIES, DataType.TABULAR}
     model_applicability: ClassVar[set[ModelType]] = {ModelType.TORCH}
     score_direction = _Direction()  # type: ignore[assignment]
-    evaluation_category = _Category()
+    evaluation_category = EvaluationCategory.FAITHFULNESS
 
     _: KW_ONLY
     output: Output = output_option()
-    channel_axis: int = option(
-        default=1, help="The axis of the values that share one position: 1, or -1 for token embeddings (N, T, E)."
-    )
+    channel_axis: int = option(default=1, help=CHANNEL_AXIS_HELP)
     abs: bool = option(default=False, help="Take magnitudes of ``a_batch`` before the metric's own processing.")
     normalise: bool = option(default=False, help="Normalise ``a_batch`` before the metric's own processing.")
     normalise_func: Callable[..., NDArray[Any]] | None = option(
@@ -78,14 +72,14 @@ class QuantusMetric(Metric, QuantusBase[list[float]]):
         default=None, help="Used with ``return_aggregate``; default ``numpy.mean``."
     )
     default_plot_func: Callable[..., Any] | None = option(
-        default=None, help="What ``plot`` calls; default ``plot_details``."
+        default=None, help="Called by ``plot``; default ``plot_details``."
     )
     # Quantus has properties of these two names; theirs depend on where its tests run.
     disable_warnings: bool = option(default=False, help="Silence the warning about images whose score is undefined.")
     display_progressbar: bool = option(default=False, help="Show a progress bar over the batches.")
 
     def __post_init__(self) -> None:
-        """Set up Quantus's side."""
+        """Initialise Quantus's base class, too."""
         super().__post_init__()
         self.details: list[dict[str, NDArray[Any]]] = []
         self._causes: list[str] = []
@@ -120,21 +114,20 @@ class QuantusMetric(Metric, QuantusBase[list[float]]):
         batch_size: int = 64,
         **kwargs: Any,
     ) -> list[float]:
-        """Score attributions, as every Quantus metric does.
+        """Score attributions; the arguments are those of every Quantus metric.
 
         Args:
             model: Torch classifier in evaluation mode.
             x_batch: Images (N, C, H, W), or (N, H, W, C) with ``channel_first=False``; signals (N, C, T), rows (N, F).
             y_batch: Class index of each image, (N,); (N, k) for outputs (N, classes, ...) with k - 1 further axes.
-            a_batch: Attributions like the images with their channels first, (N, 1, H, W) or (N, H, W). None calls
-                ``explain_func``.
+            a_batch: Attributions like the images with their channels first, (N, 1, H, W) or (N, H, W).
             s_batch: Segmentations (N, 1, H, W), for metrics that need them.
             channel_first: Layout of ``x_batch``; inferred when None.
             explain_func: Returns attributions when ``a_batch`` is None.
             explain_func_kwargs: Arguments of ``explain_func``.
             model_predict_kwargs: Further arguments of the model's forward.
             softmax: Read probabilities, by the option ``output``. False takes outputs as they are.
-            device: Where to compute; None for the model's own device.
+            device: Device to compute on; None for the model's own.
             batch_size: Images at a time.
             kwargs: Refused by Quantus with a message that names them.
 
@@ -143,22 +136,14 @@ class QuantusMetric(Metric, QuantusBase[list[float]]):
         """
         self.details, self._causes = [], []
         self._reader = OutputReader(tensor_of if softmax is False else self.output)
-        check_arrays(x_batch=x_batch, a_batch=a_batch, s_batch=s_batch)
-        check_call(model, batch_size, device, channel_first=channel_first, softmax=softmax)
-        with in_words(type(self).__name__):
+        arrays = {"x_batch": x_batch, "a_batch": a_batch, "s_batch": s_batch}
+        _check_call(model, batch_size, device, arrays, {"channel_first": channel_first, "softmax": softmax})
+        with _quantus_errors(type(self).__name__):
             scores: list[float] = super().__call__(
-                model=model,
-                x_batch=x_batch,
-                y_batch=y_batch,
-                a_batch=a_batch,
-                s_batch=s_batch,
-                custom_batch=None,
-                channel_first=channel_first,
-                explain_func=explain_func,
-                explain_func_kwargs=explain_func_kwargs,
-                model_predict_kwargs=model_predict_kwargs,
-                # Quantus's own would follow outputs that are probabilities already.
-                softmax=None,
+                model,
+                *(x_batch, y_batch, a_batch, s_batch),
+                *(channel_first, explain_func, explain_func_kwargs, model_predict_kwargs),
+                softmax=None,  # Quantus's own would follow outputs that are probabilities already.
                 device=device,
                 batch_size=batch_size,
                 **kwargs,
@@ -168,7 +153,7 @@ class QuantusMetric(Metric, QuantusBase[list[float]]):
     def custom_postprocess(self, **kwargs: Any) -> None:
         """Name the images whose score is undefined; called by Quantus before it aggregates."""
         if not self.disable_warnings:
-            defined(type(self).__name__, torch.tensor(self.evaluation_scores), self._causes)
+            warn_of_nan(type(self).__name__, torch.tensor(self.evaluation_scores), self._causes)
 
     def evaluate_batch(
         self,
@@ -182,29 +167,28 @@ class QuantusMetric(Metric, QuantusBase[list[float]]):
         """Turn one batch into tensors where the model is and score them; called by Quantus."""
         module = model.get_model()
         require_evaluation_mode(module)
-        weights = (each for each in module.parameters() if each.is_floating_point())
-        parameter = next(weights, torch.empty(0))
-        device = model.device or parameter.device
+        inputs = as_inputs(x_batch, module, model.device)
         reading = self.evaluate(
             lambda images: module(images, **model.model_predict_kwargs),
-            torch.as_tensor(x_batch, dtype=parameter.dtype, device=device),
-            torch.as_tensor(np.ascontiguousarray(a_batch), device=device),
+            inputs,
+            torch.as_tensor(np.ascontiguousarray(a_batch), device=inputs.device),
             as_targets(y_batch),
-            None if s_batch is None else torch.as_tensor(s_batch, device=device),
+            None if s_batch is None else torch.as_tensor(s_batch, device=inputs.device),
             output=self._reader,
             channel_axis=self.channel_axis,
         )
         self._causes += reading.causes or [""] * len(x_batch)
-        columns = {name: values.cpu().numpy() for name, values in reading.tensors().items()}
+        parts = {field.name: getattr(reading, field.name) for field in fields(reading)}
+        columns = {name: part.cpu().numpy() for name, part in parts.items() if isinstance(part, torch.Tensor)}
         self.details += [{name: values[row] for name, values in columns.items()} for row in range(len(x_batch))]
         scores: list[float] = reading.score.tolist()
         return scores
 
     def plot_details(self) -> None:
-        """Draw what the last call's scores are made of: mean over the images, and the band between their quartiles."""
+        """Draw the details of the last call: mean over the images, and the band between their quartiles."""
         import matplotlib.pyplot as plt
 
-        columns = {key: np.stack([each[key] for each in self.details]) for key in self.details[0]}
+        columns = {key: np.stack([details[key] for details in self.details]) for key in self.details[0]}
         steps = columns.pop("fractions", None)
         for key, values in columns.items():
             curves = values.reshape(len(values), -1)
@@ -218,14 +202,14 @@ class QuantusMetric(Metric, QuantusBase[list[float]]):
 
 @declared
 class RCAP(QuantusMetric, RCAPMetric):
-    """RCAP as a Quantus metric; see ``rcap``. ``details`` hold what ``RCAPFactors`` does, arrays (j,)."""
+    """RCAP as a Quantus metric; see ``rcap``. ``details`` have the tensors of ``RCAPFactors``, (j,)."""
 
     name = "ReCover And Predict"
 
 
 @declared
 class Deletion(QuantusMetric, DeletionMetric):
-    """Area under the deletion curve (DAUC) as a Quantus metric; see ``deletion``. ``details`` hold the curve."""
+    """Area under the deletion curve (DAUC) as a Quantus metric; see ``deletion``. ``details`` have the curve."""
 
     name = "Deletion"
 
@@ -239,30 +223,32 @@ class Insertion(QuantusMetric, InsertionMetric):
 
 @declared
 class AOPC(QuantusMetric, AOPCMetric):
-    """AOPC as a Quantus metric; see ``aopc_curve``. ``details`` hold "aopc" for every L, an array (n_steps,)."""
+    """AOPC as a Quantus metric; see ``aopc_curve``. ``details`` have "aopc" for every L, an array (n_steps,)."""
 
     name = "Area Over the Perturbation Curve"
 
 
 @declared
 class Faithfulness(QuantusMetric, FaithfulnessMetric):
-    """Faithfulness as a Quantus metric; see ``faithfulness``. ``details`` hold what ``Losses`` does."""
+    """Faithfulness as a Quantus metric; see ``faithfulness``. ``details`` have the tensors of ``Losses``."""
 
     name = "Faithfulness"
 
 
 @declared
 class LogCoshDice(QuantusMetric, LogCoshDiceMetric):
-    """The Log-Cosh Dice loss as a Quantus metric; see ``log_cosh_dice``. ``details`` hold the "loss"."""
+    """The Log-Cosh Dice loss as a Quantus metric; see ``log_cosh_dice``. ``details`` have the "scores"."""
 
     name = "Log-Cosh Dice"
+    evaluation_category = EvaluationCategory.LOCALISATION
 
 
 @declared
 class SegmentationMAE(QuantusMetric, SegmentationMAEMetric):
-    """The mean absolute error of a map as a Quantus metric; see ``segmentation_mae``. ``details`` hold the "loss"."""
+    """The mean absolute error of a map as a Quantus metric; see ``segmentation_mae``. ``details`` have the "scores"."""
 
     name = "Segmentation MAE"
+    evaluation_category = EvaluationCategory.LOCALISATION
 
 
 QUANTUS_METRICS = (RCAP, Deletion, Insertion, AOPC, Faithfulness, LogCoshDice, SegmentationMAE)
@@ -273,3 +259,34 @@ def register_with_quantus() -> None:
     for metric in QUANTUS_METRICS:
         available: Any = quantus.AVAILABLE_METRICS
         available[metric.evaluation_category.value][metric.name] = metric
+
+
+def _check_call(model: Any, batch_size: Any, device: Any, arrays: Mapping[str, Any], flags: Mapping[str, Any]) -> None:
+    """Raise InputError unless the arguments have the types that Quantus takes them to have."""
+    for name, array in arrays.items():
+        if array is not None and not (isinstance(array, np.ndarray) and array.ndim and array.dtype.kind in "fiub"):
+            raise InputError(f"{name} is {shown(array)}, must be a NumPy array of numbers, (N, ...).")
+    if not isinstance(model, torch.nn.Module):
+        raise InputError(f"model is {shown(model)}, must be a torch module.")
+    if isinstance(batch_size, bool) or not isinstance(batch_size, int | np.integer) or batch_size < 1:
+        raise InputError(f"batch_size is {shown(batch_size)}, must be an integer >= 1.")
+    if device is not None:
+        require_device(device)
+    for name, flag in flags.items():
+        if not isinstance(flag, bool | None):
+            raise InputError(f"{name} is {shown(flag)}, must be True, False or None.")
+
+
+@contextmanager
+def _quantus_errors(name: str) -> Iterator[None]:
+    """Turn errors that Quantus itself raises into InputError; those of a user's own code stay as they are."""
+    try:
+        yield
+    except InputError:
+        raise
+    # It asserts, indexes beyond the end, and compares arrays with None.
+    except Exception as error:
+        *_, (frame, _) = walk_tb(error.__traceback__)
+        if str(frame.f_globals.get("__name__")).partition(".")[0] != "quantus":
+            raise
+        raise InputError(f"{name}: Quantus refuses its arguments: {in_one_line(error)}") from error

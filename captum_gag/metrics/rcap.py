@@ -1,4 +1,4 @@
-"""RCAP, ReCover And Predict (Huang & Liu, 2024, equation 5): little noise in the map, class found in its top."""
+"""RCAP, ReCover And Predict (Huang & Liu, 2024, equation 5): little noise in the map, the class in its top."""
 
 from __future__ import annotations
 
@@ -8,22 +8,15 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from captum_gag.baselines import BaselineLike, Normalization, resolve
 from captum_gag.errors import InputError
-from captum_gag.metrics.base import MaskingMetric, baseline_option, defined, function_of, normalization_option
+from captum_gag.metrics.base import BaselineOption, MaskingMetric, NormalizationOption, function_of
 from captum_gag.metrics.map_batch import MapBatch
 from captum_gag.metrics.masking import MaskedInputs, Plan
-from captum_gag.metrics.readings import Curve, Reading, thinned
+from captum_gag.metrics.readings import Curve, Reading, thin_curve, warn_of_nan
 from captum_gag.options import declared, option
 from captum_gag.tensors import row_percentiles
 
 Factor = Literal["both", "visual_noise", "localization"]
-
-_SHOWN: dict[str, str] = {
-    "both": "share of saliency x probability",
-    "visual_noise": "share of saliency",
-    "localization": "probability",
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +27,7 @@ class RCAPFactors(Reading):
         visual_noise: Share of the map's saliency in the recovered part, (N, j), in [0, 1]: high when little of it is
             noise below the threshold. Does not fall with k. NaN for a map without ranking.
         localization: Probability of the class given the recovered part alone, (N, j), in [0, 1].
-        factor: Which of them the score is made of.
+        factor: The factor that is the score, or both for their product.
     """
 
     visual_noise: Tensor
@@ -46,9 +39,9 @@ class RCAPFactors(Reading):
         """The factors' product at every threshold, or one of them, (N, j)."""
         if self.factor == "both":
             return self.visual_noise * self.localization
-        found = self.visual_noise if self.factor == "visual_noise" else self.localization
+        factor = self.visual_noise if self.factor == "visual_noise" else self.localization
         # A map without ranking has no prediction from its top either.
-        return found.where(self.visual_noise.isfinite(), torch.nan)
+        return factor.where(self.visual_noise.isfinite(), torch.nan)
 
     @property
     def score(self) -> Tensor:
@@ -57,38 +50,36 @@ class RCAPFactors(Reading):
 
     def curve(self, row: int) -> Curve:
         """Return the product of the factors at every step k."""
-        product = self.product[row]
-        return thinned(torch.arange(1, len(product) + 1), product, "step k", _SHOWN[self.factor])
+        product, both = self.product[row], "share of saliency x probability"
+        label = {"visual_noise": "share of saliency", "localization": "probability"}.get(self.factor, both)
+        return thin_curve(torch.arange(1, len(product) + 1), product, "step k", label)
 
 
 @declared
 class RCAPMetric(MaskingMetric):
-    """RCAP: recover the most salient pixels of an image and predict from these alone.
+    """RCAP: recover the most salient pixels of an image and predict from these alone; see ``rcap``."""
 
-    See ``rcap``.
-    """
-
-    lower_bound: float = option(default=50.0, help="Percentile down to which is recovered.", ge=0, lt=100)
+    lower_bound: float = option(default=50.0, help="Last percentile, down to which pixels are recovered.", ge=0, lt=100)
     interval: float = option(default=10.0, help="Distance of the percentiles; divides 100 - lower_bound.", gt=0)
-    perturb_baseline: BaselineLike = baseline_option("black")
-    normalization: Normalization | None = normalization_option()
+    perturb_baseline: BaselineOption = "black"
+    normalization: NormalizationOption = None
     factor: Factor = option(
         default="both",
-        help="What the score is the mean of: both factors' product (the paper), visual_noise or localization alone.",
+        help="The score is the mean of both factors' product (the paper), or of visual_noise or localization alone.",
     )
 
     higher_is_better = True
 
-    def check(self) -> None:
-        """Refuse bounds and baselines that have no meaning."""
+    def __post_init__(self) -> None:
+        """Raise InputError unless the bounds, and the baseline options, fit together."""
+        super().__post_init__()
         thresholds(self.lower_bound, self.interval)
-        resolve(self.perturb_baseline, self.normalization)
 
     def plan(self, batch: MapBatch) -> Plan:
         """Return the recovered images at every threshold, read as ``RCAPFactors``."""
         pixels = batch.saliency.flatten(1)
-        # The same for all scores of a map, so that its factors do not cost passes of their own.
-        order, levels = batch.once(
+        # One object for all RCAP metrics of a map, so that those of its factors cost no further passes.
+        order, levels = batch.cached(
             ("recovery", id(batch.maps), self.lower_bound, self.interval),
             lambda: recovery_levels(batch.saliency, self.lower_bound, self.interval),
         )
@@ -116,11 +107,8 @@ def rcap(factors: RCAPFactors) -> Tensor:
     Returns:
         Scores of shape (N,) in [0, 1], higher is better. NaN, with one warning that names the images, for a map
         without ranking: constant, or with a NaN or an infinity in it.
-
-    Raises:
-        InputError: If shapes, targets or options have no meaning.
     """
-    return defined("RCAP", factors.score, factors.causes)
+    return warn_of_nan("RCAP", factors.score, factors.causes)
 
 
 @function_of(RCAPMetric)
@@ -129,27 +117,21 @@ def rcap_factors(factors: RCAPFactors) -> RCAPFactors:
 
     Returns:
         Both factors, (N, j); their ``score`` is RCAP.
-
-    Raises:
-        InputError: If shapes, targets or options have no meaning.
     """
     return factors
 
 
 def recovery_levels(saliency: Tensor, lower_bound: float, interval: float) -> tuple[Tensor, Tensor]:
-    """Return what decides which pixels are recovered: at step k those whose order is at least level k.
+    """Return the order of the pixels and the levels of the steps: step k recovers the pixels of order >= level k.
 
     Args:
         saliency: Maps (N, *positions), at least 0.
-        lower_bound: Percentile in [0, 100) down to which is recovered.
+        lower_bound: Last percentile, in [0, 100), down to which pixels are recovered.
         interval: Distance of the percentiles.
 
     Returns:
-        Order (N, *positions), the saliency with -1 where there is none, since a pixel without saliency is never
-        recovered; and levels (N, j), p_1 > ... > p_j.
-
-    Raises:
-        InputError: As ``thresholds``.
+        Order (N, *positions), the saliency with -1 instead of 0, since a pixel without saliency is never recovered;
+        and levels (N, j), p_1 > ... > p_j.
     """
     levels = row_percentiles(saliency.flatten(1), thresholds(lower_bound, interval))
     return torch.where(saliency > 0, saliency, -1.0), levels
@@ -164,7 +146,7 @@ def thresholds(lower_bound: float, interval: float) -> list[float]:
     steps = (100 - lower_bound) / interval if interval > 0 else 0.0
     if not 0 <= lower_bound < 100 or steps < 1 or abs(steps - round(steps)) > 1e-6:
         raise InputError(
-            f"lower_bound is {lower_bound:g} and interval {interval:g}, expected percentages, 0 <= lower_bound < 100 "
-            "and an interval > 0 that divides 100 - lower_bound, such as 50 and 10."
+            f"lower_bound is {lower_bound:g} and interval {interval:g}, must be 0 <= lower_bound < 100 and an interval "
+            "> 0 that divides 100 - lower_bound, such as 50 and 10."
         )
     return [max(100 - k * interval, 0.0) for k in range(1, round(steps) + 1)]

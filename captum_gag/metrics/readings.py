@@ -1,31 +1,24 @@
-"""What a metric reads for a batch of images: a score for each, what it is made of, and the curve behind it."""
+"""Readings, the results of metrics for N images: scores, the numbers behind them, curves, and causes of NaN."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 from torch import Tensor
 
-from captum_gag.errors import InputError
+from captum_gag.errors import InputError, warn
 from captum_gag.tensors import finite_rows
 
-POINTS = 21
-"""Points that are kept of a curve at most."""
+MAX_POINTS = 21
+"""Number of points that are kept of a curve at most."""
 
 
 class Curve(NamedTuple):
-    """A curve to draw.
-
-    Attributes:
-        x: Where, at most ``POINTS`` numbers.
-        y: What, as many numbers.
-        x_label: What x is.
-        y_label: What y is.
-    """
+    """A curve to draw: at most ``MAX_POINTS`` numbers x, as many y, and the labels of the axes."""
 
     x: list[float]
     y: list[float]
@@ -33,19 +26,19 @@ class Curve(NamedTuple):
     y_label: str
 
 
-def thinned(x: Tensor, y: Tensor, x_label: str, y_label: str) -> Curve:
-    """Return the curve of x and y, both (S,), at up to ``POINTS`` evenly chosen points that include both ends."""
-    places = np.linspace(0, len(x) - 1, min(len(x), POINTS)).round().astype(int)
-    at_x, at_y = ([round(value, 6) for value in side[places].tolist()] for side in (x.cpu(), y.cpu()))
+def thin_curve(x: Tensor, y: Tensor, x_label: str, y_label: str) -> Curve:
+    """Return the curve of x and y, both (S,), at ``MAX_POINTS`` evenly spaced points or fewer, both ends included."""
+    index = np.linspace(0, len(x) - 1, min(len(x), MAX_POINTS)).round().astype(int)
+    at_x, at_y = ([round(value, 6) for value in side[index].tolist()] for side in (x.cpu(), y.cpu()))
     return Curve(at_x, at_y, x_label, y_label)
 
 
 @dataclass(frozen=True, eq=False)
 class Reading(ABC):
-    """What a metric reads for N images: tensors (N, ...), as a dataclass, that sum up to a score.
+    """The reading of a metric for N images: a dataclass of tensors (N, ...) from which the scores follow.
 
     Attributes:
-        causes: For each image why its score is NaN; "" where it is a number. Empty where nothing is known.
+        causes: Per image the reason why its score is NaN, "" for a number; empty where the metric gives none.
     """
 
     causes: Sequence[str] = field(default=(), kw_only=True)
@@ -56,30 +49,21 @@ class Reading(ABC):
         """Scores of shape (N,)."""
 
     def curve(self, row: int) -> Curve | None:
-        """Return the curve that one image's score sums up, or None if there is none."""
+        """Return the curve behind one image's score, or None if there is none."""
         return None
 
     def at(self, steps: int) -> Tensor:
-        """Return the score at a number of steps, (N,).
+        """Return the scores at a number of steps, (N,).
 
         Raises:
-            InputError: If there is none.
+            InputError: If the metric has one score for all steps.
         """
         raise InputError(f"{type(self).__name__} has no score at {steps} steps; only AOPC has one for each number.")
-
-    def tensors(self) -> dict[str, Tensor]:
-        """Return what the score is made of, by name."""
-        found = {each.name: getattr(self, each.name) for each in fields(self)}
-        return {name: value for name, value in found.items() if isinstance(value, Tensor)}
 
 
 @dataclass(frozen=True, eq=False)
 class Scores(Reading):
-    """Scores that are made of nothing else.
-
-    Attributes:
-        scores: Shape (N,).
-    """
+    """A reading that is its scores alone, (N,)."""
 
     scores: Tensor
 
@@ -89,38 +73,55 @@ class Scores(Reading):
         return self.scores
 
 
-def causes(
+def nan_causes(
     scores: Tensor,
-    ranked: Tensor | None = None,
+    ranking: Tensor | None = None,
     images: Sequence[Tensor] = (),
     probabilities: Tensor | None = None,
 ) -> list[str]:
-    """Return why scores are NaN.
+    """Return one cause per image: why its score is NaN, or "" if it is a number.
 
     Args:
         scores: Shape (N,).
-        ranked: What of the maps ranks the pixels, (N, *positions); None where they do not count.
-        images: The images and what their hidden pixels show, (N, ...) each.
-        probabilities: What the model says of the versions of each image, (N, S).
-
-    Returns:
-        For each image the first of these that is true; "" where the score is a number.
+        ranking: Values of the maps that rank the pixels, (N, *positions); None if the metric does not use them.
+        images: The images and their baselines, (N, ...) each.
+        probabilities: Class probabilities of the versions of each image, (N, S).
     """
+    if not bool(scores.isnan().any()):
+        return [""] * len(scores)
     checks = [
         ("the image, or what its hidden pixels show, has a NaN or an infinity in it", ~finite_rows(x)) for x in images
     ]
-    if ranked is not None:
-        checks.append(("the map has a NaN or an infinity in it", ~finite_rows(ranked)))
-        checks.append(("the map is constant, so its pixels have no ranking", _constant(ranked)))
+    if ranking is not None:
+        checks.append(("the map has a NaN or an infinity in it", ~finite_rows(ranking)))
+        checks.append(("the map is constant, so its pixels have no ranking", _constant(ranking)))
     if probabilities is not None:
         checks.append(("the model returned a NaN or an infinity", ~finite_rows(probabilities)))
         checks.append(("the output of the model does not change", _constant(probabilities)))
-    found = [
-        "what is compared does not vary by more than rounding" if score != score else "" for score in scores.tolist()
+    checks.append(("what is compared does not vary by more than rounding", scores.isnan()))
+    applies = [rows.tolist() for _, rows in checks]
+    return [
+        next(cause for (cause, _), rows in zip(checks, applies, strict=True) if rows[image]) if undefined else ""
+        for image, undefined in enumerate(applies[-1])
     ]
-    for cause, rows in reversed(checks):
-        found = [cause if text and true else text for text, true in zip(found, rows.tolist(), strict=True)]
-    return found
+
+
+def warn_of_nan(metric: str, scores: Tensor, causes: Sequence[str]) -> Tensor:
+    """Return the scores, after one warning that names the images whose score is NaN, and why.
+
+    Args:
+        metric: Its name, for the warning.
+        scores: Shape (N,).
+        causes: One per image, as ``Reading.causes``.
+    """
+    undefined = {image: causes[image] for image in scores.isnan().nonzero().flatten().tolist()}
+    reasons = list(dict.fromkeys(undefined.values()))
+    if len(reasons) > 1:
+        rows = {cause: [str(image) for image in undefined if undefined[image] == cause] for cause in reasons}
+        reasons = [f"{cause} (image {', '.join(images)})" for cause, images in rows.items()]
+    if undefined:
+        warn(f"{metric} is NaN for image {', '.join(map(str, undefined))}: {'; '.join(reasons)}.")
+    return scores
 
 
 def _constant(values: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ import pandas as pd
 from captum_gag.attr.catalogue import method
 from captum_gag.attr.methods import Method
 from captum_gag.attr.transforms import Reverse
-from captum_gag.metrics.catalogue import Metric
+from captum_gag.metrics.base import Metric
 from captum_gag.metrics.deletion_insertion import DeletionMetric, InsertionMetric
 from captum_gag.metrics.rcap import RCAPMetric
 from captum_gag.reliability.bootstrap import Floats

@@ -186,7 +186,7 @@ class PublishedIG(ModelGradients):
         """
         parts = self.parts(n_samples=n_samples, random_baselines=random_baselines, seed=seed)
         moments = self.moments(parts, inputs, target, additional_forward_args)
-        return like_inputs(inputs, [parts.aggregation(each) for each in moments])
+        return like_inputs(inputs, [parts.aggregation(moment) for moment in moments])
 
     @staticmethod
     def parts(*, n_samples: Any, random_baselines: Any, seed: Any) -> Parts:

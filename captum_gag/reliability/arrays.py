@@ -23,7 +23,7 @@ def from_arrays(
     controls: Mapping[str, str] | None = None,
     transforms: Mapping[str, tuple[str, str]] | None = None,
 ) -> pd.DataFrame:
-    """Make a score table of arrays, such as ``evaluate_curves`` and ``quantus.evaluate`` return.
+    """Make a score table of arrays, such as ``metrics.evaluate`` and ``quantus.evaluate`` return.
 
     Args:
         scores: One score per image, in the same order everywhere: lists, arrays or tensors of shape (N,), either by

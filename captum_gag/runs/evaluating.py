@@ -13,10 +13,10 @@ from torch import Tensor
 from captum_gag.attr.captum_calls import seeded
 from captum_gag.batching import with_less_memory
 from captum_gag.errors import in_one_line
-from captum_gag.metrics.base import Metric
-from captum_gag.metrics.catalogue import MaskingMetric
-from captum_gag.metrics.evaluate import readings_of
-from captum_gag.metrics.foreign import ForeignMetric
+from captum_gag.metrics.base import MaskingMetric, Metric
+from captum_gag.metrics.evaluation import readings_of
+from captum_gag.metrics.external_metric import ExternalMetric
+from captum_gag.metrics.masking import Context
 from captum_gag.metrics.readings import Reading
 from captum_gag.modules import computing_in
 from captum_gag.runs.attributing import Explainer
@@ -119,9 +119,8 @@ class Evaluator:
             else:
                 judged.append((maps[label], metrics))
         with watched(self.model) as watch:
-            readings = iter(
-                with_less_memory(lambda: readings_of(self.model, inputs, judged, targets, output=self.output))
-            )
+            context = Context(self.model, targets, self.output)
+            readings = iter(with_less_memory(lambda: readings_of(inputs, judged, context)))
         if watch.met and len(examples) > 1:
             raise FloatingPointError("the model returned a NaN or an infinity")
         cells: list[list[Cell]] = [[] for _ in examples]
@@ -166,7 +165,7 @@ class Evaluator:
         if label in self.orderings:
             method = self.orderings[label].ordering(number)
         options: dict[str, Any] = {}
-        if isinstance(metric, ForeignMetric):
+        if isinstance(metric, ExternalMetric):
             options["explain"] = partial(self.explainer.attributed, method)
 
         def evaluate() -> Reading:

@@ -9,7 +9,8 @@ from captum_gag.attr.catalogue import method, options_of_spec
 from captum_gag.attr.methods import Method
 from captum_gag.baselines import Normalization
 from captum_gag.errors import InputError
-from captum_gag.metrics.catalogue import Metric, metric
+from captum_gag.metrics.base import Metric
+from captum_gag.metrics.catalogue import metric
 from captum_gag.names import parse_method
 from captum_gag.runs.orderings import RandomOrderings
 from captum_gag.runs.suite_file import ORDERINGS, checked_steps, labelled

@@ -27,11 +27,10 @@ from torch import Tensor
 
 from captum_gag import baselines
 from captum_gag.metrics import (
-    METRICS,
     aopc,
     aopc_curve,
     deletion,
-    evaluate_curves,
+    evaluate,
     faithfulness,
     insertion,
     log_cosh_dice,
@@ -40,6 +39,7 @@ from captum_gag.metrics import (
     rcap_factors,
     segmentation_mae,
 )
+from captum_gag.names import METRICS
 from captum_gag.options import options_of
 from captum_gag.outputs import OutputReader
 from captum_gag.tensors import class_targets, positions
@@ -128,7 +128,7 @@ def test_no_metric_knows_the_scale_of_a_map(case: Case, data: st.DataObject, sca
 def test_all_at_once_is_each_by_itself(case: Case, data: st.DataObject) -> None:
     maps = {"a": data.draw(maps_for(case)), "b": data.draw(maps_for(case))}
     metrics = {"RCAP": metric("RCAP", {}), "AOPC": metric("AOPC", {"n_steps": 4})}
-    found = evaluate_curves(case.model, case.inputs, maps, case.target, metrics, output="logits")
+    found = evaluate(case.model, case.inputs, maps, case.target, metrics, output="logits")
     for name, each in maps.items():
         for label, some in metrics.items():
             alone = some.evaluate(case.model, case.inputs, each, case.target, output="logits").score
@@ -175,15 +175,15 @@ def _known() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
     return {
         "rcap": (rcap, {**common, "lower_bound": 50.0, "interval": 10.0, "factor": "both"}),
         "rcap_factors": (rcap_factors, {**common, "lower_bound": 50.0, "interval": 25.0}),
-        "deletion": (deletion, {**common, "n_steps": 3, "fractions": None, "divide_by_width": True}),
-        "insertion": (insertion, {**common, "n_steps": 3, "fractions": [0.0, 0.5], "divide_by_width": False}),
+        "deletion": (deletion, {**common, "n_steps": 3}),
+        "insertion": (insertion, {**common, "n_steps": 3}),
         "aopc": (aopc, {**common, "n_steps": 3, "order": "morf", "region_size": 1, "seed": 0}),
         "aopc_curve": (aopc_curve, {**common, "n_steps": 3, "order": "random", "region_size": 2, "seed": 0}),
         "faithfulness": (faithfulness, {**common, "n_pixels": 3, "seed": 0}),
         "log_cosh_dice": (log_cosh_dice, {"maps": x, "segmentation": mask}),
-        "segmentation_mae": (segmentation_mae, {"maps": x, "segmentation": mask, "square_root": False}),
-        "evaluate_curves": (
-            evaluate_curves,
+        "segmentation_mae": (segmentation_mae, {"maps": x, "segmentation": mask}),
+        "evaluate": (
+            evaluate,
             {"model": model, "inputs": x, "maps": {"a": x}, "target": 0, "metrics": {"RCAP": metric("RCAP", {})}}
             | {"output": "auto", "channel_axis": 1, "internal_batch_size": 2},
         ),
@@ -231,7 +231,7 @@ def test_arguments_without_meaning(name: str, data: st.DataObject) -> None:
 @FUZZ
 @given(st.data(), st.sampled_from(sorted(METRICS)))
 def test_options_without_meaning(data: st.DataObject, name: str) -> None:
-    there = {each.name: each.default for each in options_of(METRICS[name])}
+    there = {each.name: each.default for each in options_of(METRICS[name].load())}
     if there:
         answered(metric, name, data.draw(junk_for(there)))
     answered(metric, data.draw(JUNK), {})

@@ -12,9 +12,13 @@ from torch import nn
 
 import captum_gag.metrics as metrics
 from captum_gag.errors import InputError
-from captum_gag.metrics import MapBatch, MaskingMetric, Plan, QuantusMetric, aopc, deletion, function_of, rcap
-from captum_gag.metrics.masking import MaskedInputs
+from captum_gag.metrics import aopc, metric, rcap
+from captum_gag.metrics.base import MaskingMetric, function_of
+from captum_gag.metrics.map_batch import MapBatch
+from captum_gag.metrics.masking import MaskedInputs, Plan
+from captum_gag.metrics.quantus import QuantusMetric
 from captum_gag.metrics.readings import Scores
+from captum_gag.names import METRICS
 from captum_gag.options import declared, option
 
 # The positional options of each metric, with their defaults.
@@ -24,15 +28,11 @@ OPTIONS = {
         "n_steps": 10,
         "perturb_baseline": "black",
         "normalization": None,
-        "fractions": None,
-        "divide_by_width": True,
     },
     "Insertion": {
         "n_steps": 10,
         "perturb_baseline": "blur",
         "normalization": None,
-        "fractions": None,
-        "divide_by_width": True,
     },
     "AOPC": {
         "order": "morf",
@@ -44,7 +44,7 @@ OPTIONS = {
     },
     "Faithfulness": {"n_pixels": 100, "perturb_baseline": "mean", "normalization": None, "seed": 0},
     "LogCoshDice": {},
-    "SegmentationMAE": {"square_root": False},
+    "SegmentationMAE": {},
 }
 FUNCTIONS = {
     "RCAP": ["rcap", "rcap_factors"],
@@ -62,12 +62,12 @@ def defaults(function: object, kind: inspect._ParameterKind) -> dict[str, object
 
 @pytest.mark.parametrize("name", OPTIONS)
 def test_classes_take_their_options_by_position_and_quantus_own_by_name(name: str) -> None:
-    for cls in (getattr(metrics, name), getattr(metrics, f"{name}Metric")):
+    for cls in (getattr(metrics, name), METRICS[name].load()):
         assert defaults(cls, inspect.Parameter.POSITIONAL_OR_KEYWORD) == OPTIONS[name]
     quantus_own = set(inspect.signature(quantus.Metric.__init__).parameters) - {"self", "kwargs"}
     by_name = quantus_own | {"output", "channel_axis"}
     assert set(defaults(getattr(metrics, name), inspect.Parameter.KEYWORD_ONLY)) == by_name
-    assert defaults(getattr(metrics, f"{name}Metric"), inspect.Parameter.KEYWORD_ONLY) == {}
+    assert defaults(METRICS[name].load(), inspect.Parameter.KEYWORD_ONLY) == {}
     documented = inspect.getdoc(getattr(metrics, name))
     assert documented is not None
     assert all(f"\n    {option}: " in documented for option in OPTIONS[name].keys() | by_name)
@@ -95,22 +95,15 @@ def test_functions_refuse_what_the_classes_refuse() -> None:
         rcap(*arguments, 50)
 
 
-@pytest.mark.parametrize(
-    ("name", "higher", "segmentation", "steps"),
-    [
-        ("RCAP", True, False, False),
-        ("Deletion", False, False, False),
-        ("Insertion", True, False, False),
-        ("AOPC", True, False, True),
-        ("Faithfulness", True, False, False),
-        ("LogCoshDice", False, True, False),
-        ("SegmentationMAE", False, True, False),
-    ],
-)
-def test_what_a_metric_says_of_itself(name: str, higher: bool, segmentation: bool, steps: bool) -> None:
-    for metric in (getattr(metrics, name)(), metrics.METRICS[name]()):
-        assert (metric.higher_is_better, metric.needs_segmentation, metric.has_steps) == (higher, segmentation, steps)
-    assert metrics.METRICS["AOPC"](order="lerf").higher_is_better is False
+@pytest.mark.parametrize("name", METRICS)
+def test_properties_are_those_of_the_names(name: str) -> None:
+    row, cls = METRICS[name], METRICS[name].load()
+    for built in (getattr(metrics, name)(), cls()):
+        assert built.higher_is_better == row.higher_is_better
+        assert built.needs_segmentation == (name in ("LogCoshDice", "SegmentationMAE"))
+        assert built.has_steps == (name == "AOPC")
+    assert row.summary.lower() in cls.__doc__.partition("\n")[0].lower()
+    assert metric("AOPC", {"order": "lerf"}).higher_is_better is False
 
 
 @declared
@@ -167,5 +160,3 @@ def test_arrays_and_tensors_are_taken_where_numbers_are(additive: nn.Module, ima
         torch.testing.assert_close(found, rcap(additive, images, maps, 0, normalization=((0.5,) * 3, (0.2,) * 3)))
     found = rcap(additive, images, maps, 0, perturb_baseline=colour)
     torch.testing.assert_close(found, rcap(additive, images, maps, 0, perturb_baseline=0.3))
-    found = deletion(additive, images, maps, 0, fractions=np.linspace(0, 1, 5))
-    torch.testing.assert_close(found, deletion(additive, images, maps, 0, n_steps=4))

@@ -13,8 +13,13 @@ import torch
 from torch import nn
 
 from captum_gag.errors import InputError
-from captum_gag.metrics import METRICS, MapBatch, MaskingMetric, Plan, metric, rcap
+from captum_gag.metrics import metric, rcap
+from captum_gag.metrics.base import MaskingMetric
 from captum_gag.metrics.catalogue import rows
+from captum_gag.metrics.deletion_insertion import InsertionMetric
+from captum_gag.metrics.external_metric import ExternalMetric
+from captum_gag.metrics.map_batch import MapBatch
+from captum_gag.metrics.masking import Plan
 from captum_gag.options import declared
 
 NORMALIZATION = ((0.4, 0.5, 0.6), (0.2, 0.3, 0.25))
@@ -61,7 +66,7 @@ def test_a_metric_of_ones_own_is_used_as_it_is(monkeypatch: pytest.MonkeyPatch, 
         """What the model says of the image."""
 
         def plan(self, batch: MapBatch) -> Plan:
-            return METRICS["Insertion"](n_steps=1).plan(batch)
+            return InsertionMetric(n_steps=1).plan(batch)
 
     module = types.ModuleType("of_a_users_own")
     module.Whole = Whole
@@ -148,19 +153,19 @@ def test_rows_say_what_a_user_can_set() -> None:
     assert options["n_steps"]["default"] == 100
     assert options["n_steps"]["range"] == ">= 1"
     assert all(each["help"] and each["type"] for each in options.values())
-    assert listed["RCAP"]["summary"].endswith("alone.")
+    assert listed["RCAP"]["summary"].endswith("alone")
 
 
 def test_torch_users_need_no_quantus() -> None:
     code = (
         "import sys; sys.modules['quantus'] = None\n"
         "import torch\n"
-        "import captum_gag.metrics.rcap as recovery\n"
-        "from captum_gag.metrics import METRICS, evaluate_curves, metric, rcap\n"
-        "assert recovery.rcap is rcap\n"
+        "from captum_gag.metrics.rcap import rcap as of_module\n"
+        "from captum_gag.metrics import evaluate, metric, rcap\n"
+        "assert of_module is rcap\n"
         "x, m = torch.randn(1, 3, 4, 4), torch.rand(1, 4, 4)\n"
         "made = {name: metric(name, {}) for name in ('RCAP', 'Deletion', 'Insertion')}\n"
-        "scores = evaluate_curves(torch.nn.Flatten().eval(), x, {'m': m}, 0, made)['m']\n"
+        "scores = evaluate(torch.nn.Flatten().eval(), x, {'m': m}, 0, made)['m']\n"
         "assert torch.equal(scores['RCAP'], rcap(torch.nn.Flatten().eval(), x, m, 0))\n"
         "try: from captum_gag.metrics import RCAP\n"
         "except ImportError as error: print(error)\n"
@@ -174,8 +179,6 @@ def test_torch_users_need_no_quantus() -> None:
     [("MaxSensitivity", {"nr_samples": 3}, 3), ("RandomLogit", {}, 1), ("Complexity", {}, 0), ("Sparseness", {}, 0)],
 )
 def test_quantus_explains_again_as_often_as_is_said(name: str, options: dict[str, int], times: int) -> None:
-    from captum_gag.metrics.foreign import ForeignMetric
-
     asked = 0
 
     def explain(model: torch.nn.Module, images: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -184,7 +187,7 @@ def test_quantus_explains_again_as_often_as_is_said(name: str, options: dict[str
         return images.abs()
 
     judged = metric(f"quantus:{name}", options)
-    assert isinstance(judged, ForeignMetric)
+    assert isinstance(judged, ExternalMetric)
     net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 8 * 8, 4)).eval()
     images = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     judged.evaluate(net, images, images.abs(), 0, output="logits", explain=explain)

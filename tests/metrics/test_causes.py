@@ -13,7 +13,7 @@ from torch import nn
 import captum_gag.metrics as metrics
 from captum_gag import baselines, explain
 from captum_gag.errors import InputError
-from captum_gag.metrics import METRICS, aopc, deletion, faithfulness, insertion, log_cosh_dice, rcap
+from captum_gag.metrics import aopc, deletion, faithfulness, insertion, log_cosh_dice, metric, rcap
 
 MAP_NAN = "the map has a NaN or an infinity in it"
 MAP_CONSTANT = "the map is constant, so its pixels have no ranking"
@@ -48,7 +48,7 @@ def test_the_cause_is_said_of_each_image(name: str, case) -> None:
     maps[1] = torch.inf
     maps[2] = 0.5
     images[3, 0, 0, 0], maps[3, :, 0, 0] = 0.25, 0.0
-    reading = METRICS[name](**SMALL[name], perturb_baseline=0.5).evaluate(broken, images, maps, 0, output="logits")
+    reading = metric(name, {**SMALL[name], "perturb_baseline": 0.5}).evaluate(broken, images, maps, 0, output="logits")
     undefined = reading.score.isnan().tolist()
     assert undefined[:3] == [True] * 3
     assert reading.causes[:3] == [IMAGE, MAP_NAN, MAP_CONSTANT]
@@ -62,10 +62,10 @@ def test_the_cause_is_said_of_each_image(name: str, case) -> None:
 def test_one_broken_pixel_leaves_no_score_wherever_it_is(name: str, place: int, of: str, cause: str, case) -> None:
     # Also where the pixel is one that the metric hides, or does not ask about.
     images, maps = case
-    metric = METRICS[name](**SMALL[name], perturb_baseline=0.5)
-    sound = metric.evaluate(linear(), images, maps, 0, output="logits").score
+    judge = metric(name, {**SMALL[name], "perturb_baseline": 0.5})
+    sound = judge.evaluate(linear(), images, maps, 0, output="logits").score
     (images if of == "image" else maps)[1].flatten(1)[:, place] = torch.nan
-    reading = metric.evaluate(linear(), images, maps, 0, output="logits")
+    reading = judge.evaluate(linear(), images, maps, 0, output="logits")
     assert reading.causes == ["", cause, "", ""]
     assert reading.score[1].isnan()
     others = [0, 2, 3]
@@ -115,7 +115,7 @@ def test_a_deviation_of_0_is_refused_before_anything_is_divided_by_it(case) -> N
 
 @pytest.mark.parametrize("size", [True, 0, -1, 2.0, "2"])
 def test_a_number_of_images_that_is_none_is_refused(size: Any, case) -> None:
-    with pytest.raises(InputError, match=rf"^internal_batch_size is {size!r}, expected an integer >= 1 or None"):
+    with pytest.raises(InputError, match=rf"^internal_batch_size is {size!r}, must be an integer >= 1 or None"):
         deletion(linear(), *case, 0, internal_batch_size=size)
 
 
@@ -182,7 +182,6 @@ def test_options_are_refused_in_one_line(name: str, case) -> None:
         "n_steps",
         "lower_bound",
         "interval",
-        "fractions",
         "order",
         "region_size",
         "seed",
@@ -195,14 +194,14 @@ def test_options_are_refused_in_one_line(name: str, case) -> None:
 
 def test_losses_baselines_and_curves_refuse_in_one_line(case) -> None:
     images, maps = case
-    curves = {"m": maps}, 0, {"RCAP": METRICS["RCAP"]()}
+    curves = {"m": maps}, 0, {"RCAP": metric("RCAP", {})}
     for value in MEANINGLESS:
         only_input_errors(lambda v=value: log_cosh_dice(v, torch.ones(4, 6, 6)))
         only_input_errors(lambda v=value: log_cosh_dice(maps, v))
-        only_input_errors(lambda v=value: metrics.evaluate_curves(linear(), images, v, *curves[1:]))
-        only_input_errors(lambda v=value: metrics.evaluate_curves(linear(), images, {"m": v}, *curves[1:]))
-        only_input_errors(lambda v=value: metrics.evaluate_curves(linear(), images, curves[0], 0, v))
-        only_input_errors(lambda v=value: metrics.evaluate_curves(linear(), images, curves[0], 0, {"a": v}))
+        only_input_errors(lambda v=value: metrics.evaluate(linear(), images, v, *curves[1:]))
+        only_input_errors(lambda v=value: metrics.evaluate(linear(), images, {"m": v}, *curves[1:]))
+        only_input_errors(lambda v=value: metrics.evaluate(linear(), images, curves[0], 0, v))
+        only_input_errors(lambda v=value: metrics.evaluate(linear(), images, curves[0], 0, {"a": v}))
         only_input_errors(lambda v=value: baselines.perturb_func(0.0, v))
         for name in baselines.BASELINES:
             only_input_errors(lambda v=value, n=name: baselines.resolve(n)(v))

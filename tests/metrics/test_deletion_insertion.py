@@ -80,23 +80,6 @@ def test_closed_form_of_the_covered_share() -> None:
     assert insertion(covered, images, best.flip(1), 0, **arguments).item() == pytest.approx(0.25)
 
 
-def test_published_fractions() -> None:
-    # Of 0, 0.1, ..., 0.9, as the published code of Huang & Liu takes: the trapezoid over a width of 0.9.
-    fractions = [k / 10 for k in range(10)]
-    best = torch.arange(80.0, 0, -1).reshape(1, 8, 10)
-    probabilities = [max(0.0, 1 - 2 * share) for share in fractions]
-    expected = (
-        np.trapezoid(probabilities, fractions) if hasattr(np, "trapezoid") else np.trapz(probabilities, fractions)
-    )
-    arguments = {"output": tensor_of, "fractions": fractions}
-    score = deletion(covered, torch.ones(1, 3, 8, 10), best, 0, **arguments)
-    assert 0.9 * score.item() == pytest.approx(expected)
-    undivided = deletion(covered, torch.ones(1, 3, 8, 10), best, 0, divide_by_width=False, **arguments)
-    # 1, 0.8, ..., 0.2, 0, 0, 0, 0, 0 at distances of 0.1: half of the first, and the sum of the next.
-    assert undivided.item() == pytest.approx(expected)
-    assert undivided.item() == pytest.approx(0.1 * (0.5 + 0.8 + 0.6 + 0.4 + 0.2))
-
-
 def test_a_baseline_with_options(additive, images: torch.Tensor) -> None:
     maps = torch.rand(4, 6, 5, generator=torch.Generator().manual_seed(3)).double()
     named = {"type": "blur", "sigma": 16.0, "kernel_size": 33}
@@ -130,15 +113,6 @@ def test_maps_without_ranking_are_named(score, additive, images: torch.Tensor) -
     assert scores.isnan().tolist() == [True, False, True, False]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"n_steps": 0}, "n_steps is 0"),
-        ({"fractions": [0.5]}, "at least two numbers that rise"),
-        ({"fractions": [0.5, 0.5]}, "rise within"),
-        ({"fractions": [0.0, 1.5]}, "rise within"),
-    ],
-)
-def test_fractions_without_meaning(additive, images: torch.Tensor, arguments: dict[str, object], message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        deletion(additive, images, torch.rand(4, 6, 5), 0, **arguments)
+def test_steps_that_are_none_are_refused(additive, images: torch.Tensor) -> None:
+    with pytest.raises(InputError, match="n_steps is 0"):
+        deletion(additive, images, torch.rand(4, 6, 5), 0, n_steps=0)

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from captum_gag import AOPC, RCAP, Deletion, Faithfulness, GuidedAbsoluteGrad, Insertion, baselines
-from captum_gag.metrics import evaluate_curves, map_batch
+from captum_gag.metrics import evaluate, map_batch
 from captum_gag.metrics.map_batch import MapBatch
 
 ACCELERATOR = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else None
@@ -28,9 +28,9 @@ def classifier() -> nn.Module:
 @needs_gpu
 def test_scores_on_a_gpu_are_the_cpus() -> None:
     model, images, maps = classifier(), torch.rand(3, 3, 12, 12), torch.rand(3, 12, 12)
-    expected = evaluate_curves(model, images, {"m": maps}, [0, 1, 2], METRICS)["m"]
+    expected = evaluate(model, images, {"m": maps}, [0, 1, 2], METRICS)["m"]
     # The maps stay on the CPU: they are brought to the images.
-    found = evaluate_curves(model.to(ACCELERATOR), images.to(ACCELERATOR), {"m": maps}, [0, 1, 2], METRICS)["m"]
+    found = evaluate(model.to(ACCELERATOR), images.to(ACCELERATOR), {"m": maps}, [0, 1, 2], METRICS)["m"]
     for name, score in found.items():
         assert score.device.type == ACCELERATOR
         torch.testing.assert_close(score.cpu(), expected[name], rtol=1e-3, atol=1e-4)

@@ -5,18 +5,22 @@ from __future__ import annotations
 import pytest
 import torch
 
-from captum_gag import AOPC, RCAP, Deletion, Faithfulness, Insertion, LogCoshDice
+import captum_gag
+from captum_gag import AOPC, RCAP, LogCoshDice
 from captum_gag.errors import InputError
-from captum_gag.metrics import METRICS as WITHOUT_QUANTUS
-from captum_gag.metrics import aopc, deletion, evaluate_curves, evaluate_readings, faithfulness, insertion, rcap
+from captum_gag.metrics import aopc, deletion, evaluate, faithfulness, insertion, metric, rcap
+from captum_gag.metrics.evaluation import readings_of
+from captum_gag.metrics.masking import Context
 
-METRICS = {
-    "RCAP": RCAP(lower_bound=60, perturb_baseline=0.0),
-    "Deletion": Deletion(n_steps=5),
-    "Insertion": Insertion(n_steps=5, perturb_baseline="black"),
-    "MoRF": AOPC(n_steps=4, perturb_baseline="black"),
-    "Faithfulness": Faithfulness(n_pixels=6),
+# By label: the function, the type and the options of a metric.
+SPECS = {
+    "RCAP": (rcap, "RCAP", {"lower_bound": 60, "perturb_baseline": 0.0}),
+    "Deletion": (deletion, "Deletion", {"n_steps": 5}),
+    "Insertion": (insertion, "Insertion", {"n_steps": 5, "perturb_baseline": "black"}),
+    "MoRF": (aopc, "AOPC", {"n_steps": 4, "perturb_baseline": "black"}),
+    "Faithfulness": (faithfulness, "Faithfulness", {"n_pixels": 6}),
 }
+METRICS = {label: getattr(captum_gag, type)(**options) for label, (_, type, options) in SPECS.items()}
 
 
 @pytest.fixture
@@ -26,41 +30,27 @@ def maps() -> dict[str, torch.Tensor]:
 
 
 def test_scores_are_those_of_the_functions(additive, images: torch.Tensor, maps: dict[str, torch.Tensor]) -> None:
-    scores = evaluate_curves(additive, images, maps, [0, 1, 0, 1], METRICS, internal_batch_size=7)
+    scores = evaluate(additive, images, maps, [0, 1, 0, 1], METRICS, internal_batch_size=7)
     for method, each in maps.items():
-        arguments = (additive, images, each, [0, 1, 0, 1])
-        expected = {
-            "RCAP": rcap(*arguments, lower_bound=60, perturb_baseline=0.0),
-            "Deletion": deletion(*arguments, n_steps=5),
-            "Insertion": insertion(*arguments, n_steps=5, perturb_baseline="black"),
-            "MoRF": aopc(*arguments, n_steps=4, perturb_baseline="black"),
-            "Faithfulness": faithfulness(*arguments, n_pixels=6),
-        }
-        for name, score in expected.items():
-            torch.testing.assert_close(scores[method][name], score)
+        for label, (function, _, options) in SPECS.items():
+            expected = function(additive, images, each, [0, 1, 0, 1], **options)
+            torch.testing.assert_close(scores[method][label], expected)
 
 
 def test_readings_have_a_score_for_every_number_of_steps(
     additive, images: torch.Tensor, maps: dict[str, torch.Tensor]
 ) -> None:
-    readings = evaluate_readings(additive, images, maps, 0, {"MoRF": AOPC(n_steps=4)})
-    for method, each in maps.items():
+    pairs = [(each, [AOPC(n_steps=4)]) for each in maps.values()]
+    for each, [reading] in zip(maps.values(), readings_of(images, pairs, Context(additive, 0)), strict=True):
         for steps in (1, 3, 4):
-            expected = aopc(additive, images, each, 0, n_steps=steps)
-            torch.testing.assert_close(readings[method]["MoRF"].at(steps), expected)
+            torch.testing.assert_close(reading.at(steps), aopc(additive, images, each, 0, n_steps=steps))
 
 
 def test_metrics_with_and_without_quantus_are_the_same(
     additive, images: torch.Tensor, maps: dict[str, torch.Tensor]
 ) -> None:
-    plain = {
-        "RCAP": WITHOUT_QUANTUS["RCAP"](lower_bound=60, perturb_baseline=0.0),
-        "Deletion": WITHOUT_QUANTUS["Deletion"](n_steps=5),
-        "Insertion": WITHOUT_QUANTUS["Insertion"](n_steps=5, perturb_baseline="black"),
-        "MoRF": WITHOUT_QUANTUS["AOPC"](n_steps=4, perturb_baseline="black"),
-        "Faithfulness": WITHOUT_QUANTUS["Faithfulness"](n_pixels=6),
-    }
-    scores, expected = (evaluate_curves(additive, images, maps, 0, metrics) for metrics in (plain, METRICS))
+    plain = {label: metric(type, options) for label, (_, type, options) in SPECS.items()}
+    scores, expected = (evaluate(additive, images, maps, 0, metrics) for metrics in (plain, METRICS))
     for method in maps:
         for name in METRICS:
             assert torch.equal(scores[method][name], expected[method][name])
@@ -74,7 +64,7 @@ def test_the_factors_of_rcap_cost_no_passes(additive, images: torch.Tensor, maps
         return torch.as_tensor(additive(batch))
 
     factors = {name: RCAP(factor=name, perturb_baseline=0.0) for name in ("both", "visual_noise", "localization")}
-    found = evaluate_curves(counted, images, maps, 0, factors)
+    found = evaluate(counted, images, maps, 0, factors)
     assert sum(seen) == len(maps) * len(images) * 5
     for method, each in maps.items():
         for name, score in found[method].items():
@@ -89,7 +79,7 @@ def test_no_image_is_predicted_twice(additive, images: torch.Tensor, maps: dict[
         seen.append(x.clone())
         return additive(x)
 
-    evaluate_curves(recorded, images, maps, 0, METRICS, internal_batch_size=16)
+    evaluate(recorded, images, maps, 0, METRICS, internal_batch_size=16)
     predicted = torch.cat(seen)
     # Whole images: 4 unperturbed, 4 black. Per method and image: 4 of RCAP, 4 inner ones of each of Deletion and
     # Insertion, 4 of AOPC. Per image alone, as its pixels do not depend on the map: 6 of Faithfulness.
@@ -104,8 +94,8 @@ def test_maps_without_ranking_do_not_touch_others(
     additive, images: torch.Tensor, maps: dict[str, torch.Tensor]
 ) -> None:
     broken = {**maps, "broken": torch.zeros(4, 6, 5)}
-    scores = evaluate_curves(additive, images, broken, 0, METRICS)
-    expected = evaluate_curves(additive, images, maps, 0, METRICS)
+    scores = evaluate(additive, images, broken, 0, METRICS)
+    expected = evaluate(additive, images, maps, 0, METRICS)
     for name in METRICS:
         assert bool(scores["broken"][name].isnan().all())
         torch.testing.assert_close(scores["one"][name], expected["one"][name])
@@ -113,11 +103,11 @@ def test_maps_without_ranking_do_not_touch_others(
 
 def test_metrics_without_a_model_are_refused(additive, images: torch.Tensor, maps: dict[str, torch.Tensor]) -> None:
     with pytest.raises(InputError, match="LogCoshDice does not mask images"):
-        evaluate_curves(additive, images, maps, 0, {"dice": LogCoshDice()})
+        evaluate(additive, images, maps, 0, {"dice": LogCoshDice()})
 
 
 def test_nothing_to_evaluate_is_refused(additive, images: torch.Tensor, maps: dict[str, torch.Tensor]) -> None:
-    with pytest.raises(InputError, match="0 methods' maps and 5 metrics"):
-        evaluate_curves(additive, images, {}, 0, METRICS)
-    with pytest.raises(InputError, match="2 methods' maps and 0 metrics"):
-        evaluate_curves(additive, images, maps, 0, {})
+    with pytest.raises(InputError, match=r"maps are \{\}, must be a dict by name with at least one entry"):
+        evaluate(additive, images, {}, 0, METRICS)
+    with pytest.raises(InputError, match=r"metrics are \{\}, must be a dict by name with at least one entry"):
+        evaluate(additive, images, maps, 0, {})

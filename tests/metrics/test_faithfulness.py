@@ -63,9 +63,11 @@ def test_constant_relevance_or_output_is_nan(additive, images: torch.Tensor) -> 
         faithfulness(lambda x: torch.full((len(x), 2), 3.0), images, torch.randn(4, 6, 5), 0, n_pixels=9)
 
 
-@pytest.mark.parametrize(("n_pixels", "expected"), [(1, "greater than or equal to 2"), (31, "2 to 30")])
+@pytest.mark.parametrize(
+    ("n_pixels", "expected"), [(1, "expected greater than or equal to 2"), (31, "must be 2 to 30")]
+)
 def test_number_of_pixels(additive, images: torch.Tensor, n_pixels: int, expected: str) -> None:
-    with pytest.raises(InputError, match=f"n_pixels is {n_pixels}, expected {expected}"):
+    with pytest.raises(InputError, match=f"n_pixels is {n_pixels}, {expected}"):
         faithfulness(additive, images, torch.randn(4, 6, 5), 0, n_pixels=n_pixels)
 
 

@@ -17,7 +17,7 @@ from torch.nn import functional
 import captum_gag.metrics as metrics
 from captum_gag import explain
 from captum_gag.errors import InputError
-from captum_gag.metrics import METRICS, deletion, evaluate_curves, metric
+from captum_gag.metrics import deletion, evaluate, metric
 from captum_gag.outputs import tensor_of
 
 NAMES = {
@@ -88,7 +88,7 @@ def case() -> tuple[torch.Tensor, torch.Tensor, list[int]]:
 def scores(name: str, model: nn.Module, case, **options: Any) -> torch.Tensor:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return METRICS[name](**OPTIONS[name]).evaluate(model, *case, **options).score
+        return metric(name, OPTIONS[name]).evaluate(model, *case, **options).score
 
 
 def scores_in_quantus(name: str, model: nn.Module, case, output: Any, **call: Any) -> list[float]:
@@ -231,6 +231,11 @@ class TestQuantusOwn:
         )
         np.testing.assert_allclose(found, np.mean(theirs, 1), rtol=1e-4, atol=1e-6)
 
+    def test_a_decision_is_said(self, case) -> None:
+        model = Returning(lambda z: functional.softmax(z, 1))
+        with pytest.warns(UserWarning, match='read as probabilities; declare output="probabilities"'):
+            metric("quantus:Sparseness", {}).evaluate(model, *case)
+
     def test_random_logit_explains_the_scores(self, case) -> None:
         """Of a linear model the explanation of another class is known: its weights."""
         images, maps, target = case
@@ -320,7 +325,7 @@ def test_what_was_decided_is_said_once_for_all_metrics_and_batches(case) -> None
     model = Returning(lambda z: functional.softmax(z, 1))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        both = {"Deletion": METRICS["Deletion"](), "RCAP": METRICS["RCAP"]()}
-        evaluate_curves(model, images, {"one": maps, "two": -maps}, target, both, internal_batch_size=2)
+        both = {"Deletion": metric("Deletion", {}), "RCAP": metric("RCAP", {})}
+        evaluate(model, images, {"one": maps, "two": -maps}, target, both, internal_batch_size=2)
         metrics.Deletion()(model, images.numpy(), np.array(target), maps.numpy(), batch_size=1)
     assert sum("read as probabilities" in str(each.message) for each in caught) == 2

@@ -279,8 +279,8 @@ class TestInput:
             ({"target": -1}, "one class index >= 0"),
             ({"target": [0.5, 1.0]}, "one class index >= 0"),
             ({"target": 2}, r"output of shape \(\d+, 2\).*targets up to 2"),
-            ({"maps": torch.zeros(3, 32, 32)}, r"maps have shape \(3, 32, 32\) for inputs \(2, 3, 32, 32\), expected"),
-            ({"maps": torch.zeros(32, 32)}, r"expected \(2, 3, 32, 32\) or \(2, 32, 32\)"),
+            ({"maps": torch.zeros(3, 32, 32)}, r"maps have shape \(3, 32, 32\) for inputs \(2, 3, 32, 32\), must have"),
+            ({"maps": torch.zeros(32, 32)}, r"must have \(2, 3, 32, 32\) or \(2, 32, 32\)"),
             ({"inputs": torch.zeros(0, 3, 32, 32), "maps": torch.zeros(0, 32, 32)}, "N >= 1"),
         ],
     )
@@ -290,7 +290,7 @@ class TestInput:
             rcap(self.model, **{**defaults, **arguments})
 
     def test_arrays_are_refused(self) -> None:
-        with pytest.raises(InputError, match="maps are a ndarray, expected a torch tensor"):
+        with pytest.raises(InputError, match="maps are a ndarray, must be a torch tensor"):
             rcap(self.model, self.images, np.zeros((2, 32, 32)), 0)
 
     def test_model_in_training_mode(self) -> None:

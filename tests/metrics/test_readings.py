@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from captum_gag.errors import InputError
-from captum_gag.metrics import METRICS
+from captum_gag.metrics import metric
 from captum_gag.outputs import tensor_of
 
 X, Y = torch.ones(2, 3, 4, 10), torch.tensor([0, 0])
@@ -22,7 +22,7 @@ def share_shown(x: torch.Tensor) -> torch.Tensor:
 
 
 def curve(name: str, **options: object):
-    return METRICS[name](**BLACK, **options).evaluate(share_shown, X, BEST, Y, output=tensor_of).curve(1)
+    return metric(name, {**BLACK, **options}).evaluate(share_shown, X, BEST, Y, output=tensor_of).curve(1)
 
 
 @pytest.mark.parametrize(("name", "slope"), [("Deletion", -1), ("Insertion", 1)])
@@ -53,8 +53,8 @@ def test_long_curves_are_thinned_to_both_ends_and_19_between() -> None:
 
 
 def test_aopc_at_fewer_steps_is_that_of_fewer_steps() -> None:
-    reading = METRICS["AOPC"](n_steps=9, **BLACK).evaluate(share_shown, X, BEST, Y, output=tensor_of)
-    fewer = METRICS["AOPC"](n_steps=4, **BLACK).evaluate(share_shown, X, BEST, Y, output=tensor_of)
+    reading = metric("AOPC", {"n_steps": 9, **BLACK}).evaluate(share_shown, X, BEST, Y, output=tensor_of)
+    fewer = metric("AOPC", {"n_steps": 4, **BLACK}).evaluate(share_shown, X, BEST, Y, output=tensor_of)
     assert torch.equal(reading.at(4), fewer.score)
     for steps in (0, 10):
         with pytest.raises(InputError, match=f"computed for 1 to 9 steps, not for {steps}"):
@@ -63,10 +63,10 @@ def test_aopc_at_fewer_steps_is_that_of_fewer_steps() -> None:
 
 def test_only_aopc_has_steps() -> None:
     with pytest.raises(InputError, match="RCAPFactors has no score at 3 steps"):
-        METRICS["RCAP"](**BLACK).evaluate(share_shown, X, BEST, Y, output=tensor_of).at(3)
+        metric("RCAP", BLACK).evaluate(share_shown, X, BEST, Y, output=tensor_of).at(3)
 
 
 def test_faithfulness_and_segmentation_have_no_curve() -> None:
     assert curve("Faithfulness", n_pixels=5) is None
     mask = torch.ones(2, 1, 4, 10)
-    assert METRICS["LogCoshDice"]().evaluate(share_shown, X, BEST, Y, mask).curve(0) is None
+    assert metric("LogCoshDice", {}).evaluate(share_shown, X, BEST, Y, mask).curve(0) is None

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from captum_gag import SegmentationMAE
 from captum_gag.errors import InputError
 from captum_gag.metrics import log_cosh_dice, segmentation_mae
 
@@ -17,17 +16,6 @@ def test_hand_computed() -> None:
     dice = (2 * 1.5 + 1) / (2.0 + 2.0 + 1)
     assert log_cosh_dice(maps, mask).item() == pytest.approx(np.log(np.cosh(1 - dice)), rel=1e-5)
     assert segmentation_mae(maps, mask).item() == pytest.approx((0 + 0.5 + 0 + 0.5) / 4)
-
-
-def test_square_root_of_the_error() -> None:
-    # As above, 1 / 4; and 1 for the opposite map.
-    maps = torch.tensor([[[1.0, 0.5], [0.0, 0.5]], [[0.0, 0.0], [1.0, 1.0]]])
-    mask = torch.tensor([[[1, 1], [0, 0]]]).expand(2, -1, -1)
-    assert segmentation_mae(maps, mask, square_root=True).tolist() == pytest.approx([0.5, 1.0])
-    quantus = SegmentationMAE(square_root=True)
-    inputs, labels = np.zeros((2, 3, 2, 2)), np.zeros(2, dtype=int)
-    masks = mask[:, None].numpy()
-    assert quantus(torch.nn.Identity().eval(), inputs, labels, maps.numpy(), masks, channel_first=True) == [0.5, 1.0]
 
 
 def test_ends_of_the_scale() -> None:

@@ -13,7 +13,7 @@ from torch import nn
 import captum_gag.metrics as metrics
 from captum_gag import explain
 from captum_gag.errors import InputError
-from captum_gag.metrics import METRICS, evaluate_curves, log_cosh_dice, segmentation_mae
+from captum_gag.metrics import evaluate, log_cosh_dice, metric, segmentation_mae
 from captum_gag.metrics.aopc import AOPCMetric
 from captum_gag.metrics.map_batch import MapBatch
 
@@ -65,13 +65,13 @@ def case() -> tuple[torch.Tensor, ...]:
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_scores_are_those_of_the_same_numbers_as_images(name: str, layout: str, case) -> None:
     (to, back, axis), (images, maps, masks) = LAYOUTS[layout], case
-    metric = METRICS[name](**OPTIONS[name])
+    judge = metric(name, OPTIONS[name])
     # Random colours are drawn in the order of the numbers, the same for all layouts with the channels first.
-    expected = metric.evaluate(Laid(lambda x: x), images, maps, TARGETS, masks).score
+    expected = judge.evaluate(Laid(lambda x: x), images, maps, TARGETS, masks).score
     reduced = to(maps.sum(1, keepdim=True))
     for given in (to(maps), *([reduced, reduced.select(axis, 0)] if name in ("AOPC", "Faithfulness") else [])):
         mask = to(masks[:, None]).select(axis, 0)
-        found = metric.evaluate(Laid(back), to(images), given, TARGETS, mask, channel_axis=axis)
+        found = judge.evaluate(Laid(back), to(images), given, TARGETS, mask, channel_axis=axis)
         torch.testing.assert_close(found.score, expected)
 
 
@@ -82,11 +82,11 @@ def test_features_of_rows_are_positions(name: str) -> None:
     masks = (maps > 0).float()
     torch.manual_seed(0)
     model = nn.Sequential(nn.Flatten(), nn.Linear(24, 8), nn.Tanh(), nn.Linear(8, 3)).eval()
-    metric = METRICS[name](**OPTIONS[name])
-    expected = metric.evaluate(model, rows.reshape(N, 1, 4, 6), maps.reshape(N, 4, 6), TARGETS, masks.reshape(N, 4, 6))
-    found = metric.evaluate(model, rows, maps, TARGETS, masks)
+    judge = metric(name, OPTIONS[name])
+    expected = judge.evaluate(model, rows.reshape(N, 1, 4, 6), maps.reshape(N, 4, 6), TARGETS, masks.reshape(N, 4, 6))
+    found = judge.evaluate(model, rows, maps, TARGETS, masks)
     torch.testing.assert_close(found.score, expected.score)
-    torch.testing.assert_close(metric.evaluate(model, rows, maps[:, None], TARGETS, masks).score, expected.score)
+    torch.testing.assert_close(judge.evaluate(model, rows, maps[:, None], TARGETS, masks).score, expected.score)
 
 
 def test_several_metrics_in_one_pass_share_the_images_of_tokens(case) -> None:
@@ -97,10 +97,10 @@ def test_several_metrics_in_one_pass_share_the_images_of_tokens(case) -> None:
         seen.append(len(x))
         return Laid(back)(x)
 
-    chosen = {name: METRICS[name](**OPTIONS[name]) for name in ("RCAP", "Deletion", "AOPC")}
+    chosen = {name: metric(name, OPTIONS[name]) for name in ("RCAP", "Deletion", "AOPC")}
     both = {"one": to(maps), "two": to(maps.flip(0))}
-    found = evaluate_curves(counted, to(images), both, TARGETS, chosen, channel_axis=axis)
-    expected = evaluate_curves(Laid(lambda x: x), images, {"one": maps, "two": maps.flip(0)}, TARGETS, chosen)
+    found = evaluate(counted, to(images), both, TARGETS, chosen, channel_axis=axis)
+    expected = evaluate(Laid(lambda x: x), images, {"one": maps, "two": maps.flip(0)}, TARGETS, chosen)
     for method, scores in expected.items():
         for name, score in scores.items():
             torch.testing.assert_close(found[method][name], score)
@@ -165,17 +165,17 @@ def test_maps_of_another_resolution_are_interpolated_along_every_axis(
         ((2, 3, 8, 6), (2, 8, 6, 1), r"maps.movedim\(-1, 1\)"),
         ((2, 3, 8), (2, 8, 3), r"maps.movedim\(-1, 1\)"),
         ((2, 3, 8, 6), (2, 64, 8, 6), r"64 channels.*sum over the channels first: maps.sum\(1\)"),
-        ((2, 3, 8, 6), (2, 2, 8, 6), r"2 channels.*expected 3 or 1"),
-        ((2, 3, 8, 6), (2, 64, 4, 3), r"expected \(2, 3, 8, 6\) or \(2, 8, 6\)"),
+        ((2, 3, 8, 6), (2, 2, 8, 6), r"2 channels.*must have 3 or 1"),
+        ((2, 3, 8, 6), (2, 64, 4, 3), r"must have \(2, 3, 8, 6\) or \(2, 8, 6\)"),
         ((2, 3, 8, 6), (2, 6, 8), "axes are in another order: transpose them"),
         ((2, 3, 8, 6), (1, 8, 6), r"maps have shape \(1, 8, 6\) for inputs \(2, 3, 8, 6\)"),
         ((2, 3, 8, 6), (3, 3, 8, 6), r"maps have shape \(3, 3, 8, 6\)"),
         ((2, 3, 8, 6), (8, 6), r"maps have shape \(8, 6\)"),
         ((2, 3, 8, 6), (2, 48), r"maps have shape \(2, 48\)"),
         ((2, 3, 8, 6), (2, 1, 3, 8, 6), r"maps have shape \(2, 1, 3, 8, 6\)"),
-        ((2, 8), (2, 7), r"expected \(2, 8\)\."),
-        ((2, 8), (2, 8, 1), r"expected \(2, 8\)\."),
-        ((2, 1, 2, 2, 2, 2), (2, 4, 2, 2, 2), r"expected \(2, 1, 2, 2, 2, 2\) or \(2, 2, 2, 2, 2\)"),
+        ((2, 8), (2, 7), r"must have \(2, 8\)\."),
+        ((2, 8), (2, 8, 1), r"must have \(2, 8\)\."),
+        ((2, 1, 2, 2, 2, 2), (2, 4, 2, 2, 2), r"must have \(2, 1, 2, 2, 2, 2\) or \(2, 2, 2, 2, 2\)"),
     ],
 )
 def test_maps_that_do_not_fit_are_refused(inputs: tuple[int, ...], maps: tuple[int, ...], message: str) -> None:

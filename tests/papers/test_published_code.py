@@ -10,8 +10,12 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import torch
 
 from captum_gag.attr import Mean, signed
+from captum_gag.errors import InputError
+from captum_gag.importing import imported, nothing_imported
+from captum_gag.outputs import tensor_of
 from captum_gag.papers.published_code import (
     BatchNoise,
     RandomStarts,
@@ -19,6 +23,7 @@ from captum_gag.papers.published_code import (
     StrictGuidedMean,
     log_probability_gradients,
 )
+from captum_gag.papers.published_metrics import PublishedDeletion, PublishedInsertion, PublishedMAE
 from captum_gag.runs.config import Config
 from captum_gag.runs.execution import begin, execute
 from captum_gag.runs.spec import make_suite, read_suite
@@ -69,6 +74,40 @@ def test_the_suite_has_every_row_and_says_what_the_code_does() -> None:
     assert methods["IG"].parts == (RandomStarts(20, 2), signed, Mean(), log_probability_gradients)
     assert methods["Blur IG"].parts.modification == ReflectedBlurPath(20, max_sigma=50.0)
     assert {(methods[f"{name}^R"].retain, methods[f"{name}^R"].swap) for name in ("SG", "IG")} == {(0.07, 0.10)}
+
+
+def test_dauc_ends_before_the_last_step_and_is_not_divided_by_its_width() -> None:
+    # The class has as its probability the share of the upper half that is not black: 1, 0.8, ..., 0.2, 0, 0, 0, 0, 0.
+    def covered(x: torch.Tensor) -> torch.Tensor:
+        share = (x.sum(1) > 0)[:, :4].double().mean((1, 2))
+        return torch.stack([share, 1 - share], 1)
+
+    arguments = (covered, torch.ones(1, 3, 8, 10), torch.arange(80.0, 0, -1).reshape(1, 8, 10), 0)
+    deletion = PublishedDeletion().evaluate(*arguments, output=tensor_of)
+    # Half of the first, and the sum of the next, at distances of 0.1.
+    assert deletion.score.item() == pytest.approx(0.1 * (0.5 + 0.8 + 0.6 + 0.4 + 0.2))
+    assert deletion.fractions[0].tolist() == pytest.approx([step / 10 for step in range(10)])
+    insertion = PublishedInsertion(perturb_baseline="black").evaluate(*arguments, output=tensor_of)
+    # 0, 0.2, ..., 1, 1, 1, 1, 1: the sum, and half of the last less.
+    assert insertion.score.item() == pytest.approx(0.1 * (0.2 + 0.4 + 0.6 + 0.8 + 1 + 1 + 1 + 1 + 0.5))
+
+
+def test_mae_is_the_square_root_of_the_error() -> None:
+    maps = torch.tensor([[[1.0, 0.5], [0.0, 0.5]], [[0.0, 0.0], [1.0, 1.0]]])
+    mask = torch.tensor([[[1, 1], [0, 0]]]).expand(2, -1, -1)
+    assert PublishedMAE().compare(maps, mask).score.tolist() == pytest.approx([0.5, 1.0])
+
+
+def test_the_variants_are_named_by_any_run_and_nothing_else_of_the_package_is() -> None:
+    with nothing_imported():
+        assert {entry.label for entry in make_suite(read_suite(SUITE)).metrics} == {*METRICS, "Log-Cosh Dice", "MAE"}
+        for name in ("captum_gag.papers.published_metrics:torch", "captum_gag.papers.published_metrics:declared"):
+            with pytest.raises(InputError, match="does not define"):
+                imported(name, "metric")
+        with pytest.raises(InputError, match="cannot be imported"):
+            imported("captum_gag.papers.published_nothing:Metric", "metric")
+        with pytest.raises(InputError, match="is code that the run names"):
+            imported("captum_gag.cli.__main__:app", "metric")
 
 
 @pytest.fixture(scope="module")

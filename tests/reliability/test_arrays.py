@@ -45,13 +45,13 @@ def test_levels_that_cannot_be_told_apart_are_asked_for():
         from_arrays(BY_METRIC, levels="row")
 
 
-def test_what_evaluate_curves_returns_is_taken_as_it_comes():
-    from captum_gag.metrics import RCAP, Deletion, evaluate_curves
+def test_what_evaluate_returns_is_taken_as_it_comes():
+    from captum_gag.metrics import RCAP, Deletion, evaluate
 
     generator = torch.Generator().manual_seed(0)
     images, noise = (torch.rand(4, 3, 8, 8, generator=generator) for _ in range(2))
     model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 3)).eval()
-    found = evaluate_curves(model, images, {"a": noise, "b": -noise}, 0, {"RCAP": RCAP(), "DAUC": Deletion()})
+    found = evaluate(model, images, {"a": noise, "b": -noise}, 0, {"RCAP": RCAP(), "DAUC": Deletion()})
     table = from_arrays(found, images=["p", "q", "r", "s"])
     assert set(table["method"]) == {"a", "b"}
     for (method, metric), rows in table.groupby(["method", "metric"]):

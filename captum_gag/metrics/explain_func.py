@@ -29,63 +29,62 @@ def explain(
     channel_axis: int = 1,
     **options: Any,
 ) -> NDArray[Any]:
-    """Explain a batch in the form that Quantus wants, as its ``explain_func``.
+    """Explain a batch, as the ``explain_func`` of Quantus.
 
     Args:
         model: Torch classifier.
         inputs: Images (N, C, H, W), any (N, C, *positions), or rows (N, F).
         targets: Class index of each image, (N,); (N, k) for outputs (N, classes, ...) with k - 1 further axes.
-        method: Name in the catalogue, or type and options. ``quantus.evaluate`` passes the key under which it was given
-            this function, so that ``{"GAG-85": explain, "IG": explain}`` compares the two.
+        method: Name in the catalogue, or type and options. ``quantus.evaluate`` passes the key of ``explain`` in its
+            ``xai_methods``, so that ``{"GAG-85": explain, "IG": explain}`` compares the two.
         seed: Fixes noise and random maps; None draws from torch's global generator.
-        device: Where to compute; None for the model's own device.
-        output: What the model returns; see ``captum_gag.outputs``.
+        device: Device to compute on; None for the model's own.
+        output: Meaning of the model's outputs; see ``captum_gag.outputs``.
         channel_axis: The axis of the values that share one position: 1, or -1 for token embeddings (N, T, E).
-        options: Of the method, such as ``n_samples=20``. That one is left out for methods without it, because
+        options: Options of the method, such as ``n_samples=20``. That one is left out for methods without it, because
             ``quantus.evaluate`` passes the same options to all.
 
     Returns:
         Attributions summed over channels, shape (N, 1, H, W), or with another axis of length 1 where the channels were;
-        (N, F) of rows. In at least single precision.
+        (N, F) for rows. In at least single precision.
 
     Raises:
-        InputError: If there is no such method, or it does not have such an option; if inputs or targets have no
-            meaning.
+        InputError: If there is no such method or option; if inputs or targets do not fit.
     """
-    explaining = _method(method, options)
-    images = _as_model(inputs, model, device)
+    explainer = _build_method(method, options)
+    images = as_inputs(inputs, model, device)
     check_channel_axis(channel_axis, images)
-    attributions = explaining.attribute(model, images, as_targets(targets), seed, output=output)
+    attributions = explainer.attribute(model, images, as_targets(targets), seed, output=output)
     summed = attributions.sum(channel_axis, keepdim=True) if attributions.ndim > 2 else attributions
     result: NDArray[Any] = summed.cpu().numpy()
     return result
 
 
 def as_targets(targets: Any) -> Any:
-    """Return what Quantus has as ``y_batch`` in a form of ``Target``: rows of several indices as lists."""
+    """Return Quantus's ``y_batch`` in a form of ``Target``: rows of several indices as lists."""
     return targets.tolist() if isinstance(targets, np.ndarray) and targets.ndim == 2 else targets
 
 
-def _method(method: str | Mapping[str, Any], options: Mapping[str, Any]) -> Any:
-    others = {name: value for name, value in options.items() if name != "n_samples"}
-    explaining = catalogue.method(method, **others)
-    spec = parse_method(method) if isinstance(method, str) else method
-    if len(others) < len(options) and "n_samples" in catalogue.options_of_spec({**spec, **others}):
-        explaining = catalogue.method(method, **options)
-    return explaining
-
-
-def _as_model(inputs: Any, model: torch.nn.Module, device: str | None) -> torch.Tensor:
+def as_inputs(inputs: Any, model: torch.nn.Module, device: str | None) -> torch.Tensor:
     """Return inputs as a tensor in the precision and on the device of the model."""
     if not isinstance(model, torch.nn.Module):
-        raise InputError(f"model is a {type(model).__name__}, expected a torch module.")
+        raise InputError(f"model is a {type(model).__name__}, must be a torch module.")
     try:
         images = inputs if isinstance(inputs, torch.Tensor) else torch.as_tensor(np.asarray(inputs))
     except (TypeError, ValueError, RuntimeError):
-        raise InputError(f"inputs are a {type(inputs).__name__}, expected an array (N, C, H, W) of numbers.") from None
+        raise InputError(f"inputs are a {type(inputs).__name__}, must be an array (N, C, H, W) of numbers.") from None
     require_dense("inputs", images)
-    weights = (each for each in model.parameters() if each.is_floating_point())
+    weights = (weight for weight in model.parameters() if weight.is_floating_point())
     parameter = next(weights, torch.empty(0))
     if device is not None:
         require_device(device)
     return images.to(device or parameter.device, parameter.dtype)
+
+
+def _build_method(method: str | Mapping[str, Any], options: Mapping[str, Any]) -> Any:
+    without_samples = {name: value for name, value in options.items() if name != "n_samples"}
+    explainer = catalogue.method(method, **without_samples)
+    spec = parse_method(method) if isinstance(method, str) else method
+    if "n_samples" in options and "n_samples" in catalogue.options_of_spec({**spec, **without_samples}):
+        explainer = catalogue.method(method, **options)
+    return explainer
