@@ -7,7 +7,7 @@ import inspect
 import re
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from html import escape
 from pathlib import Path
 from textwrap import dedent
@@ -82,27 +82,31 @@ def commands() -> str:
 
 def options() -> str:
     """Return every type with its options, by room."""
-    from captum_gag.attr import catalogue
-    from captum_gag.metrics.catalogue import rows
-    from captum_gag.names import DATASETS, MODELS
+    from captum_gag import names
+    from captum_gag.attr.captum_methods import class_names
+    from captum_gag.attr.catalogue import method_class
+    from captum_gag.attr.transforms import TRANSFORMS
 
-    methods = [(each["type"], each["summary"], each["options"]) for each in catalogue.types()]
     sections = {
-        "Methods": [each for each in methods if not each[0].startswith("captum:")],
-        "Transforms of maps": [(e["transform"], e["summary"], e["options"]) for e in catalogue.transforms()],
-        "Metrics": [(each["type"], each["summary"], each["options"]) for each in rows()],
-        "Data sets": list(_types(DATASETS)),
-        "Models": list(_types(MODELS)),
-        "Classes of Captum": [each for each in methods if each[0].startswith("captum:")],
+        "Methods": {name: (row.summary, method_class(name)) for name, row in names.METHOD_TYPES.items()},
+        "Transforms of maps": {name: ("", cls) for name, cls in TRANSFORMS.items()},
+        "Metrics": {name: (row.summary, row.load()) for name, row in names.METRICS.items()},
+        "Data sets": {name: (row.summary, row.load()) for name, row in names.DATASETS.items()},
+        "Models": {name: (row.summary, row.load()) for name, row in names.MODELS.items()},
+        "Classes of Captum": {f"captum:{name}": ("", method_class(f"captum:{name}")) for name in class_names()},
     }
-    return "\n".join(f"## {title}\n\n" + "\n".join(_section(*each) for each in of) for title, of in sections.items())
+    return "\n".join(
+        f"## {title}\n\n" + "\n".join(_type(name, *row) for name, row in types.items())
+        for title, types in sections.items()
+    )
 
 
-def _types(types: Mapping[str, Any]) -> Iterator[tuple[str, str, list[dict[str, Any]]]]:
+def _type(name: str, summary: str, cls: type) -> str:
     from captum_gag.options import options_of
 
-    for name, each in ((name, named.load()) for name, named in types.items()):
-        yield name, (inspect.getdoc(each) or "").partition("\n")[0], [option._asdict() for option in options_of(each)]
+    summary = summary or (inspect.getdoc(cls) or "").partition("\n")[0]
+    sentence = f"{summary[:1].upper()}{summary[1:].removesuffix('.')}."
+    return _section(name, sentence, [option._asdict() for option in options_of(cls)])
 
 
 def _section(name: str, summary: str, options: list[dict[str, Any]]) -> str:

@@ -83,11 +83,12 @@ def config_of(suite: str, source: Mapping[str, Any], settings: Mapping[str, Any]
     Raises:
         InputError: An option cannot be used. Misspelt names are found before torch is imported.
     """
-    from captum_gag.papers.published import check
     from captum_gag.runs.suite_file import SuiteFile, read_suite, require_names
 
     content = read_suite(suite)
     require_names(SuiteFile(**content))
+    from captum_gag.papers.published import check
+
     check(content)
     options, name = sections(source, "model", "data"), source.get("model")
     require_device(settings.get("device", "auto"))
