@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from captum_gag import GuidedAbsoluteGrad
 from captum_gag.attr import saliency_map
-from captum_gag.data.catalogue import dataset
+from captum_gag.data import dataset
 from captum_gag.errors import InputError
 from captum_gag.metrics import rcap
 from captum_gag.models.catalogue import model

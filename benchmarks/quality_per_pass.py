@@ -26,7 +26,7 @@ from torch import Tensor
 from captum_gag import SampledGradients, method, saliency_map
 from captum_gag.attr import GaussianNoise, GuidedMean, Mean, Samples, Variance, absolute, signed
 from captum_gag.attr.aggregations import GradientMoments
-from captum_gag.data.catalogue import dataset
+from captum_gag.data import dataset
 from captum_gag.metrics import evaluate
 from captum_gag.metrics.deletion_insertion import DeletionMetric, InsertionMetric
 from captum_gag.metrics.rcap import RCAPMetric

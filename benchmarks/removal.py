@@ -23,7 +23,7 @@ from torch.nn.functional import avg_pool2d
 
 from captum_gag import method
 from captum_gag.baselines import Imputation
-from captum_gag.data.catalogue import dataset
+from captum_gag.data import dataset
 from captum_gag.metrics import evaluate
 from captum_gag.metrics.deletion_insertion import DeletionMetric
 from captum_gag.models import Classifier, load_classifier

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from turns import take_turns
 
-from captum_gag.data.catalogue import dataset, parse
+from captum_gag.data import dataset
 from captum_gag.models.cifar10 import Cifar10Net
 from captum_gag.runs.config import Config
 from captum_gag.runs.execution import begin, choose, execute
@@ -92,7 +92,7 @@ def main() -> None:
         config = Config(
             suite=suite,
             model=model_of(options.model, options.weights, Path(scratch)),
-            data=dataset(parse(options.data)).absolute().spec(),
+            data=dataset(options.data).absolute().spec(),
             limit=options.limit,
             device="cpu",
             threads=threads,

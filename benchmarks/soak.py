@@ -20,10 +20,10 @@ import psutil
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 
+
 from captum_gag.runs.config import Config
 from captum_gag.runs.execution import begin, execute
 from captum_gag.runs.executors import Executor, in_processes, in_this_process, on_ray
-from captum_gag.runs.prefetching import reading_ahead
 
 SUITE = {"methods": ["GAG-85", "SG", "Sobel"], "metrics": {"RCAP": {}}, "n_samples": 2}
 
@@ -66,7 +66,6 @@ def main() -> None:
     options = parser.parse_args()
     os.environ["TINY_PHOTOS"] = str(options.images)
     soak("one process", in_this_process, options.images)
-    soak("reading ahead", reading_ahead(2), options.images)
     soak(f"{options.workers} workers", in_processes(options.workers), options.images)
     soak(f"{options.workers} on Ray", on_ray(options.workers), options.images)
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
+import difflib
+import importlib.util
 import re
+from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -200,6 +203,12 @@ MODELS: dict[str, Named] = {
 }
 """The models that ``--model`` takes by type."""
 
+OWN_MODELS = tuple(name for name in MODELS if name not in ("timm", "torchvision"))
+"""The models whose name is their type."""
+
+STORED_DATA = tuple(f"{name}:DIR" for name, data in DATASETS.items() if data.argument == "root" and name != "folder")
+"""The names of data sets in a directory of theirs."""
+
 
 def _key(name: str) -> str:
     return re.sub(r"\s", "", name).lower()
@@ -277,8 +286,9 @@ def parse_data(text: str) -> Spec:
         return {"type": "folder", "root": text}
     if detail:
         return {"type": text}
-    kinds = [f"{name}:DIR" for name, row in DATASETS.items() if row.argument == "root" and name != "folder"]
-    raise InputError(f"{printable(text)}: no such folder; expected demo, a folder, {', '.join(kinds)}, planted:KIND")
+    raise InputError(
+        f"{printable(text)}: no such folder; expected demo, a folder, {', '.join(STORED_DATA)}, planted:KIND"
+    )
 
 
 def parse_model(name: str) -> Spec:
@@ -291,6 +301,37 @@ def parse_model(name: str) -> Spec:
     kind, colon, detail = name.partition(":")
     if kind in ("timm", "torchvision") and colon:
         return {"type": kind, "name": detail}
-    if colon or (name in MODELS and name not in ("timm", "torchvision")):
+    if colon or name in OWN_MODELS:
         return {"type": name}
     return {"type": "torchvision", "name": name}
+
+
+def unknown_model(name: str, classifiers: Iterable[str]) -> InputError:
+    """Return the error for a model that neither this package nor torchvision has.
+
+    Args:
+        name: What it was called.
+        classifiers: The names of torchvision's classifiers.
+    """
+    close = difflib.get_close_matches(name, [*OWN_MODELS, *classifiers], cutoff=0.5)
+    expected = f"did you mean {', '.join(close)}? Expected" if close else "expected"
+    return InputError(
+        f"unknown model {name!r}; {expected} {', '.join(OWN_MODELS)}, a torchvision classifier such as resnet18, "
+        "timm:NAME or package.module:callable"
+    )
+
+
+def require_model(name: str) -> None:
+    """Raise InputError if neither this package nor torchvision, which is not imported, has a model of that name."""
+    spec = parse_model(name)
+    if spec["type"] == "torchvision" and spec["name"] not in torchvision_classifiers():
+        raise unknown_model(spec["name"], torchvision_classifiers())
+
+
+@cache
+def torchvision_classifiers() -> list[str]:
+    """Return the names of torchvision's classifiers, read from its source, since its import takes seconds."""
+    spec = importlib.util.find_spec("torchvision")
+    folder = Path(spec.origin or "").parent / "models" if spec else Path()
+    pattern = re.compile(r"^@register_model\(\)\n(?:@.*\n)*def (\w+)", re.MULTILINE)
+    return [name for path in sorted(folder.glob("*.py")) for name in pattern.findall(path.read_text(encoding="utf-8"))]

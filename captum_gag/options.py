@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import json
 import math
 import re
+import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import cache, wraps
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
-import numpy as np
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
@@ -28,7 +29,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _CONFIG = ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=True)
 _ARGUMENTS = ConfigDict(strict=True, arbitrary_types_allowed=True, allow_inf_nan=False)
-_LIMITS = {Ge: ">=", Gt: ">", Le: "<=", Lt: "<"}
+_LIMITS = (Ge, Gt, Le, Lt)
+_SIGNS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 
 
 class Specified:
@@ -60,6 +62,10 @@ class Option(NamedTuple):
         required: Whether it has none.
         range: Its limits, such as ">= 0, <= 100"; "" for none.
         help: Its meaning, in a line.
+        annotation: Its Python type.
+        limits: Bounds of a number, by their names in ``pydantic.Field``.
+        metavar: Its value in the help of the command line; "" for the name of the type.
+        unset: Default of the command line, in words, where that is computed from other options.
     """
 
     name: str
@@ -68,6 +74,15 @@ class Option(NamedTuple):
     required: bool
     range: str
     help: str
+    annotation: Any = Any
+    limits: Mapping[str, Any] = {}
+    metavar: str = ""
+    unset: str = ""
+
+    @property
+    def flag(self) -> str:
+        """Its name on the command line."""
+        return f"--{self.name.replace('_', '-')}"
 
 
 def option(default: Any = ..., help: str = "", **limits: Any) -> Any:
@@ -76,9 +91,11 @@ def option(default: Any = ..., help: str = "", **limits: Any) -> Any:
     Args:
         default: Its default; an option without one is required.
         help: Its meaning, in a line: units, shapes, what None does.
-        limits: ``ge``, ``gt``, ``le``, ``lt``, ``kw_only`` and the like, as ``pydantic.Field`` has them.
+        limits: ``ge``, ``gt``, ``le``, ``lt``, ``kw_only`` and the like, as ``pydantic.Field`` has them; ``metavar``
+            and ``unset``, see ``Option``.
     """
-    return Field(default, description=help, **limits)
+    extra: dict[str, Any] = {name: limits.pop(name) for name in ("metavar", "unset") if name in limits}
+    return Field(default, description=help, json_schema_extra=extra, **limits)
 
 
 @dataclass_transform(field_specifiers=(option,))
@@ -241,21 +258,28 @@ def checked(function: F) -> F:
     return call  # type: ignore[return-value]
 
 
-def options_of(cls: type) -> list[Option]:
-    """Return the options of a ``declared`` class, in their order."""
+def options_of(cls: type, *names: str) -> list[Option]:
+    """Return the options of a ``declared`` class in their order; all of them, or those of the names."""
     options = []
     for name, info in cls.__pydantic_fields__.items():  # type: ignore[attr-defined]
-        if info.init is False:
+        if info.init is False or (names and name not in names):
             continue
         default = None if info.default in (PydanticUndefined, ...) else info.default
-        limits = [
-            f"{sign} {getattr(limit, type(limit).__name__.lower())}"
-            for limit in info.metadata
-            for kind, sign in _LIMITS.items()
-            if isinstance(limit, kind)
-        ]
-        type_, help_ = _type_name(info.annotation), info.description or ""
-        options.append(Option(name, type_, default, info.is_required(), ", ".join(limits), help_))
+        limits = {type(limit).__name__.lower(): limit for limit in info.metadata if type(limit) in _LIMITS}
+        limits = {key: getattr(limit, key) for key, limit in limits.items()}
+        options.append(
+            Option(
+                name,
+                _type_name(info.annotation),
+                default,
+                info.is_required(),
+                ", ".join(f"{_SIGNS[key]} {limit}" for key, limit in limits.items()),
+                info.description or "",
+                info.annotation,
+                limits,
+                **(info.json_schema_extra or {}),
+            )
+        )
     return options
 
 
@@ -307,11 +331,50 @@ def assignments(texts: Iterable[str]) -> dict[str, Any]:
     return options
 
 
+def assignment(key: str, value: Any) -> str:
+    """Return an option as ``assignments`` reads it, ``key=value`` with the value as in TOML."""
+    return f"{key}={_toml(value)}"
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{_toml(key)} = {_toml(item)}' for key, item in value.items())}}}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_toml, value))}]"
+    if isinstance(value, str):
+        # TOML has JSON's strings, but for DEL.
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return str(value).lower()
+
+
+def arguments(options: Iterable[Option], values: Mapping[str, Any]) -> list[str]:
+    """Return the arguments of a command line that set options to values.
+
+    Args:
+        options: The options that the command has.
+        values: By name. A default is left out, unless the command line would take something else.
+    """
+    words = []
+    for each in options:
+        value = values.get(each.name)
+        if value is None or (value == each.default and not each.unset):
+            continue
+        if value is True:
+            words.append(each.flag)
+        else:
+            words += [
+                part for item in (value if isinstance(value, tuple) else [value]) for part in (each.flag, str(item))
+            ]
+    return words
+
+
 def _scalar(value: Any) -> Any:
     if isinstance(value, int) and value.bit_length() > 64:
         # No tensor has so many of anything, and none holds it.
         return math.inf if value > 0 else -math.inf
-    return value.item() if isinstance(value, np.generic) else value
+    # The command line does without NumPy: where nobody has imported it, there is no scalar of its.
+    numpy = sys.modules.get("numpy")
+    return value.item() if numpy is not None and isinstance(value, numpy.generic) else value
 
 
 def _plain(value: Any) -> Any:

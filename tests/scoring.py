@@ -2,7 +2,7 @@
 
 from tiny import net
 
-from captum_gag.data.catalogue import dataset
+from captum_gag.data import dataset
 from captum_gag.models.loading import Classifier
 from captum_gag.runs.scorer import Item, Scorer
 from captum_gag.runs.spec import make_suite

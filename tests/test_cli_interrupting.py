@@ -43,15 +43,14 @@ def test_the_last_line_says_how_far_it_is_and_how_it_goes_on(
 
     monkeypatch.setattr(Run, "keep", interrupted)
     handlers = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
-    result = CliRunner().invoke(app, [*asked, "--limit", "5", "--shard", "1/1", "--prefetch", "1"])
+    result = CliRunner().invoke(app, [*asked, "--limit", "5", "--shard", "1/1", "--engine", "local"])
     assert result.exit_code == 130
     assert result.stderr.splitlines()[-1] == (
-        "captum-gag: interrupted; 3 of 5 images are done and kept. "
-        f"Go on with: captum-gag resume '{tmp_path}/my run' --prefetch 1"
+        f"captum-gag: interrupted; 3 of 5 images are done and kept. Go on with: captum-gag resume '{tmp_path}/my run'"
     )
     assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == handlers
     monkeypatch.undo()
-    result = CliRunner().invoke(app, ["resume", str(tmp_path / "my run"), "--prefetch", "1"])
+    result = CliRunner().invoke(app, ["resume", str(tmp_path / "my run")])
     assert result.exit_code == 0, result.output
     assert Run.load(tmp_path / "my run").progress() == (5, 5)
 
@@ -80,7 +79,8 @@ def test_a_training_says_how_it_goes_on(tmp_path: Path, monkeypatch: pytest.Monk
         return epoch(*args)
 
     monkeypatch.setattr(training, "_epoch", interrupted)
-    asked = ["train-planted", "colour", "--out", str(tmp_path / "w.safetensors"), "--n-images", "600", "--epochs", "3"]
+    monkeypatch.setattr("captum_gag.cli.judge.N_PLANTED", 600)
+    asked = ["train", "planted", "colour", "--out", str(tmp_path / "w.safetensors"), "--epochs", "3"]
     result = CliRunner().invoke(app, asked)
     assert result.exit_code == 130
     assert [line for line in result.stdout.splitlines() if line.startswith("epoch")][-1].startswith("epoch 1:")

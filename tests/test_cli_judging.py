@@ -11,6 +11,7 @@ from captum_gag import reliability
 from captum_gag.cli import app
 from captum_gag.data.cifar10 import CLASSES
 from captum_gag.models.cifar10 import Cifar10Net, write_weights
+from captum_gag.models.loading import best_device
 from captum_gag.models.reliance import Reliance
 
 
@@ -29,7 +30,7 @@ def scores(tmp_path):
 
 
 def test_reliability_by_a_column_writes_each_table_of_all_groups(scores, tmp_path):
-    result = call("reliability", scores, "--out", tmp_path / "out", "--n-bootstrap", 20, "--by", "target")
+    result = call("reliability", scores, "--out", tmp_path / "out", "--by", "target")
     assert result.exit_code == 0, result.output
     found = pd.read_csv(tmp_path / "out" / "summary_by_group.csv")
     table = pd.read_parquet(scores)
@@ -43,9 +44,7 @@ def test_reliability_against_a_truth_prints_four_marks(scores, tmp_path):
     table = pd.read_parquet(scores)
     right = table.assign(metric="mass", score=table["score"] ** 2, higher_is_better=True)
     pd.concat([table.assign(higher_is_better=True), right]).to_csv(tmp_path / "both.csv", index=False)
-    result = call(
-        "reliability", tmp_path / "both.csv", "--out", tmp_path / "out", "--n-bootstrap", 20, "--truth", "mass"
-    )
+    result = call("reliability", tmp_path / "both.csv", "--out", tmp_path / "out", "--truth", "mass")
     assert result.exit_code == 0, result.output
     assert "reliable" in result.output
     marks = pd.read_csv(tmp_path / "out" / "marks.csv").set_index("metric")
@@ -56,7 +55,7 @@ def test_reliability_against_a_truth_prints_four_marks(scores, tmp_path):
 
 
 def test_reliability_by_ranges_of_confidence(scores, tmp_path):
-    given = ["--by", "probability", "--edges", "0.6,0.9", "--n-bootstrap", 20]
+    given = ["--by", "probability", "--edges", "0.6,0.9"]
     assert call("reliability", scores, "--out", tmp_path / "out", *given).exit_code == 0
     found = pd.read_csv(tmp_path / "out" / "inter_rater_by_group.csv")
     assert list(found["probability"]) == ["<= 0.6", "0.6 to 0.9", ">= 0.9"]
@@ -67,12 +66,12 @@ def test_reliability_by_ranges_of_confidence(scores, tmp_path):
     ("given", "said"),
     [
         (["--by", "colour"], "no column 'colour' to group by"),
-        (["--by", "probability", "--edges", "low"], "--edges 'low' are no numbers"),
+        (["--by", "probability", "--edges", "low"], "--edges 'low' must be numbers between commas"),
         (["--edges", "0.5"], "which cut nothing without by"),
     ],
 )
 def test_groups_without_meaning_are_one_line(scores, tmp_path, given, said):
-    result = call("reliability", scores, "--out", tmp_path / "out", "--n-bootstrap", 20, *given)
+    result = call("reliability", scores, "--out", tmp_path / "out", *given)
     assert result.exit_code == 2
     assert said in result.stderr
 
@@ -88,8 +87,8 @@ def test_the_second_paper_in_one_command_that_goes_on(tmp_path):
     torch.manual_seed(0)
     statistics = ((0.5,) * 3, (0.25,) * 3)
     write_weights(tmp_path / "w.safetensors", Cifar10Net().state_dict(), statistics)
-    given = ["--weights", tmp_path / "w.safetensors", "--limit", 3, "--random-orderings", 1, "--n-bootstrap", 20]
-    arguments = ["metric-reliability", tmp_path / "data", "--out", tmp_path / "out", *given, "--device", "cpu"]
+    given = ["--weights", tmp_path / "w.safetensors", "--limit", 3, "--random-orderings", 1]
+    arguments = ["papers", "reliability", tmp_path / "data", "--out", tmp_path / "out", *given]
     first = call(*arguments)
     assert first.exit_code == 0, first.output
     assert "Table 1: Krippendorff's alpha" in first.output
@@ -115,10 +114,9 @@ def test_a_network_whose_reason_is_not_the_planted_one_is_refused(monkeypatch, f
         return Reliance(data.kind, 1000, 990, {"object": followed, "distractor": 998, "background": 1000})
 
     monkeypatch.setattr("captum_gag.models.planting.train_planted", trained)
-    given = ["--out", "w.safetensors", "--n-images", 600, "--epochs", 3, "--seed", 2, "--device", "cpu"]
-    result = call("train-planted", "both", *given)
-    spec = {"type": "planted", "kind": "both", "mask": "reason", "split": "train", "n_images": 600, "seed": 0}
-    assert asked == [(spec, "w.safetensors", 3, 2, "cpu")]
+    result = call("train", "planted", "both", "--out", "w.safetensors", "--epochs", 3, "--seed", 2)
+    spec = {"type": "planted", "kind": "both", "mask": "reason", "split": "train", "n_images": 4000, "seed": 0}
+    assert asked == [(spec, "w.safetensors", 3, 2, best_device())]
     assert result.exit_code == status
     assert "distractor replaced: the prediction stays in 99.8% of images" in result.stdout
     assert ("w.safetensors" in result.stdout) == (not status)

@@ -1,67 +1,153 @@
-"""``captum-gag methods``, ``metrics`` and ``suites``: the lists are true, and there at once."""
+"""``captum-gag list``, wrong names, and the options of all commands: answered without torch, each declared once."""
 
 import json
-import re
 import subprocess
 import sys
-from importlib.metadata import version
+from inspect import signature
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
-from captum_gag.cli import app, lists
+from captum_gag import names
+from captum_gag.cli import app
+from captum_gag.runs.config import SETTINGS, Config
+
+HEAVY = {"torch", "captum", "quantus", "matplotlib", "torchvision", "scipy"}
 
 
-def of(*arguments):
-    result = CliRunner().invoke(app, list(arguments), env={"COLUMNS": "250"})
-    assert result.exit_code == 0, result.output
-    return result.output
+def answers(*arguments):
+    return CliRunner().invoke(app, ["list", *arguments], env={"COLUMNS": "250"})
 
 
-def test_methods_lists_the_catalogue():
-    from captum_gag.attr.catalogue import rows
-
-    output = of("methods")
-    for name in (row["name"] for row in rows()):
-        assert re.search(rf"^ +{re.escape(name)} ", output, re.MULTILINE), name
-
-
-@pytest.mark.parametrize("command", ["suites", "metrics", "methods"])
-def test_lists_for_people_and_for_machines_without_loading_torch(command):
-    if command == "methods" and json.loads(lists.KEPT.read_text(encoding="utf-8"))["captum"] != version("captum"):
-        pytest.skip("the types are made from the Captum that is installed")
+def run_apart(commands, heavy):
+    """Run commands in a process of their own; return its outputs and which heavy packages it imported."""
     code = (
-        "import sys; from typer.testing import CliRunner; from captum_gag.cli import app\n"
-        f"print(*(CliRunner().invoke(app, ['{command}', *more]).output for more in ([], ['--json'])), sep='|||')\n"
-        "sys.exit(bool({'torch', 'captum', 'quantus', 'matplotlib', 'pandas'} & set(sys.modules)))"
+        "import sys, json; from typer.testing import CliRunner; from captum_gag.cli import app\n"
+        f"results = [CliRunner().invoke(app, each) for each in {commands!r}]\n"
+        "outputs = [[each.exit_code, each.output] for each in results]\n"
+        f"print(json.dumps([outputs, sorted({heavy!r} & set(sys.modules))]))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    people, _, machines = done.stdout.partition("|||")
-    listed = json.loads(machines)
-    assert len(listed["methods"] if command == "methods" else listed) >= 7
-    assert len(people.splitlines()) >= 7
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
 
 
-def test_what_is_listed_is_what_there_is():
-    kept, now = json.loads(lists.KEPT.read_text(encoding="utf-8")), lists.made()
-    if kept["captum"] != now["captum"]:
-        del kept["captum"], kept["types"], now["captum"], now["types"]
-    assert kept == now, 'write it again: python -c "from captum_gag.cli import lists; lists.keep()"'
+@pytest.mark.parametrize("what", ["methods", "metrics", "suites", "data", "models"])
+def test_names_for_people_and_for_machines_without_loading_torch(what):
+    [[(_, people), (_, machines)], heavy] = run_apart([["list", what], ["list", what, "--json"]], HEAVY | {"pandas"})
+    assert heavy == []
+    rows = json.loads(machines)
+    assert len(rows) >= 7
+    assert all(row["name"] in people for row in rows)
 
 
-def test_classes_of_another_captum_are_listed_as_they_are(monkeypatch):
-    monkeypatch.setattr(lists, "version", lambda _: "0.0.1")
-    monkeypatch.setattr(lists, "made", lambda: {"types": [{"type": "captum:New"}]})
-    assert lists.listed("types") == [{"type": "captum:New"}]
-    assert lists.listed("metrics")[0]["type"] == "RCAP"
+def test_every_name_stands_for_what_it_names():
+    assert [row["name"] for row in json.loads(answers("methods", "--json").output)] == list(names.METHODS)
+    for types in (names.DATASETS, names.MODELS):
+        assert all(each.load().type == name for name, each in types.items())
+    for each in names.METRICS.values():
+        assert each.load()().higher_is_better == each.higher_is_better
 
 
-def test_every_option_is_listed_with_type_default_range_and_help():
-    listed = json.loads(of("methods", "--json"))["types"] + json.loads(of("metrics", "--json"))
-    options = {(each["type"], option["name"]): option for each in listed for option in each["options"]}
-    assert options["GAG", "percentile"]["default"] == 85
-    assert options["GAG", "percentile"]["range"] == ">= 0, <= 100"
-    assert options["captum:Occlusion", "sliding_window_shapes"]["required"]
-    assert options["RCAP", "lower_bound"]["type"] == "float"
-    assert all(option["help"] for option in options.values())
+def test_options_of_a_type_are_listed_with_type_default_range_and_help():
+    listed = {
+        (what, name): {row["name"]: row for row in json.loads(answers(what, name, "--json").output)}
+        for what, name in (
+            *(("methods", "GAG-70"), ("methods", "captum:Occlusion"), ("methods", "SG^R")),
+            *(("metrics", "RCAP"), ("data", "isic"), ("models", "torchvision")),
+        )
+    }
+    assert listed["methods", "GAG-70"]["percentile"]["default"] == 70
+    assert listed["methods", "GAG-70"]["percentile"]["range"] == ">= 0, <= 100"
+    assert "sliding_window_shapes" in listed["methods", "captum:Occlusion"]
+    assert "retain" in listed["methods", "SG^R"]
+    assert listed["metrics", "RCAP"]["lower_bound"]["type"] == "float"
+    assert "root" in listed["data", "isic"]
+    assert {"name", "weights", "output", "image_size"} <= set(listed["models", "torchvision"])
+    assert all(row["help"] for rows in listed.values() for row in rows.values())
+    suite = json.loads(answers("suites", "quick", "--json").output)
+    assert suite[0]["metrics"] == ["RCAP"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["methods", "GAG850"], "unknown method 'GAG850'"),
+        (["metrics", "RCAPP"], "unknown metric 'RCAPP'; did you mean RCAP"),
+        (["data", "isi"], "unknown data set 'isi'; did you mean isic"),
+        (["models", "dmeo"], "unknown model 'dmeo'; did you mean demo"),
+        (["suites", "quik"], "there is no suite 'quik'"),
+        (["method"], "'method' is not one of 'methods'"),
+    ],
+)
+def test_a_name_that_is_not_listed_is_one_line(arguments, message):
+    result = answers(*arguments)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_misspelt_name_is_refused_before_torch_is_imported(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "method.toml").write_text('methods = ["SGG"]\n[metrics.RCAP]\n')
+    (tmp_path / "metric.toml").write_text('methods = ["SG"]\n[metrics.RCAPP]\n')
+    run = ["run", "quick", "--out", "RUN"]
+    refusals = {
+        "there is no suite 'quik'": ["run", "quik", "--out", "RUN"],
+        "unknown method 'SGG'": ["run", "method.toml", "--out", "RUN"],
+        "unknown metric 'RCAPP'": ["run", "metric.toml", "--dry-run"],
+        "nowhere: no such folder": [*run, "--data", "nowhere"],
+        "unknown model 'resnet19'; did you mean resnet18": [*run, "--model", "resnet19"],
+        "device 'gpu' must be auto": [*run, "--device", "gpu"],
+        "--alpha 1.5 must be > 0, < 1": [*run, "--alpha", "1.5", "--until", "decided"],
+        "--shard 'half' must be I/N": [*run, "--shard", "half"],
+        "unknown method 'GAGG'": ["explain", "it.png", "--method", "GAGG"],
+        "unknown model 'resnet20'": ["explain", "it.png", "--model", "resnet20"],
+        "device 'GPU' must be auto": ["explain", "it.png", "--device", "GPU"],
+        "unknown method 'VGG'": ["papers", "figure", "maps", "it.png", "--method", "VGG"],
+        "nothing: holds no run": ["resume", "nothing"],
+        "nil: holds no run": ["table", "nil"],
+        "void: holds no run": ["report", "void"],
+        "none: holds no run": ["papers", "claims", "none"],
+        "neither: holds no run": ["papers", "tables", "neither"],
+        "no.csv: cannot be read": ["reliability", "no.csv"],
+    }
+    results, heavy = run_apart(list(refusals.values()), HEAVY - {"scipy"})
+    for (status, output), message in zip(results, refusals, strict=True):
+        assert (status, len(output.splitlines())) == (2, 1), output
+        assert message in output
+    assert heavy == []
+
+
+def commands(group, name="captum-gag"):
+    """Yield every command that has parameters, with its name."""
+    yield name, group
+    for part, each in getattr(group, "commands", {}).items():
+        yield from commands(each, f"{name} {part}")
+
+
+def test_all_commands_together_have_at_most_90_options_and_arguments():
+    counts = {name: len(each.params) for name, each in commands(typer.main.get_command(app))}
+    assert sum(counts.values()) <= 90, counts
+
+
+def test_the_command_line_has_the_declarations_of_the_config():
+    params = {each.name: each for each in dict(commands(typer.main.get_command(app)))["captum-gag run"].params}
+    assert [each.name for each in SETTINGS] == list(signature(Config).parameters)[3:]
+    for each in SETTINGS:
+        assert params[each.name].help == each.help
+        assert params[each.name].opts == [each.flag]
+        assert params[each.name].default == (None if each.unset else each.default)
+
+
+def test_every_option_of_every_command_has_a_help():
+    for name, each in commands(typer.main.get_command(app)):
+        assert each.help or name == "captum-gag"
+        assert all(param.help for param in each.params), name
+
+
+def test_classifiers_of_torchvision_are_those_that_it_lists():
+    import torchvision
+
+    expected = torchvision.models.list_models(module=torchvision.models)
+    assert sorted(names.torchvision_classifiers()) == sorted(expected)

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from captum_gag import reliability
 from captum_gag.cli import app
-from captum_gag.cli.common import print_json
+from captum_gag.cli.commands import print_json
 from captum_gag.runs.store import Run
 
 SUITE = """
@@ -88,7 +88,7 @@ def test_ones_own_methods_and_metrics_are_found_beside_the_working_directory(tmp
     (tmp_path / "mine_only_here.py").unlink()
     sys.modules.pop("mine_only_here", None)
     assert call("table", "run").exit_code == 0
-    assert call("report", "run", "--n-bootstrap", 20).exit_code == 0
+    assert call("report", "run").exit_code == 0
 
 
 def test_a_run_until_decided_shows_its_decisions(tmp_path):
@@ -110,11 +110,11 @@ def test_a_run_until_decided_shows_its_decisions(tmp_path):
         ("Sobel", "better"),
     ]
     assert [row["method"] for row in rows if "table" not in row] == ["VG", "Random", "Sobel"]
-    assert call("report", tmp_path / "run", "--n-bootstrap", 20).exit_code == 0
+    assert call("report", tmp_path / "run").exit_code == 0
     page = (tmp_path / "run" / "report.html").read_text()
     assert "<h3>Decided</h3>" in page
     assert "--until decided --alpha 0.1 --against VG" in page
-    assert "--until 'done' is unknown" in call(*given, tmp_path / "a", "--until", "done").stderr
+    assert "'never' is not one of 'done', 'decided'" in call(*given, tmp_path / "a", "--until", "never").stderr
     assert "give --until decided with them" in call(*given, tmp_path / "a", "--alpha", 0.1).stderr
 
 
@@ -135,19 +135,20 @@ def test_two_methods_beside_each_other(run, tmp_path):
     assert {(row["method"], row["rival"]) for row in rows if "table" not in row} == {("GAG-85", "SG")}
     assert {row["ahead"] for row in rows if row.get("table") == "images"} <= {"GAG-85", "SG"}
     assert "unknown method 'XY'" in call("table", run, "--compare", "GAG-85", "XY").stderr
-    both = call("table", run, "--compare", "GAG-85", "SG", "--layout", "paper")
-    assert "--compare has no --layout paper" in both.stderr
+    both = call("table", run, "--compare", "GAG-85", "SG", "--worst", 2)
+    assert "--compare and --worst are two tables" in both.stderr
 
 
 def test_the_worst_images(run, tmp_path):
-    result = call("worst", run, "--method", "SG", "--metric", "RCAP", "--n", 2, "--out", tmp_path)
+    result = call("table", run, "--method", "SG", "--worst", 2, "--out", tmp_path)
     assert result.exit_code == 0, result.stderr
     assert "RCAP, SG: the 2 worst images" in result.output
-    rows = json.loads(call("worst", run, "--method", "SG", "--metric", "RCAP", "--json", "--out", tmp_path).output)
+    rows = json.loads(call("table", run, "--method", "SG", "--worst", 2, "--json", "--out", tmp_path).output)
     lowest = Run.load(run).scores().query("method == 'SG' and metric == 'RCAP'")["score"].min()
     assert rows[0]["score"] == pytest.approx(lowest)
     assert len(pd.read_csv(tmp_path / "worst.csv")) == len(rows)
-    assert "unknown metric 'XY'" in call("worst", run, "--metric", "XY").stderr
+    assert "unknown method 'XY'" in call("table", run, "--worst", 2, "--method", "XY").stderr
+    assert "give --worst N with it" in call("table", run, "--method", "SG").stderr
 
 
 def test_a_run_that_ended_is_read_once_and_from_one_file(tmp_path, monkeypatch):
@@ -185,24 +186,26 @@ def two_runs(tmp_path_factory):
 
 
 def test_the_papers_layout_of_several_runs(two_runs, tmp_path):
-    result = call("table", *two_runs, "--layout", "paper", "--out", tmp_path)
+    result = call("papers", "tables", *two_runs)
     assert result.exit_code == 0, result.output
+    tables = two_runs[0] / "tables"
     names = [f"huang-liu-2024-table-1.{ending}" for ending in ("md", "tex", "csv")]
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
-    text = (tmp_path / names[0]).read_text()
+    assert sorted(path.name for path in tables.iterdir()) == sorted(names)
+    assert result.output.splitlines()[-3:] == [str(tables / name) for name in names]
+    text = (tables / names[0]).read_text()
     assert "### ImageNet-S with ResNet-50; ours: model on photos" in text
     assert "RCAP (n = 3)" in text
     assert "DAUC (n = 3)" in text
-    rows = json.loads(call("table", *two_runs, "--layout", "paper", "--json", "--out", tmp_path).output)
+    rows = pd.read_csv(tables / names[2])
     assert len(rows) == 9 * 11
-    ours = {(row["row"], row["column"]): row["ours"] for row in rows if row["ours"] is not None}
+    ours = {(row["row"], row["column"]): row["ours"] for row in rows.dropna(subset="ours").to_dict("records")}
     assert {column for _, column in ours} == {"RCAP", "DAUC"}
     full = json.loads(call("table", *two_runs, "--json", "--out", tmp_path / "full").output)
     means = {(row["method"], row["metric"]): row["mean"] for row in full}
     assert len(means) == 12
     assert all(means[key] == pytest.approx(value) for key, value in ours.items())
     assert {row["published"] for row in full if row["method"] == "GAG-85"} == {0.437721, 0.1042}
-    assert call("report", two_runs[0], "--n-bootstrap", "9", "--out", tmp_path / "page.html").exit_code == 0
+    assert call("report", two_runs[0], "--out", tmp_path / "page.html").exit_code == 0
     assert "(published 0.438)" in (tmp_path / "page.html").read_text(encoding="utf-8")
 
 
@@ -213,9 +216,9 @@ def test_the_papers_layout_of_the_second_paper(tmp_path):
     )
     given = ["--model", "tiny:model", "--data", "tiny:photos", "--limit", 3]
     assert call("run", tmp_path / "suite.toml", *given, "--out", tmp_path / "run").exit_code == 0
-    result = call("table", tmp_path / "run", "--layout", "paper", "--json")
-    assert {row["table"] for row in json.loads(result.output)} == {"tomsett-2019-table-1"}
-    assert (tmp_path / "run" / "tables" / "tomsett-2019-table-1.tex").is_file()
+    assert call("papers", "tables", tmp_path / "run").exit_code == 0
+    files = sorted(path.name for path in (tmp_path / "run" / "tables").iterdir())
+    assert files == [f"tomsett-2019-table-1.{ending}" for ending in ("csv", "md", "tex")]
 
 
 def test_runs_that_do_not_fit_together_have_no_table(two_runs, run, tmp_path):
@@ -229,17 +232,17 @@ def test_runs_that_do_not_fit_together_have_no_table(two_runs, run, tmp_path):
     assert call("run", tmp_path / "isic.toml", *given, "--out", tmp_path / "isic").exit_code == 0
     both = call("table", two_runs[0], tmp_path / "isic")
     assert "the runs are of the cases imagenet-s, isic, which have a table each" in both.stderr
-    columns = call("table", two_runs[0], tmp_path / "isic", "--layout", "paper", "--json", "--out", tmp_path / "t")
-    filled = {row["group"] for row in json.loads(columns.output) if row["ours"] is not None}
+    assert call("papers", "tables", tmp_path / "isic", two_runs[0]).exit_code == 0
+    columns = pd.read_csv(tmp_path / "isic" / "tables" / "huang-liu-2024-table-1.csv")
+    filled = set(columns.dropna(subset="ours")["group"])
     assert filled == {
         f"{case}; ours: model on photos" for case in ("ImageNet-S with ResNet-50", "ISIC with EfficientNet")
     }
-    assert "no table of a paper has scores for half of its rows" in call("table", run, "--layout", "paper").stderr
-    assert "--layout 'papers' is unknown; expected full or paper" in call("table", run, "--layout", "papers").stderr
+    assert "no table of a paper has scores for half of its rows" in call("papers", "tables", run).stderr
 
 
 def test_reliability_of_a_run_and_of_ones_own_numbers(run, tmp_path):
-    result = call("reliability", run, "--out", tmp_path / "a", "--n-bootstrap", 50)
+    result = call("reliability", run, "--out", tmp_path / "a")
     assert result.exit_code == 0, result.output
     assert "RCAP: higher is better. Alpha" in result.output
     assert (tmp_path / "a" / "report.html").exists()
@@ -247,7 +250,7 @@ def test_reliability_of_a_run_and_of_ones_own_numbers(run, tmp_path):
     scores = {"x": rng.random(20), "y": rng.random(20) + 5, "z": rng.random(20) + 10}
     own = reliability.from_arrays({"mine": scores}, levels="metric", higher_is_better={"mine": True})
     own.to_csv(tmp_path / "own.csv", index=False)
-    result = call("reliability", tmp_path / "own.csv", "--out", tmp_path / "b", "--n-bootstrap", 50)
+    result = call("reliability", tmp_path / "own.csv", "--out", tmp_path / "b")
     assert "Alpha 1.00 [0.76, 1.00], reliable" in result.output
 
 
@@ -270,7 +273,7 @@ def test_reliability_of_a_run_whose_first_image_is_broken_and_has_no_class(tmp_p
         "run", tmp_path / "suite.toml", "--model", "tiny:model", "--data", tmp_path / "data", "--out", tmp_path / "r"
     )
     assert made.exit_code == 1
-    result = call("reliability", tmp_path / "r", "--out", tmp_path / "report", "--n-bootstrap", 20)
+    result = call("reliability", tmp_path / "r", "--out", tmp_path / "report")
     assert result.exit_code == 0, result.output
     found = pd.read_csv(tmp_path / "report" / "inter_rater.csv")
     assert found["images"].tolist() == [3, 3]
@@ -281,15 +284,16 @@ def test_reliability_of_a_run_whose_first_image_is_broken_and_has_no_class(tmp_p
     [
         (["run", "fast", "--out", "{0}"], "there is no suite 'fast'"),
         (["run", "quick", "--out", "{0}/new", "--data", "{0}/nothing"], "no such folder"),
-        (["run", "quick", "--out", "{0}/new", "--dtype", "int8"], "dtype is 'int8'"),
-        (["run", "quick", "--out", "{0}/new", "--engine", "cloud"], "--engine 'cloud' is unknown"),
-        (["run", "quick", "--out", "{0}/new", "--shard", "2"], "--shard '2' has no meaning"),
-        (["run", "quick", "--out", "{0}/new", "--set", "colour=red"], "expected data.KEY=VALUE or model.KEY=VALUE"),
+        (["run", "quick", "--out", "{0}/new", "--dtype", "int8"], "'int8' is not one of 'float32'"),
+        (["run", "quick", "--out", "{0}/new", "--engine", "cloud"], "'cloud' is not one of 'local', 'ray'"),
+        (["run", "quick", "--out", "{0}/new", "--shard", "2"], "--shard '2' must be I/N"),
+        (["run", "quick", "--out", "{0}/new", "--set", "colour=red"], "must be model.KEY=VALUE or data.KEY=VALUE"),
         (["run", "quick", "--out", "{0}/new", "--set", "data.colour=red"], "unknown option 'colour'"),
+        (["run", "quick"], "--out is missing"),
         (["resume", "{0}"], "holds no run"),
         (["table", "{0}"], "holds no run"),
         (["reliability", "{0}/none.csv"], "cannot be read as scores"),
-        (["train-cifar10", "{0}"], "no CIFAR-10 train images found"),
+        (["train", "cifar10", "{0}"], "no CIFAR-10 train images found"),
     ],
 )
 def test_errors_are_one_line_and_an_exit_status(arguments, message, tmp_path):

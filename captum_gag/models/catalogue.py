@@ -8,46 +8,30 @@ from typing import Any
 
 from captum_gag.models.base import ModelSpec
 from captum_gag.models.loading import Classifier
-from captum_gag.models.networks import NETWORKS
-from captum_gag.models.sources import OPTIONS, OwnModel, Timm, Torchvision
-from captum_gag.options import build, unknown
-
-MODELS: dict[str, type[ModelSpec]] = {**NETWORKS, Torchvision.type: Torchvision, Timm.type: Timm}
-
-
-def parse(name: str) -> dict[str, Any]:
-    """Return the spec that a name stands for.
-
-    Args:
-        name: One of ``NETWORKS``, such as ``demo``; a classifier of torchvision such as ``resnet18``; ``timm:NAME``;
-            or ``package.module:callable``.
-    """
-    kind, colon, rest = name.partition(":")
-    if kind in (Timm.type, Torchvision.type) and colon:
-        return {"type": kind, "name": rest}
-    if colon or name in NETWORKS:
-        return {"type": name}
-    return {"type": Torchvision.type, "name": name}
+from captum_gag.models.sources import OPTIONS, OwnModel
+from captum_gag.names import MODELS, parse_model
+from captum_gag.options import unknown
 
 
 def model(spec: str | Mapping[str, Any]) -> ModelSpec:
     """Return a model that can be loaded.
 
     Args:
-        spec: A name that ``parse`` takes, or type and options; the options of ``package.module:callable``, but for
-            those that every model has, are the callable's arguments.
+        spec: A name that ``captum_gag.names.parse_model`` takes, or type and options; the options of
+            ``package.module:callable``, but for those that every model has, are the callable's arguments.
 
     Raises:
         InputError: There is no such type, or it has no such options.
     """
-    options = dict(parse(spec) if isinstance(spec, str) else spec)
+    options = dict(parse_model(spec) if isinstance(spec, str) else spec)
     type = str(options.pop("type", ""))
     if ":" in type:
-        further = {name: options.pop(name) for name in OPTIONS if name in options}
-        return OwnModel(callable=type, arguments=options, **further)
+        shared = {name: options.pop(name) for name in OPTIONS if name in options}
+        return OwnModel(callable=type, arguments=options, **shared)
     if type not in MODELS:
         raise unknown("model", type, [*MODELS, OwnModel.type])
-    return build(MODELS, type, options, "model")
+    model: ModelSpec = MODELS[type].load()(**options)
+    return model
 
 
 def load_classifier(
@@ -74,4 +58,4 @@ def load_classifier(
         InputError: The name is unknown, the network's packages are missing, the weights cannot be read or downloaded or
             do not fit the model, or the device is not available.
     """
-    return model({**parse(name), "weights": weights, **options}).load(device)
+    return model({**parse_model(name), "weights": weights, **options}).load(device)

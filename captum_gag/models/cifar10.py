@@ -74,7 +74,7 @@ class Cifar10(ModelSpec):
     def build(self, state: Mapping[str, Tensor] | None) -> Classifier:
         """Build the network."""
         if state is None:
-            raise InputError("the cifar10 network needs weights; train them with: captum-gag train-cifar10 DATA")
+            raise InputError("the cifar10 network needs weights; train them with: captum-gag train cifar10 DATA")
         net = Cifar10Net()
         load_state(net, state, self.type)
         # Convolutions of so few channels are 1.7 times as fast on a CPU.

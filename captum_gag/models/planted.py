@@ -48,7 +48,7 @@ class PlantedNet(nn.Sequential):
 
 @declared
 class PlantedModel(ModelSpec):
-    """A small network for planted images, which needs weights of captum-gag train-planted; their file says the kind."""
+    """A small network for planted images, which needs weights of captum-gag train planted; their file says the kind."""
 
     type: ClassVar[str] = "planted"
 
@@ -66,7 +66,7 @@ class PlantedModel(ModelSpec):
                 the network is asked to be fed otherwise than it was then.
         """
         if state is None or self.weights is None:
-            raise InputError("the planted network needs weights; train them: captum-gag train-planted KIND --out FILE")
+            raise InputError("the planted network needs weights; train them: captum-gag train planted KIND --out FILE")
         found = read_reliance(Path(self.weights))
         found.require()
         if vars(self.preprocessing()) != vars(self.own_preprocessing()):
@@ -102,7 +102,7 @@ def read_reliance(path: Path) -> Reliance:
             return Reliance(**json.loads(said["reliance"]))
         except (TypeError, ValueError) as error:
             raise InputError(f"{path}: its metadata has reliance {said['reliance']}, which has no meaning") from error
-    asked = f"captum-gag train-planted {said.get('kind', 'KIND')} --out {path}"
+    asked = f"captum-gag train planted {said.get('kind', 'KIND')} --out {path}"
     raise InputError(
         f"{path}: does not say that what the network relies on was verified, since it is of another training or of one "
         f"that was interrupted, which goes on by the same command: {asked}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import inspect
 from collections.abc import Mapping
@@ -20,9 +19,9 @@ from captum_gag.errors import InputError, first_line, in_one_line
 from captum_gag.importing import imported
 from captum_gag.models.base import ModelSpec
 from captum_gag.models.loading import Classifier
-from captum_gag.models.networks import NETWORKS
 from captum_gag.models.preprocessing import Preprocessing
 from captum_gag.models.weights import fitted, load_state, read_state
+from captum_gag.names import unknown_model
 from captum_gag.options import declared, option, options_of
 
 OPTIONS = tuple(each.name for each in options_of(ModelSpec))
@@ -46,12 +45,7 @@ class Torchvision(ModelSpec):
         """
         known = torchvision.models.list_models(module=torchvision.models)
         if self.name not in known:
-            close = difflib.get_close_matches(self.name, [*NETWORKS, *known], cutoff=0.5)
-            expected = f"did you mean {', '.join(close)}? Expected" if close else "expected"
-            raise InputError(
-                f"unknown model {self.name!r}; {expected} {', '.join(NETWORKS)}, a torchvision classifier such as "
-                "resnet18, timm:NAME or package.module:callable"
-            )
+            raise unknown_model(self.name, known)
         all_of_them = torchvision.models.get_model_weights(self.name)
         return all_of_them[str(self.weights)] if str(self.weights) in all_of_them.__members__ else all_of_them.DEFAULT
 

@@ -8,12 +8,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from captum_gag.data.catalogue import parse as parse_data
 from captum_gag.errors import InputError
 from captum_gag.files import tomllib
 from captum_gag.models.catalogue import model
-from captum_gag.models.catalogue import parse as parse_model
 from captum_gag.models.sources import OwnModel, Torchvision
+from captum_gag.names import parse_data, parse_model
 from captum_gag.options import declared, option, unknown
 
 SIZES = ("image_size", "crop", "preprocess")

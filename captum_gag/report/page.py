@@ -28,7 +28,7 @@ from captum_gag.report.disagreement import disagreement, disagreements
 from captum_gag.report.gallery import COLUMNS, Item, curves_by_image, gallery, images_of, picture_side
 from captum_gag.report.notes import legend
 from captum_gag.report.page_tables import laid_out, means_table
-from captum_gag.report.repeating import plain_name, repeating
+from captum_gag.report.reproduce_command import plain_name, reproduction
 from captum_gag.report.run_figures import CURVED, ablation, curves, curves_of, percentiles_of
 from captum_gag.report.runner_up import Duel, duels
 from captum_gag.report.source import Source
@@ -101,7 +101,7 @@ def write_page(
     scores = checked(run.scores(UNREAD).astype(texts))
     config = run.config
     suite, known = config.suite_file(), images_of(run, scores)
-    found, decided, repeat = failures(scores), decisions(run, scores), repeating(run, scores, paths)
+    found, decided, repeat = failures(scores), decisions(run, scores), reproduction(run, scores, paths)
     # Of millions of records nothing is kept but what curves are drawn from, and the rest.
     curved, scores = scores[list(CURVED)], lean(scores)
     alike, source = disagreements(run, scores, list(known.index)), Source.of(run, trust)

@@ -9,7 +9,7 @@ import pandas as pd
 
 from captum_gag.errors import InputError
 from captum_gag.reliability.scores import checked
-from captum_gag.report.repeating import plain_name
+from captum_gag.report.reproduce_command import plain_name
 from captum_gag.runs.config import Config
 from captum_gag.runs.store import Run
 from captum_gag.runs.suite_file import SuiteFile

@@ -1,88 +1,109 @@
-"""What decides every number of a run, as data, and the objects that it stands for."""
+"""The configuration of a run, as data, and the objects that it describes."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from captum_gag.errors import InputError
-from captum_gag.options import declared, option
-from captum_gag.reliability.deciding import BEST
-from captum_gag.runs.identity import identity
-from captum_gag.runs.suite_file import SuiteFile
+from captum_gag.options import declared, option, options_of
 
-# To read what a run found takes none of these.
+# The command line reads the options below, and takes none of these for it.
 if TYPE_CHECKING:
     from captum_gag.data.datasets import ImageData
     from captum_gag.models.preprocessing import Preprocessing
     from captum_gag.runs.scorer import Scorer
     from captum_gag.runs.spec import Suite
+    from captum_gag.runs.suite_file import SuiteFile
 
 CHANGE_NO_NUMBER = ("device", "threads", "save_maps")
-"""Options with which a run may go on that began with others: numbers change in their last digits at most."""
+"""Options that a run may resume with other values of: numbers change in their last digits at most."""
 
 
 @declared
 class Config:
-    """What decides every number of a run, and where and how it is computed."""
+    """Everything that decides the numbers of a run, and where and how it is computed.
 
-    suite: dict[str, Any] = option(help="What the suite's TOML file says; see make_suite.")
+    Its options but the first three are those of ``captum-gag run``, of the same names.
+    """
+
+    suite: dict[str, Any] = option(help="The suite, as its TOML file has it; see make_suite.")
     model: dict[str, Any] = option(help="Type and options of the model.")
     data: dict[str, Any] = option(help="Type and options of the data set.")
     limit: int | None = option(
-        default=None, help="How many images at most, counted after the choice by confidence.", ge=1
+        default=None, help="Images at most, counted after those of low confidence are left out.", ge=1
     )
-    confidence: float = option(default=0.0, help="Images with less in their true class are left out.", ge=0, le=1)
-    seed: int = option(default=0, help="Of all noise.", ge=0, lt=2**63)
-    device: str = option(default="auto", help="Where to compute, as torch names it, or auto.")
-    dtype: str = option(
-        default="float32", help="In which the model computes.", pattern="^(float32|float64|bfloat16|float16)$"
+    confidence: float = option(
+        default=0.0,
+        help="Leave out images with a lower probability of their true class.",
+        unset="the suite's",
+        ge=0,
+        le=1,
     )
-    attribution_autocast: str | None = option(
+    seed: int = option(default=0, help="Seed of all noise: the same seed gives the same maps.", ge=0, lt=2**63)
+    device: str = option(
+        default="auto", help="Where to compute; auto takes a GPU if there is one.", metavar="auto|cpu|cuda|cuda:N|mps"
+    )
+    dtype: Literal["float32", "float64", "bfloat16", "float16"] = option(
+        default="float32", help="Data type of the model and its input."
+    )
+    attribution_autocast: Literal["bfloat16"] | None = option(
         default=None,
-        pattern="^bfloat16$",
-        help="In which methods let the model compute what stands it, by torch.autocast; None for dtype alone. Small "
-        "gradients would be 0 in float16.",
+        help="Data type of torch.autocast while methods explain. Small gradients would be 0 in float16.",
     )
-    metrics_autocast: str | None = option(
-        default=None, pattern="^(bfloat16|float16)$", help="The same for metrics, which need no gradients."
+    metrics_autocast: Literal["bfloat16", "float16"] | None = option(
+        default=None, help="Data type of torch.autocast while metrics judge; they need no gradients."
     )
-    threads: int = option(default=1, help="CPU threads of each worker: sums are rounded by how they are split.", ge=1)
+    threads: int = option(
+        default=1,
+        help="CPU threads of each worker; sums are rounded by how they are split.",
+        unset="the cores allowed, shared among the workers",
+        ge=1,
+    )
     batch_size: int | None = option(
-        default=None, help="Images scored at a time; None takes many small ones, and large ones alone.", ge=1
+        default=None, help="Images scored at a time. Default: many small ones, one of 224 x 224 or larger.", ge=1
     )
-    save_maps: bool = option(default=False, help="Keep the maps too.")
-    until: str = option(
+    save_maps: bool = option(default=False, help="Keep the maps, as safetensors.")
+    until: Literal["done", "decided"] = option(
         default="done",
-        help="done: score all images chosen. decided: in random order, until it is known which methods are better.",
-        pattern="^(done|decided)$",
+        help="done: score all images. decided: take them in random order, and stop as soon as every metric has decided "
+        "which methods are better on most images than the one of --against, or at --limit.",
     )
-    alpha: float = option(default=0.05, help="Probability of any wrong decision, with until decided.", gt=0, lt=1)
-    against: str = option(default=BEST, help="The method that is compared with all others, or best, likewise.")
+    alpha: float = option(default=0.05, help="With --until decided: probability of any wrong decision.", gt=0, lt=1)
+    against: str = option(
+        default="best",
+        help="With --until decided: the method that all others are compared with; best is the one with the best mean "
+        "score by each metric, which needs more images.",
+        metavar="METHOD|best",
+    )
 
     def __post_init__(self) -> None:
-        """Refuse autocast of what is in less than single precision already."""
+        """Raise InputError where two options contradict each other."""
         if (self.attribution_autocast or self.metrics_autocast) and self.dtype != "float32":
             raise InputError(f"autocast is for a model in float32, dtype is {self.dtype}; leave one of them out")
+        if self.until == "done" and any(getattr(self, one.name) != one.default for one in DECIDING):
+            raise InputError("alpha and against are options of until = decided; give --until decided with them")
 
     def suite_file(self) -> SuiteFile:
-        """Return what the suite says, without building anything of it: title, published values."""
+        """Return the suite as data, without building its methods and metrics."""
+        from captum_gag.runs.suite_file import SuiteFile
+
         return SuiteFile(**self.suite)
 
     def made_suite(self) -> Suite:
-        """Build the suite for looking at it; a scorer builds its own, for the model's input."""
+        """Build the suite to inspect it; a scorer builds its own, for the model's input."""
         from captum_gag.runs.spec import make_suite
 
         return make_suite(self.suite)
 
     def preprocessing(self) -> Preprocessing:
-        """Return how photographs become the model's input; needs no weights."""
+        """Return the model's preprocessing, which needs no weights."""
         from captum_gag.models.catalogue import model
 
         return model(self.model).preprocessing()
 
     def dataset(self) -> ImageData:
         """List the data set."""
-        from captum_gag.data.catalogue import dataset
+        from captum_gag.data import dataset
 
         return dataset(self.data)
 
@@ -107,8 +128,17 @@ class Config:
         return Scorer(classifier, suite, self.seed, getattr(torch, self.dtype), data, autocast)
 
     def identity(self, data: ImageData, scorer: Scorer) -> dict[str, str]:
-        """Return what the numbers depend on beside this and the photographs, by content."""
+        """Return digests and versions of all else that the numbers depend on, but for the photographs."""
+        from captum_gag.runs.identity import identity
+
         return {
             **identity(data.listings(), self.suite, self.model, str(self.data.get("type", ""))),
             **scorer.digests,
         }
+
+
+SETTINGS = [one for one in options_of(Config) if one.name not in ("suite", "model", "data")]
+"""Options of the command line that are options of a config."""
+
+DECIDING = options_of(Config, "alpha", "against")
+"""Options of a run until decided."""

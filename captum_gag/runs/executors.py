@@ -162,15 +162,15 @@ def in_processes(workers: int) -> Executor:
     return executor
 
 
-def on_ray(workers: int | None = None, address: str | None = None) -> Executor:
+def on_ray(workers: int | None = None) -> Executor:
     """Return an executor of Ray actors, each of which holds the model: on one GPU, or on ``config.threads`` CPUs.
 
     Ray starts them, hands out the chunks as actors become free, starts an actor anew when it dies, and repeats what it
     was doing. The images are read where the actors are, so the data set must be there under the same path.
 
     Args:
-        workers: How many actors; None for as many as the cluster has room for.
-        address: Of a cluster; None for one on this machine.
+        workers: Actors; None for as many as the cluster has room for. The cluster is the one of the environment
+            variable RAY_ADDRESS, or of this machine, where Ray starts one if there is none.
 
     Raises:
         InputError: Ray is not installed.
@@ -185,7 +185,7 @@ def on_ray(workers: int | None = None, address: str | None = None) -> Executor:
         config = bench.config
         started = not ray.is_initialized()
         if started:
-            ray.init(address=address, include_dashboard=False, log_to_driver=False, logging_level=logging.WARNING)
+            ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.WARNING)
         try:
             needs: dict[str, Any] = (
                 {"num_gpus": 1} if config.device.startswith("cuda") else {"num_cpus": config.threads}

@@ -88,11 +88,6 @@ def _save_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
 
-def compared_methods(percentile: float = 85.0) -> tuple[str, ...]:
-    """Return the names of the methods that the demo compares: GAG-p and Captum's Saliency, SmoothGrad and VarGrad."""
-    return (f"GAG-{percentile:g}", "Saliency", "SmoothGrad", "VarGrad (Captum)")
-
-
 def photo_scorer(
     classifier: Classifier,
     methods: Sequence[str] | Mapping[str, Mapping[str, Any]],

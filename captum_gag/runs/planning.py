@@ -1,4 +1,4 @@
-"""What a run will take, told from a few of its images: passes, time, memory, and images to a decision."""
+"""The cost of a run, measured on a few of its images: passes, time, memory, and images to a decision."""
 
 from __future__ import annotations
 
@@ -26,19 +26,22 @@ from captum_gag.runs.stopping import require_answerable
 from captum_gag.runs.suite_file import labels_of
 from captum_gag.threads import cores
 
+PILOT = 20
+"""Images that are scored to forecast a decision."""
+
 MOST_FORESEEN = 2000
-"""Images that are drawn for the future of a decision, at most."""
+"""Images of a simulated future of a decision, at most."""
 
 
 class Total(NamedTuple):
-    """What so many images take.
+    """The cost of a number of images.
 
     Attributes:
-        images: How many.
-        forward: Images that go through the model.
-        backward: Those whose gradient is taken.
-        seconds: With one worker, until it is ready included.
-        seconds_of_workers: With all of them, at least. Only those that have cores or an accelerator of their own count;
+        images: Their number.
+        forward: Forward passes, of one image each.
+        backward: Backward passes, of one image each.
+        seconds: With one worker, including its start.
+        seconds_of_workers: With all workers, at least: those that have cores or an accelerator of their own count, and
             that they share memory bandwidth and clock rate is not measured.
     """
 
@@ -51,31 +54,27 @@ class Total(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run will take.
+    """The cost of a run.
 
     Attributes:
-        methods: How many there are.
-        metrics: Likewise.
-        measured: Images that were scored for it.
-        failed: Cells of theirs that failed, which took less than they should.
-        images: Of the run, at most.
-        at_most: Whether they may be fewer, since some are not confident enough.
+        measured: Images that were scored to measure it.
+        failed: Cells of these images that failed, which took less time than they should.
+        images: Images of the run, at most.
+        at_most: Whether there may be fewer, since some are not confident enough.
         at_once: Images that are scored together.
-        forward: Images that go through the model, per image scored.
-        backward: Those whose gradient is taken, likewise.
-        seconds: Per image scored, with one worker.
-        opening: Seconds until a worker that has started has model, suite and data set.
-        device: Where it was measured.
-        memory: Bytes of the process at its highest; None where the system does not say.
-        device_memory: Bytes that tensors took on the accelerator at their highest; None without one.
-        threads: Of a worker.
-        workers: Who share the images.
-        abreast: Those of them that have cores, or an accelerator, of their own.
-        decision: Images to a decision; None where that cannot be told.
+        forward: Forward passes per image scored.
+        backward: Backward passes per image scored.
+        seconds: Seconds per image scored, with one worker.
+        opening: Seconds until a worker has opened model, suite and data set.
+        device: Device that it was measured on.
+        memory: Peak memory of the process in bytes; None where the system does not say.
+        device_memory: Peak memory of tensors on the accelerator in bytes; None without one.
+        threads: Threads of a worker.
+        workers: Processes that share the images.
+        abreast: Workers that have cores, or an accelerator, of their own.
+        decision: Images to a decision; None of a run that is not until decided, or has too few images to forecast it.
     """
 
-    methods: int
-    metrics: int
     measured: int
     failed: int
     images: int
@@ -94,22 +93,21 @@ class Plan:
     decision: Forecast | None
 
     def totals(self) -> list[Total]:
-        """Return what one image takes, what all of them take, and what those to a decision take, if that is known."""
+        """Return the cost of one image, of the images to a decision if that is known, and of all images."""
         median = self.decision.median if self.decision else None
-        return [self._total(each) for each in dict.fromkeys([1, median or self.images, self.images])]
-
-    def _total(self, images: int) -> Total:
-        seconds = self._seconds(images, 1), self._seconds(images, self.abreast)
-        return Total(images, images * self.forward, images * self.backward, *seconds)
+        return [
+            Total(n, n * self.forward, n * self.backward, self._seconds(n, 1), self._seconds(n, self.abreast))
+            for n in dict.fromkeys([1, median or self.images, self.images])
+        ]
 
     def _seconds(self, images: int, workers: int) -> float:
-        """Return the seconds of the worker with most chunks, until it is ready included."""
+        """Return the seconds of the worker with most chunks, including its start."""
         chunks = ceil(ceil(images / self.at_once) / workers)
         return self.opening + min(images, chunks * self.at_once) * self.seconds
 
 
 class Passes:
-    """Counts what goes through a model.
+    """Counts the examples that go through a model.
 
     Attributes:
         forward: Examples so far.
@@ -117,7 +115,7 @@ class Passes:
     """
 
     def __init__(self) -> None:
-        """Begin with none."""
+        """Count from zero."""
         self.forward = self.backward = 0
 
     @contextmanager
@@ -130,9 +128,9 @@ class Passes:
             handle.remove()
 
     def _after(self, model: nn.Module, inputs: tuple[Any, ...], outputs: Any) -> None:
-        rows = next(len(each) for each in inputs if isinstance(each, Tensor))
+        rows = next(len(value) for value in inputs if isinstance(value, Tensor))
         self.forward += rows
-        tensor = next((each for each in _parts(outputs) if isinstance(each, Tensor) and each.requires_grad), None)
+        tensor = next((part for part in _parts(outputs) if isinstance(part, Tensor) and part.requires_grad), None)
         if tensor is not None:
             tensor.register_hook(lambda gradient: self._came_back(rows))
 
@@ -141,7 +139,7 @@ class Passes:
 
 
 def _parts(outputs: Any) -> Iterable[Any]:
-    """Return what a model's outputs are put together from, whatever form they have."""
+    """Return the parts of a model's outputs, whatever form they have."""
     if isinstance(outputs, Tensor):
         return [outputs]
     if isinstance(outputs, Mapping):
@@ -149,78 +147,68 @@ def _parts(outputs: Any) -> Iterable[Any]:
     return outputs if isinstance(outputs, list | tuple) else vars(outputs).values()
 
 
-def plan(config: Config, workers: int = 1, pilot: int = 0, scores: pd.DataFrame | None = None) -> Plan:
-    """Score a few images, and tell what the whole run will take; nothing is written.
+def plan(config: Config, workers: int = 1) -> Plan:
+    """Score a few images, and return the cost of the whole run; nothing is written.
 
-    The images are drawn at random by the seed. Two are scored, or twice as many as are scored at once where images are
-    small: what comes first warms up, and does not count for the time where more follows.
+    The images are drawn at random by the seed: two, or twice as many as are scored at once where images are small,
+    since the first ones warm up and do not count for the time; ``PILOT`` where the run is one until decided.
 
     Args:
-        config: Of the run; its alpha and against are those of the decision.
-        workers: Who share the images, with ``config.threads`` each.
-        pilot: Score so many images, and foresee from them how many a decision takes; 0 does not.
-        scores: Records of a run to foresee it from instead.
+        config: Configuration of the run.
+        workers: Processes that share the images, with ``config.threads`` each.
 
     Raises:
-        InputError: The config cannot be used, no image is confident enough, or there is too little to foresee from.
+        InputError: The config cannot be used, or no image is confident enough.
     """
-    if pilot and (pilot < FEWEST or scores is not None):
-        reason = "a run to tell it from is given too" if scores is not None else f"expected {FEWEST} at least"
-        raise InputError(f"a pilot of {pilot} images cannot be: {reason}")
     began = time.perf_counter()
-    bench = Bench.open(replace(config, until="decided"))
+    bench = Bench.open(config)
     opening = time.perf_counter() - began
-    if pilot or scores is not None:
-        require_answerable(bench.config, bench.scorer.suite)
-    there = min(config.limit or len(bench.data), len(bench.data))
-    at_once = max(map(len, bench.chunks(bench.data.names[:there])))
-    some = replace(bench.config, limit=min(there, max(2 * at_once, pilot)))
-    chosen, failure = choose(Bench(some, bench.data, bench.scorer))
-    if not len(chosen):
+    require_answerable(config, bench.scorer.suite)
+    images = min(config.limit or len(bench.data), len(bench.data))
+    at_once = max(map(len, bench.chunks(bench.data.names[:images])))
+    pilot = PILOT if config.until == "decided" else 0
+    few = replace(config, until="decided", limit=min(images, max(2 * at_once, pilot)))
+    selection, failure = choose(Bench(few, bench.data, bench.scorer))
+    if not len(selection):
         raise InputError(
             f"no image has a confidence above {config.confidence:g}, so that nothing can be measured {failure}".rstrip()
         )
-    chunks = bench.chunks(chosen["image"].tolist())
+    chunks = bench.chunks(selection["image"].tolist())
     passes, seconds, rows = Passes(), [], []
     with passes.counted(bench.scorer.model):
         for chunk in chunks:
             began = time.perf_counter()
             done = bench.do(chunk)
             seconds.append(time.perf_counter() - began)
-            rows += [row for each in done for row in each.rows]
-    methods, metrics = labels_of(config.suite_file())
-    told_from = pd.DataFrame(rows) if pilot else scores
-    cuda = config.device.startswith("cuda")
+            rows += [row for image in done for row in image.rows]
     return Plan(
-        methods=len(methods),
-        metrics=len(metrics),
-        measured=len(chosen),
+        measured=len(selection),
         failed=sum(bool(row["error"]) for row in rows),
-        images=there,
+        images=images,
         at_most=config.confidence > 0,
         at_once=at_once,
-        forward=passes.forward / len(chosen),
-        backward=passes.backward / len(chosen),
+        forward=passes.forward / len(selection),
+        backward=passes.backward / len(selection),
         seconds=_per_image(seconds, [len(chunk) for chunk in chunks]),
         opening=opening,
         device=config.device,
         memory=peak_memory(),
-        device_memory=torch.cuda.max_memory_allocated() if cuda else None,
+        device_memory=torch.cuda.max_memory_allocated() if config.device.startswith("cuda") else None,
         threads=config.threads,
         workers=workers,
         abreast=_abreast(config, workers),
-        decision=None if told_from is None else _decision(config, told_from, there),
+        decision=_decision(config, pd.DataFrame(rows), images) if pilot and len(selection) >= FEWEST else None,
     )
 
 
 def _per_image(seconds: list[float], sizes: list[int]) -> float:
-    """Return the seconds per image of whole chunks behind the first, or of the first if there are none."""
-    whole = [each for each, size in zip(seconds[1:], sizes[1:], strict=True) if size == sizes[0]] or seconds[:1]
-    return sum(whole) / (len(whole) * sizes[0])
+    """Return the seconds per image of full chunks behind the first, or of the first if there are none."""
+    full = [duration for duration, size in zip(seconds[1:], sizes[1:], strict=True) if size == sizes[0]] or seconds[:1]
+    return sum(full) / (len(full) * sizes[0])
 
 
 def _abreast(config: Config, workers: int) -> int:
-    """Return how many workers have cores, or an accelerator, of their own."""
+    """Return the number of workers that have cores, or an accelerator, of their own."""
     if config.device == "cpu":
         room = cores() // config.threads
     else:
@@ -228,22 +216,16 @@ def _abreast(config: Config, workers: int) -> int:
     return max(1, min(workers, room))
 
 
-def _decision(config: Config, scores: pd.DataFrame, there: int) -> Forecast:
-    """Foresee the decision from records; images of them that lack a method or a metric say nothing of it."""
+def _decision(config: Config, scores: pd.DataFrame, images: int) -> Forecast:
     methods, metrics = labels_of(config.suite_file())
-    lacking = set(methods) - set(scores["method"])
-    if lacking:
-        raise InputError(
-            f"the run to tell it from has no scores of {', '.join(sorted(lacking))}; expected this suite's"
-        )
     scores = checked(scores)
-    values, most = oriented(scores, list(scores["image"].unique()), methods, metrics), min(there, MOST_FORESEEN)
-    asked = (config.against, config.alpha, config.seed)
-    return forecast(values, methods, metrics, most, *asked, explanations(scores))
+    values = oriented(scores, list(scores["image"].unique()), methods, metrics)
+    limits = (min(images, MOST_FORESEEN), config.against, config.alpha, config.seed)
+    return forecast(values, methods, metrics, *limits, explanations(scores))
 
 
 def peak_memory() -> int | None:
-    """Return the bytes of this process at their highest so far; None where the system does not say."""
+    """Return the peak memory of this process in bytes; None where the system does not say."""
     status = Path("/proc/self/status")
     # On Linux getrusage has the parent's.
     if status.exists():

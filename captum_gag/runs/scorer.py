@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from captum_gag.data.catalogue import dataset
+from captum_gag.data import dataset
 from captum_gag.data.datasets import Example, ImageData
 from captum_gag.errors import InputError, in_one_line
 from captum_gag.models import Classifier

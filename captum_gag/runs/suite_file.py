@@ -1,4 +1,4 @@
-"""What a suite says, as data: read and checked without building any method or metric, and without torch."""
+"""A suite as data: read and checked without building any method or metric, and without torch."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 
 from captum_gag.errors import InputError, first_line
 from captum_gag.files import tomllib
+from captum_gag.names import METRICS, parse_method
 from captum_gag.options import declared, option, unknown
-from captum_gag.reliability.scores import metric_label
 
 ORDERINGS = "Random orderings"
 """The label of all random orderings of a suite, which are one method."""
@@ -20,9 +20,9 @@ _FOLDER = files("captum_gag.runs").joinpath("suites")
 
 @declared
 class SuiteFile:
-    """What a suite's TOML file, or a dict like it, may say."""
+    """The content of a suite's TOML file, or of a dict like it."""
 
-    methods: dict[str, Any] | tuple[Any, ...] = option(help="Names, or by label what each is: type and options.")
+    methods: dict[str, Any] | tuple[Any, ...] = option(help="Names, or by label type and options.")
     metrics: dict[str, Any] = option(help="By label: type (default: the label), options, steps and variants.")
     title: str = option(default="own suite", help="What the suite is called.")
     n_samples: int = option(default=20, help="Gradients per image, for the methods that sample and do not say.", ge=1)
@@ -42,11 +42,11 @@ class SuiteFile:
 
     def __post_init__(self) -> None:
         """Raise InputError if ``truth`` names no metric."""
-        tables = {name: each for name, each in self.metrics.items() if isinstance(each, Mapping)}
-        plain = [name for name, each in tables.items() if not {"variants", "steps"} & set(each)]
-        for each in self.truth:
-            if each not in plain:
-                raise unknown("truth", each, plain)
+        tables = {name: metric for name, metric in self.metrics.items() if isinstance(metric, Mapping)}
+        plain = [name for name, metric in tables.items() if not {"variants", "steps"} & set(metric)]
+        for label in self.truth:
+            if label not in plain:
+                raise unknown("truth", label, plain)
 
 
 def suite_names() -> list[str]:
@@ -55,7 +55,7 @@ def suite_names() -> list[str]:
 
 
 def read_suite(name: str) -> dict[str, Any]:
-    """Read what a suite says.
+    """Return the content of a suite.
 
     Args:
         name: One of ``suite_names``, or the path of a TOML file.
@@ -76,40 +76,57 @@ def read_suite(name: str) -> dict[str, Any]:
         raise InputError(f"suite {name}: cannot be read as TOML: {first_line(error)}") from error
 
 
-def labels_of(said: SuiteFile) -> tuple[list[str], list[str]]:
-    """Return the labels of the methods and of the metrics of a suite, as tables show them, without building any."""
-    methods = [name for name, _ in labelled(said)] + [ORDERINGS] * bool(said.random_orderings)
+def require_names(suite: SuiteFile) -> None:
+    """Raise InputError if a method or a metric has no known name, before torch is imported to build any."""
+    labels = dict(labelled(suite))
+    for label, options in labels.items():
+        options = {"type": options} if isinstance(options, str) else options
+        if isinstance(options, Mapping):
+            name = options.get("of", options.get("type", label))
+            if isinstance(name, str) and not ("of" in options and name in labels):
+                parse_method(name)
+    for label, options in suite.metrics.items():
+        type = str(options.get("type", label)) if isinstance(options, Mapping) else label
+        if ":" not in type and type not in METRICS:
+            raise InputError(f"metric {label!r}: {unknown('metric', type, METRICS)}")
+
+
+def labels_of(suite: SuiteFile) -> tuple[list[str], list[str]]:
+    """Return the labels of a suite's methods and metrics, as tables show them, without building any."""
+    from captum_gag.reliability.scores import metric_label
+
+    methods = [name for name, _ in labelled(suite)] + [ORDERINGS] * bool(suite.random_orderings)
     metrics = [
         metric_label(name, variant, steps)
-        for name, each in said.metrics.items()
-        for variant in each.get("variants") or ("",)
-        for steps in tuple(checked_steps(name, each.get("steps") or ())) or (None,)
+        for name, options in suite.metrics.items()
+        for variant in options.get("variants") or ("",)
+        for steps in tuple(checked_steps(name, options.get("steps") or ())) or (None,)
     ]
     return methods, metrics
 
 
-def labelled(said: SuiteFile) -> Iterator[tuple[str, Any]]:
-    """Yield each method's label and what it says, whichever way the suite lists them.
+def labelled(suite: SuiteFile) -> Iterator[tuple[str, Any]]:
+    """Yield the label and the options of every method, whichever form the suite lists them in.
 
     Raises:
         InputError: A method has no label, or another's.
     """
-    listed = said.methods.items() if isinstance(said.methods, dict) else map(_label, said.methods)
-    labels = {ORDERINGS} if said.random_orderings else set()
-    for label, each in listed:
+    methods = suite.methods.items() if isinstance(suite.methods, dict) else map(_label, suite.methods)
+    labels = {ORDERINGS} if suite.random_orderings else set()
+    for label, options in methods:
         if label in labels:
             raise InputError(f"method {label!r} comes twice; give one of them a label of its own")
         labels.add(label)
-        yield label, each
+        yield label, options
 
 
-def _label(each: Any) -> tuple[str, Any]:
-    if isinstance(each, str):
-        return each, {}
-    if not isinstance(each, Mapping) or not {"label", "type"} & set(each):
-        raise InputError(f"method {each!r} has no meaning; expected a name, or a table with type and options")
-    rest = {key: value for key, value in each.items() if key != "label"}
-    return str(each.get("label", each.get("type"))), rest
+def _label(entry: Any) -> tuple[str, Any]:
+    if isinstance(entry, str):
+        return entry, {}
+    if not isinstance(entry, Mapping) or not {"label", "type"} & set(entry):
+        raise InputError(f"method {entry!r} has no meaning; expected a name, or a table with type and options")
+    rest = {key: value for key, value in entry.items() if key != "label"}
+    return str(entry.get("label", entry.get("type"))), rest
 
 
 def checked_steps(label: str, steps: Any) -> Iterator[int]:
@@ -118,7 +135,7 @@ def checked_steps(label: str, steps: Any) -> Iterator[int]:
     Raises:
         InputError: They are none.
     """
-    for each in steps if isinstance(steps, list | tuple) else (steps,):
-        if not isinstance(each, int) or isinstance(each, bool) or each < 1:
+    for step in steps if isinstance(steps, list | tuple) else (steps,):
+        if not isinstance(step, int) or isinstance(step, bool) or step < 1:
             raise InputError(f"metric {label!r} has steps {steps!r}; expected a list of integers of at least 1")
-        yield each
+        yield step

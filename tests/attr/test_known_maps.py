@@ -13,7 +13,7 @@ from torch import nn
 
 from captum_gag.attr.catalogue import method
 from captum_gag.attr.controls import FLOOR, TruthMap
-from captum_gag.data.catalogue import dataset
+from captum_gag.data import dataset
 from captum_gag.errors import InputError
 from captum_gag.runs.attributing import Segmentation
 

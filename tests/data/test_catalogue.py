@@ -6,14 +6,15 @@ import pytest
 from PIL import Image
 from tiny import write_image
 
-from captum_gag.data.catalogue import DATASETS, dataset, parse
+from captum_gag.data import dataset
 from captum_gag.errors import InputError
+from captum_gag.names import DATASETS, parse_data
 
 
 def test_what_texts_stand_for(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "photos").mkdir()
-    assert [parse(text) for text in ("demo", "photos", "isic:a/b", "cifar10:c:d", "tiny:photos")] == [
+    assert [parse_data(text) for text in ("demo", "photos", "isic:a/b", "cifar10:c:d", "tiny:photos")] == [
         {"type": "demo"},
         {"type": "folder", "root": "photos"},
         {"type": "isic", "root": "a/b"},
@@ -72,7 +73,7 @@ def test_a_spec_without_meaning_is_one_line(spec, message):
 
 def test_every_type_says_what_it_is_and_what_its_options_are():
     assert list(DATASETS) == ["demo", "folder", "imagenet-s", "isic", "places365", "cifar10", "mosaic", "planted"]
-    for kind in DATASETS.values():
+    for kind in (each.load() for each in DATASETS.values()):
         assert kind.__doc__
         assert kind.__doc__.splitlines()[0].endswith(".")
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tiny import image, write_image
 
-from captum_gag.data.catalogue import dataset
+from captum_gag.data import dataset
 from captum_gag.data.cifar10 import CLASSES, read_cifar10
 from captum_gag.errors import InputError
 

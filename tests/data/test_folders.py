@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from tiny import image, write_image
 
-from captum_gag.data.catalogue import dataset
+from captum_gag.data import dataset
 from captum_gag.errors import InputError
 
 

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 from tiny import write_image
 
-from captum_gag.data.catalogue import dataset
+from captum_gag.data import dataset
 from captum_gag.data.masks import read_mask
 from captum_gag.errors import InputError
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tiny
 
-from captum_gag.data.catalogue import dataset
+from captum_gag.data import dataset
 from captum_gag.data.memory import TorchData
 from captum_gag.errors import InputError
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from tiny import write_image
 
-from captum_gag.data.catalogue import dataset
+from captum_gag.data import dataset
 from captum_gag.errors import InputError
 from captum_gag.metrics.catalogue import metric
 from captum_gag.metrics.segmentation import log_cosh_dice, segmentation_mae

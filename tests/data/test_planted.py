@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import chi2_contingency
 from scipy.stats.contingency import crosstab
 
-from captum_gag.data.catalogue import dataset
+from captum_gag.data import dataset
 from captum_gag.data.images import DEMO
 from captum_gag.data.planted import KINDS, N_CLASSES, PARTS
 from captum_gag.data.scenes import COLOURS, SIDE, Backdrop, Scene, Thing

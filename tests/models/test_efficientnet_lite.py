@@ -11,8 +11,8 @@ from torchvision.transforms import InterpolationMode
 from captum_gag.data.images import demo_images
 from captum_gag.errors import InputError
 from captum_gag.models import load_classifier
-from captum_gag.models.catalogue import model, parse
-from captum_gag.models.networks import NETWORKS
+from captum_gag.models.catalogue import model
+from captum_gag.names import OWN_MODELS, parse_model
 
 PARAMETERS = {0: 4_652_008, 1: 5_416_680, 2: 6_092_072}
 """As timm counts those of tf_efficientnet_lite0, 1 and 2."""
@@ -80,6 +80,7 @@ def test_without_its_package_the_extra_is_named(name: str, extra: str, monkeypat
 
 
 def test_names_are_types() -> None:
-    assert {name: parse(name) for name in NETWORKS} == {name: {"type": name} for name in NETWORKS}
+    own = OWN_MODELS
+    assert {name: parse_model(name) for name in own} == {name: {"type": name} for name in own}
     with pytest.raises(InputError, match=r"'efficientnet-lite9'; did you mean .*Expected demo, efficientnet-lite0, "):
         load_classifier("efficientnet-lite9")

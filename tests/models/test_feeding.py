@@ -18,7 +18,7 @@ from torchvision.transforms import functional as transforms
 from captum_gag.errors import InputError
 from captum_gag.models import Classifier, Preprocessing, load_classifier
 from captum_gag.models.catalogue import model
-from captum_gag.models.networks import NETWORKS
+from captum_gag.names import MODELS
 
 MODULE = """
 import torch
@@ -91,7 +91,7 @@ def test_options_of_size_are_what_torchvision_does(
     torch.testing.assert_close(found.to_rgb(x), (x + 1) / 2, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", [*NETWORKS, "torchvision", "timm", "users_feeding:net"])
+@pytest.mark.parametrize("kind", [*MODELS, "users_feeding:net"])
 def test_image_size_is_what_every_type_of_model_sees(kind: str) -> None:
     if kind == "timm":
         pytest.importorskip("timm")

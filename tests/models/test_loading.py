@@ -18,8 +18,8 @@ from torch import nn
 
 from captum_gag.errors import InputError
 from captum_gag.models import load_classifier
-from captum_gag.models.catalogue import MODELS, model, parse
-from captum_gag.models.networks import NETWORKS
+from captum_gag.models.catalogue import model
+from captum_gag.names import MODELS, parse_model
 
 MODULE = """
 from torch import nn
@@ -259,7 +259,7 @@ def test_what_names_stand_for() -> None:
         "timm:vit_tiny.a": {"type": "timm", "name": "vit_tiny.a"},
         "a:b": {"type": "a:b"},
     }
-    assert {name: parse(name) for name in expected} == expected
+    assert {name: parse_model(name) for name in expected} == expected
 
 
 def test_weights_are_found_from_any_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -280,7 +280,7 @@ def test_weights_are_found_from_any_directory(tmp_path: Path, monkeypatch: pytes
     ],
 )
 def test_a_spec_without_meaning_is_one_line(spec: dict[str, Any], message: str) -> None:
-    assert list(MODELS) == [*NETWORKS, "torchvision", "timm"]
+    assert list(MODELS)[-2:] == ["torchvision", "timm"]
     with pytest.raises(InputError, match=message) as caught:
         model(spec)
     assert len(str(caught.value).splitlines()) == 1

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torchvision.transforms.functional import to_tensor
 
-from captum_gag.data.catalogue import dataset
+from captum_gag.data import dataset
 from captum_gag.data.planted import KINDS, PARTS
 from captum_gag.data.scenes import COLOURS
 from captum_gag.errors import InputError
@@ -160,8 +160,8 @@ def test_verified_weights_are_loaded_with_the_classes_of_their_kind(weights):
 @pytest.mark.parametrize(
     ("said", "message"),
     [
-        (None, "w.safetensors: does not say .* captum-gag train-planted KIND --out .*w.safetensors"),
-        ({"kind": "both"}, "one that was interrupted, .* captum-gag train-planted both --out"),
+        (None, "w.safetensors: does not say .* captum-gag train planted KIND --out .*w.safetensors"),
+        ({"kind": "both"}, "one that was interrupted, .* captum-gag train planted both --out"),
         ({"kind": "both", "reliance": "all"}, "its metadata has reliance all, which has no meaning"),
         ({"kind": "both", "reliance": "{}"}, "its metadata has reliance {}, which has no meaning"),
         (
@@ -184,7 +184,7 @@ def test_a_network_that_is_fed_otherwise_was_not_verified_so(weights, options):
 
 
 def test_without_weights_the_command_that_makes_them_is_told():
-    with pytest.raises(InputError, match="captum-gag train-planted KIND --out FILE"):
+    with pytest.raises(InputError, match="captum-gag train planted KIND --out FILE"):
         load_classifier("planted")
 
 
@@ -222,7 +222,7 @@ def test_training_goes_on_to_the_same_weights_and_says_what_they_rely_on(tmp_pat
     with pytest.raises(KeyboardInterrupt):
         train_planted(data, paths[1], recipe, say=interrupt)
     with pytest.raises(
-        InputError, match="interrupted, which goes on by the same command: captum-gag train-planted wat"
+        InputError, match="interrupted, which goes on by the same command: captum-gag train planted wat"
     ):
         load_classifier("planted", paths[1])
     assert train_planted(data, paths[1], recipe, say=said.append) == found

@@ -73,7 +73,7 @@ def test_it_learns_and_stops_early_with_the_best_weights(data, tmp_path, monkeyp
 
 
 def test_the_network_needs_weights():
-    with pytest.raises(InputError, match="captum-gag train-cifar10 DATA"):
+    with pytest.raises(InputError, match="captum-gag train cifar10 DATA"):
         load_classifier("cifar10")
 
 

@@ -147,7 +147,8 @@ def test_the_command_says_once_what_it_assumes(begun: list[Any], photographs: Pa
 
 
 def test_options_of_the_command_give_way_one_by_one(begun: list[Any], photographs: Path, tmp_path: Path) -> None:
-    given = ["--model", "demo", "--image-size", "64x80", "--confidence", "0.2", "--data", f"imagenet-s:{photographs}"]
+    given = ["--model", "demo", "--set", "model.image_size=[64, 80]", "--confidence", "0.2"]
+    given += ["--data", f"imagenet-s:{photographs}"]
     result = call("run", "gag-ablation", "--case", "imagenet-s", *given, "--out", tmp_path / "run")
     assert result.exit_code == 0, result.output
     [config] = begun
@@ -158,7 +159,7 @@ def test_options_of_the_command_give_way_one_by_one(begun: list[Any], photograph
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--case", "imagenet"], "unknown case 'imagenet'; did you mean imagenet-s"),
+        (["--case", "imagenet"], "'imagenet' is not one of 'imagenet-s', 'isic', 'places365'"),
         (["--case", "imagenet-s"], "case imagenet-s needs its photographs; give --data DIR"),
         (["--case", "isic", "--data", "{}"], "case isic needs weights of efficientnet_b4 for its 8 or 9 classes"),
         (["--case", "imagenet-s", "--data", "{}", "--weights", "IMAGENET1K_V3"], "IMAGENET1K_V1, IMAGENET1K_V2"),

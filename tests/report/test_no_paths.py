@@ -53,11 +53,11 @@ def written(tmp_path_factory):
     execute(run, bench=bench, say=lambda text: None)
     assert "broken.png" in run.scores()["error"].iloc[-1]
     said = []
-    for words in (["table"], ["table", "--compare", "GAG-85", "SG"], ["worst"]):
+    for words in (["table"], ["table", "--compare", "GAG-85", "SG"], ["table", "--worst", "3"]):
         asked = [words[0], str(run.directory), *words[1:], "--json"]
         said.append(CliRunner().invoke(app, asked).output)
         assert json.loads(said[-1])
-    for command in (["reliability", "--out", str(base / "run" / "reliability")], ["report", "--n-bootstrap=9"]):
+    for command in (["reliability", "--out", str(base / "run" / "reliability")], ["report"]):
         result = CliRunner().invoke(app, [command[0], str(run.directory), *command[1:]])
         assert result.exit_code == 0, result.output
     return base, run, said
@@ -91,7 +91,7 @@ def test_the_page_names_them_if_asked_to(written, tmp_path):
     base, run, _ = written
     page = tmp_path / "report.html"
     for flags, there in (([], False), (["--paths"], True)):
-        CliRunner().invoke(app, ["report", str(run.directory), "--n-bootstrap=9", "--out", str(page), *flags])
+        CliRunner().invoke(app, ["report", str(run.directory), "--out", str(page), *flags])
         text = page.read_text(encoding="utf-8")
         assert (f"folder:{base / 'photographs'}" in text) == there
         assert ("--data folder:photographs" in text) != there

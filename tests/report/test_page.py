@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from captum_gag.cli import app
 from captum_gag.errors import InputError
-from captum_gag.models.catalogue import parse
+from captum_gag.names import parse_model
 from captum_gag.options import assignments
 from captum_gag.report.page import write_page
 from captum_gag.report.style import DARK_PAGE, PAGE
@@ -131,7 +131,7 @@ def test_the_command_says_every_option_of_model_and_data(reconfigured, tmp_path)
     assert assignments(options) == {"model.weights": "/my weights.pth"}
     assert words[words.index("--data") + 1] == f"folder:{run.config.data['root']}"
     assert (words[words.index("--limit") + 1], words[words.index("--threads") + 1]) == ("7", "2")
-    assert parse(words[4]) | {"weights": assignments(options)["model.weights"]} == model
+    assert parse_model(words[4]) | {"weights": assignments(options)["model.weights"]} == model
 
 
 def test_the_worst_images_of_the_best_explanations_lead_to_the_gallery(run, page):
@@ -251,16 +251,14 @@ def test_all_colours_of_the_page_are_those_of_the_style(page):
 
 
 def test_the_command_writes_the_page_and_needs_a_run(run, tmp_path):
-    result = CliRunner().invoke(
-        app, ["report", str(run.directory), "--out", str(tmp_path / "x.html"), "--n-bootstrap=9"]
-    )
+    result = CliRunner().invoke(app, ["report", str(run.directory), "--out", str(tmp_path / "x.html")])
     assert result.output.strip() == str(tmp_path / "x.html")
     assert (tmp_path / "x.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
     few = CliRunner().invoke(app, ["report", str(run.directory), "--images=2", "--out", str(tmp_path / "x.html")])
     assert len(Page(tmp_path / "x.html").data()["shown"]) == 2, few.output
     refused = CliRunner().invoke(app, ["report", str(run.directory), "--images=none"])
     assert refused.exit_code == 2
-    assert "expected one above 0, or all" in " ".join(refused.output.split())
+    assert "must be a number of images above 0, or all" in " ".join(refused.output.split())
     missing = CliRunner().invoke(app, ["report", str(tmp_path)])
     assert missing.exit_code == 2
     assert "holds no run" in missing.output

@@ -18,10 +18,10 @@ BOMB = "from pathlib import Path\nPath(__file__).with_name('it was run').touch()
 LOOKS = {
     "table": ["table"],
     "compare": ["table", "--compare", "GAG-85", "SG"],
-    "worst": ["worst"],
-    "report": ["report", "--n-bootstrap=9"],
+    "worst": ["table", "--worst", "3"],
+    "report": ["report"],
     "reliability": ["reliability", "--out", "reliability"],
-    "claims": ["claims"],
+    "claims": ["papers", "claims"],
 }
 
 
@@ -59,18 +59,16 @@ def trapped(made, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("look", LOOKS)
 def test_nothing_that_it_names_is_imported(trapped, look):
-    command, *options = LOOKS[look]
-    result = CliRunner().invoke(app, [command, "run", *options])
+    result = CliRunner().invoke(app, [*LOOKS[look], "run"])
     assert not (trapped / "it was run").exists()
     assert result.exit_code == (2 if look == "claims" else 0), result.output
     if look == "report":
         assert "&#39;bomb:model&#39; is code that the run names" in Path("run/report.html").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("look", ["report", "worst", "claims"])
+@pytest.mark.parametrize("look", ["report", "claims"])
 def test_it_is_where_the_author_is_trusted(trapped, look):
-    command, *options = LOOKS[look]
-    CliRunner().invoke(app, [command, "run", *options, "--trust"])
+    CliRunner().invoke(app, [*LOOKS[look], "run", "--trust"])
     assert (trapped / "it was run").exists()
 
 

@@ -12,7 +12,7 @@ from pandas.testing import assert_frame_equal
 from scoring import items, scorer_of
 from tiny import image, net
 
-from captum_gag.data.catalogue import dataset
+from captum_gag.data import dataset
 from captum_gag.data.datasets import Example
 from captum_gag.models import load_classifier
 from captum_gag.models.loading import Classifier

@@ -7,8 +7,6 @@ import multiprocessing
 import os
 import resource
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -30,7 +28,6 @@ from captum_gag.files import remove_abandoned, replace_file
 from captum_gag.runs import collecting
 from captum_gag.runs.execution import begin, execute
 from captum_gag.runs.executors import in_processes
-from captum_gag.runs.prefetching import reading_ahead
 from captum_gag.runs.store import Run
 
 
@@ -246,8 +243,7 @@ class Blocking:
         self.let_go.wait()
 
 
-@pytest.mark.parametrize("executor", [None, reading_ahead(1)], ids=["one thread", "reading ahead"])
-def test_a_photograph_that_never_comes_is_left_by_ctrl_c(executor: Any, around: Surroundings, tmp_path: Path) -> None:
+def test_a_photograph_that_never_comes_is_left_by_ctrl_c(around: Surroundings, tmp_path: Path) -> None:
     run, bench = begin(tmp_path / "run", around.config(batch_size=1))
     blocking, example = Blocking(), bench._example
 
@@ -262,10 +258,9 @@ def test_a_photograph_that_never_comes_is_left_by_ctrl_c(executor: Any, around: 
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
     threading.Thread(target=interrupt, daemon=True).start()
-    options = {} if executor is None else {"executor": executor}
     started = time.monotonic()
     with patch.object(bench, "_example", never), pytest.raises(KeyboardInterrupt):
-        execute(run, bench=bench, say=quiet, **options)
+        execute(run, bench=bench, say=quiet)
     assert time.monotonic() - started < 20
     assert run.progress() == (2, 3)
     blocking.let_go.set()
@@ -299,16 +294,3 @@ def test_a_worker_that_is_killed_is_one_line_and_costs_what_it_was_doing(around:
     assert hidden(run.directory) == []
     execute(Run.load(run.directory), say=quiet)
     assert Run.load(run.directory).progress() == (60, 60)
-
-
-@pytest.mark.slow
-def test_a_reader_that_is_blocked_does_not_keep_the_process(tmp_path: Path) -> None:
-    """Python waits at its end for the threads of some pools."""
-    code = (
-        "import threading\nfrom types import SimpleNamespace\nfrom captum_gag.runs.prefetching import reading_ahead\n"
-        "bench = SimpleNamespace(config=SimpleNamespace(device='cuda'), score=lambda read: read,\n"
-        "    read=lambda chunk: chunk if chunk == ('a',) else threading.Event().wait())\n"
-        "work = reading_ahead(1)(bench, iter([('a',), ('b',)]))\nprint(next(work), flush=True)\nwork.close()\n"
-    )
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
-    assert found.stdout == "('a',)\n"

@@ -19,7 +19,7 @@ from torch import nn
 from typer.testing import CliRunner
 
 from captum_gag.cli import app
-from captum_gag.data.catalogue import dataset
+from captum_gag.data import dataset
 from captum_gag.data.datasets import Example
 from captum_gag.errors import InputError
 from captum_gag.models import Classifier
@@ -274,8 +274,8 @@ def test_the_command_line_says_what_it_decided(tmp_path: Path, monkeypatch: pyte
     quiet = CliRunner().invoke(
         app,
         shlex.split(
-            "explain it.png --model users_tails:model --set model.tail=softmax --samples 2 --output probabilities "
-            "--out declared"
+            "explain it.png --model users_tails:model --set model.tail=softmax --set model.output=probabilities "
+            "--samples 2 --out declared"
         ),
     )
     assert quiet.exit_code == 0
@@ -373,8 +373,8 @@ def test_folders_numbered_by_order_are_no_other_models_classes(folders: int, tmp
 @pytest.mark.parametrize(
     ("options", "shape"),
     [
-        (["--image-size", "10x20"], (3, 10, 20)),
-        (["--image-size", "9"], (3, 9, 9)),
+        (["--set", "model.image_size=[10, 20]"], (3, 10, 20)),
+        (["--set", "model.image_size=9"], (3, 9, 9)),
         (["--set", "model.channels=1", "--set", "model.mean=[0.5]", "--set", "model.std=[0.5]"], (1, 16, 16)),
     ],
     ids=str,
@@ -406,7 +406,7 @@ def test_any_size_and_one_channel_go_all_the_way(
     assert result.exit_code == 0, result.output
     assert len(Run.load(Path("run")).scores()) == 2 * 3 * 2
     assert Run.load(Path("run")).maps("000001")["SG"].shape == shape[1:]
-    result = CliRunner().invoke(app, ["report", "run", "--n-bootstrap", "10"])
+    result = CliRunner().invoke(app, ["report", "run"])
     assert result.exit_code == 0, result.output
     assert "data:image/webp" in Path("run/report.html").read_text()
     assert json.loads(Path("run/run.json").read_text())["config"]["model"]["type"] == "users_sizes:net"

@@ -8,7 +8,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import pandas as pd
 import pytest
 import torch
 from torch import Tensor, nn
@@ -16,6 +15,7 @@ from typer.testing import CliRunner
 
 from captum_gag.cli import app
 from captum_gag.errors import InputError
+from captum_gag.reliability.deciding import BEST
 from captum_gag.reliability.forecasting import Forecast
 from captum_gag.runs import planning
 from captum_gag.runs.config import Config
@@ -26,7 +26,7 @@ SUITE = {"methods": [{"type": "SG", "label": "SG", "n_samples": 7}, "Sobel", "Ra
 
 def config(**options: Any) -> Config:
     given = {"suite": SUITE, "model": {"type": "tiny:model"}, "data": {"type": "tiny:sixty_photos"}, "device": "cpu"}
-    return Config(**{**given, "batch_size": 1, "against": "SG", **options})
+    return Config(**{**given, "batch_size": 1, **options})
 
 
 def test_passes_are_those_counted_by_hand() -> None:
@@ -77,8 +77,6 @@ def test_cells_that_fail_are_counted() -> None:
 
 
 MADE = Plan(
-    methods=3,
-    metrics=1,
     measured=2,
     failed=0,
     images=10,
@@ -113,17 +111,20 @@ def test_workers_on_the_same_cores_do_not_add_up(monkeypatch: pytest.MonkeyPatch
     assert [plan(config(threads=4), workers).abreast for workers in (1, 2, 5)] == [1, 2, 2]
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"pilot": 9}, "a pilot of 9 images cannot be: expected 10 at least"),
-        ({"pilot": 10, "scores": pd.DataFrame()}, "a run to tell it from is given too"),
-        ({"scores": pd.DataFrame({"image": [1], "method": ["SG"]})}, "no scores of Random, Sobel"),
-    ],
-)
-def test_what_nothing_can_be_told_from_is_refused(options: dict[str, Any], message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        plan(config(), **options)
+def test_a_decision_is_forecast_from_a_pilot_and_not_from_fewer_than_ten() -> None:
+    cost = plan(config(until="decided", against="SG"))
+    assert cost.decision is not None
+    assert (cost.measured, cost.decision.pilot, cost.decision.most) == (20, 20, 60)
+    assert plan(config(until="decided", against="SG", limit=9)).decision is None
+
+
+def test_a_decision_against_a_method_that_is_not_there_is_refused() -> None:
+    with pytest.raises(InputError, match="unknown method to compare with 'IG'"):
+        plan(config(until="decided", against="IG"))
+
+
+def test_the_baseline_of_a_decision_is_the_one_of_the_library() -> None:
+    assert config().against == BEST
 
 
 def test_no_image_is_confident() -> None:
@@ -133,16 +134,16 @@ def test_no_image_is_confident() -> None:
 
 def test_the_command_writes_nothing_and_says_what_it_knows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    asked = ["plan", "quick", "--model", "tiny:model", "--data", "tiny:sixty_photos", "--batch-size", "1"]
+    asked = ["run", "quick", "--dry-run", "--model", "tiny:model", "--data", "tiny:sixty_photos", "--batch-size", "1"]
     shown = CliRunner().invoke(app, [*asked, "--workers", "2"])
     assert shown.exit_code == 0, shown.output
-    assert "2 cannot tell; give --pilot N" in shown.output
+    assert "images to a decision: give --until decided" in shown.output
     assert "the time of 2 workers is that of" in shown.output
     # GAG-85, SmoothGrad and VarGrad of 20 samples each, and one gradient; sixty times as many in all.
     [backward] = [line.split() for line in shown.output.splitlines() if "backward" in line]
     assert backward == ["backward", "passes", "61", "3,660"]
-    piloted = CliRunner().invoke(app, [*asked, "--pilot", "10", "--against", "GAG-85", "--json"])
-    assert '"pilot": 10' in piloted.output
+    piloted = CliRunner().invoke(app, [*asked, "--until", "decided", "--against", "GAG-85", "--out", "RUN"])
+    assert "images to a decision, forecast from 20: " in piloted.output
     assert not list(tmp_path.iterdir())
     refused = CliRunner().invoke(app, [*asked, "--alpha", "0.1"])
     assert refused.exit_code == 2
@@ -157,4 +158,4 @@ def test_a_run_says_which_metrics_explain_again(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     said = [line for line in result.stderr.splitlines() if "again" in line]
     told = "Stable explains each image again for each of 2 methods, 2 times at least; "
-    assert said == [told + "captum-gag plan measures what that takes"]
+    assert said == [told + "--dry-run measures what that takes"]

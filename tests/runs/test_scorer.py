@@ -14,7 +14,7 @@ import torch
 from captum_gag import GuidedAbsoluteGrad
 from captum_gag.attr import saliency_map
 from captum_gag.attr.catalogue import method
-from captum_gag.data.catalogue import dataset
+from captum_gag.data import dataset
 from captum_gag.errors import InputError
 from captum_gag.metrics import aopc, rcap
 from captum_gag.models import load_classifier

@@ -36,8 +36,6 @@ from captum_gag.papers.published import means
 from captum_gag.report.tables import comparison
 from captum_gag.runs import collecting
 from captum_gag.runs.execution import begin, execute
-from captum_gag.runs.executors import in_this_process
-from captum_gag.runs.prefetching import reading_ahead
 from captum_gag.runs.store import Run
 
 LATER = ["a/1.png", "b/1.png", "a/2.png"]
@@ -86,15 +84,12 @@ class LifeOfARun(RuleBasedStateMachine):
 
     @rule(
         shard=st.sampled_from([(1, 1), (1, 2), (2, 2)]),
-        executor=st.sampled_from([in_this_process, reading_ahead(2)]),
         recompute=st.booleans(),
         stop=st.none() | st.integers(0, 12),
         late=st.booleans(),
         anew=st.booleans(),
     )
-    def go_on(
-        self, shard: tuple[int, int], executor: Any, recompute: bool, stop: int | None, late: bool, anew: bool
-    ) -> None:
+    def go_on(self, shard: tuple[int, int], recompute: bool, stop: int | None, late: bool, anew: bool) -> None:
         """Go on, perhaps until Ctrl-C comes just before or after a file gets its name."""
         said: list[str] = []
         before = dict(self.whole)
@@ -106,7 +101,7 @@ class LifeOfARun(RuleBasedStateMachine):
                 run = begin(self.directory, self.around.config())[0] if anew else self._loaded()
                 if run is None:
                     return
-                execute(run, executor, shard=shard, recompute=recompute, say=said.append)
+                execute(run, shard=shard, recompute=recompute, say=said.append)
             except KeyboardInterrupt:
                 # It may have been about to choose again.
                 self.chosen = self.chosen if (self.directory / "selection.parquet").exists() else None

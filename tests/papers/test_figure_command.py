@@ -1,4 +1,4 @@
-"""captum-gag figure: each command writes its figure and prints where, and says what cannot be drawn."""
+"""captum-gag papers figure: each command writes its figure and prints where, and says what cannot be drawn."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def figure(*arguments: str) -> Result:
-    return CliRunner().invoke(app, ["figure", *arguments, "--model", "tiny:model", "--samples", "3", "--out", "out"])
+    return CliRunner().invoke(app, ["papers", "figure", *arguments, "--model", "tiny:model", "--out", "out"])
 
 
 def test_maps_of_the_methods_given() -> None:
@@ -47,14 +47,14 @@ def test_maps_of_all_methods_of_the_papers_table() -> None:
 
 
 def test_areas_of_a_map_at_a_lower_bound() -> None:
-    result = figure("areas", "cat.png", "--method", "SG", "--lower-bound", "80", "--interval", "20")
+    result = figure("areas", "cat.png", "--method", "SG")
     assert (result.exit_code, result.stdout.split()) == (0, ["out/cat-areas.png"])
     with Image.open("out/cat-areas.png") as drawn:
         assert drawn.size == (1500, 290)
 
 
 def test_propositions_and_their_scores() -> None:
-    result = figure("propositions", "cat.png", "--mask", "mask.png", "--at", "0.5,0.5", "--off", "0,1")
+    result = figure("propositions", "cat.png", "--mask", "mask.png", "--at", "0.5,0.5")
     assert result.exit_code == 0, result.output
     assert result.stdout.split() == ["out/cat-propositions.csv", "out/cat-propositions.png"]
     with Path("out/cat-propositions.csv").open(newline="", encoding="utf-8") as file:
@@ -85,14 +85,17 @@ def test_a_photograph_of_the_demo_is_named() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("areas", "cat.png", "--lower-bound", "55"), "lower_bound is 55 and interval 10"),
+        (("arias", "cat.png"), "'arias' is not one of 'maps', 'areas', 'propositions'"),
+        (("areas", "cat.png", "--method", "SG", "--method", "IG"), "--method IG: areas is of one method"),
+        (("propositions", "cat.png", "--method", "SG"), "--method SG: propositions is of no method"),
+        (("maps", "cat.png", "--at", "0.5,0.5"), "--mask and --at are options of propositions"),
         (("areas", "cat.png", "--method", "SGG"), "SGG"),
-        (("propositions", "cat.png", "--at", "left"), "--at 'left' is no place; expected shares of width and height"),
+        (("propositions", "cat.png", "--at", "left"), "--at 'left' must be shares of width and height"),
         (
             ("propositions", "cat.png", "cat.png", "--mask", "mask.png"),
             "--mask mask.png is of one image, and 2 are given",
         ),
-        (("maps", "cat.png", "--set", "percentile=3"), "--set percentile=3 has no meaning; expected model.KEY=VALUE"),
+        (("maps", "cat.png", "--set", "percentile=3"), "--set percentile=... must be model.KEY=VALUE"),
     ],
 )
 def test_what_has_no_meaning_is_one_line(arguments: tuple[str, ...], message: str) -> None:

@@ -1,0 +1,205 @@
+"""Commands out of declared options: parameters of the command line, and errors in one line."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import operator
+import os
+import re
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from copy import copy
+from functools import wraps
+from importlib.metadata import version
+from typing import Annotated, Any, Optional, TypeVar, get_args, get_origin
+
+import typer
+from typer.core import TyperGroup
+
+from captum_gag.errors import InputError, in_one_line
+from captum_gag.files import plain
+from captum_gag.options import Option
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_ARGS = re.compile(r"^    (\w+): (.*(?:\n     .*)*)", re.MULTILINE)
+_UsageError: Any = typer.BadParameter.__base__
+
+
+class Commands(TyperGroup):
+    """A group of commands that answers a wrong call in one line and with exit status 2."""
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Run a command, and leave with its exit status unless ``standalone_mode`` is false."""
+        standalone, extra["standalone_mode"] = extra.get("standalone_mode", True), False
+        if not standalone:
+            return super().main(*args, **extra)
+        try:
+            status = super().main(*args, **extra)
+        except typer.Abort:
+            status = 1
+        except _UsageError as error:
+            if type(error).__name__ == "NoArgsIsHelpError":
+                error.show()
+            else:
+                message = " ".join(error.format_message().split())
+                typer.echo(f"captum-gag: {message.rstrip('.')}; see {error.ctx.command_path} --help", err=True)
+            status = error.exit_code
+        sys.exit(status if isinstance(status, int) else 0)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"captum-gag {version('captum-gag')}")
+        raise typer.Exit
+
+
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Explain image classifiers with Guided AbsoluteGrad (GAG), score explanations, and judge the scores.
+
+    **demo** and **explain** explain single images. **run** scores many methods by many metrics over a data set;
+    **table** and **report** show the scores. **reliability** judges the metrics.
+    """
+
+
+def group(name: str, help: str) -> typer.Typer:
+    """Return a new group of commands."""
+    commands = typer.Typer(help=help, no_args_is_help=True)
+    app.add_typer(commands, name=name)
+    return commands
+
+
+def command(commands: typer.Typer = app, name: str | None = None, **groups: Sequence[Option]) -> Callable[[F], F]:
+    """Make a command of a function, which stays as it is.
+
+    Its parameters are arguments, its keyword-only parameters are options, with the lines of ``Args`` as their help.
+
+    Args:
+        commands: The group that it belongs to.
+        name: Name of the command; None for the function's.
+        groups: By a parameter of the function, declared options that the command has too; the function gets those that
+            differ from their defaults, as a dict by name.
+    """
+
+    def decorate(function: F) -> F:
+        signature = inspect.signature(function, eval_str=True)
+        text, _, args = (inspect.getdoc(function) or "").partition("\nArgs:\n")
+        helps = {name: " ".join(help.split()) for name, help in _ARGS.findall(args)}
+        own = [_own(p, helps.get(p.name)) for p in signature.parameters.values() if p.name not in groups]
+        declared = [option for options in groups.values() for option in options]
+        parameters = [*own, *map(_parameter, declared)]
+        parameters.sort(key=lambda parameter: parameter.kind)
+
+        @wraps(function)
+        def call(**values: Any) -> None:
+            with errors_in_one_line():
+                for option in declared:
+                    _require_in_range(option, values.get(option.name))
+                for name, options in groups.items():
+                    values[name] = _given(options, values)
+                function(**values)
+
+        call.__doc__ = text
+        call.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        call.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        commands.command(name)(call)
+        return function
+
+    return decorate
+
+
+def _own(parameter: inspect.Parameter, help: str | None) -> inspect.Parameter:
+    """Return a function's parameter as Typer takes it."""
+    is_annotated = get_origin(parameter.annotation) is Annotated
+    annotation, *infos = get_args(parameter.annotation) if is_annotated else (parameter.annotation,)
+    is_option = parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    info = copy(infos[0]) if infos else typer.Option() if is_option else typer.Argument()
+    info.help = help or info.help
+    if is_option:
+        info.param_decls = (f"--{parameter.name.replace('_', '-')}",)
+    return parameter.replace(annotation=Annotated[annotation, info])
+
+
+def _given(options: Sequence[Option], values: dict[str, Any]) -> dict[str, Any]:
+    """Return the values of options that differ from their defaults, taken out of all values."""
+    pairs = [(option, values.pop(option.name)) for option in options]
+    return {
+        option.name: value
+        for option, value in pairs
+        if value not in (None, []) and (option.unset or value != option.default)
+    }
+
+
+def _require_in_range(option: Option, value: Any) -> None:
+    # Typer knows closed ranges only, and takes NaN for a number in any.
+    if value is not None and not all(getattr(operator, name)(value, limit) for name, limit in option.limits.items()):
+        raise InputError(f"{option.flag} {value} must be {option.range}")
+
+
+def _parameter(option: Option) -> inspect.Parameter:
+    """Return the parameter of the command line for a declared option."""
+    several = get_origin(option.annotation) is tuple
+    computed = option.default is None or several or option.unset
+    info = typer.Option(
+        option.flag,
+        help=option.help,
+        metavar=option.metavar or None,
+        min=option.limits.get("ge"),
+        max=option.limits.get("le"),
+        show_default=option.unset or not computed,
+    )
+    type = list[str] if several else option.annotation
+    return inspect.Parameter(
+        option.name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None if computed else option.default,
+        annotation=Annotated[Optional[type] if computed else type, info],  # noqa: UP045
+    )
+
+
+@contextmanager
+def errors_in_one_line() -> Iterator[None]:
+    """Turn errors and warnings into one line on stderr each; after an error, leave with exit status 2.
+
+    Python's development mode shows where an unforeseen error comes from (python -X dev -m captum_gag.cli).
+    """
+    if os.getcwd() not in sys.path:
+        # Methods, metrics, models and data sets in the working directory are imported, as with python -m.
+        sys.path.append(os.getcwd())
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_, **__: typer.echo(" ".join(str(message).split()), err=True)
+            yield
+    except (typer.Exit, typer.Abort):
+        raise
+    except Exception as error:
+        if isinstance(error, InputError | OSError):
+            message = str(error)
+        elif sys.flags.dev_mode:
+            raise
+        else:
+            message = f"{in_one_line(error)} (not foreseen; python -X dev -m captum_gag.cli says where)"
+        typer.echo(f"captum-gag: {message}", err=True)
+        raise typer.Exit(2) from error
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON; NaN and infinity are null."""
+    typer.echo(json.dumps(plain(value), indent=1, default=str))

