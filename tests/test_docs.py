@@ -235,3 +235,12 @@ def test_the_changes_that_contributing_shows_apply_and_pass(tmp_path: Path) -> N
     )
     assert not ran.returncode, ran.stdout + ran.stderr
     assert "Sufficiency" in (tmp_path / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_pages_and_notebooks_import_modules_of_the_api_reference() -> None:
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "tutorials").glob("*.ipynb")]
+    texts = [page.read_text(encoding="utf-8") for page in pages if page.parent.name != "api"]
+    imports = {name for text in texts for name in re.findall(r"(?:from|import) (captum_gag(?:\.\w+)*)", text)}
+    reference = [page.read_text(encoding="utf-8") for page in (ROOT / "docs" / "api").glob("*.md")]
+    named = {"captum_gag", *(name for text in reference for name in re.findall(r"captum_gag(?:\.\w+)+", text))}
+    assert not {name for name in imports if not any(f"{each}.".startswith(f"{name}.") for each in named)}
