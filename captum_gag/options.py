@@ -190,7 +190,7 @@ def arguments_help(function: Callable[..., Any]) -> dict[str, str]:
 
 def first_sentence(text: str) -> str:
     """Return the first sentence of a paragraph, with at most about 160 characters."""
-    words = " ".join(text.strip().split("\n\n")[0].split())
+    words = " ".join(text.strip().split("\n\n")[0].replace("``", "").split())
     sentence = re.split(r"(?<!e\.g)(?<!i\.e)(?<!et)(?<!al)\. | Default:", words)[0].rstrip(".:")
     return f"{sentence}." if len(sentence) <= 160 else sentence[:157].rsplit(" ", 1)[0].rstrip(",") + " ..."
 

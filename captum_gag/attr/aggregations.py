@@ -175,11 +175,10 @@ class GuidedMean:
 
     Args:
         percentile: The guide's p in [0, 100]: the percentile of the gradients' variance; 0 gives the plain mean.
-        guide: "paper" multiplies by V below the percentile (equation 4), "relative" by V divided by its percentile,
-            which never exceeds 1. The paper's is not free of scale: where V > 1 it amplifies, and a warning says so.
-        guide_window: Odd number of positions along each axis over which V is averaged before its percentile is taken;
-            1 is the paper, 5 averages 5 x 5 pixels. A tuple has a side for each axis after the first, as inputs
-            (N, C, T) and (N, F) need it; see ``box_mean``.
+        guide: Below the percentile, "paper" multiplies by V (equation 4), "relative" by V divided by its percentile.
+            The paper's is not free of scale: where V > 1 it amplifies, and a warning says so.
+        guide_window: Odd side of the box of positions over which V is averaged; 1 is the paper. A tuple has a side for
+            each axis after the first, as inputs (N, C, T) and (N, F) need it; see ``box_mean``.
     """
 
     percentile: Percentile = 85.0

@@ -59,7 +59,7 @@ class GuidedAbsoluteGrad(ModelGradients):
                 tensor or list with one entry per example. None for outputs of shape (N,).
             additional_forward_args: Further arguments of ``forward_func``. A tensor whose first dimension is N
                 goes with the examples; everything else is passed as it is.
-            nt_samples: n, the number of noisy versions of each example; at least 2 unless ``percentile`` is 0.
+            nt_samples: Number of noisy versions of each example, n; at least 2 unless ``percentile`` is 0.
             nt_samples_batch_size: Versions per example in one forward pass. None picks a good number; memory does
                 not grow with ``nt_samples`` either way.
             stdevs: Standard deviation of the noise in units of the input, one number or one per input; None takes
@@ -67,18 +67,18 @@ class GuidedAbsoluteGrad(ModelGradients):
             noise_level: Standard deviation of the noise, as a share of the example's range, where ``stdevs`` is None.
             percentile: The guide's p in [0, 100]: the percentile of the gradients' variance; 0 gives AbsoluteGrad
                 (equation 2) exactly.
-            guide: "paper" multiplies by V below the percentile (equation 4). That is not free of scale: where
-                V > 1 it amplifies, and a warning says so. "relative" divides V by its percentile first and never
-                exceeds 1.
-            seed: Makes the result reproducible, the same for an example whatever batch it came in and however
+            guide: Below the percentile, "paper" multiplies by V (equation 4), "relative" by V divided by its
+                percentile. The paper's is not free of scale: where V > 1 it amplifies, and a warning says so; the
+                other never exceeds 1.
+            seed: Seed of the noise; None draws from torch's global random state, as NoiseTunnel does. With a seed
+                that state is left alone, and the map of an example is the same whatever batch it came in and however
                 ``nt_samples`` were split into batches (up to the rounding of the model, whose arithmetic may depend on
-                the batch), and leaves torch's global random state alone. None draws from the global state, as
-                NoiseTunnel does.
+                the batch).
             return_standard_error: Also return the Monte-Carlo standard error of AG.
             show_progress: Show a progress bar over the samples.
-            guide_window: Odd number of positions along each axis over which V is averaged before its percentile is
-                taken, so that fewer samples may do; 1 is the paper, 5 averages 5 x 5 pixels. A tuple has a side for
-                each axis after the first, as inputs (N, C, T) and (N, F) need it.
+            guide_window: Odd side of the box of positions over which V is averaged; 1 is the paper. With 5 x 5 pixels
+                fewer samples may do. A tuple has a side for each axis after the first, as inputs (N, C, T) and (N, F)
+                need it.
 
         Returns:
             Attributions >= 0 with the shapes, dtype (single precision for half) and device of ``inputs``; a tuple if

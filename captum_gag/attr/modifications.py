@@ -70,10 +70,9 @@ class GaussianNoise:
         stdevs: Standard deviation of the noise in units of the input, one number or one per input; None takes
             ``noise_level`` times the range (max - min) of each example.
         noise_level: Standard deviation of the noise, as a share of the example's range, where ``stdevs`` is None.
-        seed: With a seed, noise comes from a generator of its own, and sample i has the same noise for every
-            example: a map depends neither on the batch that the example came in nor on the chunks, and the
-            global random state is left alone. None draws from torch's global generator, independently for
-            every example.
+        seed: Seed of the noise; None draws from torch's global random state. With a seed sample i has the same noise
+            for every example: a map depends neither on the batch that the example came in nor on the chunks, and the
+            global random state is left alone.
     """
 
     n_samples: Count = 20
