@@ -1,18 +1,16 @@
-"""Options, each declared once: in a class's annotations, or in a function's signature and ``Args``."""
+"""Options, each declared once: their types, ranges, help and errors."""
 
 from __future__ import annotations
 
 import difflib
 import inspect
-import json
 import math
-import re
 import sys
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache, wraps
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, ClassVar, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
@@ -21,9 +19,7 @@ from pydantic_core import PydanticUndefined
 from typing_extensions import dataclass_transform
 
 from captum_gag.errors import InputError, shown
-from captum_gag.files import tomllib
 
-T = TypeVar("T")
 C = TypeVar("C", bound=type)
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -127,97 +123,6 @@ def declared(cls: C) -> C:
     return decorated  # type: ignore[no-any-return]
 
 
-def declared_as(
-    name: str, base: type, options: Mapping[str, tuple[Any, Any]], doc: str = "", **attributes: Any
-) -> type[Any]:
-    """Return a ``declared`` subclass with further options, the required ones first.
-
-    Args:
-        name: Of the class, as errors show it.
-        base: A ``declared`` class, or one without options.
-        options: By name, annotation and declaration; see ``options_in``.
-        doc: Its docstring.
-        attributes: Further attributes of the class.
-    """
-    ordered = dict(sorted(options.items(), key=lambda item: not item[1][1].is_required()))
-    namespace: dict[str, Any] = {"__doc__": doc, "__module__": base.__module__, **attributes}
-    namespace["__annotations__"] = {key: annotation for key, (annotation, _) in ordered.items()}
-    return declared(type(name, (base,), {**namespace, **{key: field for key, (_, field) in ordered.items()}}))
-
-
-def options_in(*functions: Callable[..., Any], without: Collection[str] = ()) -> dict[str, tuple[Any, Any]]:
-    """Return the parameters of functions as options: annotation and declaration by name.
-
-    Ranges are those of ``Annotated`` types, help is the first sentence of their entry under ``Args``. An annotation
-    that cannot be checked, such as a generic one, is Any.
-
-    Args:
-        functions: Functions, or classes whose constructors are meant; of two parameters of one name the first counts.
-        without: Names of parameters that are no options.
-    """
-    options: dict[str, tuple[Any, Any]] = {}
-    for function in functions:
-        help_of = arguments_help(function)
-        hints = _hints(function)
-        for name, parameter in inspect.signature(function).parameters.items():
-            if (
-                name in without
-                or name in options
-                or parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
-            ):
-                continue
-            default = ... if parameter.default is parameter.empty else parameter.default
-            # A default that is a function is left to its owner.
-            default = None if callable(default) and default is not ... else default
-            options[name] = (
-                _checkable(hints.get(name, Any)),
-                option(default, help_of.get(name, "See the docstring."), kw_only=True),
-            )
-    return options
-
-
-def arguments_help(function: Callable[..., Any]) -> dict[str, str]:
-    """Return the first sentence of each entry of ``Args`` in the docstring of a function or a class, by name."""
-    docs = [function.__init__, *function.__mro__[::-1]] if inspect.isclass(function) else [function]
-    help_of: dict[str, str] = {}
-    for doc in (inspect.getdoc(owner) or "" for owner in docs):
-        for section in re.findall(r"^Args:\n(.*?)(?=^\S|\Z)", f"{doc}\n", re.MULTILINE | re.DOTALL):
-            name = r"^(\w+)\s*(?:\((?:[^()]|\([^()]*\))*\))?\s*:"
-            entries = re.split(name, inspect.cleandoc(f"\n{section}"), flags=re.MULTILINE)
-            help_of |= zip(entries[1::2], map(first_sentence, entries[2::2]), strict=True)
-    return help_of
-
-
-def first_sentence(text: str) -> str:
-    """Return the first sentence of a paragraph, with at most about 160 characters."""
-    words = " ".join(text.strip().split("\n\n")[0].replace("``", "").split())
-    sentence = re.split(r"(?<!e\.g)(?<!i\.e)(?<!et)(?<!al)\. | Default:", words)[0].rstrip(".:")
-    return f"{sentence}." if len(sentence) <= 160 else sentence[:157].rsplit(" ", 1)[0].rstrip(",") + " ..."
-
-
-def _hints(function: Callable[..., Any]) -> dict[str, Any]:
-    """Return the annotations of a callable's parameters, as far as they can be evaluated."""
-    try:
-        source: Any = function if inspect.isroutine(function) or inspect.isclass(function) else type(function).__call__
-        if inspect.isclass(source) and not hasattr(source, "__dataclass_fields__"):
-            source = source.__init__
-        return get_type_hints(source, include_extras=True)
-    # A user's annotations can fail in any way; then nothing is checked.
-    except Exception:
-        return {name: parameter.annotation for name, parameter in inspect.signature(function).parameters.items()}
-
-
-def _checkable(annotation: Any) -> Any:
-    """Return an annotation that can be checked; Any for a generic or unevaluated one."""
-
-    def unclear(part: Any) -> bool:
-        if isinstance(part, TypeVar | str) or part is inspect.Parameter.empty:
-            return True
-        return get_origin(part) is not Literal and any(map(unclear, get_args(part)))
-
-    return Any if unclear(annotation) else annotation
-
-
 def checked(function: F) -> F:
     """Check the arguments of a function, or of a class's constructor, by their annotations, with errors in one line.
 
@@ -283,23 +188,6 @@ def options_of(cls: type, *names: str) -> list[Option]:
     return options
 
 
-def build(types: Mapping[str, Callable[..., T]], type: str, options: Mapping[str, Any], kind: str) -> T:
-    """Return an object of a type with options.
-
-    Args:
-        types: The classes (or functions) by name.
-        type: One of the names.
-        options: Its options.
-        kind: Of object, for the message: "method".
-
-    Raises:
-        InputError: There is no such type, or it refuses the options.
-    """
-    if type not in types:
-        raise unknown(kind, type, types)
-    return types[type](**options)
-
-
 def unknown(kind: str, name: object, names: Iterable[str]) -> InputError:
     """Return the error for an unknown name, which lists the names that exist, closest first."""
     names = list(names)
@@ -310,62 +198,6 @@ def unknown(kind: str, name: object, names: Iterable[str]) -> InputError:
     if close:
         return InputError(f"unknown {kind} {name!r}; did you mean {close[0]}? Expected {choices}.")
     return InputError(f"unknown {kind} {name!r}; expected {choices}.")
-
-
-def assignments(texts: Iterable[str]) -> dict[str, Any]:
-    """Return the options in texts of the form ``key=value``, with the value as in TOML, where text needs no quotes.
-
-    Raises:
-        InputError: There is no "=".
-    """
-    options = {}
-    for text in texts:
-        key, equals, value = text.partition("=")
-        if not equals or not key.strip():
-            raise InputError(f"option {text!r} must be KEY=VALUE, such as percentile=70")
-        try:
-            options[key.strip()] = tomllib.loads(f"value = {value}")["value"]
-        # Thousands of brackets, or of digits, are text too.
-        except (ValueError, RecursionError):
-            options[key.strip()] = value.strip()
-    return options
-
-
-def assignment(key: str, value: Any) -> str:
-    """Return an option as ``assignments`` reads it, ``key=value`` with the value as in TOML."""
-    return f"{key}={_toml(value)}"
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return f"{{{', '.join(f'{_toml(key)} = {_toml(item)}' for key, item in value.items())}}}"
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(map(_toml, value))}]"
-    if isinstance(value, str):
-        # TOML has JSON's strings, but for DEL.
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-    return str(value).lower()
-
-
-def arguments(options: Iterable[Option], values: Mapping[str, Any]) -> list[str]:
-    """Return the arguments of a command line that set options to values.
-
-    Args:
-        options: The options that the command has.
-        values: By name. A default is left out, unless the command line would take something else.
-    """
-    words = []
-    for each in options:
-        value = values.get(each.name)
-        if value is None or (value == each.default and not each.unset):
-            continue
-        if value is True:
-            words.append(each.flag)
-        else:
-            words += [
-                part for item in (value if isinstance(value, tuple) else [value]) for part in (each.flag, str(item))
-            ]
-    return words
 
 
 def _scalar(value: Any) -> Any:

@@ -29,7 +29,8 @@ from captum_gag.attr.entries import NOT_OPTIONS, AttributionMethod
 from captum_gag.attr.grad_cam import named_layer, read_layer, resized, turned
 from captum_gag.attr.sampled_gradients import gradients_per_batch
 from captum_gag.errors import InputError
-from captum_gag.options import declared_as, first_sentence, option, options_in, unknown
+from captum_gag.options import option, unknown
+from captum_gag.signatures import declared_as, first_sentence, options_in
 from captum_gag.tensors import positions
 
 BATCH_OPTIONS = ("internal_batch_size", "perturbations_per_eval", "nt_samples_batch_size")

@@ -20,8 +20,9 @@ from captum_gag.attr.methods import Images, Method, explain_checked
 from captum_gag.attr.modifications import Modification
 from captum_gag.attr.sampled_gradients import ModelGradients, Parts, SampledGradients
 from captum_gag.errors import InputError
-from captum_gag.options import checked, declared, declared_as, first_sentence, option, options_in
+from captum_gag.options import checked, declared, option
 from captum_gag.outputs import Output
+from captum_gag.signatures import declared_as, first_sentence, options_in
 from captum_gag.tensors import Target
 
 NOT_OPTIONS = {

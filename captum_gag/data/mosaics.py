@@ -19,7 +19,7 @@ from captum_gag.data.imagenet_s import ImageNetS
 from captum_gag.data.images import shown
 from captum_gag.data.tables import ISIC, Places365
 from captum_gag.errors import InputError, first_line
-from captum_gag.options import build, declared, option
+from captum_gag.options import declared, option, unknown
 
 PHOTOGRAPHS: dict[str, type[FileData]] = {each.type: each for each in (ImageFolder, ImageNetS, ISIC, Places365)}
 """The data sets that mosaics are made of: they know each photograph's class without reading it."""
@@ -75,9 +75,11 @@ class Mosaic(StoredData):
     @cached_property
     def source(self) -> FileData:
         """The data set of the photographs."""
-        given: Mapping[str, Any] = {"type": self.of} if isinstance(self.of, str) else self.of
-        options = {name: value for name, value in given.items() if name != "type"}
-        return build(PHOTOGRAPHS, str(given.get("type", "")), {**options, "root": self.root}, "type of photographs")
+        spec: Mapping[str, Any] = {"type": self.of} if isinstance(self.of, str) else self.of
+        type = str(spec.get("type", ""))
+        if type not in PHOTOGRAPHS:
+            raise unknown("type of photographs", type, PHOTOGRAPHS)
+        return PHOTOGRAPHS[type](**{name: value for name, value in spec.items() if name != "type"}, root=self.root)
 
     @cached_property
     def targets(self) -> dict[int, int]:

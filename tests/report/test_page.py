@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from captum_gag.cli import app
 from captum_gag.errors import InputError
 from captum_gag.names import parse_model
-from captum_gag.options import assignments
+from captum_gag.option_text import assignments
 from captum_gag.report.page import write_page
 from captum_gag.report.style import DARK_PAGE, PAGE
 from captum_gag.report.tables import comparison

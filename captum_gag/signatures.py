@@ -1,0 +1,101 @@
+"""Options read from the signatures of functions and the ``Args`` of their docstrings."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+from captum_gag.options import declared, option
+
+
+def declared_as(
+    name: str, base: type, options: Mapping[str, tuple[Any, Any]], doc: str = "", **attributes: Any
+) -> type[Any]:
+    """Return a ``declared`` subclass with further options, the required ones first.
+
+    Args:
+        name: Of the class, as errors show it.
+        base: A ``declared`` class, or one without options.
+        options: By name, annotation and declaration; see ``options_in``.
+        doc: Its docstring.
+        attributes: Further attributes of the class.
+    """
+    ordered = dict(sorted(options.items(), key=lambda item: not item[1][1].is_required()))
+    namespace: dict[str, Any] = {"__doc__": doc, "__module__": base.__module__, **attributes}
+    namespace["__annotations__"] = {key: annotation for key, (annotation, _) in ordered.items()}
+    return declared(type(name, (base,), {**namespace, **{key: field for key, (_, field) in ordered.items()}}))
+
+
+def options_in(*functions: Callable[..., Any], without: Collection[str] = ()) -> dict[str, tuple[Any, Any]]:
+    """Return the parameters of functions as options: annotation and declaration by name.
+
+    Ranges are those of ``Annotated`` types, help is the first sentence of their entry under ``Args``. An annotation
+    that cannot be checked, such as a generic one, is Any.
+
+    Args:
+        functions: Functions, or classes whose constructors are meant; of two parameters of one name the first counts.
+        without: Names of parameters that are no options.
+    """
+    options: dict[str, tuple[Any, Any]] = {}
+    for function in functions:
+        help_of = arguments_help(function)
+        hints = _hints(function)
+        for name, parameter in inspect.signature(function).parameters.items():
+            if (
+                name in without
+                or name in options
+                or parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
+            ):
+                continue
+            default = ... if parameter.default is parameter.empty else parameter.default
+            # A default that is a function is left to its owner.
+            default = None if callable(default) and default is not ... else default
+            options[name] = (
+                _checkable(hints.get(name, Any)),
+                option(default, help_of.get(name, "See the docstring."), kw_only=True),
+            )
+    return options
+
+
+def arguments_help(function: Callable[..., Any]) -> dict[str, str]:
+    """Return the first sentence of each entry of ``Args`` in the docstring of a function or a class, by name."""
+    docs = [function.__init__, *function.__mro__[::-1]] if inspect.isclass(function) else [function]
+    help_of: dict[str, str] = {}
+    for doc in (inspect.getdoc(owner) or "" for owner in docs):
+        for section in re.findall(r"^Args:\n(.*?)(?=^\S|\Z)", f"{doc}\n", re.MULTILINE | re.DOTALL):
+            name = r"^(\w+)\s*(?:\((?:[^()]|\([^()]*\))*\))?\s*:"
+            entries = re.split(name, inspect.cleandoc(f"\n{section}"), flags=re.MULTILINE)
+            help_of |= zip(entries[1::2], map(first_sentence, entries[2::2]), strict=True)
+    return help_of
+
+
+def first_sentence(text: str) -> str:
+    """Return the first sentence of a paragraph, with at most about 160 characters."""
+    words = " ".join(text.strip().split("\n\n")[0].replace("``", "").split())
+    sentence = re.split(r"(?<!e\.g)(?<!i\.e)(?<!et)(?<!al)\. | Default:", words)[0].rstrip(".:")
+    return f"{sentence}." if len(sentence) <= 160 else sentence[:157].rsplit(" ", 1)[0].rstrip(",") + " ..."
+
+
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+    """Return the annotations of a callable's parameters, as far as they can be evaluated."""
+    try:
+        source: Any = function if inspect.isroutine(function) or inspect.isclass(function) else type(function).__call__
+        if inspect.isclass(source) and not hasattr(source, "__dataclass_fields__"):
+            source = source.__init__
+        return get_type_hints(source, include_extras=True)
+    # A user's annotations can fail in any way; then nothing is checked.
+    except Exception:
+        return {name: parameter.annotation for name, parameter in inspect.signature(function).parameters.items()}
+
+
+def _checkable(annotation: Any) -> Any:
+    """Return an annotation that can be checked; Any for a generic or unevaluated one."""
+
+    def unclear(part: Any) -> bool:
+        if isinstance(part, TypeVar | str) or part is inspect.Parameter.empty:
+            return True
+        return get_origin(part) is not Literal and any(map(unclear, get_args(part)))
+
+    return Any if unclear(annotation) else annotation
