@@ -10,6 +10,7 @@ from PIL import Image
 from tiny import image, write_image
 
 from captum_gag.data import dataset
+from captum_gag.data.class_names import class_names
 from captum_gag.errors import InputError
 
 
@@ -261,3 +262,15 @@ def test_masks_among_the_photographs_are_no_photographs(tmp_path, name):
         InputError, match=f"{name}: is named as the segmentation of .* move segmentations to photos-masks"
     ):
         dataset(str(tmp_path / "photos"))
+
+
+def test_a_table_of_class_names_ends_below_a_million(tmp_path: Path) -> None:
+    table = tmp_path / "names.csv"
+    for last, count in ((999_999, 1_000_000), (1_000_000, None)):
+        table.write_text(f"class_index,name\n0,cat\n{last},dog\n", encoding="utf-8")
+        if count is None:
+            with pytest.raises(InputError, match="expected numbers from 0 to 999999, or lines"):
+                class_names(table)
+        else:
+            names = class_names(table)
+            assert (len(names), names[0], names[1], names[-1]) == (count, "cat", "class 1", "dog")

@@ -189,3 +189,13 @@ def test_what_is_small_in_its_file_and_large_in_memory_is_refused(
         read(flat)  # type: ignore[operator]
     assert read_image(saved(photo(300, 300), tmp_path / "photo.png")).size == (300, 300)
     assert read_image(saved(Image.new("L", (90, 90)), tmp_path / "small.png")).size == (90, 90)
+
+
+def test_a_bomb_has_more_than_a_hundred_pixels_in_a_byte(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert images.BOMB_PIXELS == 50_000_000
+    monkeypatch.setattr(images, "BOMB_PIXELS", 9_999)
+    flat = Image.new("L", (100, 100))
+    images.refuse_bomb(flat, 100)
+    with pytest.raises(InputError, match="100 x 100 pixels in 99 bytes are a decompression bomb"):
+        images.refuse_bomb(flat, 99)
+    images.refuse_bomb(Image.new("L", (99, 101)), 1)

@@ -27,6 +27,7 @@ from captum_gag.runs.config import Config
 from captum_gag.runs.execution import begin, execute
 from captum_gag.runs.executors import in_processes
 from captum_gag.runs.explaining import explain_photo, photo_scorer
+from captum_gag.runs.probing import probed
 from captum_gag.runs.scorer import Scorer
 from captum_gag.runs.spec import make_suite
 from captum_gag.runs.store import Run
@@ -410,3 +411,22 @@ def test_any_size_and_one_channel_go_all_the_way(
     assert result.exit_code == 0, result.output
     assert "data:image/webp" in Path("run/report.html").read_text()
     assert json.loads(Path("run/run.json").read_text())["config"]["model"]["type"] == "users_sizes:net"
+
+
+def test_the_probe_is_black_white_and_noise_over_all_values() -> None:
+    seen: list[torch.Tensor] = []
+
+    class Watched(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            seen.append(x)
+            return 5 * x.mean((2, 3))
+
+    model = Watched().eval()
+    classifier = Classifier("watched", model, mean=(0.0,) * 3, std=(1.0,) * 3, resize=(32, 32), crop=(32, 32))
+    assert probed(classifier, model, torch.float32).classes == 3
+    black, white, noise = seen
+    assert (float(black.max()), float(white.min())) == (0.0, 1.0)
+    # Of 3,072 values, uniform in 0 to 255: mean and standard deviation within six standard errors.
+    assert (float(noise.min()), float(noise.max())) == (0.0, 1.0)
+    assert float(noise.mean()) == pytest.approx(0.5, abs=6 * 0.29 / 3072**0.5)
+    assert float(noise.std()) == pytest.approx((1 / 12) ** 0.5, abs=0.02)
