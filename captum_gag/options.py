@@ -114,7 +114,9 @@ def declared(cls: C) -> C:
     @wraps(construct)
     def checked_init(self: Any, *args: Any, **options: Any) -> None:
         try:
-            construct(self, *map(_plain, args), **{name: _plain(value) for name, value in options.items()})
+            lists = {name for name, hint in self.__pydantic_fields__.items() if _takes_list(hint.annotation)}
+            plain = {name: value if name in lists else _plain(value) for name, value in options.items()}
+            construct(self, *map(_plain, args), **plain)
         except ValidationError as error:
             raise _in_words(type(self), error) from None
 
@@ -163,17 +165,30 @@ def options_in(*functions: Callable[..., Any], without: Collection[str] = ()) ->
             if (
                 name in without
                 or name in options
-                or parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
+                or parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL, parameter.POSITIONAL_ONLY)
             ):
                 continue
             default = ... if parameter.default is parameter.empty else parameter.default
-            # A default that is a function is left to its owner.
+            field = getattr(function, "__dataclass_fields__", {}).get(name)
+            if field is not None and callable(field.default_factory):
+                default = field.default_factory()
+            # A default that is a function is left to its owner; see ``passed``.
             default = None if callable(default) and default is not ... else default
             options[name] = (
                 _checkable(hints.get(name, Any)),
                 option(default, help_of.get(name, "See the docstring."), kw_only=True),
             )
     return options
+
+
+def passed(function: Callable[..., Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that a function takes, without a None in place of a default that is a function."""
+    defaults = {name: parameter.default for name, parameter in inspect.signature(function).parameters.items()}
+    return {
+        name: value
+        for name, value in options.items()
+        if name in defaults and (value is not None or not callable(defaults[name]))
+    }
 
 
 def arguments_help(function: Callable[..., Any]) -> dict[str, str]:
@@ -377,6 +392,10 @@ def _scalar(value: Any) -> Any:
     return value.item() if numpy is not None and isinstance(value, numpy.generic) else value
 
 
+def _takes_list(annotation: Any) -> bool:
+    return list in (annotation, get_origin(annotation)) or any(map(_takes_list, get_args(annotation)))
+
+
 def _plain(value: Any) -> Any:
     return tuple(map(_plain, value)) if isinstance(value, list) else _scalar(value)
 
@@ -401,7 +420,7 @@ def _in_words(cls: type, error: ValidationError) -> InputError:
         help_ = next((option.help for option in options_of(cls) if option.name == name), "")
         return InputError(f"{label} needs {name}: {help_}")
     expected = _expected(detail for detail in error.errors() if detail["loc"][:1] == first["loc"][:1])
-    return InputError(f"{label}: {name} is {first['input']!r}, expected {expected}")
+    return InputError(f"{label}: {name} is {shown(first['input'])}, expected {expected}")
 
 
 def _type_name(annotation: Any) -> str:
