@@ -55,8 +55,8 @@ class Returns(Attribution):
         inputs: Tensor,
         target: Any,
         kind: str = "same",
-        sides: list[int] = [1],
-        function: Any = torch.abs,  # noqa: B006
+        sides: list[int] = [1],  # noqa: B006
+        function: Any = torch.abs,
     ) -> Any:
         return {
             "same": function(inputs) * sum(sides),
