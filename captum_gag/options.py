@@ -110,7 +110,9 @@ def declared(cls: C) -> C:
     @wraps(construct)
     def checked_init(self: Any, *args: Any, **options: Any) -> None:
         try:
-            construct(self, *map(_plain, args), **{name: _plain(value) for name, value in options.items()})
+            lists = {name for name, hint in self.__pydantic_fields__.items() if _takes_list(hint.annotation)}
+            plain = {name: value if name in lists else _plain(value) for name, value in options.items()}
+            construct(self, *map(_plain, args), **plain)
         except ValidationError as error:
             raise _in_words(type(self), error) from None
 
@@ -194,7 +196,7 @@ def unknown(kind: str, name: object, names: Iterable[str]) -> InputError:
     close = difflib.get_close_matches(str(name), names, n=4, cutoff=0.5)
     rest = [entry for entry in names if entry not in close][: max(0, 12 - len(close))]
     more = ", ..." if len(close) + len(rest) < len(names) else ""
-    choices = f"{', '.join([*close, *rest])}{more}"
+    choices = f"{', '.join([*close, *rest]) or 'none'}{more}"
     if close:
         return InputError(f"unknown {kind} {name!r}; did you mean {close[0]}? Expected {choices}.")
     return InputError(f"unknown {kind} {name!r}; expected {choices}.")
@@ -207,6 +209,10 @@ def _scalar(value: Any) -> Any:
     # The command line does without NumPy: where nobody has imported it, there is no scalar of its.
     numpy = sys.modules.get("numpy")
     return value.item() if numpy is not None and isinstance(value, numpy.generic) else value
+
+
+def _takes_list(annotation: Any) -> bool:
+    return list in (annotation, get_origin(annotation)) or any(map(_takes_list, get_args(annotation)))
 
 
 def _plain(value: Any) -> Any:
@@ -233,7 +239,7 @@ def _in_words(cls: type, error: ValidationError) -> InputError:
         help_ = next((option.help for option in options_of(cls) if option.name == name), "")
         return InputError(f"{label} needs {name}: {help_}")
     expected = _expected(detail for detail in error.errors() if detail["loc"][:1] == first["loc"][:1])
-    return InputError(f"{label}: {name} is {first['input']!r}, expected {expected}")
+    return InputError(f"{label}: {name} is {shown(first['input'])}, expected {expected}")
 
 
 def _type_name(annotation: Any) -> str:

@@ -46,17 +46,30 @@ def options_in(*functions: Callable[..., Any], without: Collection[str] = ()) ->
             if (
                 name in without
                 or name in options
-                or parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
+                or parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL, parameter.POSITIONAL_ONLY)
             ):
                 continue
             default = ... if parameter.default is parameter.empty else parameter.default
-            # A default that is a function is left to its owner.
+            field = getattr(function, "__dataclass_fields__", {}).get(name)
+            if field is not None and callable(field.default_factory):
+                default = field.default_factory()
+            # A default that is a function is left to its owner; see ``passed``.
             default = None if callable(default) and default is not ... else default
             options[name] = (
                 _checkable(hints.get(name, Any)),
                 option(default, help_of.get(name, "See the docstring."), kw_only=True),
             )
     return options
+
+
+def passed(function: Callable[..., Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that a function takes, without a None in place of a default that is a function."""
+    defaults = {name: parameter.default for name, parameter in inspect.signature(function).parameters.items()}
+    return {
+        name: value
+        for name, value in options.items()
+        if name in defaults and (value is not None or not callable(defaults[name]))
+    }
 
 
 def arguments_help(function: Callable[..., Any]) -> dict[str, str]:

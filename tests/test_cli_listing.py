@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from captum_gag import names
 from captum_gag.cli import app
+from captum_gag.options import unknown
 from captum_gag.runs.config import SETTINGS, Config
 
 HEAVY = {"torch", "captum", "quantus", "matplotlib", "torchvision", "scipy"}
@@ -151,3 +152,15 @@ def test_classifiers_of_torchvision_are_those_that_it_lists():
 
     expected = torchvision.models.list_models(module=torchvision.models)
     assert sorted(names.torchvision_classifiers()) == sorted(expected)
+
+
+def numbers(model, inputs, targets, n_samples, seed, sides: list[int] = [1, 2]):  # noqa: B006
+    return inputs
+
+
+def test_options_whose_values_are_numbers_under_another_name_or_lists(monkeypatch):
+    rows = json.loads(answers("methods", "GAG-85 fast", "--json").output)
+    assert {row["name"]: row["default"] for row in rows}["nt_samples"] == 6
+    monkeypatch.setitem(sys.modules, "own_numbers", sys.modules[__name__])
+    assert "1, 2" in answers("methods", "own_numbers:numbers").output
+    assert "unknown option 'k'; expected none." in str(unknown("option", "k", []))

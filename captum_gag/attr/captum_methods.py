@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from functools import cache
 from typing import Any, ClassVar
@@ -30,7 +30,7 @@ from captum_gag.attr.grad_cam import named_layer, read_layer, resized, turned
 from captum_gag.attr.sampled_gradients import gradients_per_batch
 from captum_gag.errors import InputError
 from captum_gag.options import option, unknown
-from captum_gag.signatures import declared_as, first_sentence, options_in
+from captum_gag.signatures import declared_as, first_sentence, options_in, passed
 from captum_gag.tensors import positions
 
 BATCH_OPTIONS = ("internal_batch_size", "perturbations_per_eval", "nt_samples_batch_size")
@@ -144,26 +144,16 @@ class CaptumMethod(AttributionMethod):
 
         return mean_over_references(attribute, references)
 
-    def _taken(self, function: Callable[..., Any]) -> dict[str, Any]:
-        """Return the options that a constructor or an ``attribute`` method takes, without Captum's own functions."""
-        options = self.arguments()
-        defaults = {name: parameter.default for name, parameter in inspect.signature(function).parameters.items()}
-        return {
-            name: value
-            for name, value in options.items()
-            if name in defaults and (value is not None or not callable(defaults[name]))
-        }
-
     def _built(self, cls: type, model: nn.Module, layer: nn.Module | None) -> Any:
         """Return an object of a class of Captum, around the model."""
-        options = self._taken(cls.__init__)  # type: ignore[misc]
+        options = passed(cls, self.arguments())
         if "layer" in options:
             options["layer"] = layer
         return cls(model, **options)
 
     def _arguments(self, cls: type, images: Tensor) -> dict[str, Any]:
         """Return the arguments of a class's ``attribute``, with batch sizes and the feature mask filled in."""
-        arguments = self._taken(cls.attribute)  # type: ignore[attr-defined]
+        arguments = passed(cls.attribute, self.arguments())  # type: ignore[attr-defined]
         n, samples = len(images), arguments.get("nt_samples", arguments.get("n_samples", arguments.get("n_steps")))
         for name in BATCH_OPTIONS:
             if name in arguments and arguments[name] is None:

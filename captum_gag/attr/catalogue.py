@@ -36,7 +36,7 @@ def method(spec: str | Mapping[str, Any], /, **options: Any) -> Method:
     """
     if not isinstance(spec, str | Mapping):
         raise InputError(f"method is {shown(spec)}, expected the name of a method, or a dict of type and options.")
-    spec = _resolved({**(parse_method(spec) if isinstance(spec, str) else spec), **options})
+    spec = _resolved(merged(parse_method(spec) if isinstance(spec, str) else spec, options))
     if "of" in spec:
         return _transform(spec)
     options = {name: value for name, value in spec.items() if name != "type"}
@@ -49,6 +49,14 @@ def method(spec: str | Mapping[str, Any], /, **options: Any) -> Method:
         if name in options:
             raise InputError(f"{cls.__name__}: {name} has no effect {reason}; leave it out")
     return cls(**options)
+
+
+def merged(spec: Mapping[str, Any], options: Mapping[str, Any]) -> Spec:
+    """Return a spec with options in place of its own; of the number of gradients, whatever either calls it."""
+    replaced = "n_samples" if not options.keys().isdisjoint(SAMPLES) else ""
+    if "n_samples" in options:
+        replaced = next((name for name in SAMPLES if name in spec and name not in options), "")
+    return {**{name: value for name, value in spec.items() if name != replaced}, **options}
 
 
 def method_class(name: str, options: Mapping[str, Any] | None = None) -> type[Method]:
@@ -92,7 +100,8 @@ def options_of_spec(spec: Mapping[str, Any]) -> set[str]:
         own = {option.name for option in options_of(TRANSFORMS.get(str(spec.get("transform")), Transform))} - {"of"}
         return own | (options_of_spec({**inner, **rest}) if isinstance(inner, Mapping) else set())
     names = {option.name for option in options_of(method_class(spec["type"], spec))}
-    counts = {"n_samples"} if names & set(SAMPLES) and not spec["type"].startswith("captum:") else set()
+    alias = names & set(SAMPLES) and spec.keys().isdisjoint(SAMPLES)
+    counts = {"n_samples"} if alias and not spec["type"].startswith("captum:") else set()
     return (names | counts) - set(_without_effect(names, spec))
 
 
@@ -104,7 +113,7 @@ def _resolved(spec: Mapping[str, Any]) -> Spec:
     name = options.pop("type", None)
     if not isinstance(name, str):
         raise InputError(f"method {dict(spec)!r} has no type; expected a name, type and options, or of and transform")
-    return {**parse_method(name), **options}
+    return merged(parse_method(name), options)
 
 
 def _without_effect(names: Collection[str], options: Mapping[str, Any]) -> dict[str, str]:

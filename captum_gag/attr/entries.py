@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -12,17 +13,17 @@ from pydantic import SkipValidation
 from torch import Tensor, nn
 
 from captum_gag.attr.aggregations import Aggregation, GuidedMean, Mean, Variance
-from captum_gag.attr.captum_calls import captum_target
+from captum_gag.attr.captum_calls import captum_target, seeded
 from captum_gag.attr.contract import Seed, like_inputs
 from captum_gag.attr.gradient_sources import guided_backpropagation
 from captum_gag.attr.interpretations import Interpretation, absolute, negative, positive, signed, squared
 from captum_gag.attr.methods import Images, Method, explain_checked
 from captum_gag.attr.modifications import Modification
 from captum_gag.attr.sampled_gradients import ModelGradients, Parts, SampledGradients
-from captum_gag.errors import InputError
-from captum_gag.options import checked, declared, option
+from captum_gag.errors import InputError, first_line
+from captum_gag.options import checked, declared, option, options_of
 from captum_gag.outputs import Output
-from captum_gag.signatures import declared_as, first_sentence, options_in
+from captum_gag.signatures import declared_as, first_sentence, options_in, passed
 from captum_gag.tensors import Target
 
 NOT_OPTIONS = {
@@ -44,14 +45,29 @@ INTERPRETATIONS: dict[str, Interpretation] = {
 }
 
 
-class AttributionMethod(Method):
+class NamedMethod(Method):
+    """A method whose class is made by the name of its type, which is therefore pickled as that name."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return the name of the type, and the state."""
+        return _unpickled, (type(self).__name__, getattr(self, "attribution_method", "")), vars(self)
+
+
+def _unpickled(name: str, wrapped: str) -> Method:
+    # The catalogue imports this module.
+    from captum_gag.attr.catalogue import method_class
+
+    return object.__new__(method_class(name, {"attribution_method": wrapped}))
+
+
+class AttributionMethod(NamedMethod):
     """A class of Captum's interface with the options of its ``attribute``; see ``attribution_method``."""
 
     attribution: ClassVar[type[Attribution]]
     _references: Tensor | None = None
 
     def __post_init__(self) -> None:
-        check = getattr(self.attribution, "check", None)
+        check = _stated(self.attribution, "check")
         if check is not None:
             check(**self.options())
 
@@ -71,14 +87,14 @@ class AttributionMethod(Method):
 
     def explain(self, model: nn.Module, inputs: Tensor, targets: Tensor, seed: int | None) -> Tensor:
         """Call ``attribute`` with the options; a seed among them counts more than that of all methods."""
-        frozen = {"freeze_statistics": True} if issubclass(self.attribution, ModelGradients) else {}
-        arguments = self.arguments()
-        if "seed" in arguments and arguments["seed"] is None:
-            arguments["seed"] = seed
-        attributions: Tensor = self.attribution(model, **frozen).attribute(
-            inputs, target=captum_target(targets), **arguments
-        )
-        return attributions
+        freezes = "freeze_statistics" in inspect.signature(self.attribution).parameters
+        frozen = {"freeze_statistics": True} if freezes else {}
+        arguments = with_seed(passed(self.attribution.attribute, self.arguments()), seed)
+        with _seeded_elsewhere(self, inputs, seed):
+            attributions = self.attribution(model, **frozen).attribute(
+                inputs, target=captum_target(targets), **arguments
+            )
+        return _like(inputs, attributions, type(self).__name__)
 
     def of_segmentation(self, segmentation: Tensor, distractor: Tensor | None, seed: int | None) -> Tensor:
         """Return the map (1, 1, H, W) of a truth control, which is made of the segmentation alone."""
@@ -90,17 +106,21 @@ class AttributionMethod(Method):
     @property
     def parts(self) -> Parts | None:
         """The parts of a method that states them, with the seed among its options."""
-        parts = getattr(self.attribution, "parts", None)
-        return parts(**self.options()) if parts else None
+        return self.seeded_parts(None)
+
+    def seeded_parts(self, seed: int | None) -> Parts | None:
+        """Return the parts with a seed in place of one that is not among the options."""
+        parts = _stated(self.attribution, "parts")
+        return parts(**with_seed(self.options(), seed)) if parts else None
 
     @property
     def shared(self) -> Hashable | None:
         """Modification and source of the gradients; None for a method that states no parts."""
-        return None if self.parts is None else (self.parts.modification, self.parts.gradient_source)
+        return _key(self.parts)
 
 
 @declared
-class PartsMethod(Method):
+class PartsMethod(NamedMethod):
     """A gradient method of parts: a modification, with the interpretation and the aggregation of its gradients."""
 
     modification: ClassVar[Callable[..., Modification]]
@@ -126,15 +146,18 @@ class PartsMethod(Method):
     @property
     def parts(self) -> Parts:
         """The parts, with the seed among the options."""
-        options = self.options()
-        taken = inspect.signature(self.modification).parameters
+        return self.seeded_parts(None)
+
+    def seeded_parts(self, seed: int | None) -> Parts:
+        """Return the parts with a seed in place of one that is not among the options."""
+        options = with_seed(self.options(), seed)
         aggregations: dict[str, Callable[[], Aggregation]] = {
             "mean": Mean,
             "variance": Variance,
             "guided": lambda: GuidedMean(**{name: options[name] for name in self.guided}),
         }
         return Parts(
-            type(self).modification(**{name: value for name, value in options.items() if name in taken}),
+            type(self).modification(**passed(type(self).modification, options)),
             INTERPRETATIONS[self.interpretation],
             aggregations[self.aggregation](),
             guided_backpropagation if self.backpropagation == "guided" else None,
@@ -143,25 +166,58 @@ class PartsMethod(Method):
     @property
     def shared(self) -> Hashable | None:
         """Modification and source of the gradients."""
-        return self.parts.modification, self.parts.gradient_source
+        return _key(self.parts)
 
     def explain(self, model: nn.Module, inputs: Tensor, targets: Tensor, seed: int | None) -> Tensor:
         """Sample, interpret and aggregate gradients."""
-        sampler = SampledGradients(model, **with_seed(self.parts, seed)._asdict(), freeze_statistics=True)
-        attributions: Tensor = sampler.attribute(inputs, target=captum_target(targets))
+        sampler = SampledGradients(model, **self.seeded_parts(seed)._asdict(), freeze_statistics=True)
+        with _seeded_elsewhere(self, inputs, seed):
+            attributions: Tensor = sampler.attribute(inputs, target=captum_target(targets))
         return attributions
 
 
-def with_seed(parts: Parts, seed: int | None) -> Parts:
-    """Return parts whose modification has the seed, where it takes one and has none of its own."""
-    modification: Any = parts.modification
-    if getattr(modification, "seed", 0) is not None:
-        return parts
-    fields = {name: getattr(modification, name) for name in inspect.signature(type(modification)).parameters}
-    return parts._replace(modification=type(modification)(**{**fields, "seed": seed}))
+def with_seed(options: dict[str, Any], seed: int | None) -> dict[str, Any]:
+    """Return options with the seed, where there is such an option and it is None."""
+    return {**options, "seed": seed} if options.get("seed", 0) is None else options
 
 
-class FunctionMethod(Method):
+def _seeded_elsewhere(method: Method, inputs: Tensor, seed: int | None) -> AbstractContextManager[None]:
+    """Fix torch's global random state for a class of the user's that takes no seed."""
+    fixed = method.batch_dependent and "seed" not in method.options()
+    return seeded(inputs.device, seed if fixed else None)
+
+
+def _key(parts: Parts | None) -> Hashable | None:
+    """Return modification and source of the gradients; None where they cannot be compared with another method's."""
+    key = parts and (parts.modification, parts.gradient_source)
+    try:
+        hash(key)
+    except TypeError:
+        return None
+    return key
+
+
+def _stated(attribution: type[Attribution], name: str) -> Callable[..., Any] | None:
+    """Return a static function of a class about its ``attribute``; None where a subclass has another ``attribute``."""
+    owner = next(cls for cls in attribution.__mro__ if name in vars(cls) or "attribute" in vars(cls))
+    function = vars(owner).get(name)
+    return function.__func__ if isinstance(function, staticmethod) else None
+
+
+def _like(inputs: Tensor, result: Any, name: str) -> Tensor:
+    """Return what an attribution or a function of the user's returned, if these are attributions of the inputs."""
+    [result] = result if isinstance(result, tuple) and len(result) == 1 else [result]
+    expected = [tuple(inputs.shape), tuple(inputs[:, :1].shape)] if inputs.ndim > 2 else [tuple(inputs.shape)]
+    if not isinstance(result, Tensor) or tuple(result.shape) not in expected:
+        got = f"shape {tuple(result.shape)}" if isinstance(result, Tensor) else f"a {type(result).__name__}"
+        fits = " or ".join(map(str, expected))
+        raise InputError(f"{name} returned {got}, expected a tensor (N, C, *positions), here {fits}")
+    if not result.is_floating_point():
+        raise InputError(f"{name} returned {result.dtype}, expected floating-point attributions")
+    return result
+
+
+class FunctionMethod(NamedMethod):
     """A user's function with its options; see ``function_method``."""
 
     function: ClassVar[Callable[..., Any]]
@@ -170,24 +226,33 @@ class FunctionMethod(Method):
     def explain(self, model: nn.Module, inputs: Tensor, targets: Tensor, seed: int | None) -> Tensor:
         """Call the function, and check its result."""
         options = {name: value for name, value in self.options().items() if name != "n_samples"}
-        result = type(self).function(model, inputs, targets, self.n_samples, seed, **options)
-        expected = [tuple(inputs.shape), tuple(inputs[:, :1].shape)] if inputs.ndim > 2 else [tuple(inputs.shape)]
-        if not isinstance(result, Tensor) or tuple(result.shape) not in expected:
-            got = f"shape {tuple(result.shape)}" if isinstance(result, Tensor) else f"a {type(result).__name__}"
-            fits = " or ".join(map(str, expected))
-            raise InputError(f"{type(self).__name__} returned {got}, expected a tensor (N, C, *positions), here {fits}")
-        if not result.is_floating_point():
-            raise InputError(f"{type(self).__name__} returned {result.dtype}, expected floating-point attributions")
-        return result
+        function = type(self).function
+        result = function(model, inputs, targets, self.n_samples, seed, **passed(function, options))
+        return _like(inputs, result, type(self).__name__)
 
 
 def attribution_method(name: str, attribution: type[Attribution]) -> type[Method]:
-    """Return the method that a Captum attribution is, with the options of its ``attribute``."""
+    """Return the method that a Captum attribution is, with the options of its ``attribute``.
+
+    Raises:
+        InputError: It is not called as Captum's attributions are.
+    """
+    signature = inspect.signature(attribution.attribute)
+    try:
+        inspect.signature(attribution).bind(None)
+        signature.bind_partial(None, None, target=None)
+    except TypeError as error:
+        raise InputError(
+            f"method {name!r} must be constructed with the model alone, and have attribute(inputs, target=..., ...): "
+            f"{first_line(error)}"
+        ) from None
+    options = options_in(attribution.attribute, without={*NOT_OPTIONS, *list(signature.parameters)[:2]})
+    _require_free(name, AttributionMethod, options if _elsewhere(attribution) else ())
     return declared_as(
         name,
         AttributionMethod,
-        options_in(attribution.attribute, without=NOT_OPTIONS),
-        first_sentence(inspect.getdoc(attribution) or name),
+        options,
+        _summary(name, attribution),
         attribution=attribution,
         control=getattr(attribution, "control", ""),
         batch_dependent=_elsewhere(attribution),
@@ -196,10 +261,18 @@ def attribution_method(name: str, attribution: type[Attribution]) -> type[Method
 
 def parts_method(name: str, modification: type[Modification]) -> type[Method]:
     """Return the method of parts whose gradients are sampled where a modification says."""
-    options = options_in(modification, GuidedMean, without={*NOT_OPTIONS, "n_samples"})
-    doc = first_sentence(inspect.getdoc(modification) or name)
+    own = options_in(modification, without=NOT_OPTIONS)
+    if "n_samples" not in own:
+        raise InputError(f"method {name!r} must take n_samples, the number of sample points of each example")
+    default = own.pop("n_samples")[1].default
+    _require_free(name, PartsMethod, own)
+    options = {**own, **options_in(GuidedMean)}
+    # The papers compare all of this package's methods at the same number.
+    if type(default) is int and not modification.__module__.startswith("captum_gag."):
+        [declaration] = options_of(PartsMethod, "n_samples")
+        options["n_samples"] = (int, option(default, declaration.help, **declaration.limits))
     attributes = {"modification": modification, "batch_dependent": _elsewhere(modification)}
-    return declared_as(name, PartsMethod, options, doc, **attributes)
+    return declared_as(name, PartsMethod, options, _summary(name, modification), **attributes)
 
 
 def function_method(name: str, function: Callable[..., Any]) -> type[Method]:
@@ -228,10 +301,25 @@ def function_method(name: str, function: Callable[..., Any]) -> type[Method]:
     ):
         raise InputError(f"method {name!r} must take ({', '.join(arguments)})")
     options = options_in(function, without={parameter.name for parameter in positional[: len(arguments)]})
+    _require_free(name, FunctionMethod, options)
     n_samples = (int, option(20, "Gradients per image.", ge=1))
     doc = first_sentence(inspect.getdoc(function) or "A method of the user's own.")
     static: Any = staticmethod(function)
     return declared_as(name, FunctionMethod, {**options, "n_samples": n_samples}, doc, function=static)
+
+
+def _summary(name: str, cls: type) -> str:
+    """Return the first sentence of a class's own docstring; its name where it has none but a dataclass's."""
+    doc = inspect.cleandoc(vars(cls).get("__doc__") or "")
+    return first_sentence(name if not doc or doc.startswith(f"{cls.__name__}(") else doc)
+
+
+def _require_free(name: str, base: type[Method], options: Iterable[str]) -> None:
+    """Raise InputError if an option has a name that every method of a base has already."""
+    others = ("type", "of", *getattr(base, "guided", ()), *getattr(base, "__annotations__", {}))
+    for key in options:
+        if hasattr(base, key) or key in others:
+            raise InputError(f"method {name!r} has a parameter {key}, which every method has already; rename it")
 
 
 def _elsewhere(cls: type) -> bool:
@@ -264,8 +352,10 @@ def shared_gradients(
     Raises:
         InputError: The methods do not take the same gradients, or the arguments do not fit together.
     """
-    parts = [method.parts for method in methods if isinstance(method, PartsMethod | AttributionMethod) and method.parts]
-    if len(parts) != len(methods) or len({method.shared for method in methods}) != 1:
+    ours = [method for method in methods if isinstance(method, PartsMethod | AttributionMethod)]
+    parts = [each for each in (method.seeded_parts(seed) for method in ours) if each]
+    keys = {method.shared for method in methods}
+    if len(parts) != len(methods) or len(keys) != 1 or None in keys:
         kinds = ", ".join(type(method).__name__ for method in methods)
         raise InputError(f"{kinds or 'no methods'}: not the same gradients; expected such as GAG-85, SG and VarGrad")
     interpretations = list(dict.fromkeys(part.interpretation for part in parts))
@@ -274,8 +364,9 @@ def shared_gradients(
         return torch.stack([interpret(gradients) for interpret in interpretations], 1)
 
     def explain(model: Any, inputs: Tensor, targets: Tensor) -> list[Tensor]:
-        first = with_seed(parts[0], seed)._replace(interpretation=interpret_all)
-        [moments] = ModelGradients(model, freeze_statistics=True).moments(first, inputs, captum_target(targets))
+        first = parts[0]._replace(interpretation=interpret_all)
+        with _seeded_elsewhere(methods[0], inputs, seed):
+            [moments] = ModelGradients(model, freeze_statistics=True).moments(first, inputs, captum_target(targets))
         attributions = [
             part.aggregation(moments.of_interpretation(interpretations.index(part.interpretation))) for part in parts
         ]

@@ -210,7 +210,9 @@ def list_names(
 
     laid_out = Table(*(rows[0] if rows else ()), box=SIMPLE)
     for row in rows:
-        laid_out.add_row(*(Text(", ".join(cell) if isinstance(cell, list) else str(cell)) for cell in row.values()))
+        laid_out.add_row(
+            *(Text(", ".join(map(str, cell)) if isinstance(cell, list) else str(cell)) for cell in row.values())
+        )
     Console().print(laid_out)
 
 
@@ -244,13 +246,14 @@ def _options(kind: str, name: str) -> list[Option]:
 
     if kind == "methods":
         spec = names.parse_method(name)
-        from captum_gag.attr.catalogue import method_class
+        from captum_gag.attr.catalogue import SAMPLES, method_class
         from captum_gag.attr.transforms import TRANSFORMS
 
         if "of" in spec:
             return [option for option in options_of(TRANSFORMS[spec["transform"]]) if option.name != "of"]
         options = options_of(method_class(spec["type"], spec))
-        return [option._replace(default=spec.get(option.name, option.default)) for option in options]
+        values = {**{name: spec["n_samples"] for name in SAMPLES if "n_samples" in spec}, **spec}
+        return [option._replace(default=values.get(option.name, option.default)) for option in options]
     types = {"metrics": names.METRICS, "data": names.DATASETS, "models": names.MODELS}[kind]
     if name not in types:
         raise unknown({"data": "data set"}.get(kind, kind.removesuffix("s")), name, types)

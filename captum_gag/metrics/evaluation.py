@@ -75,6 +75,8 @@ def readings_of(
 
 
 def _plan(metric: Metric, batch: MapBatch) -> Plan:
+    if not isinstance(metric, Metric):
+        raise InputError(f"a metric is {shown(metric)}, must be one with its options, such as RCAP() or Deletion().")
     if not isinstance(metric, MaskingMetric):
         raise InputError(f"{type(metric).__name__} does not mask images; call its evaluate.")
     return metric.plan(batch)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from captum_gag.attr.catalogue import method, options_of_spec
+from captum_gag.attr.catalogue import merged, method, options_of_spec
 from captum_gag.attr.methods import Method
 from captum_gag.baselines import Normalization
 from captum_gag.errors import InputError
@@ -99,7 +99,7 @@ def _method_spec(label: str, each: Any) -> dict[str, Any]:
     if not isinstance(each, Mapping):
         raise InputError(f"method {label!r} is {each!r}; expected a table of options, perhaps with type")
     options = dict(each)
-    return options if "of" in options else {**parse_method(str(options.pop("type", label))), **options}
+    return options if "of" in options else merged(parse_method(str(options.pop("type", label))), options)
 
 
 def _build(

@@ -104,6 +104,9 @@ def test_maps_without_ranking_do_not_touch_others(
 def test_metrics_without_a_model_are_refused(additive, images: torch.Tensor, maps: dict[str, torch.Tensor]) -> None:
     with pytest.raises(InputError, match="LogCoshDice does not mask images"):
         evaluate(additive, images, maps, 0, {"dice": LogCoshDice()})
+    for wrong in (LogCoshDice, "RCAP"):
+        with pytest.raises(InputError, match=r"a metric is .*, must be one with its options, such as RCAP\(\)"):
+            evaluate(additive, images, maps, 0, {"it": wrong})  # type: ignore[dict-item]
 
 
 def test_nothing_to_evaluate_is_refused(additive, images: torch.Tensor, maps: dict[str, torch.Tensor]) -> None:
