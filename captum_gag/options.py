@@ -305,11 +305,11 @@ def unknown(kind: str, name: object, names: Iterable[str]) -> InputError:
     names = list(names)
     close = difflib.get_close_matches(str(name), names, n=4, cutoff=0.5)
     rest = [entry for entry in names if entry not in close][: max(0, 12 - len(close))]
-    more = ", ..." if len(close) + len(rest) < len(names) else ""
+    more = ", ..." if len(close) + len(rest) < len(names) else "."
     choices = f"{', '.join([*close, *rest])}{more}"
     if close:
-        return InputError(f"unknown {kind} {name!r}; did you mean {close[0]}? Expected {choices}.")
-    return InputError(f"unknown {kind} {name!r}; expected {choices}.")
+        return InputError(f"unknown {kind} {name!r}; did you mean {close[0]}? Expected {choices}")
+    return InputError(f"unknown {kind} {name!r}; expected {choices}")
 
 
 def assignments(texts: Iterable[str]) -> dict[str, Any]:
@@ -322,7 +322,7 @@ def assignments(texts: Iterable[str]) -> dict[str, Any]:
     for text in texts:
         key, equals, value = text.partition("=")
         if not equals or not key.strip():
-            raise InputError(f"option {text!r} must be KEY=VALUE, such as percentile=70")
+            raise InputError(f"option {text!r} must be KEY=VALUE, such as model.image_size=224")
         try:
             options[key.strip()] = tomllib.loads(f"value = {value}")["value"]
         # Thousands of brackets, or of digits, are text too.
