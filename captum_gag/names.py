@@ -282,12 +282,13 @@ def parse_data(text: str) -> Spec:
         return {"type": text}
     if detail and kind in DATASETS and DATASETS[kind].argument:
         return {"type": kind, DATASETS[kind].argument: detail}
-    if Path(text).is_dir():
+    if text and Path(text).is_dir():
         return {"type": "folder", "root": text}
     if detail:
         return {"type": text}
     raise InputError(
-        f"{printable(text)}: no such folder; expected demo, a folder, {', '.join(STORED_DATA)}, planted:KIND"
+        f"{printable(text) or repr(text)}: no such folder; "
+        f"expected demo, a folder, {', '.join(STORED_DATA)}, planted:KIND"
     )
 
 
@@ -304,6 +305,13 @@ def parse_model(name: str) -> Spec:
     if colon or name in OWN_MODELS:
         return {"type": name}
     return {"type": "torchvision", "name": name}
+
+
+def require_folder(data: Spec) -> None:
+    """Raise InputError if the directory (or zip) of a data set, given by its spec, is missing; nothing is imported."""
+    root = data.get("root")
+    if data["type"] in DATASETS and isinstance(root, str) and not Path(root).exists():
+        raise InputError(f"{printable(root)}: no such folder; expected the directory of {data['type']} images")
 
 
 def unknown_model(name: str, classifiers: Iterable[str]) -> InputError:

@@ -21,7 +21,7 @@ def assignments(texts: Iterable[str]) -> dict[str, Any]:
     for text in texts:
         key, equals, value = text.partition("=")
         if not equals or not key.strip():
-            raise InputError(f"option {text!r} must be KEY=VALUE, such as percentile=70")
+            raise InputError(f"option {text!r} must be KEY=VALUE, such as model.image_size=224")
         try:
             options[key.strip()] = tomllib.loads(f"value = {value}")["value"]
         # Thousands of brackets, or of digits, are text too.

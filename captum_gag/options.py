@@ -195,11 +195,11 @@ def unknown(kind: str, name: object, names: Iterable[str]) -> InputError:
     names = list(names)
     close = difflib.get_close_matches(str(name), names, n=4, cutoff=0.5)
     rest = [entry for entry in names if entry not in close][: max(0, 12 - len(close))]
-    more = ", ..." if len(close) + len(rest) < len(names) else ""
+    more = ", ..." if len(close) + len(rest) < len(names) else "."
     choices = f"{', '.join([*close, *rest]) or 'none'}{more}"
     if close:
-        return InputError(f"unknown {kind} {name!r}; did you mean {close[0]}? Expected {choices}.")
-    return InputError(f"unknown {kind} {name!r}; expected {choices}.")
+        return InputError(f"unknown {kind} {name!r}; did you mean {close[0]}? Expected {choices}")
+    return InputError(f"unknown {kind} {name!r}; expected {choices}")
 
 
 def _scalar(value: Any) -> Any:

@@ -71,6 +71,25 @@ def test_options_of_a_type_are_listed_with_type_default_range_and_help():
 
 
 @pytest.mark.parametrize(
+    ("kind", "name", "option"),
+    [
+        ("models", "resnet18", "weights"),
+        ("models", "timm:resnet18", "weights"),
+        ("data", "planted:object", "kind"),
+        ("data", "imagenet-s:DIR", "root"),
+        ("metrics", "quantus:Sparseness", "abs"),
+    ],
+)
+def test_options_are_listed_by_the_names_that_other_commands_take(kind, name, option):
+    assert option in [row["name"] for row in json.loads(answers(kind, name, "--json").output)]
+
+
+def test_a_type_without_options_is_reported():
+    assert answers("data", "demo").output == "demo has no options\n"
+    assert json.loads(answers("data", "demo", "--json").output) == []
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["methods", "GAG850"], "unknown method 'GAG850'"),
@@ -78,7 +97,7 @@ def test_options_of_a_type_are_listed_with_type_default_range_and_help():
         (["data", "isi"], "unknown data set 'isi'; did you mean isic"),
         (["models", "dmeo"], "unknown model 'dmeo'; did you mean demo"),
         (["suites", "quik"], "there is no suite 'quik'"),
-        (["method"], "'method' is not one of 'methods'"),
+        (["method"], "Invalid value for 'kind': 'method' is not one of 'methods'"),
     ],
 )
 def test_a_name_that_is_not_listed_is_one_line(arguments, message):
@@ -98,10 +117,15 @@ def test_a_misspelt_name_is_refused_before_torch_is_imported(tmp_path, monkeypat
         "unknown method 'SGG'": ["run", "method.toml", "--out", "RUN"],
         "unknown metric 'RCAPP'": ["run", "metric.toml", "--dry-run"],
         "nowhere: no such folder": [*run, "--data", "nowhere"],
+        "nowhere: no such folder; expected the directory of isic": [*run, "--data", "isic:nowhere"],
+        "'': no such folder": [*run, "--data", ""],
+        "unknown model ''": [*run, "--model", ""],
+        "unknown method to compare with 'GAGG'": [*run, "--until", "decided", "--against", "GAGG"],
         "unknown model 'resnet19'; did you mean resnet18": [*run, "--model", "resnet19"],
         "device 'gpu' must be auto": [*run, "--device", "gpu"],
         "--alpha 1.5 must be > 0, < 1": [*run, "--alpha", "1.5", "--until", "decided"],
         "--shard 'half' must be I/N": [*run, "--shard", "half"],
+        "--shard '3/2' must be I/N": [*run, "--shard", "3/2"],
         "unknown method 'GAGG'": ["explain", "it.png", "--method", "GAGG"],
         "unknown model 'resnet20'": ["explain", "it.png", "--model", "resnet20"],
         "device 'GPU' must be auto": ["explain", "it.png", "--device", "GPU"],
@@ -112,6 +136,7 @@ def test_a_misspelt_name_is_refused_before_torch_is_imported(tmp_path, monkeypat
         "none: holds no run": ["papers", "claims", "none"],
         "neither: holds no run": ["papers", "tables", "neither"],
         "no.csv: cannot be read": ["reliability", "no.csv"],
+        "no: cannot be read as scores: there is no such file or folder": ["reliability", "no"],
     }
     results, heavy = run_apart(list(refusals.values()), HEAVY - {"scipy"})
     for (status, output), message in zip(results, refusals, strict=True):

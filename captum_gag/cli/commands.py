@@ -45,8 +45,10 @@ class Commands(TyperGroup):
             if type(error).__name__ == "NoArgsIsHelpError":
                 error.show()
             else:
-                message = " ".join(error.format_message().split())
-                typer.echo(f"captum-gag: {message.rstrip('.')}; see {error.ctx.command_path} --help", err=True)
+                message = " ".join(error.format_message().replace("Value error, ", "").split()).rstrip(".?")
+                # An option without its value is refused before it is known which command it belongs to.
+                path = error.ctx.command_path if error.ctx else "captum-gag"
+                typer.echo(f"captum-gag: {message}; see {path} --help", err=True)
             status = error.exit_code
         sys.exit(status if isinstance(status, int) else 0)
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from captum_gag.cli.commands import command, print_json
-from captum_gag.cli.options import MODEL, Json, classifier_of, sections
+from captum_gag.cli.options import SET_METHOD, Json, Source, classifier_of, sections
 from captum_gag.errors import InputError
 from captum_gag.names import parse_method
 from captum_gag.options import options_of
@@ -52,7 +52,7 @@ def demo() -> None:
     typer.echo(f"\n{how_to_read(rows, COMPARED[0])}")
 
 
-@command(source=MODEL, settings=options_of(Config, "seed", "device"))
+@command(source=[*options_of(Source, "model", "weights"), SET_METHOD], settings=options_of(Config, "seed", "device"))
 def explain(
     images: Annotated[list[str], typer.Argument(metavar="IMAGE...")],
     *,

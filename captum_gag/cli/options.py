@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from captum_gag.errors import InputError
-from captum_gag.names import OWN_MODELS, STORED_DATA, parse_data, parse_model, require_model
+from captum_gag.names import OWN_MODELS, STORED_DATA, parse_data, parse_model, require_folder, require_model
 from captum_gag.option_text import assignments
-from captum_gag.options import declared, option, options_of
+from captum_gag.options import declared, option, options_of, unknown
 from captum_gag.runs.config import Config
 
 if TYPE_CHECKING:
@@ -65,10 +65,9 @@ class Source:
     )
     set: tuple[str, ...] = option(
         default=(),
-        metavar="[model.|data.]KEY=VALUE",
-        help="Set an option: model.KEY=VALUE one of the model, such as model.output=logit or model.image_size=[64,96]; "
-        "data.KEY=VALUE one of the data set; KEY=VALUE, for explain, one of its methods, such as percentile=70 (of "
-        "several methods, those that have it take it). captum-gag list KIND NAME lists the options.",
+        metavar="model.KEY=VALUE|data.KEY=VALUE",
+        help="Set an option of the model, such as model.output=logit or model.image_size=[64,96], or of the data set, "
+        "such as data.split=train. captum-gag list models NAME and list data NAME list them.",
     )
 
 
@@ -84,17 +83,20 @@ def config_of(suite: str, source: Mapping[str, Any], settings: Mapping[str, Any]
     Raises:
         InputError: An option cannot be used. Misspelt names are found before torch is imported.
     """
-    from captum_gag.runs.suite_file import SuiteFile, read_suite, require_names
+    from captum_gag.runs.suite_file import ORDERINGS, SuiteFile, labelled, read_suite, require_names
 
     content = read_suite(suite)
     require_names(SuiteFile(**content))
+    labels, against = dict(labelled(SuiteFile(**content))), settings.get("against", "best")
+    if against not in ("best", ORDERINGS, *labels):
+        raise unknown("method to compare with", against, labels)
     from captum_gag.papers.published import check
 
     check(content)
     options, name = sections(source, "model", "data"), source.get("model")
     require_device(settings.get("device", "auto"))
     if name is not None or "case" not in source:
-        require_model(name or "demo")
+        require_model("demo" if name is None else name)
     # The other settings are checked here, before anything is opened.
     config = Config(suite=content, model={}, data={}, **settings)
     if "case" in source:
@@ -108,7 +110,11 @@ def config_of(suite: str, source: Mapping[str, Any], settings: Mapping[str, Any]
         for line in column.assumptions({**of_model, "model": name, "weights": of_model.get("weights", name)}):
             typer.echo(f"assumed, as the paper does not say: {line}", err=True)
     else:
-        data, model = parse_data(source.get("data", "demo")), {**parse_model(name or "demo"), **options["model"]}
+        data, model = (
+            parse_data(source.get("data", "demo")),
+            {**parse_model("demo" if name is None else name), **options["model"]},
+        )
+    require_folder({**data, **options["data"]})
     from captum_gag.data import dataset
     from captum_gag.models.catalogue import model as model_of
     from captum_gag.threads import threads_each
@@ -159,7 +165,8 @@ def sections(source: Mapping[str, Any], *names: str) -> dict[str, dict[str, Any]
             expected = " or ".join(f"{name}.KEY=VALUE" if name else "KEY=VALUE" for name in names)
             raise InputError(f"--set {text}=... must be {expected}")
         if section and key == "type":
-            raise InputError(f"--set {text}=... would make it another {section}; name that one with --{section}")
+            noun = "data set" if section == "data" else section
+            raise InputError(f"--set {text}=... would make it another {noun}; name that one with --{section}")
         options[section][key] = value
     return options
 
@@ -181,5 +188,16 @@ def device_named(name: str) -> str:
     return best_device() if name == "auto" else name
 
 
-MODEL = options_of(Source, "model", "weights", "set")
-"""Options of commands that explain single images."""
+SET_MODEL = options_of(Source, "set")[0]._replace(
+    metavar="model.KEY=VALUE",
+    help="Set an option of the model, such as model.output=logit or model.image_size=[64,96]. captum-gag list models "
+    "NAME lists them.",
+)
+"""Options of models, for commands without a data set."""
+
+SET_METHOD = SET_MODEL._replace(
+    metavar="KEY=VALUE|model.KEY=VALUE",
+    help="Set an option of the methods, such as percentile=70 (those that have it take it), or of the model, such as "
+    "model.output=logit. captum-gag list methods NAME and list models NAME list them.",
+)
+"""Options of methods and models."""

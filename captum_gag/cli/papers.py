@@ -11,7 +11,7 @@ import typer
 
 from captum_gag.cli import judge
 from captum_gag.cli.commands import command, group
-from captum_gag.cli.options import RunDirectories, Source, Trust, classifier_of, sections
+from captum_gag.cli.options import SET_MODEL, RunDirectories, Source, Trust, classifier_of, sections
 from captum_gag.cli.run import interruptible, run
 from captum_gag.cli.show import Part, show
 from captum_gag.errors import InputError
@@ -109,7 +109,7 @@ def _networks(runs: list[Run]) -> list[str]:
     ]
 
 
-@command(papers, source=options_of(Source, "model", "set"))
+@command(papers, source=[*options_of(Source, "model"), SET_MODEL])
 def figure(
     kind: Literal["maps", "areas", "propositions"],
     images: Annotated[list[str], typer.Argument(metavar="IMAGE...")],

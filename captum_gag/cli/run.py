@@ -54,8 +54,8 @@ class Work:
     def part(self) -> tuple[int, int]:
         """Return the shard as (I, N)."""
         parts = self.shard.split("/")
-        if len(parts) != 2 or not all(part.isdecimal() for part in parts):
-            raise InputError(f"--shard {self.shard!r} must be I/N, such as 1/4")
+        if len(parts) != 2 or not all(part.isdecimal() for part in parts) or not 1 <= int(parts[0]) <= int(parts[1]):
+            raise InputError(f"--shard {self.shard!r} must be I/N with 1 <= I <= N, such as 1/4")
         return int(parts[0]), int(parts[1])
 
 

@@ -203,12 +203,15 @@ def list_names(
     if json:
         print_json(rows)
         return
+    if not rows:
+        typer.echo(f"{name} has no options")
+        return
     from rich.box import SIMPLE
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    laid_out = Table(*(rows[0] if rows else ()), box=SIMPLE)
+    laid_out = Table(*rows[0], box=SIMPLE)
     for row in rows:
         laid_out.add_row(
             *(Text(", ".join(map(str, cell)) if isinstance(cell, list) else str(cell)) for cell in row.values())
@@ -243,6 +246,7 @@ def _suite(name: str) -> dict[str, Any]:
 def _options(kind: str, name: str) -> list[Option]:
     """Return the options of a type; of a method by name, with the values of the name as defaults."""
     from captum_gag.options import options_of, unknown
+    from captum_gag.signatures import declared_as, options_in
 
     if kind == "methods":
         spec = names.parse_method(name)
@@ -254,7 +258,18 @@ def _options(kind: str, name: str) -> list[Option]:
         options = options_of(method_class(spec["type"], spec))
         values = {**{name: spec["n_samples"] for name in SAMPLES if "n_samples" in spec}, **spec}
         return [option._replace(default=values.get(option.name, option.default)) for option in options]
+    if kind == "metrics" and ":" in name:
+        from captum_gag.importing import imported
+        from captum_gag.metrics.base import Metric
+
+        cls = imported(name, "metric")
+        is_metric = isinstance(cls, type) and issubclass(cls, Metric)
+        return options_of(cls if is_metric else declared_as(name, type("Options", (), {}), options_in(cls)))
     types = {"metrics": names.METRICS, "data": names.DATASETS, "models": names.MODELS}[kind]
-    if name not in types:
+    # As --model and --data take them: resnet18 is a torchvision classifier, planted:object is planted.
+    key = name if name in types else name.partition(":")[0]
+    if kind == "models" and key not in types and name in names.torchvision_classifiers():
+        key = "torchvision"
+    if key not in types:
         raise unknown({"data": "data set"}.get(kind, kind.removesuffix("s")), name, types)
-    return options_of(types[name].load())
+    return options_of(types[key].load())

@@ -35,6 +35,8 @@ def read_scores(path: str | Path) -> pd.DataFrame:
     if not isinstance(path, str | os.PathLike):
         raise InputError(f"path is {shown(path)}; expected the file of a score table, or a directory of such")
     path = Path(path)
+    if not path.exists():
+        raise InputError(f"{path}: cannot be read as scores: there is no such file or folder")
     try:
         table = read_csv(path) if path.suffix.lower() in CSV else pd.read_parquet(path)
     except InputError:
