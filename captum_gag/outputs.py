@@ -12,7 +12,7 @@ from torch.utils.hooks import RemovableHandle
 
 from captum_gag.errors import InputError, warn
 from captum_gag.importing import imported
-from captum_gag.options import option, unknown
+from captum_gag.options import unknown
 from captum_gag.tensors import at_least_single, require_dense
 
 
@@ -251,11 +251,6 @@ def _loaded(output: Any) -> Any:
 
 Output = Annotated[str | Callable[[Any], Tensor] | OutputReader, AfterValidator(_loaded)]
 """Type of the option ``output``: see ``OUTPUT_HELP``; or a reader, to decide once for several calls."""
-
-
-def output_option() -> Any:
-    """Declare the option ``output``."""
-    return option(default="auto", help=OUTPUT_HELP)
 
 
 def tensor_of(returned: Any) -> Tensor:
