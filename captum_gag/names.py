@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib.util
+import pkgutil
 import re
 from functools import cache
 from pathlib import Path
@@ -31,8 +31,7 @@ class Named(NamedTuple):
 
     def load(self) -> Any:
         """Import the type."""
-        module, _, attribute = self.target.partition(":")
-        return getattr(importlib.import_module(module), attribute)
+        return pkgutil.resolve_name(self.target)
 
 
 class MethodRow(NamedTuple):
@@ -292,14 +291,9 @@ def parse_model(name: str) -> Spec:
 def require_model(name: str) -> None:
     """Raise InputError if neither this package nor torchvision has a model of that name; imports neither."""
     spec = parse_model(name)
-    if spec["type"] != "torchvision" or spec["name"] in torchvision_classifiers():
-        return
-    close = difflib.get_close_matches(spec["name"], [*OWN_MODELS, *torchvision_classifiers()], cutoff=0.5)
-    expected = f"did you mean {', '.join(close)}? Expected" if close else "expected"
-    raise InputError(
-        f"unknown model {spec['name']!r}; {expected} {', '.join(OWN_MODELS)}, a torchvision classifier such as "
-        "resnet18, timm:NAME or package.module:callable"
-    )
+    if spec["type"] == "torchvision" and spec["name"] not in torchvision_classifiers():
+        others = ("timm:NAME", "package.module:callable", "a torchvision classifier such as resnet18")
+        raise unknown("model", spec["name"], [*OWN_MODELS, *others, *torchvision_classifiers()])
 
 
 @cache

@@ -39,11 +39,8 @@ class Specified:
 
     def spec(self) -> dict[str, Any]:
         """Return type and options as JSON holds them, without those that are None."""
-        options = {name: value for name, value in self.options().items() if value is not None}
-        return {
-            "type": self.type,
-            **{name: str(value) if isinstance(value, Path) else value for name, value in options.items()},
-        }
+        values = {name: str(value) if isinstance(value, Path) else value for name, value in self.options().items()}
+        return {"type": self.type, **{name: value for name, value in values.items() if value is not None}}
 
 
 class Option(NamedTuple):
@@ -137,11 +134,8 @@ def checked(function: F) -> F:
     @cache
     def adapters() -> dict[str, TypeAdapter[Any]]:
         hints = get_type_hints(function, include_extras=True)
-        return {
-            name: TypeAdapter(hint, config=_ARGUMENTS)
-            for name, hint in hints.items()
-            if hint is not Any and name != "return"
-        }
+        hints = {name: hint for name, hint in hints.items() if hint is not Any and name != "return"}
+        return {name: TypeAdapter(hint, config=_ARGUMENTS) for name, hint in hints.items()}
 
     @wraps(function)
     def call(*args: Any, **options: Any) -> Any:
@@ -187,11 +181,9 @@ def unknown(kind: str, name: object, names: Iterable[str]) -> InputError:
     names = list(names)
     close = difflib.get_close_matches(str(name), names, n=4, cutoff=0.5)
     rest = [entry for entry in names if entry not in close][: max(0, 12 - len(close))]
-    more = ", ..." if len(close) + len(rest) < len(names) else ""
-    choices = f"{', '.join([*close, *rest])}{more}"
-    if close:
-        return InputError(f"unknown {kind} {name!r}; did you mean {close[0]}? Expected {choices}.")
-    return InputError(f"unknown {kind} {name!r}; expected {choices}.")
+    choices = ", ".join([*close, *rest, *(["..."] if len(close) + len(rest) < len(names) else [])])
+    expected = f"did you mean {close[0]}? Expected" if close else "expected"
+    return InputError(f"unknown {kind} {name!r}; {expected} {choices}.")
 
 
 def _scalar(value: Any) -> Any:
@@ -219,11 +211,11 @@ def _in_words(cls: type, error: ValidationError) -> InputError:
     if isinstance(raised, InputError):
         return raised
     name, label = "".join(map(str, first["loc"][:1])), cls.__name__
+    helps = {option.name: option.help for option in options_of(cls)}
     if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
-        return InputError(f"{label}: {unknown('option', name, [option.name for option in options_of(cls)])}")
+        return InputError(f"{label}: {unknown('option', name, helps)}")
     if first["type"] in ("missing", "missing_argument"):
-        help_ = next((option.help for option in options_of(cls) if option.name == name), "")
-        return InputError(f"{label} needs {name}: {help_}")
+        return InputError(f"{label} needs {name}: {helps.get(name, '')}")
     expected = _expected(detail for detail in error.errors() if detail["loc"][:1] == first["loc"][:1])
     return InputError(f"{label}: {name} is {first['input']!r}, expected {expected}")
 
