@@ -223,9 +223,6 @@ def parse_method(name: str) -> Spec:
             "Random" (or "Random:7" for the ordering of seed 7), and any of them with "^R" (or "-R") for its reversed
             map (Proposition 1), "^sharp", "^binary" or "^pixel" for one that is manipulated to fool a metric. Or a
             type: "GAG", "captum:Occlusion", "package.module:callable".
-
-    Raises:
-        InputError: There is no such method; the message names close ones.
     """
     text = name.strip()
     transformed = _TRANSFORMED.fullmatch(text)
@@ -257,9 +254,6 @@ def parse_data(text: str) -> Spec:
         text: One of ``DATASETS`` with its argument, such as ``demo``, ``imagenet-s:DIR`` or ``planted:KIND``; a folder
             of images or of a folder per class; or ``package.module:callable``, which returns a
             ``torch.utils.data.Dataset``.
-
-    Raises:
-        InputError: It is none of these.
     """
     kind, _, detail = text.partition(":")
     if text == "demo":
