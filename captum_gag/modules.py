@@ -143,8 +143,8 @@ def with_folded_batch_norm(model: nn.Module, caller: str) -> nn.Module:
         return fuse(model)
     # Tracing runs the model's own code on symbols, which can fail in any way.
     except Exception as error:
-        message = f"{caller} needs a model that torch.fx can trace; this one fails: {in_one_line(error)}"
-        raise InputError(message) from error
+        reason = in_one_line(error)
+        raise InputError(f"{caller} needs a model that torch.fx can trace; this one fails: {reason}") from error
 
 
 @contextmanager

@@ -182,8 +182,9 @@ def unknown(kind: str, name: object, names: Iterable[str]) -> InputError:
     close = difflib.get_close_matches(str(name), names, n=4, cutoff=0.5)
     rest = [entry for entry in names if entry not in close][: max(0, 12 - len(close))]
     choices = ", ".join([*close, *rest, *(["..."] if len(close) + len(rest) < len(names) else [])])
-    expected = f"did you mean {close[0]}? Expected" if close else "expected"
-    return InputError(f"unknown {kind} {name!r}; {expected} {choices}.")
+    if close:
+        return InputError(f"unknown {kind} {name!r}; did you mean {close[0]}? Expected {choices}.")
+    return InputError(f"unknown {kind} {name!r}; expected {choices}.")
 
 
 def _scalar(value: Any) -> Any:
