@@ -81,7 +81,13 @@ class Imputation:
             InputError: The mask, or the function's result, is not like the images.
         """
         _require_inputs(images)
-        mask = torch.ones_like(images, dtype=torch.bool) if removed is None else _mask(removed, images)
+        mask = torch.ones_like(images, dtype=torch.bool) if removed is None else removed
+        fits = isinstance(mask, Tensor) and mask.dtype == torch.bool and mask.ndim == images.ndim
+        if not fits or any(own not in (1, side) for own, side in zip(mask.shape, images.shape, strict=True)):
+            raise InputError(
+                f"removed is {shown(mask)}, must be a mask of bool that broadcasts to the images {tuple(images.shape)}."
+            )
+        require_dense("masks of removed pixels", mask)
         return torch.where(mask, _like(images, self.function(images, mask)), images)
 
 
@@ -132,13 +138,12 @@ def blur(
 ) -> Baseline:
     """Return the baseline of the blurred image, as RISE's insertion does: Gaussian, sigma 5, 11 x 11, in pixels.
 
-    Borders are reflected (RISE pads with 0 in model space). Images smaller than the kernel get the largest odd
-    kernel that reflection allows. Blurring is linear, hence the same in pixel space and in model space. Other inputs
-    than images (N, C, H, W) raise an InputError.
+    It is the same in pixel space and in model space. Borders are reflected (RISE pads with 0 in model space). Images
+    smaller than the kernel get the largest odd kernel that reflection allows. Images must be (N, C, H, W).
     """
 
     def baseline(images: Tensor) -> Tensor:
-        _require_images(images, "blur")
+        _require_inputs(images, images_only="blur")
         height, width = (min(kernel_size, 2 * side - 1) for side in images.shape[-2:])
         # Rows, then columns: the same image for 2 x 11 products per pixel instead of 11 x 11.
         rows = gaussian_blur(images, [width, 1], [sigma, sigma])
@@ -154,10 +159,9 @@ def road(
 ) -> Imputation:
     """Return ROAD's noisy linear imputation (Rong et al., 2022): removed pixels are the mean of their neighbours.
 
-    The weighted mean of the 8 neighbours, solved for all removed pixels at once (``fill_from_neighbours``), and
-    Gaussian noise, so that removed pixels cannot be told by being smooth. With a seed the noise of a pixel is the same
-    in all images and for all masks, and torch's global random state is left alone. An image of which nothing is kept
-    is its mean colour, with the noise. Other inputs than images (N, C, H, W) raise an InputError.
+    The mean (``fill_from_neighbours``) gets Gaussian noise, so that removed pixels cannot be told by being smooth. With
+    a seed the noise of a pixel is the same in all images and for all masks, and torch's global random state is left
+    alone. An image of which nothing is kept is its mean colour, with the noise. Images must be (N, C, H, W).
 
     Args:
         normalization: (mean, std) of the model's input; without it the noise is in the input's own units.
@@ -166,7 +170,7 @@ def road(
     """
 
     def impute(images: Tensor, removed: Tensor) -> Tensor:
-        _require_images(images, "road")
+        _require_inputs(images, images_only="road")
         scale = _scaling(images, normalization)[1]
         return fill_from_neighbours(images, removed) + (_random(torch.randn, images, seed) * noise / scale).to(images)
 
@@ -192,18 +196,16 @@ def resolve(perturb_baseline: BaselineLike, normalization: Normalization | None 
     Raises:
         InputError: The name or an option is unknown; when called, the result is not like the images.
     """
-    if isinstance(perturb_baseline, str | dict):
-        return _named(perturb_baseline, normalization)
     if isinstance(perturb_baseline, Imputation):
         return perturb_baseline
-    return lambda images: _like(images, perturb_baseline(images) if callable(perturb_baseline) else perturb_baseline)
-
-
-def _named(spec: str | dict[str, Any], normalization: Normalization | None) -> Baseline:
-    options = dict(spec) if isinstance(spec, dict) else {"type": spec}
+    if not isinstance(perturb_baseline, str | dict):
+        value = perturb_baseline
+        return lambda images: _like(images, value(images) if callable(value) else value)
+    options = dict(perturb_baseline) if isinstance(perturb_baseline, dict) else {"type": perturb_baseline}
     name = options.pop("type", None)
     if not isinstance(name, str) or name not in BASELINES:
-        raise unknown("perturb_baseline", spec, [*BASELINES, "a dict of type and options", "a tensor", "a callable"])
+        choices = [*BASELINES, "a dict of type and options", "a tensor", "a callable"]
+        raise unknown("perturb_baseline", perturb_baseline, choices)
     names = [option for option in inspect.signature(BASELINES[name]).parameters if option != "normalization"]
     for option in options:
         if option not in names:
@@ -216,9 +218,8 @@ def perturb_func(
 ) -> Callable[..., NDArray[Any]]:
     """Return a baseline as Quantus's metrics take a ``perturb_func``, for example ``quantus.PixelFlipping``.
 
-    Quantus replaces some values at a time, in images flattened to rows, and hands over what was left the last time: the
-    image's own mean and blur are then those of the image as it has become. Metrics that pad the images first
-    (``quantus.RegionPerturbation``) do not fit.
+    Quantus perturbs step by step: an image's mean and blur are those of the image after the step before. Metrics that
+    pad the images first (``quantus.RegionPerturbation``) do not fit.
 
     Args:
         perturb_baseline: See ``resolve``.
@@ -254,9 +255,8 @@ def _from_pixels(pixels: Tensor, images: Tensor, normalization: Normalization | 
 
 
 def _scaling(images: Tensor, normalization: Normalization | None) -> tuple[Tensor, Tensor]:
-    """Return the means and standard deviations that made pixels the images; 0 and 1 without ``normalization``."""
-    shift, scale = normalization or (0.0, 1.0)
-    return _per_channel(shift, images, "the mean of normalization"), _per_channel(scale, images, "its deviation")
+    mean, deviation = normalization or (0.0, 1.0)
+    return _per_channel(mean, images, "the mean of normalization"), _per_channel(deviation, images, "its deviation")
 
 
 def _per_channel(value: float | Sequence[float], images: Tensor, name: str) -> Tensor:
@@ -268,36 +268,22 @@ def _per_channel(value: float | Sequence[float], images: Tensor, name: str) -> T
 
 
 def _random(draw: Callable[..., Tensor], images: Tensor, seed: int | None) -> Tensor:
-    """Return random numbers, (C, ...) for all images with a seed, (N, C, ...) of the global state without."""
+    """Return random numbers: with a seed (C, ...), for all images; without, (N, C, ...)."""
     _require_inputs(images)
     generator = None if seed is None else torch.Generator(images.device).manual_seed(seed)
     shape = images.shape if seed is None else images.shape[1:]
     return draw(shape, generator=generator, device=images.device).to(images.dtype)
 
 
-def _require_inputs(images: Any) -> None:
+def _require_inputs(images: Any, images_only: str = "") -> None:
     if not isinstance(images, Tensor) or not images.is_floating_point() or images.ndim < 2:
         raise InputError(f"images are {shown(images)}, must be a floating-point tensor (N, C, H, W) or (N, ...).")
     require_dense("images", images)
-
-
-def _require_images(images: Tensor, name: str) -> None:
-    _require_inputs(images)
-    if images.ndim != 4:
+    if images_only and images.ndim != 4:
         raise InputError(
-            f'The baseline "{name}" is for images (N, C, H, W), not for inputs {tuple(images.shape)}; pass '
+            f'The baseline "{images_only}" is for images (N, C, H, W), not for inputs {tuple(images.shape)}; pass '
             'perturb_baseline="mean".'
         )
-
-
-def _mask(removed: Tensor, images: Tensor) -> Tensor:
-    fits = isinstance(removed, Tensor) and removed.dtype == torch.bool and removed.ndim == images.ndim
-    if not fits or any(own not in (1, side) for own, side in zip(removed.shape, images.shape, strict=True)):
-        raise InputError(
-            f"removed is {shown(removed)}, must be a mask of bool that broadcasts to the images {tuple(images.shape)}."
-        )
-    require_dense("masks of removed pixels", removed)
-    return removed
 
 
 def _like(images: Tensor, replacement: Any) -> Tensor:

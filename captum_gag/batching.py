@@ -11,8 +11,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-# Batch sizes were measured on images of this many values; smaller images go in larger numbers, up to a limit. A CPU is
-# fastest with 64 to 128 images of 32 x 32 at once, and a quarter slower with 256, which its caches do not hold.
+# Batch sizes are for images of this many values; smaller images go in larger numbers, up to what the caches hold.
 REFERENCE_VALUES, MOST_ON_CPU, MOST_PER_CPU_THREAD, MOST_ON_ACCELERATOR = 3 * 224 * 224, 96, 48, 256
 
 T = TypeVar("T")
@@ -34,8 +33,8 @@ def examples_per_batch(inputs: Tensor, per_cpu_thread: int, per_accelerator: int
 
     Args:
         inputs: Examples (N, ...), as the model takes them.
-        per_cpu_thread: Examples for each CPU thread, for images of 224 x 224.
-        per_accelerator: Examples on another device, for images of 224 x 224.
+        per_cpu_thread: Examples of 224 x 224 for each CPU thread.
+        per_accelerator: Examples of 224 x 224 on another device.
         total: How many examples there are at most, if known; a share of less memory is then a share of these.
     """
     size, most, threads = per_accelerator, MOST_ON_ACCELERATOR, torch.get_num_threads()
@@ -71,14 +70,7 @@ def out_of_memory(error: BaseException) -> bool:
 
 
 def with_less_memory(compute: Callable[[], T]) -> T:
-    """Compute, with batches halved again and again while memory runs out.
-
-    Args:
-        compute: Takes its batch sizes from ``examples_per_batch``; otherwise it is not repeated.
-
-    Raises:
-        Exception: What ``compute`` raises, or the lack of memory that no smaller batch can help.
-    """
+    """Compute, with the batch sizes of ``examples_per_batch`` halved again and again while memory runs out."""
     share = _batches.get(_Batches()).share
     while True:
         with smaller_batches(share) as batches:

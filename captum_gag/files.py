@@ -44,9 +44,8 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
         with suppress(OSError):
             temporary.unlink()
         raise
-    # Without it the name may be gone after a loss of power, though the file is there.
     if os.name == "posix":
-        # Some network file systems refuse it for a directory.
+        # Else a loss of power may take the file's name; some network file systems refuse it.
         with suppress(OSError):
             _sync(path.parent)
 

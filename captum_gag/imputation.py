@@ -7,14 +7,12 @@ from torch import Tensor
 from torch.nn import functional
 
 # The residual at which an image is solved, as a share of its right-hand side's norm.
-TOLERANCE, TOLERANCE_DOUBLE = 1e-6, 1e-10
+TOLERANCES = {torch.float32: 1e-6, torch.float64: 1e-10}
 
-# Each grid of the preconditioner is coarser than the last by this factor: a fifth more iterations than with a factor of
-# 2, each at a third of the cost.
+# Ratio of the preconditioner's grids: a fifth more iterations than with 2, each at a third of the cost.
 COARSER = 4
 
-# The weight of a coarse function's own energy beside that of the kept pixels next to it: fewest iterations of 1, 1/2
-# and 1/4.
+# The weight of a coarse function's own energy beside that of the kept pixels next to it: fewest iterations.
 STIFFNESS = 0.5
 
 
@@ -26,10 +24,9 @@ def fill_from_neighbours(images: Tensor, removed: Tensor) -> Tensor:
 
     N(p) are the up to 8 neighbours of p inside the image, w is 1/6 for direct and 1/12 for diagonal ones (section 4.2
     of the paper; at the border, where some are missing, the authors' code divides by the weights that are left). The
-    system of all removed pixels is symmetric and positive definite as long as a pixel is kept; conjugate gradients
-    with a multilevel preconditioner solve it for all images at once, each until its own residual is a millionth of its
-    right-hand side (1e-10 in double precision), so that an image does not depend, but for rounding, on the others.
-    Where nothing is kept, any one colour solves the equations, and the image's mean colour is taken.
+    system of all removed pixels is symmetric and positive definite; conjugate gradients with a multilevel
+    preconditioner solve each image until its own residual is a millionth of its right-hand side (1e-10 in double
+    precision), whatever the other images. An image of which nothing is kept becomes its mean colour.
 
     Args:
         images: Shape (N, C, H, W), floating point; half precision is computed in single precision.
@@ -44,17 +41,12 @@ def fill_from_neighbours(images: Tensor, removed: Tensor) -> Tensor:
     middle = exact.mean((2, 3), keepdim=True)
     free = removed.to(exact)
     right = free * _around((exact - middle).masked_fill(removed, 0))
-    tolerance = TOLERANCE_DOUBLE if exact.dtype == torch.float64 else TOLERANCE
-    solution = _conjugate_gradients(_System(free), right, tolerance)
+    solution = _conjugate_gradients(_System(free), right)
     return torch.where(removed, (solution + middle).to(images.dtype), images)
 
 
 class _System:
-    """The linear system of the removed pixels, extended by 0 to the others, and an approximate inverse of it.
-
-    Args:
-        free: 1 where a pixel is removed, 0 elsewhere.
-    """
+    """The linear system of the removed pixels, where ``free`` is 1, not 0, and an approximate inverse of it."""
 
     def __init__(self, free: Tensor) -> None:
         self.free, self.weights = free, _around(torch.ones_like(free))
@@ -83,12 +75,12 @@ class _System:
         return self.free * (residual / self.weights.clamp(min=1 / 12) + smooth)
 
 
-def _conjugate_gradients(system: _System, right: Tensor, tolerance: float) -> Tensor:
+def _conjugate_gradients(system: _System, right: Tensor) -> Tensor:
     """Return the solution for each image and channel; one that is solved, or has a NaN, is not changed any more."""
     solution, residual = torch.zeros_like(right), right
     direction = system.approximately_solved(residual)
     product = _dot(residual, direction)
-    goal = tolerance**2 * _dot(right, right)
+    goal = TOLERANCES[right.dtype] ** 2 * _dot(right, right)
     # In exact arithmetic they need no more steps than there are pixels.
     for _ in range(right.shape[2:].numel()):
         unsolved = _dot(residual, residual) > goal

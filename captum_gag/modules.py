@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from captum_gag.errors import InputError, in_one_line, warn
 
@@ -78,17 +78,16 @@ _HOLDERS = (
 )
 
 
+def _in_training(model: Any) -> list[nn.Module]:
+    return [module for module in modules_inside(model) if module.training]
+
+
 def require_evaluation_mode(model: Any) -> None:
     """Raise InputError if a module inside the model is in training mode and may behave differently there."""
-    training = [
-        type(module).__name__
-        for module in modules_inside(model)
-        if module.training and not type(module).__module__.startswith(_HOLDERS)
-    ]
-    if training:
-        raise InputError(
-            f"The model is in training mode ({training[0]}), so its outputs are random; call model.eval() first."
-        )
+    modules = [module for module in _in_training(model) if not type(module).__module__.startswith(_HOLDERS)]
+    if modules:
+        name = type(modules[0]).__name__
+        raise InputError(f"The model is in training mode ({name}), so its outputs are random; call model.eval() first.")
 
 
 def require_module(name: str, model: Any, use: str) -> None:
@@ -109,8 +108,7 @@ def buffers_kept(model: Any) -> Iterator[None]:
     """Restore the buffers of modules in training mode, such as batch statistics, after this context."""
     buffers = [
         (module, name, buffer, buffer.clone())
-        for module in modules_inside(model)
-        if module.training
+        for module in _in_training(model)
         for name, buffer in module.named_buffers(recurse=False)
     ]
     try:
@@ -124,15 +122,11 @@ def buffers_kept(model: Any) -> Iterator[None]:
 
 def warn_of_batch_statistics(model: Any) -> None:
     """Warn once if running a model changes it: batch normalisation in training mode."""
-    changing = [
-        type(module).__name__
-        for module in modules_inside(model)
-        if module.training and isinstance(getattr(module, "running_mean", None), torch.Tensor)
-    ]
-    if changing:
+    modules = [module for module in _in_training(model) if isinstance(getattr(module, "running_mean", None), Tensor)]
+    if modules:
         warn(
-            f"The model has batch statistics in training mode ({changing[0]}), which every forward pass changes; pass "
-            "freeze_statistics=True or call model.eval()."
+            f"The model has batch statistics in training mode ({type(modules[0]).__name__}), which every forward pass "
+            "changes; pass freeze_statistics=True or call model.eval()."
         )
 
 
@@ -149,9 +143,8 @@ def with_folded_batch_norm(model: nn.Module, caller: str) -> nn.Module:
         return fuse(model)
     # Tracing runs the model's own code on symbols, which can fail in any way.
     except Exception as error:
-        raise InputError(
-            f"{caller} needs a model that torch.fx can trace; this one fails: {in_one_line(error)}"
-        ) from error
+        reason = in_one_line(error)
+        raise InputError(f"{caller} needs a model that torch.fx can trace; this one fails: {reason}") from error
 
 
 @contextmanager

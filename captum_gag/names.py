@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib.util
+import pkgutil
 import re
-from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from captum_gag.errors import InputError, printable
+from captum_gag.errors import InputError
 from captum_gag.options import unknown
 
 Spec = dict[str, Any]
@@ -18,11 +17,9 @@ Spec = dict[str, Any]
 
 
 class Named(NamedTuple):
-    """A type that a spec may name.
+    """A type that a spec may name: where it is defined, ``module:attribute``, and a summary in one line.
 
     Attributes:
-        target: Where it is defined, ``module:attribute``; imported on first use.
-        summary: What it is, in one line.
         argument: Of a data set: the option that follows the colon, as in ``imagenet-s:DIR``; "" for none.
         higher_is_better: Of a metric with its default options.
     """
@@ -34,18 +31,11 @@ class Named(NamedTuple):
 
     def load(self) -> Any:
         """Import the type."""
-        module, _, attribute = self.target.partition(":")
-        return getattr(importlib.import_module(module), attribute)
+        return pkgutil.resolve_name(self.target)
 
 
 class MethodRow(NamedTuple):
-    """A method of the papers.
-
-    Attributes:
-        spec: Its type and options.
-        summary: What it is, in one line.
-        source: Where it was published.
-    """
+    """A method of the papers: type and options, a summary in one line, and where it was published."""
 
     spec: Spec
     summary: str
@@ -185,9 +175,7 @@ DATASETS: dict[str, Named] = {
     "places365": Named("captum_gag.data.tables:Places365", "Places365", "root"),
     "cifar10": Named("captum_gag.data.cifar10:Cifar10", "CIFAR-10, zipped or not", "root"),
     "mosaic": Named("captum_gag.data.mosaics:Mosaic", "2 x 2 photographs of different classes in one image", "root"),
-    "planted": Named(
-        "captum_gag.data.planted:Planted", "drawn images with a known part that carries the class", "kind"
-    ),
+    "planted": Named("captum_gag.data.planted:Planted", "drawn images whose class is in a known part", "kind"),
 }
 """The data sets that ``--data`` takes by type."""
 
@@ -227,7 +215,7 @@ _IMPORTED = re.compile(r"[^\W\d][\w.]*:[^\W\d]\w*")
 
 
 def parse_method(name: str) -> Spec:
-    """Return the type and the options that the name of a method stands for.
+    """Return the spec that the name of a method stands for, such as {"type": "GAG", "percentile": 85.0}.
 
     Args:
         name: As in the paper's tables, whatever the case and the spaces: "GAG-85" (with any percentile), "SG+",
@@ -235,12 +223,6 @@ def parse_method(name: str) -> Spec:
             "Random" (or "Random:7" for the ordering of seed 7), and any of them with "^R" (or "-R") for its reversed
             map (Proposition 1), "^sharp", "^binary" or "^pixel" for one that is manipulated to fool a metric. Or a
             type: "GAG", "captum:Occlusion", "package.module:callable".
-
-    Returns:
-        Such as {"type": "GAG", "percentile": 85.0}, or {"of": "GAG-85", "transform": "reverse"}.
-
-    Raises:
-        InputError: There is no such method; the message names close ones.
     """
     text = name.strip()
     transformed = _TRANSFORMED.fullmatch(text)
@@ -269,13 +251,9 @@ def parse_data(text: str) -> Spec:
     """Return the spec that the name of a data set stands for.
 
     Args:
-        text: ``demo`` (five photographs), a folder of images or of a folder per class, ``imagenet-s:DIR``,
-            ``isic:DIR``, ``places365:DIR``, ``cifar10:DIR``, ``mosaic:DIR`` (of photographs of different classes),
-            ``planted:KIND`` (object, texture, colour, watermark, both or background), or ``package.module:callable``,
-            which returns a ``torch.utils.data.Dataset``.
-
-    Raises:
-        InputError: It is none of these.
+        text: One of ``DATASETS`` with its argument, such as ``demo``, ``imagenet-s:DIR`` or ``planted:KIND``; a folder
+            of images or of a folder per class; or ``package.module:callable``, which returns a
+            ``torch.utils.data.Dataset``.
     """
     kind, _, detail = text.partition(":")
     if text == "demo":
@@ -287,8 +265,7 @@ def parse_data(text: str) -> Spec:
     if detail:
         return {"type": text}
     raise InputError(
-        f"{printable(text) or repr(text)}: no such folder; "
-        f"expected demo, a folder, {', '.join(STORED_DATA)}, planted:KIND"
+        f"{text or repr(text)}: no such folder; expected demo, a folder, {', '.join(STORED_DATA)}, planted:KIND"
     )
 
 
@@ -311,29 +288,15 @@ def require_folder(data: Spec) -> None:
     """Raise InputError if the directory (or zip) of a data set, given by its spec, is missing; nothing is imported."""
     root = data.get("root")
     if data["type"] in DATASETS and isinstance(root, str) and not Path(root).exists():
-        raise InputError(f"{printable(root)}: no such folder; expected the directory of {data['type']} images")
-
-
-def unknown_model(name: str, classifiers: Iterable[str]) -> InputError:
-    """Return the error for a model that neither this package nor torchvision has.
-
-    Args:
-        name: What it was called.
-        classifiers: The names of torchvision's classifiers.
-    """
-    close = difflib.get_close_matches(name, [*OWN_MODELS, *classifiers], cutoff=0.5)
-    expected = f"did you mean {', '.join(close)}? Expected" if close else "expected"
-    return InputError(
-        f"unknown model {name!r}; {expected} {', '.join(OWN_MODELS)}, a torchvision classifier such as resnet18, "
-        "timm:NAME or package.module:callable"
-    )
+        raise InputError(f"{root}: no such folder; expected the directory of {data['type']} images")
 
 
 def require_model(name: str) -> None:
-    """Raise InputError if neither this package nor torchvision, which is not imported, has a model of that name."""
+    """Raise InputError if neither this package nor torchvision has a model of that name; imports neither."""
     spec = parse_model(name)
     if spec["type"] == "torchvision" and spec["name"] not in torchvision_classifiers():
-        raise unknown_model(spec["name"], torchvision_classifiers())
+        others = ("timm:NAME", "package.module:callable", "a torchvision classifier such as resnet18")
+        raise unknown("model", spec["name"], [*OWN_MODELS, *others, *torchvision_classifiers()])
 
 
 @cache

@@ -58,10 +58,6 @@ def arguments(options: Iterable[Option], values: Mapping[str, Any]) -> list[str]
         value = values.get(option.name)
         if value is None or (value == option.default and not option.unset):
             continue
-        if value is True:
-            words.append(option.flag)
-        else:
-            words += [
-                part for item in (value if isinstance(value, tuple) else [value]) for part in (option.flag, str(item))
-            ]
+        for item in value if isinstance(value, tuple) else [value]:
+            words += [option.flag] if item is True else [option.flag, str(item)]
     return words

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import math
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache, wraps
@@ -12,10 +13,8 @@ from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, ClassVar, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from annotated_types import Ge, Gt, Le, Lt
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
-from pydantic_core import PydanticUndefined
 from typing_extensions import dataclass_transform
 
 from captum_gag.errors import InputError, shown
@@ -25,7 +24,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _CONFIG = ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=True)
 _ARGUMENTS = ConfigDict(strict=True, arbitrary_types_allowed=True, allow_inf_nan=False)
-_LIMITS = (Ge, Gt, Le, Lt)
 _SIGNS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 
 
@@ -41,11 +39,8 @@ class Specified:
 
     def spec(self) -> dict[str, Any]:
         """Return type and options as JSON holds them, without those that are None."""
-        options = {name: value for name, value in self.options().items() if value is not None}
-        return {
-            "type": self.type,
-            **{name: str(value) if isinstance(value, Path) else value for name, value in options.items()},
-        }
+        values = {name: str(value) if isinstance(value, Path) else value for name, value in self.options().items()}
+        return {"type": self.type, **{name: value for name, value in values.items() if value is not None}}
 
 
 class Option(NamedTuple):
@@ -117,11 +112,9 @@ def declared(cls: C) -> C:
             raise _in_words(type(self), error) from None
 
     decorated.__init__ = checked_init
-    if "Args:" not in (cls.__doc__ or ""):
-        lines = [f"    {option.name}: {option.help}" for option in options_of(decorated)]
-        decorated.__doc__ = (
-            "\n".join([inspect.cleandoc(cls.__doc__ or ""), "", "Args:", *lines]) if lines else cls.__doc__
-        )
+    lines = [f"    {option.name}: {option.help}" for option in options_of(decorated)]
+    if lines and "Args:" not in (cls.__doc__ or ""):
+        decorated.__doc__ = "\n".join([inspect.cleandoc(cls.__doc__ or ""), "", "Args:", *lines])
     return decorated  # type: ignore[no-any-return]
 
 
@@ -143,11 +136,8 @@ def checked(function: F) -> F:
     @cache
     def adapters() -> dict[str, TypeAdapter[Any]]:
         hints = get_type_hints(function, include_extras=True)
-        return {
-            name: TypeAdapter(hint, config=_ARGUMENTS)
-            for name, hint in hints.items()
-            if hint is not Any and name != "return"
-        }
+        hints = {name: hint for name, hint in hints.items() if hint is not Any and name != "return"}
+        return {name: TypeAdapter(hint, config=_ARGUMENTS) for name, hint in hints.items()}
 
     @wraps(function)
     def call(*args: Any, **options: Any) -> Any:
@@ -171,14 +161,12 @@ def options_of(cls: type, *names: str) -> list[Option]:
     for name, info in cls.__pydantic_fields__.items():  # type: ignore[attr-defined]
         if info.init is False or (names and name not in names):
             continue
-        default = None if info.default in (PydanticUndefined, ...) else info.default
-        limits = {type(limit).__name__.lower(): limit for limit in info.metadata if type(limit) in _LIMITS}
-        limits = {key: getattr(limit, key) for key, limit in limits.items()}
+        limits = {key: getattr(limit, key) for limit in info.metadata for key in _SIGNS if hasattr(limit, key)}
         options.append(
             Option(
                 name,
                 _type_name(info.annotation),
-                default,
+                None if info.is_required() else info.default,
                 info.is_required(),
                 ", ".join(f"{_SIGNS[key]} {limit}" for key, limit in limits.items()),
                 info.description or "",
@@ -220,7 +208,6 @@ def _plain(value: Any) -> Any:
 
 
 def _expected(errors: Iterable[Any]) -> str:
-    """Return the expected values in the errors of a validation."""
     messages = [error["msg"].removeprefix("Value error, ").replace("Input should be ", "") for error in errors]
     return " or ".join(dict.fromkeys(messages))
 
@@ -231,13 +218,12 @@ def _in_words(cls: type, error: ValidationError) -> InputError:
     raised = first.get("ctx", {}).get("error")
     if isinstance(raised, InputError):
         return raised
-    name = ".".join(str(part) for part in first["loc"][:1])
-    label = getattr(cls, "__name__", str(cls))
+    name, label = "".join(map(str, first["loc"][:1])), cls.__name__
+    helps = {option.name: option.help for option in options_of(cls)}
     if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
-        return InputError(f"{label}: {unknown('option', name, [option.name for option in options_of(cls)])}")
+        return InputError(f"{label}: {unknown('option', name, helps)}")
     if first["type"] in ("missing", "missing_argument"):
-        help_ = next((option.help for option in options_of(cls) if option.name == name), "")
-        return InputError(f"{label} needs {name}: {help_}")
+        return InputError(f"{label} needs {name}: {helps.get(name, '')}")
     expected = _expected(detail for detail in error.errors() if detail["loc"][:1] == first["loc"][:1])
     return InputError(f"{label}: {name} is {shown(first['input'])}, expected {expected}")
 
@@ -245,16 +231,11 @@ def _in_words(cls: type, error: ValidationError) -> InputError:
 def _type_name(annotation: Any) -> str:
     """Return a type as text, without its limits."""
     arguments, origin = get_args(annotation), get_origin(annotation)
-    if annotation is None or annotation is type(None):
-        return "None"
-    if annotation is Ellipsis:
-        return "..."
     if origin is Annotated:
         return _type_name(arguments[0])
     if origin in (Union, UnionType):
         return " | ".join(map(_type_name, arguments))
     if origin in (tuple, list, dict):
         return f"{origin.__name__}[{', '.join(map(_type_name, arguments))}]"
-    if isinstance(annotation, type) and not arguments:
-        return annotation.__name__
-    return str(annotation).replace("typing.", "").replace("collections.abc.", "").replace("torch.", "")
+    texts = {type(None): "None", Ellipsis: "..."}
+    return texts.get(annotation) or re.sub(r"\b[A-Za-z_]\w*\.", "", inspect.formatannotation(annotation))

@@ -12,7 +12,7 @@ from torch.utils.hooks import RemovableHandle
 
 from captum_gag.errors import InputError, warn
 from captum_gag.importing import imported
-from captum_gag.options import option, unknown
+from captum_gag.options import unknown
 from captum_gag.tensors import at_least_single, require_dense
 
 
@@ -42,9 +42,7 @@ class Kind(NamedTuple):
 KINDS = {
     "logits": Kind("one score per class; a softmax follows", lambda outputs: outputs.softmax(1)),
     "probabilities": Kind("in [0, 1]; of one column, of class 1 of two", _with_complement),
-    "logit": Kind(
-        "one score, of class 1 of two; a sigmoid follows", lambda outputs: _with_complement(outputs.sigmoid())
-    ),
+    "logit": Kind("one score, of class 1 of two; a sigmoid follows", lambda logit: _with_complement(logit.sigmoid())),
     "sigmoid": Kind("one score per label, several may hold; a sigmoid follows", torch.sigmoid),
     "log_probabilities": Kind("as log_softmax returns them", torch.exp),
 }
@@ -52,13 +50,7 @@ KINDS = {
 
 
 def _contradiction(kind: str, outputs: Tensor, by_chance: bool) -> str:
-    """Return a contradiction between outputs and a meaning, or "" if there is none.
-
-    Args:
-        kind: A name of ``KINDS``.
-        outputs: Shape (N, columns, ...).
-        by_chance: Whether to return also what a few outputs of this meaning may look like by chance.
-    """
+    """Return how outputs contradict a meaning, or ""; ``by_chance``: also how few outputs of this meaning may."""
     match kind:
         case "logits" if outputs.shape[1] == 1:
             return "there is one number for each image, whose softmax is always 1"
@@ -155,25 +147,18 @@ class OutputReader:
         Raises:
             InputError: They could mean several things, or none is finite.
         """
-        if self.kind is None:
-            outputs = torch.cat([_usable(self._tensor(part)) for part in returned])
-            if not len(outputs):
-                raise InputError('The model returned no finite output, by which output="auto" could decide.')
-            self.kind = self._decide(outputs)
-
-    def reading(self, model: nn.Module) -> RemovableHandle:
-        """Return a hook by which a module returns scores; as a context, it is removed afterwards."""
-        return model.register_forward_hook(lambda module, inputs, returned: self.scores(returned))
-
-    def _decide(self, outputs: Tensor) -> str:
-        """Return the meaning of outputs, with a warning unless it is logits."""
-        small = _in_unit_interval(outputs)
-        if outputs.shape[1] == 1:
-            if small:
-                raise InputError(
-                    "The model gives one number in [0, 1] for each image, a probability, a small logit or a quantity; "
-                    'declare output="probabilities", "logit" or a callable that reads it.'
-                )
+        if self.kind is not None:
+            return
+        outputs = torch.cat([_usable(self._tensor(part)) for part in returned])
+        if not len(outputs):
+            raise InputError('The model returned no finite output, by which output="auto" could decide.')
+        small, single = _in_unit_interval(outputs), outputs.shape[1] == 1
+        if small and single:
+            raise InputError(
+                "The model gives one number in [0, 1] for each image, a probability, a small logit or a quantity; "
+                'declare output="probabilities", "logit" or a callable that reads it.'
+            )
+        if single:
             kind, why = "logit", "one number for each image, read as the logit of class 1 of two"
         elif sum_to_one(outputs):
             kind, why = "probabilities", "numbers in [0, 1] that sum to 1, read as probabilities"
@@ -185,10 +170,14 @@ class OutputReader:
             )
         else:
             # The softmax of log-probabilities gives the probabilities back: no warning needed.
-            self._unsuspected = True
-            return "logits"
+            self.kind, self._unsuspected = "logits", True
+            return
         warn(f'The model gives {why}; declare output="{kind}" if that is so.')
-        return kind
+        self.kind = kind
+
+    def reading(self, model: nn.Module) -> RemovableHandle:
+        """Return a hook by which a module returns scores; as a context, it is removed afterwards."""
+        return model.register_forward_hook(lambda module, inputs, returned: self.scores(returned))
 
     def _tensor(self, returned: Any) -> Tensor:
         """Return outputs (N, columns, ...); "auto" decides for logits if they are returned under that name."""
@@ -251,11 +240,6 @@ def _loaded(output: Any) -> Any:
 
 Output = Annotated[str | Callable[[Any], Tensor] | OutputReader, AfterValidator(_loaded)]
 """Type of the option ``output``: see ``OUTPUT_HELP``; or a reader, to decide once for several calls."""
-
-
-def output_option() -> Any:
-    """Declare the option ``output``."""
-    return option(default="auto", help=OUTPUT_HELP)
 
 
 def tensor_of(returned: Any) -> Tensor:

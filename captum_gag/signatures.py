@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, ForwardRef, Literal, TypeVar, get_args, get_origin
 
 from captum_gag.options import declared, option
 
@@ -41,22 +41,24 @@ def options_in(*functions: Callable[..., Any], without: Collection[str] = ()) ->
     options: dict[str, tuple[Any, Any]] = {}
     for function in functions:
         help_of = arguments_help(function)
-        hints = _hints(function)
-        for name, parameter in inspect.signature(function).parameters.items():
-            if (
-                name in without
-                or name in options
-                or parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL, parameter.POSITIONAL_ONLY)
-            ):
+        try:
+            signature = inspect.signature(function, eval_str=True)
+        # A user's annotations can fail in any way; then nothing is checked.
+        except Exception:
+            signature = inspect.signature(function)
+        for name, parameter in signature.parameters.items():
+            no_option = (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL, parameter.POSITIONAL_ONLY)
+            if name in {*without, *options} or parameter.kind in no_option:
                 continue
-            default = ... if parameter.default is parameter.empty else parameter.default
             field = getattr(function, "__dataclass_fields__", {}).get(name)
             if field is not None and callable(field.default_factory):
                 default = field.default_factory()
-            # A default that is a function is left to its owner; see ``passed``.
-            default = None if callable(default) and default is not ... else default
+            else:
+                # A default that is a function is left to its owner; see ``passed``.
+                default = None if callable(parameter.default) else parameter.default
+                default = ... if parameter.default is parameter.empty else default
             options[name] = (
-                _checkable(hints.get(name, Any)),
+                Any if _is_unclear(parameter.annotation) else parameter.annotation,
                 option(default, help_of.get(name, "See the docstring."), kw_only=True),
             )
     return options
@@ -91,24 +93,8 @@ def first_sentence(text: str) -> str:
     return f"{sentence}." if len(sentence) <= 160 else sentence[:157].rsplit(" ", 1)[0].rstrip(",") + " ..."
 
 
-def _hints(function: Callable[..., Any]) -> dict[str, Any]:
-    """Return the annotations of a callable's parameters, as far as they can be evaluated."""
-    try:
-        source: Any = function if inspect.isroutine(function) or inspect.isclass(function) else type(function).__call__
-        if inspect.isclass(source) and not hasattr(source, "__dataclass_fields__"):
-            source = source.__init__
-        return get_type_hints(source, include_extras=True)
-    # A user's annotations can fail in any way; then nothing is checked.
-    except Exception:
-        return {name: parameter.annotation for name, parameter in inspect.signature(function).parameters.items()}
-
-
-def _checkable(annotation: Any) -> Any:
-    """Return an annotation that can be checked; Any for a generic or unevaluated one."""
-
-    def unclear(part: Any) -> bool:
-        if isinstance(part, TypeVar | str) or part is inspect.Parameter.empty:
-            return True
-        return get_origin(part) is not Literal and any(map(unclear, get_args(part)))
-
-    return Any if unclear(annotation) else annotation
+def _is_unclear(annotation: Any) -> bool:
+    """Return whether an annotation cannot be checked: it is generic, missing, or was not evaluated."""
+    if isinstance(annotation, TypeVar | ForwardRef | str) or annotation is inspect.Parameter.empty:
+        return True
+    return get_origin(annotation) is not Literal and any(map(_is_unclear, get_args(annotation)))

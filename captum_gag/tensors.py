@@ -24,14 +24,13 @@ Seed = Annotated[int, Ge(-(2**63)), Lt(2**64)]
 
 
 def row_percentiles(rows: Tensor, percentiles: Sequence[float]) -> Tensor:
-    """Return percentiles, in [0, 100], of every row, linearly interpolated: ``numpy.percentile`` for tensors.
-
-    ``torch.quantile`` refuses more than 16 million elements in older releases, and sorts where selecting will do.
+    """Return percentiles, in [0, 100], of every row: ``numpy.percentile`` for tensors.
 
     Args:
         rows: Shape (R, F) with F >= 1, in single or double precision. A row with a NaN gives NaN.
         percentiles: Of each row, for a result of shape (R, len(percentiles)).
     """
+    # torch.quantile refuses more than 16 million elements in older releases, and sorts where selecting will do.
     values = np.percentile(rows.detach().cpu().numpy(), percentiles, axis=1)
     return torch.as_tensor(values.T, dtype=rows.dtype, device=rows.device)
 
@@ -95,10 +94,8 @@ def is_dense(tensor: Tensor) -> bool:
 def require_dense(name: str, tensor: Tensor) -> None:
     """Raise InputError, which names the tensor, unless it is dense."""
     if not is_dense(tensor):
-        raise InputError(
-            f"{name}: layout {tensor.layout} on {tensor.device}, must be dense tensors with values; convert with "
-            ".to_dense()."
-        )
+        place = f"layout {tensor.layout} on {tensor.device}"
+        raise InputError(f"{name}: {place}, must be dense tensors with values; convert with .to_dense().")
 
 
 def require_device(device: Any) -> None:

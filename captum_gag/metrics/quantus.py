@@ -26,7 +26,7 @@ from captum_gag.metrics.readings import warn_of_nan
 from captum_gag.metrics.segmentation import LogCoshDiceMetric, SegmentationMAEMetric
 from captum_gag.modules import require_evaluation_mode
 from captum_gag.options import declared, option
-from captum_gag.outputs import Output, OutputReader, output_option, tensor_of
+from captum_gag.outputs import OUTPUT_HELP, Output, OutputReader, tensor_of
 from captum_gag.tensors import require_device
 from captum_gag.threads import one_at_a_time
 
@@ -57,7 +57,7 @@ class QuantusMetric(Metric, QuantusBase[list[float]]):
     evaluation_category = EvaluationCategory.FAITHFULNESS
 
     _: KW_ONLY
-    output: Output = output_option()
+    output: Output = option(default="auto", help=OUTPUT_HELP)
     channel_axis: int = option(default=1, help=CHANNEL_AXIS_HELP)
     abs: bool = option(default=False, help="Take magnitudes of ``a_batch`` before the metric's own processing.")
     normalise: bool = option(default=False, help="Normalise ``a_batch`` before the metric's own processing.")

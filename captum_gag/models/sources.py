@@ -21,7 +21,7 @@ from captum_gag.models.base import ModelSpec
 from captum_gag.models.loading import Classifier
 from captum_gag.models.preprocessing import Preprocessing
 from captum_gag.models.weights import fitted, load_state, read_state
-from captum_gag.names import unknown_model
+from captum_gag.names import require_model
 from captum_gag.options import declared, option, options_of
 
 OPTIONS = tuple(each.name for each in options_of(ModelSpec))
@@ -43,9 +43,7 @@ class Torchvision(ModelSpec):
         Raises:
             InputError: There is no such model.
         """
-        known = torchvision.models.list_models(module=torchvision.models)
-        if self.name not in known:
-            raise unknown_model(self.name, known)
+        require_model(f"torchvision:{self.name}")
         all_of_them = torchvision.models.get_model_weights(self.name)
         return all_of_them[str(self.weights)] if str(self.weights) in all_of_them.__members__ else all_of_them.DEFAULT
 
