@@ -79,13 +79,6 @@ def main(
     """
 
 
-def group(name: str, help: str) -> typer.Typer:
-    """Return a new group of commands."""
-    commands = typer.Typer(help=help, no_args_is_help=True)
-    app.add_typer(commands, name=name)
-    return commands
-
-
 def command(commands: typer.Typer = app, name: str | None = None, **groups: Sequence[Option]) -> Callable[[F], F]:
     """Make a command of a function, which stays as it is.
 
@@ -110,10 +103,16 @@ def command(commands: typer.Typer = app, name: str | None = None, **groups: Sequ
         @wraps(function)
         def call(**values: Any) -> None:
             with errors_in_one_line():
-                for option in declared:
-                    _require_in_range(option, values.get(option.name))
                 for name, options in groups.items():
-                    values[name] = _given(options, values)
+                    values[name] = {}
+                    for option in options:
+                        value = values.pop(option.name)
+                        if value in (None, []) or (value == option.default and not option.unset):
+                            continue
+                        # Typer knows closed ranges only, and takes NaN for a number in any.
+                        if not all(getattr(operator, sign)(value, limit) for sign, limit in option.limits.items()):
+                            raise InputError(f"{option.flag} {value} must be {option.range}")
+                        values[name][option.name] = value
                 function(**values)
 
         call.__doc__ = text
@@ -135,22 +134,6 @@ def _own(parameter: inspect.Parameter, help: str | None) -> inspect.Parameter:
     if is_option:
         info.param_decls = (f"--{parameter.name.replace('_', '-')}",)
     return parameter.replace(annotation=Annotated[annotation, info])
-
-
-def _given(options: Sequence[Option], values: dict[str, Any]) -> dict[str, Any]:
-    """Return the values of options that differ from their defaults, taken out of all values."""
-    pairs = [(option, values.pop(option.name)) for option in options]
-    return {
-        option.name: value
-        for option, value in pairs
-        if value not in (None, []) and (option.unset or value != option.default)
-    }
-
-
-def _require_in_range(option: Option, value: Any) -> None:
-    # Typer knows closed ranges only, and takes NaN for a number in any.
-    if value is not None and not all(getattr(operator, name)(value, limit) for name, limit in option.limits.items()):
-        raise InputError(f"{option.flag} {value} must be {option.range}")
 
 
 def _parameter(option: Option) -> inspect.Parameter:

@@ -13,7 +13,7 @@ import typer
 from captum_gag.errors import InputError
 from captum_gag.names import OWN_MODELS, STORED_DATA, parse_data, parse_model, require_model
 from captum_gag.option_text import assignments
-from captum_gag.options import declared, option, options_of
+from captum_gag.options import declared, option
 from captum_gag.runs.config import Config
 
 if TYPE_CHECKING:
@@ -179,7 +179,3 @@ def device_named(name: str) -> str:
 
     torch.set_num_threads(min(torch.get_num_threads(), threads_each()))
     return best_device() if name == "auto" else name
-
-
-MODEL = options_of(Source, "model", "weights", "set")
-"""Options of commands that explain single images."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from captum_gag.cli import judge
-from captum_gag.cli.commands import command, group
+from captum_gag.cli.commands import app, command
 from captum_gag.cli.options import RunDirectories, Source, Trust, classifier_of, sections
 from captum_gag.cli.run import interruptible, run
 from captum_gag.cli.show import Part, show
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from captum_gag.runs.scorer import Scorer
     from captum_gag.runs.store import Run
 
-papers = group("papers", "Tables, claims and figures of Huang & Liu (2024) and of Tomsett et al. (2019).")
+papers = typer.Typer(no_args_is_help=True)
+app.add_typer(papers, name="papers", help="Tables, claims and figures of Huang & Liu (2024) and Tomsett et al. (2019).")
 
 
 @command(papers)
