@@ -9,11 +9,12 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
 from functools import wraps
 from importlib.metadata import version
+from pathlib import Path
 from typing import Annotated, Any, Optional, TypeVar, get_args, get_origin
 
 import typer
@@ -181,6 +182,15 @@ def errors_in_one_line() -> Iterator[None]:
             message = f"{in_one_line(error)} (not foreseen; python -X dev -m captum_gag.cli says where)"
         typer.echo(f"captum-gag: {message}", err=True)
         raise typer.Exit(2) from error
+
+
+def print_table(table: Any, files: Iterable[Path] = ()) -> None:
+    """Print what rich lays out, and the files that it was written to."""
+    from rich.console import Console
+
+    Console().print(table)
+    for file in files:
+        typer.echo(str(file))
 
 
 def print_json(value: Any) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from captum_gag.cli.commands import command, print_json
+from captum_gag.cli.commands import command, print_json, print_table
 from captum_gag.cli.options import Json, Source, classifier_of, sections
 from captum_gag.errors import InputError
 from captum_gag.names import parse_method
@@ -191,8 +191,7 @@ def _explain_all(
         print_json(rows)
     elif rows:
         written.append(out / "scores.csv")
-        Console().print(score_table(rows))
-        typer.echo("\n".join(map(str, written)))
+        print_table(score_table(rows), written)
     if failed:
         raise typer.Exit(1)
     return rows

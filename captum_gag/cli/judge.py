@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from captum_gag.cli.commands import app, command
+from captum_gag.cli.commands import app, command, print_table
 from captum_gag.cli.options import device_named
 from captum_gag.cli.run import interruptible
 from captum_gag.errors import InputError
@@ -37,8 +37,6 @@ def reliability(
     transform); in a table without them Random, Sobel and Constant are recognised by name. Where a column
     higher_is_better is missing, the metrics must be known to this package or to Quantus.
 
-    Example: captum-gag reliability scores.csv --out report
-
     Example: captum-gag reliability RUN --by probability --edges 0.8,0.99
 
     Args:
@@ -65,14 +63,12 @@ def reliability(
         from captum_gag.reliability import read_scores
 
         table = read_scores(scores)
-    from rich.console import Console
-
     from captum_gag.reliability import report
     from captum_gag.report.reliability_report import marks_table, save
 
     judged = report(table, truth=labels, by=by, edges=ranges)
     files = save(judged, out)
-    Console().print(marks_table(judged))
+    print_table(marks_table(judged))
     if judged.advice:
         typer.echo(f"{judged.advice}\n")
     for metric, verdict in judged.verdicts.items():

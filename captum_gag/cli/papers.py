@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from captum_gag.cli import judge
-from captum_gag.cli.commands import app, command
+from captum_gag.cli.commands import app, command, print_table
 from captum_gag.cli.options import RunDirectories, Source, Trust, classifier_of, sections
 from captum_gag.cli.run import interruptible, run
 from captum_gag.errors import InputError
@@ -54,14 +54,12 @@ def tables(runs: RunDirectories) -> None:
 
 
 def _print_tables(of_papers: Sequence[Any], out: Path) -> None:
-    from rich.console import Console
+    from rich.console import Group
 
     from captum_gag.papers.layout import printable, save_paper_tables
 
     files = save_paper_tables(of_papers, out)
-    for table in of_papers:
-        Console().print(printable(table))
-    typer.echo("\n".join(map(str, files)))
+    print_table(Group(*map(printable, of_papers)), files)
 
 
 @command(papers)
@@ -114,8 +112,6 @@ def figure(
     Writes NAME-KIND.png for each image; propositions also NAME-propositions.csv with all scores: RCAP sees misplaced
     saliency and noise, DAUC and IAUC the place alone. An image that cannot be read, or a method that fails, is named
     and left out.
-
-    Example: captum-gag papers figure maps cat.jpg --method GAG-85 --method SG --method "Guided IG"
 
     Example: captum-gag papers figure propositions cat.jpg --at 0.4,0.5
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from captum_gag.cli.commands import command
+from captum_gag.cli.commands import command, print_table
 from captum_gag.cli.options import RunDirectory, Source, config_of, device_named, require_device
 from captum_gag.errors import InputError
 from captum_gag.option_text import arguments
@@ -129,8 +129,6 @@ def resume(run: RunDirectory, *, work: dict[str, Any], again: dict[str, Any], re
 
 def _execute(run: Run, work: Work, *, bench: Bench | None = None, recompute: bool = False) -> None:
     """Do a share of a run, print its table, decisions and failures; exit with 1 if a cell failed."""
-    from rich.console import Console
-
     from captum_gag.papers.published import means
     from captum_gag.report import decisions
     from captum_gag.report.tables import comparison, failures, printable
@@ -147,10 +145,10 @@ def _execute(run: Run, work: Work, *, bench: Bench | None = None, recompute: boo
         say=lambda text: typer.echo(text, err=True),
     )
     scores = run.scores()
-    Console().print(printable(comparison(scores, means(run.config.suite_file()))))
+    print_table(printable(comparison(scores, means(run.config.suite_file()))))
     decided = decisions.decisions(run, scores)
     if decided is not None:
-        Console().print(decisions.printable(decided))
+        print_table(decisions.printable(decided))
     typer.echo(str(run.directory))
     failed = failures(scores)
     for row in failed.to_dict("records"):
@@ -162,7 +160,6 @@ def _execute(run: Run, work: Work, *, bench: Bench | None = None, recompute: boo
 def _print_plan(config: Config, workers: int) -> None:
     """Score a few images of a run, and print what all of them take."""
     from rich.box import SIMPLE
-    from rich.console import Console
     from rich.table import Table
 
     from captum_gag.runs.planning import plan
@@ -202,7 +199,7 @@ def _print_plan(config: Config, workers: int) -> None:
             f"images to a decision, forecast from {forecast.pilot}: {middle}; all is decided by {forecast.most:,} in "
             f"{forecast.share:.0%} of the simulated futures"
         )
-    Console().print(table)
+    print_table(table)
     typer.echo("\n".join(lines))
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from captum_gag import names
-from captum_gag.cli.commands import command, print_json
+from captum_gag.cli.commands import command, print_json, print_table
 from captum_gag.cli.options import Json, RunDirectories, RunDirectory, Trust
 from captum_gag.errors import InputError
 
@@ -33,8 +33,6 @@ def table(
     values stand beside ours where the suite has them. Writes table.md, table.tex, table.csv (all numbers, with p and
     effect size) and scores.parquet. For a run with --until decided it also shows the decisions, and writes
     decisions.csv.
-
-    Example: captum-gag table RUN --compare GAG-85 Grad-CAM
 
     Example: captum-gag table RUN --worst 5 --method GAG-85
 
@@ -90,11 +88,8 @@ def table(
     if json:
         print_json(records)
         return
-    from rich.console import Console
-
     for laid_out, files in parts:
-        Console().print(laid_out)
-        typer.echo("\n".join(map(str, files)))
+        print_table(laid_out, files)
 
 
 @command()
@@ -168,14 +163,13 @@ def list_names(
         print_json(rows)
         return
     from rich.box import SIMPLE
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     laid_out = Table(*(rows[0] if rows else ()), box=SIMPLE)
     for row in rows:
         laid_out.add_row(*(Text(", ".join(cell) if isinstance(cell, list) else str(cell)) for cell in row.values()))
-    Console().print(laid_out)
+    print_table(laid_out)
 
 
 def _names(kind: str) -> list[dict[str, Any]]:
