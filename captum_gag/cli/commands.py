@@ -174,12 +174,11 @@ def errors_in_one_line() -> Iterator[None]:
     except (typer.Exit, typer.Abort):
         raise
     except Exception as error:
-        if isinstance(error, InputError | OSError):
-            message = str(error)
-        elif sys.flags.dev_mode:
+        foreseen = isinstance(error, InputError | OSError)
+        if sys.flags.dev_mode and not foreseen:
             raise
-        else:
-            message = f"{in_one_line(error)} (not foreseen; python -X dev -m captum_gag.cli says where)"
+        where = "(not foreseen; python -X dev -m captum_gag.cli says where)"
+        message = str(error) if foreseen else f"{in_one_line(error)} {where}"
         typer.echo(f"captum-gag: {message}", err=True)
         raise typer.Exit(2) from error
 

@@ -198,12 +198,7 @@ def _explain_all(
 
 
 def how_to_read(rows: Iterable[Mapping[str, Any]], method: str) -> str:
-    """Return the meaning of RCAP, and on how many photographs one method has the highest score.
-
-    Args:
-        rows: As ``explain_all`` returns them.
-        method: The method.
-    """
+    """Return the meaning of RCAP, and on how many photographs in rows of scores a method has the highest."""
     best: dict[str, Mapping[str, Any]] = {}
     for row in rows:
         # No score, NaN, is not above another.

@@ -21,7 +21,7 @@ from captum_gag.options import declared, option, options_of
 from captum_gag.runs.config import SETTINGS, Config
 
 if TYPE_CHECKING:
-    from captum_gag.runs.executors import Bench, Executor
+    from captum_gag.runs.executors import Bench
     from captum_gag.runs.store import Run
 
 
@@ -45,14 +45,6 @@ class Work:
         """Raise InputError unless the shard is I/N."""
         if not re.fullmatch(r"\d+/\d+", self.shard):
             raise InputError(f"--shard {self.shard!r} must be I/N, such as 1/4")
-
-    def executor(self) -> Executor:
-        """Return the executor of a run."""
-        from captum_gag.runs import executors
-
-        if self.engine == "ray":
-            return executors.on_ray(self.workers)
-        return executors.in_processes(self.workers) if self.workers > 1 else executors.in_this_process
 
 
 WORK = options_of(Work)
@@ -132,12 +124,16 @@ def _execute(run: Run, work: Work, *, bench: Bench | None = None, recompute: boo
     from captum_gag.papers.published import means
     from captum_gag.report import decisions
     from captum_gag.report.tables import comparison, failures, printable
+    from captum_gag.runs import executors
     from captum_gag.runs.execution import execute
 
+    executor = executors.in_processes(work.workers) if work.workers > 1 else executors.in_this_process
+    if work.engine == "ray":
+        executor = executors.on_ray(work.workers)
     index, shards = map(int, work.shard.split("/"))
     execute(
         run,
-        work.executor(),
+        executor,
         bench=bench,
         shard=(index, shards),
         recompute=recompute,
@@ -227,11 +223,7 @@ def _progress_bar(total: int, done: int) -> Iterator[Callable[[str], None]]:
 def interruptible(
     message: Callable[[], str] = lambda: "interrupted; what is finished is kept. Go on with the same command",
 ) -> Iterator[None]:
-    """After SIGINT or SIGTERM in this context, print one line and leave with exit status 130.
-
-    Args:
-        message: Returns the line.
-    """
+    """After SIGINT or SIGTERM in this context, print one line and leave with exit status 130."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

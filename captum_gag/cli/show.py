@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -14,6 +15,13 @@ from captum_gag.errors import InputError
 
 if TYPE_CHECKING:
     from captum_gag.options import Option
+
+TYPES: Mapping[str, Mapping[str, Any]] = {
+    "methods": names.METHODS,
+    "metrics": names.METRICS,
+    "data": names.DATASETS,
+    "models": names.MODELS,
+}
 
 
 @command()
@@ -105,15 +113,15 @@ def report(
 
     The page needs no network and no other file. It shows the maps of a run made with --save-maps, and the photographs
     if the data are still where they were; the model's weights are not needed. Works while the run is still going, for
-    the images done. Of more images than --images it shows those with the worst and the best scores, those on which
-    methods disagree, and some at random; all numbers are of all images. It names no directory without --paths.
+    the images done. All numbers are of all images.
 
     Example: captum-gag run quick --save-maps --out RUN && captum-gag report RUN
 
     Args:
         out: The HTML file. Default: RUN/report.html.
-        images: Images on the page; of more, those that are worth seeing.
-        paths: Write paths of data, weights and run in full, to repeat the run.
+        images: Images on the page; of more, those with the worst and the best scores, those on which methods disagree,
+            and some at random.
+        paths: Write paths of data, weights and run in full, to repeat the run; without it, no directory is named.
     """
     if images != "all" and (not images.isdecimal() or int(images) < 1):
         raise InputError(f"--images {images!r} must be a number of images above 0, or all")
@@ -177,15 +185,14 @@ def _names(kind: str) -> list[dict[str, Any]]:
         from captum_gag.runs.suite_file import read_suite, suite_names
 
         return [{"name": name, "title": read_suite(name)["title"]} for name in suite_names()]
-    if kind == "methods":
-        return [{"name": name, "summary": row.summary, "source": row.source} for name, row in names.METHODS.items()]
-    if kind == "metrics":
-        return [
-            {"name": name, "summary": metric.summary, "better": "higher" if metric.higher_is_better else "lower"}
-            for name, metric in names.METRICS.items()
-        ]
-    types = names.DATASETS if kind == "data" else names.MODELS
-    return [{"name": name, "summary": type.summary} for name, type in types.items()]
+    rows: list[dict[str, Any]] = []
+    for name, row in TYPES[kind].items():
+        rows.append({"name": name, "summary": row.summary})
+        if kind == "methods":
+            rows[-1]["source"] = row.source
+        if kind == "metrics":
+            rows[-1]["better"] = "higher" if row.higher_is_better else "lower"
+    return rows
 
 
 def _options(kind: str, name: str) -> list[Option]:
@@ -201,7 +208,6 @@ def _options(kind: str, name: str) -> list[Option]:
             return [option for option in options_of(TRANSFORMS[spec["transform"]]) if option.name != "of"]
         options = options_of(method_class(spec["type"], spec))
         return [option._replace(default=spec.get(option.name, option.default)) for option in options]
-    types = {"metrics": names.METRICS, "data": names.DATASETS, "models": names.MODELS}[kind]
-    if name not in types:
-        raise unknown({"data": "data set"}.get(kind, kind.removesuffix("s")), name, types)
-    return options_of(types[name].load())
+    if name not in TYPES[kind]:
+        raise unknown("data set" if kind == "data" else kind.removesuffix("s"), name, TYPES[kind])
+    return options_of(TYPES[kind][name].load())

@@ -92,7 +92,7 @@ class Plan:
         ]
 
     def _seconds(self, images: int, workers: int) -> float:
-        """Return the seconds of the worker with most chunks, including its start."""
+        # Those of the worker with most chunks, including its start.
         chunks = ceil(ceil(images / self.at_once) / workers)
         return self.opening + min(images, chunks * self.at_once) * self.seconds
 
