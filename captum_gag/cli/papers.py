@@ -11,10 +11,11 @@ import typer
 from captum_gag.cli import judge
 from captum_gag.cli.commands import app, command, print_table
 from captum_gag.cli.options import RunDirectories, Source, Trust, classifier_of, sections
-from captum_gag.cli.run import interruptible, run
+from captum_gag.cli.run import Work, interruptible, run
 from captum_gag.errors import InputError
 from captum_gag.names import parse_method
 from captum_gag.options import options_of
+from captum_gag.runs.config import Config
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -155,8 +156,7 @@ def figure(
     failed = False
     for name, path in named_apart([Path(image) for image in images]).items():
         try:
-            of_demo = str(path) in DEMO and not path.exists()
-            photo = demo_image(str(path)) if of_demo else read_image(path)
+            photo = demo_image(str(path)) if str(path) in DEMO and not path.exists() else read_image(path)
             drawing = _figure(kind, scorer, photo, name, mask, centre, out)
         except InputError as error:
             typer.echo(f"skipped {error}", err=True)
@@ -196,15 +196,15 @@ def _figure(
     return figures.map_sheet(title, explanation.photo, explanation.maps, explanation.scores)
 
 
-@command(papers)
+@command(papers, settings=options_of(Config, "limit"), work=options_of(Work, "workers"))
 def reliability(
     data: judge.Cifar10Data,
     *,
+    settings: dict[str, Any],
+    work: dict[str, Any],
     out: Path,
     weights: Annotated[Path | None, typer.Option(metavar="FILE")] = None,
-    limit: Annotated[int | None, typer.Option(min=1)] = None,
     random_orderings: Annotated[int, typer.Option(min=0)] = 100,
-    workers: Annotated[int, typer.Option(min=1)] = 1,
 ) -> None:
     """Reproduce Tomsett et al. (2019) from a folder of CIFAR-10: training, run, tables, figures.
 
@@ -217,9 +217,7 @@ def reliability(
     Args:
         out: Directory for weights, run, tables and report; made if missing.
         weights: Weights of captum-gag train cifar10. Without them, it is trained first.
-        limit: Test images at most.
         random_orderings: Random orderings that the methods are compared with; the paper has 100.
-        workers: Processes that share the images.
     """
     out.mkdir(parents=True, exist_ok=True)
     if weights is None:
@@ -232,10 +230,9 @@ def reliability(
     suite = read_suite("metric-reliability") | {"random_orderings": random_orderings}
     (out / "suite.toml").write_text(tomli_w.dumps(suite), encoding="utf-8")
     source = {"model": "cifar10", "data": f"cifar10:{data}", "weights": str(weights)}
-    settings = {} if limit is None else {"limit": limit}
     status = 0
     try:
-        run(str(out / "suite.toml"), source=source, settings=settings, work={"workers": workers}, out=out / "run")
+        run(str(out / "suite.toml"), source=source, settings=settings, work=work, out=out / "run")
     except typer.Exit as exit:
         # The cells that failed are listed by now, and cost the others nothing.
         status = exit.exit_code
