@@ -113,14 +113,14 @@ def report(
 
     The page needs no network and no other file. It shows the maps of a run made with --save-maps, and the photographs
     if the data are still where they were; the model's weights are not needed. Works while the run is still going, for
-    the images done. All numbers are of all images.
+    the images done.
 
     Example: captum-gag run quick --save-maps --out RUN && captum-gag report RUN
 
     Args:
         out: The HTML file. Default: RUN/report.html.
         images: Images on the page; of more, those with the worst and the best scores, those on which methods disagree,
-            and some at random.
+            and some at random. All numbers are of all images.
         paths: Write paths of data, weights and run in full, to repeat the run; without it, no directory is named.
     """
     if images != "all" and (not images.isdecimal() or int(images) < 1):
