@@ -9,11 +9,12 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
 from functools import wraps
 from importlib.metadata import version
+from pathlib import Path
 from typing import Annotated, Any, Optional, TypeVar, get_args, get_origin
 
 import typer
@@ -37,6 +38,10 @@ class Commands(TyperGroup):
         standalone, extra["standalone_mode"] = extra.get("standalone_mode", True), False
         if not standalone:
             return super().main(*args, **extra)
+        words = sys.argv[1:] if not args and extra.get("args") is None else [*(args or [extra["args"]])[0]]
+        if any(re.fullmatch(r"(--[\w-]+=)?", word) for word in words):
+            typer.echo("captum-gag: an argument is empty; give a value, or leave its option out", err=True)
+            sys.exit(2)
         try:
             status = super().main(*args, **extra)
         except typer.Abort:
@@ -81,13 +86,6 @@ def main(
     """
 
 
-def group(name: str, help: str) -> typer.Typer:
-    """Return a new group of commands."""
-    commands = typer.Typer(help=help, no_args_is_help=True)
-    app.add_typer(commands, name=name)
-    return commands
-
-
 def command(commands: typer.Typer = app, name: str | None = None, **groups: Sequence[Option]) -> Callable[[F], F]:
     """Make a command of a function, which stays as it is.
 
@@ -112,10 +110,16 @@ def command(commands: typer.Typer = app, name: str | None = None, **groups: Sequ
         @wraps(function)
         def call(**values: Any) -> None:
             with errors_in_one_line():
-                for option in declared:
-                    _require_in_range(option, values.get(option.name))
                 for name, options in groups.items():
-                    values[name] = _given(options, values)
+                    values[name] = {}
+                    for option in options:
+                        value = values.pop(option.name)
+                        if value in (None, []) or (value == option.default and not option.unset):
+                            continue
+                        # Typer knows closed ranges only, and takes NaN for a number in any.
+                        if not all(getattr(operator, sign)(value, limit) for sign, limit in option.limits.items()):
+                            raise InputError(f"{option.flag} {value} must be {option.range}")
+                        values[name][option.name] = value
                 function(**values)
 
         call.__doc__ = text
@@ -137,22 +141,6 @@ def _own(parameter: inspect.Parameter, help: str | None) -> inspect.Parameter:
     if is_option:
         info.param_decls = (f"--{parameter.name.replace('_', '-')}",)
     return parameter.replace(annotation=Annotated[annotation, info])
-
-
-def _given(options: Sequence[Option], values: dict[str, Any]) -> dict[str, Any]:
-    """Return the values of options that differ from their defaults, taken out of all values."""
-    pairs = [(option, values.pop(option.name)) for option in options]
-    return {
-        option.name: value
-        for option, value in pairs
-        if value not in (None, []) and (option.unset or value != option.default)
-    }
-
-
-def _require_in_range(option: Option, value: Any) -> None:
-    # Typer knows closed ranges only, and takes NaN for a number in any.
-    if value is not None and not all(getattr(operator, name)(value, limit) for name, limit in option.limits.items()):
-        raise InputError(f"{option.flag} {value} must be {option.range}")
 
 
 def _parameter(option: Option) -> inspect.Parameter:
@@ -192,14 +180,22 @@ def errors_in_one_line() -> Iterator[None]:
     except (typer.Exit, typer.Abort):
         raise
     except Exception as error:
-        if isinstance(error, InputError | OSError):
-            message = str(error)
-        elif sys.flags.dev_mode:
+        foreseen = isinstance(error, InputError | OSError)
+        if sys.flags.dev_mode and not foreseen:
             raise
-        else:
-            message = f"{in_one_line(error)} (not foreseen; python -X dev -m captum_gag.cli says where)"
+        where = "(not foreseen; python -X dev -m captum_gag.cli says where)"
+        message = str(error) if foreseen else f"{in_one_line(error)} {where}"
         typer.echo(f"captum-gag: {message}", err=True)
         raise typer.Exit(2) from error
+
+
+def print_table(table: Any, files: Iterable[Path] = ()) -> None:
+    """Print what rich lays out, and the files that it was written to."""
+    from rich.console import Console
+
+    Console().print(table)
+    for file in files:
+        typer.echo(str(file))
 
 
 def print_json(value: Any) -> None:

@@ -6,7 +6,7 @@ import math
 import re
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from copy import copy
 from functools import cache, partial
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from captum_gag.cli.commands import command, print_json
+from captum_gag.cli.commands import command, print_json, print_table
 from captum_gag.cli.options import SET_METHOD, Json, Source, classifier_of, sections
 from captum_gag.errors import InputError
 from captum_gag.names import parse_method
@@ -48,7 +48,7 @@ def demo() -> None:
 
     scorer = photo_scorer(classifier_of({}, {}, "auto"), COMPARED)
     photos = {name: partial(copy, photo) for name, photo in demo_images().items()}
-    rows = explain_all(scorer, photos, Path("captum-gag-demo"))
+    rows = _explain_all(scorer, photos, Path("captum-gag-demo"))
     typer.echo(f"\n{how_to_read(rows, COMPARED[0])}")
 
 
@@ -93,7 +93,9 @@ def explain(
         overlay: Draw the maps over the photograph, in grey.
     """
     options = sections(source, "model", "")
-    methods = _with_options(method or [], options[""])
+    specs = {name: parse_method(name) for name in method or []}
+    if options[""] and not specs:
+        raise InputError("--set KEY=VALUE is for --method, whose option it sets; give --method GAG with it")
     # After the names, which need no torch.
     classifier = classifier_of(source, options["model"], settings.get("device", "auto"))
 
@@ -109,43 +111,32 @@ def explain(
         classifier = copy(classifier)
         # A preprocessing is frozen for those who use it; this one is not in use yet.
         object.__setattr__(classifier, "labels", class_names(file))
-    scorer = photo_scorer(classifier, methods, samples, settings.get("seed", 0))
+    methods = _with_options(specs, options[""]) if options[""] else specs
+    scorer = photo_scorer(classifier, methods or COMPARED, samples, settings.get("seed", 0))
     if labels is not None and scorer.classes not in (None, len(classifier.labels or ())):
         raise InputError(
             f"--labels names {len(classifier.labels or ())} classes, and {classifier.name} has {scorer.classes}; "
             "expected a name for each"
         )
     photos = {name: partial(read_image, path) for name, path in files.items()}
-    explain_all(scorer, photos, out, target, files, format, json, overlay)
+    _explain_all(scorer, photos, out, target, files, format, json, overlay)
 
 
-def _with_options(names: Sequence[str], options: Mapping[str, Any]) -> Any:
-    """Return methods as a suite lists them, each with those of the options that it has.
-
-    Raises:
-        InputError: A method is unknown, or none has one of the options.
-    """
-    if not names:
-        if options:
-            raise InputError("--set KEY=VALUE is for --method, whose option it sets; give --method GAG with it")
-        return COMPARED
-    specs = {name: parse_method(name) for name in names}
-    if not options:
-        return specs
+def _with_options(specs: Mapping[str, Mapping[str, Any]], options: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return methods, each with those of the options that it has; each option must be one of a method's."""
     from captum_gag.attr.catalogue import options_of_spec
 
-    takes = {name: sorted(options_of_spec({**spec, **options})) for name, spec in specs.items()}
+    keys = {name: sorted(options_of_spec({**spec, **options})) for name, spec in specs.items()}
     for key in options:
-        if not any(key in keys for keys in takes.values()):
-            has = "; ".join(f"{name} has {', '.join(keys) or 'none'}" for name, keys in takes.items())
+        if not any(key in of_method for of_method in keys.values()):
+            has = "; ".join(f"{name} has {', '.join(of_method) or 'none'}" for name, of_method in keys.items())
             raise InputError(f"none of the methods has an option {key!r}; {has}")
     return {
-        name: {**spec, **{key: value for key, value in options.items() if key in takes[name]}}
-        for name, spec in specs.items()
+        name: {**spec, **{key: options[key] for key in options if key in keys[name]}} for name, spec in specs.items()
     }
 
 
-def explain_all(
+def _explain_all(
     scorer: Scorer,
     photos: Mapping[str, Callable[[], Image.Image]],
     out: Path,
@@ -155,21 +146,11 @@ def explain_all(
     json: bool = False,
     overlay: bool = False,
 ) -> list[dict[str, Any]]:
-    """Explain photographs, show the results and return their rows; exit with 1 if an image or a method failed.
-
-    Args:
-        scorer: See ``photo_scorer``.
-        photos: By name, functions that read the photographs.
-        out: Directory of the results.
-        target: Class to explain; None for the predicted one.
-        files: By name, the files of the photographs, for the table.
-        format: Ending of the files of attributions; None for none.
-        json: Print JSON.
-        overlay: Draw the maps over the photograph.
-    """
+    """Explain photographs, show the results and return their rows; exit with 1 if an image or a method failed."""
     from rich.console import Console
     from rich.progress import Progress
 
+    from captum_gag.data.images import image_size, shown
     from captum_gag.report.tables import score_table, write_scores
     from captum_gag.runs.explaining import explain_photo
 
@@ -198,44 +179,37 @@ def explain_all(
             if explanation.probability < SURE:
                 probability = f"{explanation.label} has a probability of {explanation.probability:.2f}"
                 say(f"not sure: {name}: {probability}, so that the maps explain a class that it is not sure of")
-            file = {} if files is None else _path_and_size(files[name])
+            file: dict[str, Any] = {}
+            if files is not None:
+                width, height = image_size(files[name]) or (None, None)
+                file = {"path": shown(files[name]), "width": width, "height": height}
             rows += [{**row, **file} for row in explanation.rows]
-            box = scorer.classifier.box(*photo().size)
-            written += _write(explanation, out, format, overlay, box)
-            written += _write_maps(explanation, photo(), box, out, overlay)
+            written += _write(explanation, photo(), scorer.classifier.box(*photo().size), out, format, overlay)
             # After every image, so that its scores are kept whatever ends the command.
             write_scores(out / "scores.csv", rows)
     if json:
         print_json(rows)
     elif rows:
         written.append(out / "scores.csv")
-        Console().print(score_table(rows))
-        typer.echo("\n".join(map(str, written)))
+        print_table(score_table(rows), written)
     if failed:
         raise typer.Exit(1)
     return rows
 
 
 def how_to_read(rows: Iterable[Mapping[str, Any]], method: str) -> str:
-    """Return the meaning of RCAP, and on how many photographs one method has the highest score.
-
-    Args:
-        rows: As ``explain_all`` returns them.
-        method: The method.
-    """
-    scored: dict[str, list[Mapping[str, Any]]] = {}
+    """Return the meaning of RCAP, and on how many photographs in rows of scores a method has the highest."""
+    best: dict[str, Mapping[str, Any]] = {}
     for row in rows:
-        if not math.isnan(row["score"]):
-            scored.setdefault(row["image"], []).append(row)
-    highest: dict[bool, list[bool]] = {True: [], False: []}
-    for of_image in scored.values():
-        best = max(of_image, key=lambda row: row["score"])
-        highest[best["probability"] >= SURE].append(best["method"] == method)
-    counts = [
-        f"on {sum(is_best)} of the {len(is_best)} of which the model is {'sure' if sure else 'not sure'}"
-        for sure, is_best in highest.items()
-        if is_best
-    ]
+        # No score, NaN, is not above another.
+        if row["score"] > (best[row["image"]]["score"] if row["image"] in best else -math.inf):
+            best[row["image"]] = row
+    counts = []
+    for sure in (True, False):
+        is_best = [row["method"] == method for row in best.values() if (row["probability"] >= SURE) == sure]
+        if is_best:
+            of = f"of the {len(is_best)} of which the model is {'sure' if sure else 'not sure'}"
+            counts.append(f"on {sum(is_best)} {of}")
     return (
         "RCAP: how much of a map's saliency is in its most salient part, times the probability of the class when only\n"
         "that part is shown. A class that the model is not sure of lowers all scores of its photograph: compare the\n"
@@ -245,16 +219,15 @@ def how_to_read(rows: Iterable[Mapping[str, Any]], method: str) -> str:
     )
 
 
-def _path_and_size(file: Path) -> dict[str, Any]:
-    from captum_gag.data.images import image_size, shown
+def _write(
+    explanation: Explanation, photo: Image.Image, box: Box | None, out: Path, format: str | None, overlay: bool
+) -> list[Path]:
+    """Write photograph, maps and scores in one figure, the attributions if there is a format, and an image per map."""
+    from PIL import Image
 
-    width, height = image_size(file) or (None, None)
-    return {"path": shown(file), "width": width, "height": height}
-
-
-def _write(explanation: Explanation, out: Path, format: str | None, overlay: bool, box: Box | None) -> list[Path]:
-    """Write photograph, maps and scores in one figure, and the attributions if there is a format."""
+    from captum_gag.data.images import named_apart
     from captum_gag.report.figures import map_grid, save_figure
+    from captum_gag.report.map_images import map_image
 
     title = f"{explanation.name}: {explanation.label} ({explanation.probability:.0%})"
     written = [out / f"{explanation.name}-explanation.png"]
@@ -263,21 +236,10 @@ def _write(explanation: Explanation, out: Path, format: str | None, overlay: boo
     if format is not None:
         written.append(out / f"{explanation.name}-attributions.{format}")
         explanation.save_attributions(written[-1], box)
-    return written
-
-
-def _write_maps(explanation: Explanation, photo: Image.Image, box: Box | None, out: Path, overlay: bool) -> list[Path]:
-    """Write each map as an image, where the photograph has it."""
-    from PIL import Image
-
-    from captum_gag.data.images import named_apart
-    from captum_gag.report.map_images import map_image
-
     if box is None:
         # Only the output of a transform is known, and not which part of the photograph it shows.
         photo = Image.fromarray((255 * explanation.photo).round().astype("uint8"))
     names = named_apart([Path(re.sub(r"[^\w^+-]+", "-", method)) for method in explanation.maps])
-    written = []
     for name, saliency in zip(names, explanation.maps.values(), strict=True):
         written.append(out / f"{explanation.name}-{name}.png")
         map_image(saliency, photo, box, overlay=overlay).save(written[-1])

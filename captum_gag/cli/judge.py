@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from captum_gag.cli.commands import command, group
+from captum_gag.cli.commands import app, command, print_table
 from captum_gag.cli.options import device_named
 from captum_gag.cli.run import interruptible
 from captum_gag.errors import InputError
@@ -37,8 +37,6 @@ def reliability(
     transform); in a table without them Random, Sobel and Constant are recognised by name. Where a column
     higher_is_better is missing, the metrics must be known to this package or to Quantus.
 
-    Example: captum-gag reliability scores.csv --out report
-
     Example: captum-gag reliability RUN --by probability --edges 0.8,0.99
 
     Args:
@@ -52,7 +50,10 @@ def reliability(
         edges: Cut that column into ranges: 0.8,0.99 gives <= 0.8, 0.8 to 0.99 and >= 0.99.
     """
     labels: Sequence[str] = [label.strip() for label in truth.split(",") if label.strip()]
-    ranges = _numbers(edges)
+    try:
+        ranges = [float(number) for number in edges.split(",")] if edges else []
+    except ValueError as error:
+        raise InputError(f"--edges {edges!r} must be numbers between commas, such as 0.8,0.99") from error
     if (scores / "run.json").is_file():
         from captum_gag.runs.store import Run
 
@@ -62,14 +63,12 @@ def reliability(
         from captum_gag.reliability import read_scores
 
         table = read_scores(scores)
-    from rich.console import Console
-
     from captum_gag.reliability import report
     from captum_gag.report.reliability_report import marks_table, save
 
     judged = report(table, truth=labels, by=by, edges=ranges)
     files = save(judged, out)
-    Console().print(marks_table(judged))
+    print_table(marks_table(judged))
     if judged.advice:
         typer.echo(f"{judged.advice}\n")
     for metric, verdict in judged.verdicts.items():
@@ -77,14 +76,8 @@ def reliability(
     typer.echo("\n".join(map(str, files)))
 
 
-def _numbers(text: str) -> list[float]:
-    try:
-        return [float(number) for number in text.split(",")] if text else []
-    except ValueError as error:
-        raise InputError(f"--edges {text!r} must be numbers between commas, such as 0.8,0.99") from error
-
-
-train = group("train", "Train a network to judge metrics on.")
+train = typer.Typer(no_args_is_help=True)
+app.add_typer(train, name="train", help="Train a network to judge metrics on.")
 
 
 @command(train)

@@ -72,16 +72,9 @@ class Source:
 
 
 def config_of(suite: str, source: Mapping[str, Any], settings: Mapping[str, Any], workers: int = 1) -> Config:
-    """Return the configuration of a run, and print what its case assumes.
+    """Return the configuration of a run from options of ``Source`` and ``Config``, and print what its case assumes.
 
-    Args:
-        suite: Name of a suite, or a TOML file.
-        source: Options of ``Source``.
-        settings: Options of ``Config``.
-        workers: Processes that share the cores.
-
-    Raises:
-        InputError: An option cannot be used. Misspelt names are found before torch is imported.
+    Misspelt names are found before torch is imported.
     """
     from captum_gag.runs.suite_file import ORDERINGS, SuiteFile, labelled, read_suite, require_names
 
@@ -131,13 +124,7 @@ def config_of(suite: str, source: Mapping[str, Any], settings: Mapping[str, Any]
 
 
 def classifier_of(source: Mapping[str, Any], options: Mapping[str, Any], device: str) -> Classifier:
-    """Return the model that options of ``Source`` name, loaded.
-
-    Args:
-        source: Options of ``Source``.
-        options: Options of the model; see ``sections``.
-        device: See ``Config``.
-    """
+    """Return the model that options of ``Source`` name, with options of its own, loaded."""
     name = source.get("model", "demo")
     require_device(device)
     require_model(name)
@@ -147,15 +134,7 @@ def classifier_of(source: Mapping[str, Any], options: Mapping[str, Any], device:
 
 
 def sections(source: Mapping[str, Any], *names: str) -> dict[str, dict[str, Any]]:
-    """Return the options of ``--set`` by section, and ``--weights`` with those of the model.
-
-    Args:
-        source: Options of ``Source``.
-        names: Sections of the command: "model", "data", "" for methods.
-
-    Raises:
-        InputError: An option belongs to something else, or would make it something else.
-    """
+    """Return the options of ``--set`` by section: "model" with ``--weights``, "data", or "" for methods."""
     options: dict[str, dict[str, Any]] = {name: {} for name in names}
     options["model"] |= {"weights": source["weights"]} if "weights" in source else {}
     for text, value in assignments(source.get("set", ())).items():

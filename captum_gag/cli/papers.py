@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -10,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from captum_gag.cli import judge
-from captum_gag.cli.commands import command, group
+from captum_gag.cli.commands import app, command, print_table
 from captum_gag.cli.options import SET_MODEL, RunDirectories, Source, Trust, classifier_of, sections
-from captum_gag.cli.run import interruptible, run
-from captum_gag.cli.show import Part, show
+from captum_gag.cli.run import Work, interruptible, run
 from captum_gag.errors import InputError
 from captum_gag.names import parse_method
 from captum_gag.options import options_of
+from captum_gag.runs.config import Config
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,9 +23,9 @@ if TYPE_CHECKING:
 
     from captum_gag.papers.propositions import Place
     from captum_gag.runs.scorer import Scorer
-    from captum_gag.runs.store import Run
 
-papers = group("papers", "Tables, claims and figures of Huang & Liu (2024) and of Tomsett et al. (2019).")
+papers = typer.Typer(no_args_is_help=True)
+app.add_typer(papers, name="papers", help="Tables, claims and figures of Huang & Liu (2024) and Tomsett et al. (2019).")
 
 
 @command(papers)
@@ -45,24 +44,23 @@ def tables(runs: RunDirectories) -> None:
     from captum_gag.report.several_runs import together
 
     cases = together(loaded)
-    of_papers = huang_liu.tables(
-        {case: one.scores for case, one in cases.items()}, {case: one.ours for case, one in cases.items()}
-    )
+    scores, ours = ({case: getattr(one, name) for case, one in cases.items()} for name in ("scores", "ours"))
+    of_papers = huang_liu.tables(scores, ours)
     # The second paper has one case; runs of several cases of the first are none of it.
-    if len(cases) == 1:
-        [one] = cases.values()
-        of_papers += tomsett.tables(one.scores)
+    if len(scores) == 1:
+        of_papers += tomsett.tables(*scores.values())
     if not of_papers:
         raise InputError("no table of a paper has scores for half of its rows; expected runs of the papers' suites")
     _print_tables(of_papers, runs[0] / "tables")
 
 
 def _print_tables(of_papers: Sequence[Any], out: Path) -> None:
+    from rich.console import Group
+
     from captum_gag.papers.layout import printable, save_paper_tables
 
     files = save_paper_tables(of_papers, out)
-    last = len(of_papers) - 1
-    show([Part([], printable(table), files if i == last else []) for i, table in enumerate(of_papers)])
+    print_table(Group(*map(printable, of_papers)), files)
 
 
 @command(papers)
@@ -88,25 +86,15 @@ def claims(runs: RunDirectories, *, out: Path | None = None, trust: Trust = Fals
     from captum_gag.papers.claims import claims as tested
 
     with nothing_imported(trust):
-        suites = [run.config.made_suite() for run in loaded]
-    rows = pd.concat(
-        [
-            tested(run.scores(), suite).assign(network=name)
-            for run, suite, name in zip(loaded, suites, _networks(loaded), strict=True)
-        ],
-        ignore_index=True,
-    )
+        suites = [one.config.made_suite() for one in loaded]
+    networks = [str(one.config.model.get("name", one.config.model["type"])) for one in loaded]
+    tables = []
+    for one, suite, network in zip(loaded, suites, networks, strict=True):
+        name = f"{network} ({one.directory})" if networks.count(network) > 1 else network
+        tables.append(tested(one.scores(), suite).assign(network=name))
+    rows = pd.concat(tables, ignore_index=True)
     files = save_claims(rows, out) if out else []
     typer.echo("\n".join([*as_lines(rows), *map(str, files)]))
-
-
-def _networks(runs: list[Run]) -> list[str]:
-    """Return a name for the network of each run, with the run's directory where several are of one network."""
-    networks = [str(run.config.model.get("name", run.config.model["type"])) for run in runs]
-    return [
-        f"{name} ({run.directory})" if Counter(networks)[name] > 1 else name
-        for name, run in zip(networks, runs, strict=True)
-    ]
 
 
 @command(papers, source=[*options_of(Source, "model"), SET_MODEL])
@@ -126,8 +114,6 @@ def figure(
     saliency and noise, DAUC and IAUC the place alone. An image that cannot be read, or a method that fails, is named
     and left out.
 
-    Example: captum-gag papers figure maps cat.jpg --method GAG-85 --method SG --method "Guided IG"
-
     Example: captum-gag papers figure propositions cat.jpg --at 0.4,0.5
 
     Args:
@@ -136,7 +122,7 @@ def figure(
             wide.
         images: Image files, or names of the demo's photographs: chelsea, coffee, rocket, china, flower.
         method: A method; for maps, give it again for several. Default for areas: GAG-85.
-        mask: For propositions: segmentation of the one image, white on the object: adds Log-Cosh Dice and MAE.
+        mask: For propositions: segmentation of the one image, white on the object; adds Log-Cosh Dice and MAE.
         at: For propositions: where well placed saliency lies, as shares of width and height of the model's input:
             0.5,0.5 is the centre. Default: the mask's centre, or else where GAG-85's map is highest.
         out: Directory of the figures; made if missing.
@@ -150,7 +136,14 @@ def figure(
         raise InputError(f"--mask and --at are options of propositions; leave them out of {kind}")
     if mask is not None and len(images) > 1:
         raise InputError(f"--mask {mask} is of one image, and {len(images)} are given; give one of them")
-    centre = None if at is None else _place(at)
+    centre = None
+    if at is not None:
+        from captum_gag.papers.propositions import Place
+
+        try:
+            centre = Place(*map(float, at.split(",")))
+        except (TypeError, ValueError):
+            raise InputError(f"--at {at!r} must be shares of width and height, such as 0.5,0.5") from None
     classifier = classifier_of(source, options["model"], "auto")
     from captum_gag.data.images import DEMO, demo_image, named_apart, read_image
     from captum_gag.report.figures import save_figure
@@ -163,12 +156,8 @@ def figure(
     failed = False
     for name, path in named_apart([Path(image) for image in images]).items():
         try:
-            of_demo = str(path) in DEMO and not path.exists()
-            photo = demo_image(str(path)) if of_demo else read_image(path)
-            if kind == "propositions":
-                drawing = _propositions(scorer, photo, name, mask, centre, out)
-            else:
-                drawing = _of_maps(kind, scorer, photo, name)
+            photo = demo_image(str(path)) if str(path) in DEMO and not path.exists() else read_image(path)
+            drawing = _figure(kind, scorer, photo, name, mask, centre, out)
         except InputError as error:
             typer.echo(f"skipped {error}", err=True)
             failed = True
@@ -179,9 +168,20 @@ def figure(
         raise typer.Exit(1)
 
 
-def _of_maps(kind: str, scorer: Scorer, photo: Image.Image, name: str) -> Figure:
-    """Draw the maps of a photograph, or the areas of its only map."""
-    from captum_gag.papers.figures import areas, map_sheet
+def _figure(
+    kind: str, scorer: Scorer, photo: Image.Image, name: str, mask: Path | None, centre: Place | None, out: Path
+) -> Figure:
+    from captum_gag.papers import figures
+
+    if kind == "propositions":
+        from captum_gag.data.masks import read_mask
+        from captum_gag.papers.propositions import propositions
+        from captum_gag.report.tables import write_scores
+
+        judged = propositions(scorer, photo, name, mask=None if mask is None else read_mask(mask), at=centre)
+        write_scores(out / f"{name}-propositions.csv", list(judged.rows()))
+        typer.echo(str(out / f"{name}-propositions.csv"))
+        return figures.propositions_figure(judged)
     from captum_gag.runs.explaining import explain_photo
 
     explanation = explain_photo(scorer, photo, name)
@@ -189,47 +189,22 @@ def _of_maps(kind: str, scorer: Scorer, photo: Image.Image, name: str) -> Figure
     if kind == "areas":
         if errors:
             raise InputError(errors[0])
-        [saliency] = explanation.maps.values()
-        return areas(explanation.photo, saliency)
+        return figures.areas(explanation.photo, next(iter(explanation.maps.values())))
     for line in errors:
         typer.echo(f"failed: {line}", err=True)
     title = f"{explanation.label} ({explanation.probability:.0%})"
-    return map_sheet(title, explanation.photo, explanation.maps, explanation.scores)
+    return figures.map_sheet(title, explanation.photo, explanation.maps, explanation.scores)
 
 
-def _propositions(
-    scorer: Scorer, photo: Image.Image, name: str, mask: Path | None, centre: Place | None, out: Path
-) -> Figure:
-    from captum_gag.data.masks import read_mask
-    from captum_gag.papers.figures import propositions_figure
-    from captum_gag.papers.propositions import propositions
-    from captum_gag.report.tables import write_scores
-
-    judged = propositions(scorer, photo, name, mask=None if mask is None else read_mask(mask), at=centre)
-    write_scores(out / f"{name}-propositions.csv", list(judged.rows()))
-    typer.echo(str(out / f"{name}-propositions.csv"))
-    return propositions_figure(judged)
-
-
-def _place(text: str) -> Place:
-    from captum_gag.papers.propositions import Place
-
-    try:
-        x, y = map(float, text.split(","))
-    except ValueError:
-        raise InputError(f"--at {text!r} must be shares of width and height, such as 0.5,0.5") from None
-    return Place(x, y)
-
-
-@command(papers)
+@command(papers, settings=options_of(Config, "limit"), work=options_of(Work, "workers"))
 def reliability(
     data: judge.Cifar10Data,
     *,
+    settings: dict[str, Any],
+    work: dict[str, Any],
     out: Path,
     weights: Annotated[Path | None, typer.Option(metavar="FILE")] = None,
-    limit: Annotated[int | None, typer.Option(min=1)] = None,
     random_orderings: Annotated[int, typer.Option(min=0)] = 100,
-    workers: Annotated[int, typer.Option(min=1)] = 1,
 ) -> None:
     """Reproduce Tomsett et al. (2019) from a folder of CIFAR-10: training, run, tables, figures.
 
@@ -242,9 +217,7 @@ def reliability(
     Args:
         out: Directory for weights, run, tables and report; made if missing.
         weights: Weights of captum-gag train cifar10. Without them, it is trained first.
-        limit: Test images at most.
         random_orderings: Random orderings that the methods are compared with; the paper has 100.
-        workers: Processes that share the images.
     """
     out.mkdir(parents=True, exist_ok=True)
     if weights is None:
@@ -257,14 +230,13 @@ def reliability(
     suite = read_suite("metric-reliability") | {"random_orderings": random_orderings}
     (out / "suite.toml").write_text(tomli_w.dumps(suite), encoding="utf-8")
     source = {"model": "cifar10", "data": f"cifar10:{data}", "weights": str(weights)}
-    settings = {} if limit is None else {"limit": limit}
-    failed = False
+    status = 0
     try:
-        run(str(out / "suite.toml"), source=source, settings=settings, work={"workers": workers}, out=out / "run")
+        run(str(out / "suite.toml"), source=source, settings=settings, work=work, out=out / "run")
     except typer.Exit as exit:
         # The cells that failed are listed by now, and cost the others nothing.
-        failed = exit.exit_code == 1
-        if not failed:
+        status = exit.exit_code
+        if status != 1:
             raise
     with interruptible():
         from captum_gag.papers.tomsett import tables
@@ -272,5 +244,4 @@ def reliability(
 
         _print_tables(tables(Run.load(out / "run").scores()), out / "tables")
         judge.reliability(out / "run", out=out / "reliability")
-    if failed:
-        raise typer.Exit(1)
+    raise typer.Exit(status)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from captum_gag.cli.commands import command
+from captum_gag.cli.commands import command, print_table
 from captum_gag.cli.options import RunDirectory, Source, config_of, device_named, require_device
 from captum_gag.errors import InputError
 from captum_gag.option_text import arguments
@@ -20,11 +20,8 @@ from captum_gag.options import declared, option, options_of
 from captum_gag.runs.config import SETTINGS, Config
 
 if TYPE_CHECKING:
-    from captum_gag.runs.executors import Bench, Executor
+    from captum_gag.runs.executors import Bench
     from captum_gag.runs.store import Run
-
-INTERRUPTED = 130
-"""Exit status of a command that was interrupted, as shells have it."""
 
 
 @declared
@@ -43,24 +40,14 @@ class Work:
         metavar="I/N",
     )
 
-    def executor(self) -> Executor:
-        """Return the executor of a run."""
-        from captum_gag.runs import executors
-
-        if self.engine == "ray":
-            return executors.on_ray(self.workers)
-        return executors.in_processes(self.workers) if self.workers > 1 else executors.in_this_process
-
-    def part(self) -> tuple[int, int]:
-        """Return the shard as (I, N)."""
+    def __post_init__(self) -> None:
+        """Raise InputError unless the shard is I/N."""
         parts = self.shard.split("/")
         if len(parts) != 2 or not all(part.isdecimal() for part in parts) or not 1 <= int(parts[0]) <= int(parts[1]):
             raise InputError(f"--shard {self.shard!r} must be I/N with 1 <= I <= N, such as 1/4")
-        return int(parts[0]), int(parts[1])
 
 
 WORK = options_of(Work)
-AGAIN = [option._replace(unset="the run's") for option in options_of(Config, "device", "threads")]
 
 
 @command(source=options_of(Source), settings=SETTINGS, work=WORK)
@@ -79,28 +66,21 @@ def run(
     Interrupted anywhere, it goes on with captum-gag resume OUT, to the same numbers. A broken image or a failing method
     costs its own cells only; they are listed at the end, and the exit status is then 1.
 
-    With --dry-run it prints forward and backward passes, seconds and memory instead. The time of several workers is the
-    least that it can be: one is measured alone, and the images are shared out among as many as have cores (or a GPU) of
-    their own.
-
     Example: captum-gag run quick --model demo --data demo --out RUN
 
     Args:
         suite: A suite of captum-gag list suites, or a TOML file.
         out: Directory of the run; made if missing.
-        dry_run: Score two images, print what the run takes, and write nothing; with --until decided, score 20 and
-            forecast how many images it takes.
+        dry_run: Write nothing: score two images, and print the passes, seconds and memory of the run; with --until
+            decided, score 20, and forecast how many images it takes.
     """
     if out is None and not dry_run:
         raise InputError("--out is missing: the directory of the run, which is made (or --dry-run)")
     share = Work(**work)
-    part = share.part()
     with interruptible(lambda: _progress_of(out, share)):
         config = config_of(suite, source, settings, share.workers)
         if out is None or dry_run:
-            from captum_gag.cli.dry_run import print_plan
-
-            print_plan(config, share.workers)
+            _print_plan(config, share.workers)
             return
         from captum_gag.runs.execution import begin
 
@@ -112,10 +92,10 @@ def run(
                     f"{times} times at least; --dry-run measures what that takes",
                     err=True,
                 )
-        _execute(directory, share, part, bench=bench)
+        _execute(directory, share, bench=bench)
 
 
-@command(work=WORK, again=AGAIN)
+@command(work=WORK, again=[one._replace(unset="the run's") for one in options_of(Config, "device", "threads")])
 def resume(run: RunDirectory, *, work: dict[str, Any], again: dict[str, Any], recompute: bool = False) -> None:
     """Resume a run that was interrupted; images that are done stay as they are.
 
@@ -126,7 +106,6 @@ def resume(run: RunDirectory, *, work: dict[str, Any], again: dict[str, Any], re
         recompute: Score again the images of which weights, photographs, class files, code or versions have changed.
     """
     share = Work(**work)
-    part = share.part()
     require_device(again.get("device", "auto"))
     with interruptible(lambda: _progress_of(run, share)):
         from captum_gag.runs.store import Run
@@ -137,41 +116,94 @@ def resume(run: RunDirectory, *, work: dict[str, Any], again: dict[str, Any], re
         device = device_named(again.get("device", config.device))
         threads = again.get("threads") or min(config.threads, threads_each(share.workers))
         directory.go_on_with(replace(config, device=device, threads=threads))
-        _execute(directory, share, part, recompute=recompute)
+        _execute(directory, share, recompute=recompute)
 
 
-def _execute(
-    run: Run, work: Work, shard: tuple[int, int], *, bench: Bench | None = None, recompute: bool = False
-) -> None:
+def _execute(run: Run, work: Work, *, bench: Bench | None = None, recompute: bool = False) -> None:
     """Do a share of a run, print its table, decisions and failures; exit with 1 if a cell failed."""
-    from rich.console import Console
-
     from captum_gag.papers.published import means
-    from captum_gag.report.decisions import decisions
-    from captum_gag.report.decisions import printable as printable_decisions
+    from captum_gag.report import decisions
     from captum_gag.report.tables import comparison, failures, printable
+    from captum_gag.runs import executors
     from captum_gag.runs.execution import execute
 
+    executor = executors.in_processes(work.workers) if work.workers > 1 else executors.in_this_process
+    if work.engine == "ray":
+        executor = executors.on_ray(work.workers)
+    index, shards = map(int, work.shard.split("/"))
     execute(
         run,
-        work.executor(),
+        executor,
         bench=bench,
-        shard=shard,
+        shard=(index, shards),
         recompute=recompute,
         track=_progress_bar,
         say=lambda text: typer.echo(text, err=True),
     )
     scores = run.scores()
-    Console().print(printable(comparison(scores, means(run.config.suite_file()))))
-    decided = decisions(run, scores)
+    print_table(printable(comparison(scores, means(run.config.suite_file()))))
+    decided = decisions.decisions(run, scores)
     if decided is not None:
-        Console().print(printable_decisions(decided))
+        print_table(decisions.printable(decided))
     typer.echo(str(run.directory))
     failed = failures(scores)
     for row in failed.to_dict("records"):
         typer.echo(f"failed: {row['method']}, {row['cells']} cells, first {row['image']}: {row['error']}", err=True)
     if len(failed):
         raise typer.Exit(1)
+
+
+def _print_plan(config: Config, workers: int) -> None:
+    """Score a few images of a run, and print what all of them take."""
+    from rich.box import SIMPLE
+    from rich.table import Table
+
+    from captum_gag.runs.planning import plan
+
+    cost = plan(config, workers)
+    rows = cost.totals()
+    table = Table("", *(f"{row.images:,} image{'s' * (row.images > 1)}" for row in rows), box=SIMPLE)
+    table.add_row("forward passes", *(f"{row.forward:,.0f}" for row in rows))
+    table.add_row("backward passes", *(f"{row.backward:,.0f}" for row in rows))
+    table.add_row(f"time, 1 worker ({config.threads} threads)", *(_duration(row.seconds) for row in rows))
+    memory = "unknown" if cost.memory is None else f"{cost.memory / 2**30:.2f} GiB"
+    if cost.device_memory is not None:
+        memory += f", and {cost.device_memory / 2**30:.2f} GiB of the GPU"
+    lines = [f"measured on {cost.measured} images, {cost.at_once} at a time on {config.device}; a pass is of one image"]
+    if cost.failed:
+        lines.append(f"{cost.failed} of their cells failed, so that a run may take longer; captum-gag run says why")
+    if config.confidence:
+        lines.append("images are at most: those that are not confident are left out, each after one forward pass")
+    lines.append(f"peak memory of a worker: {memory}")
+    if workers > 1:
+        several = f"at least, {workers} workers ({config.threads} threads each)"
+        table.add_row(several, *(_duration(row.seconds_of_workers) for row in rows))
+        lines[-1] += f"; {workers} workers take {workers} times as much"
+        lines.append(
+            f"the time of {workers} workers is that of {cost.abreast}, which have cores or a GPU of their own; "
+            "that they share memory bandwidth and clock rate is not measured"
+        )
+    forecast = cost.decision
+    if forecast is None:
+        lines.append("images to a decision: give --until decided, and 10 images or more, to forecast them")
+    else:
+        middle = more = f"more than {forecast.most:,}"
+        if forecast.median is not None:
+            high = more if forecast.high is None else f"{forecast.high:,}"
+            middle = f"{forecast.median:,} (median; 90 % quantile {high})"
+        lines.append(
+            f"images to a decision, forecast from {forecast.pilot}: {middle}; all is decided by {forecast.most:,} in "
+            f"{forecast.share:.0%} of the simulated futures"
+        )
+    print_table(table)
+    typer.echo("\n".join(lines))
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"
 
 
 @contextmanager
@@ -191,11 +223,7 @@ def _progress_bar(total: int, done: int) -> Iterator[Callable[[str], None]]:
 def interruptible(
     message: Callable[[], str] = lambda: "interrupted; what is finished is kept. Go on with the same command",
 ) -> Iterator[None]:
-    """After SIGINT or SIGTERM in this context, print one line and leave with exit status 130.
-
-    Args:
-        message: Returns the line.
-    """
+    """After SIGINT or SIGTERM in this context, print one line and leave with exit status 130."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -204,7 +232,7 @@ def interruptible(
         for number in handlers:
             signal.signal(number, signal.SIG_IGN)
         typer.echo(f"captum-gag: {message()}", err=True)
-        raise typer.Exit(INTERRUPTED) from None
+        raise typer.Exit(130) from None
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)

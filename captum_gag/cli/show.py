@@ -4,33 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from captum_gag import names
-from captum_gag.cli.commands import command, print_json
+from captum_gag.cli.commands import command, print_json, print_table
 from captum_gag.cli.options import Json, RunDirectories, RunDirectory, Trust
 from captum_gag.errors import InputError
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-
     from captum_gag.options import Option
-    from captum_gag.report.several_runs import Together
-    from captum_gag.runs.store import Run
 
-
-COLUMNS = ("name", "type", "default", "range", "help")
-"""Columns of the table of a type's options."""
-
-
-class Part(NamedTuple):
-    """A part of a table: rows for machines, the same laid out, and the files that they are written to."""
-
-    rows: list[dict[Any, Any]]
-    laid_out: RenderableType
-    files: list[Path]
+TYPES: Mapping[str, Mapping[str, Any]] = {
+    "methods": names.METHODS,
+    "metrics": names.METRICS,
+    "data": names.DATASETS,
+    "models": names.MODELS,
+}
 
 
 @command()
@@ -51,20 +42,15 @@ def table(
     effect size) and scores.parquet. For a run with --until decided it also shows the decisions, and writes
     decisions.csv.
 
-    With --compare A B: by each metric the mean difference with its interval, p, the effect size, the share of images on
-    which A is better, and the images on which either is ahead most; written to pair.md, pair.csv and pair_images.csv.
-
-    With --worst N: images with class and probability, since a low score by RCAP may be due to the explanation or to an
-    unsure network; written to worst.csv. The page of captum-gag report shows the same images with their maps.
-
-    Example: captum-gag table RUN --compare GAG-85 Grad-CAM
-
     Example: captum-gag table RUN --worst 5 --method GAG-85
 
     Args:
         out: Directory for the tables. Default: tables in the first RUN.
-        compare: Compare two methods instead: by how much, how surely and where they differ.
-        worst: List the N images with the lowest scores instead.
+        compare: Compare two methods instead: by each metric the mean difference with its interval, p, the effect size,
+            the share of images on which A is better, and the images on which either is ahead most; written to pair.md,
+            pair.csv and pair_images.csv.
+        worst: List the N images with the lowest scores instead, with class and probability, since a low score by RCAP
+            may be due to an unsure network; written to worst.csv. The page of captum-gag report shows their maps.
         method: With --worst: a method; give it again for several. Default: the best by each metric.
     """
     if method and worst is None:
@@ -76,66 +62,42 @@ def table(
     loaded, directory = [Run.load(path) for path in runs], out or runs[0] / "tables"
     from captum_gag.report.several_runs import together
 
-    one = _of_one_case(together(loaded))
-    if compare:
-        parts = [_pair(one, compare, directory)]
-    elif worst is not None:
-        parts = [_worst(loaded[0], one, method or [], worst, directory)]
-    else:
-        parts = _full(loaded, one, directory)
-    show(parts, json)
-
-
-def _of_one_case(cases: Mapping[str, Together]) -> Together:
+    cases = together(loaded)
     if len(cases) > 1:
         raise InputError(
             f"the runs are of the cases {', '.join(cases)}, which have a table each; give them to captum-gag papers "
             "tables"
         )
     [one] = cases.values()
-    return one
+    if compare:
+        from captum_gag.report import pairs
 
+        rows, images = pairs.paired(one.scores, *compare), pairs.extremes(one.scores, *compare)
+        records = rows.to_dict("records") + images.assign(table="images").to_dict("records")
+        parts = [(pairs.printable(rows, images), pairs.save_pair(rows, images, directory))]
+    elif worst is not None:
+        from captum_gag.report import worst as lowest
+        from captum_gag.report.source import Source
 
-def _full(runs: list[Run], one: Together, out: Path) -> list[Part]:
-    """Return all methods by all metrics, and the decisions of a run until decided."""
-    from captum_gag.papers.published import means
-    from captum_gag.report import decisions, tables
+        rows = lowest.worst(one.scores, method or [], (), worst, Source.of(loaded[0]).label)
+        records = rows.to_dict("records")
+        parts = [(lowest.printable(rows), [lowest.save_worst(rows, directory)])]
+    else:
+        from captum_gag.papers.published import means
+        from captum_gag.report import decisions, tables
 
-    rows = tables.comparison(one.scores, means(*one.suites))
-    parts = [Part(rows.to_dict("records"), tables.printable(rows), tables.save_tables(rows, one.scores, out))]
-    decided = decisions.decisions(runs[0], one.scores) if len(runs) == 1 else None
-    if decided is not None:
-        records = [{"table": "decisions", **row} for row in decided.to_dict("records")]
-        parts.append(Part(records, decisions.printable(decided), [decisions.save_decisions(decided, out)]))
-    return parts
-
-
-def _pair(one: Together, methods: tuple[str, str], out: Path) -> Part:
-    from captum_gag.report.pairs import extremes, paired, printable, save_pair
-
-    rows, images = paired(one.scores, *methods), extremes(one.scores, *methods)
-    of_images = [{"table": "images", **row} for row in images.to_dict("records")]
-    return Part([*rows.to_dict("records"), *of_images], printable(rows, images), save_pair(rows, images, out))
-
-
-def _worst(run: Run, one: Together, methods: list[str], n: int, out: Path) -> Part:
-    from captum_gag.report.source import Source
-    from captum_gag.report.worst import printable, save_worst, worst
-
-    rows = worst(one.scores, methods, (), n, Source.of(run).label)
-    return Part(rows.to_dict("records"), printable(rows), [save_worst(rows, out)])
-
-
-def show(parts: list[Part], json: bool = False) -> None:
-    """Print the rows as JSON, or the tables and the files that they were written to."""
+        rows = tables.comparison(one.scores, means(*one.suites))
+        records = rows.to_dict("records")
+        parts = [(tables.printable(rows), tables.save_tables(rows, one.scores, directory))]
+        decided = decisions.decisions(loaded[0], one.scores) if len(loaded) == 1 else None
+        if decided is not None:
+            records += decided.assign(table="decisions").to_dict("records")
+            parts.append((decisions.printable(decided), [decisions.save_decisions(decided, directory)]))
     if json:
-        print_json([row for part in parts for row in part.rows])
+        print_json(records)
         return
-    from rich.console import Console
-
-    for part in parts:
-        Console().print(part.laid_out)
-        typer.echo("\n".join(map(str, part.files)))
+    for laid_out, files in parts:
+        print_table(laid_out, files)
 
 
 @command()
@@ -151,15 +113,15 @@ def report(
 
     The page needs no network and no other file. It shows the maps of a run made with --save-maps, and the photographs
     if the data are still where they were; the model's weights are not needed. Works while the run is still going, for
-    the images done. Of more images than --images it shows those with the worst and the best scores, those on which
-    methods disagree, and some at random; all numbers are of all images. It names no directory without --paths.
+    the images done.
 
     Example: captum-gag run quick --save-maps --out RUN && captum-gag report RUN
 
     Args:
         out: The HTML file. Default: RUN/report.html.
-        images: Images on the page; of more, those that are worth seeing.
-        paths: Write paths of data, weights and run in full, to repeat the run.
+        images: Images on the page; of more, those with the worst and the best scores, those on which methods disagree,
+            and some at random. All numbers are of all images.
+        paths: Write paths of data, weights and run in full, to repeat the run; without it, no directory is named.
     """
     if images != "all" and (not images.isdecimal() or int(images) < 1):
         raise InputError(f"--images {images!r} must be a number of images above 0, or all")
@@ -197,9 +159,14 @@ def list_names(
     if name is None:
         rows = _names(kind)
     elif kind == "suites":
-        rows = [_suite(name)]
+        from captum_gag.runs.suite_file import SuiteFile, labels_of, read_suite
+
+        suite = SuiteFile(**read_suite(name))
+        methods, metrics = labels_of(suite)
+        rows = [{"name": name, "title": suite.title, "methods": methods, "metrics": metrics}]
     else:
-        rows = [{column: getattr(option, column) for column in COLUMNS} for option in _options(kind, name)]
+        columns = ("name", "type", "default", "range", "help")
+        rows = [{column: getattr(option, column) for column in columns} for option in _options(kind, name)]
     if json:
         print_json(rows)
         return
@@ -207,7 +174,6 @@ def list_names(
         typer.echo(f"{name} has no options")
         return
     from rich.box import SIMPLE
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -216,7 +182,7 @@ def list_names(
         laid_out.add_row(
             *(Text(", ".join(map(str, cell)) if isinstance(cell, list) else str(cell)) for cell in row.values())
         )
-    Console().print(laid_out)
+    print_table(laid_out)
 
 
 def _names(kind: str) -> list[dict[str, Any]]:
@@ -224,23 +190,14 @@ def _names(kind: str) -> list[dict[str, Any]]:
         from captum_gag.runs.suite_file import read_suite, suite_names
 
         return [{"name": name, "title": read_suite(name)["title"]} for name in suite_names()]
-    if kind == "methods":
-        return [{"name": name, "summary": row.summary, "source": row.source} for name, row in names.METHODS.items()]
-    if kind == "metrics":
-        return [
-            {"name": name, "summary": metric.summary, "better": "higher" if metric.higher_is_better else "lower"}
-            for name, metric in names.METRICS.items()
-        ]
-    types = names.DATASETS if kind == "data" else names.MODELS
-    return [{"name": name, "summary": type.summary} for name, type in types.items()]
-
-
-def _suite(name: str) -> dict[str, Any]:
-    from captum_gag.runs.suite_file import SuiteFile, labels_of, read_suite
-
-    suite = SuiteFile(**read_suite(name))
-    methods, metrics = labels_of(suite)
-    return {"name": name, "title": suite.title, "methods": methods, "metrics": metrics}
+    rows: list[dict[str, Any]] = []
+    for name, row in TYPES[kind].items():
+        rows.append({"name": name, "summary": row.summary})
+        if kind == "methods":
+            rows[-1]["source"] = row.source
+        if kind == "metrics":
+            rows[-1]["better"] = "higher" if row.higher_is_better else "lower"
+    return rows
 
 
 def _options(kind: str, name: str) -> list[Option]:
@@ -265,7 +222,7 @@ def _options(kind: str, name: str) -> list[Option]:
         cls = imported(name, "metric")
         is_metric = isinstance(cls, type) and issubclass(cls, Metric)
         return options_of(cls if is_metric else declared_as(name, type("Options", (), {}), options_in(cls)))
-    types = {"metrics": names.METRICS, "data": names.DATASETS, "models": names.MODELS}[kind]
+    types = TYPES[kind]
     # As --model and --data take them: resnet18 is a torchvision classifier, planted:object is planted.
     key = name if name in types else name.partition(":")[0]
     if kind == "models" and key not in types and name in names.torchvision_classifiers():

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from captum_gag.errors import InputError
 from captum_gag.reliability.deciding import oriented
@@ -41,8 +41,7 @@ class Total(NamedTuple):
         forward: Forward passes, of one image each.
         backward: Backward passes, of one image each.
         seconds: With one worker, including its start.
-        seconds_of_workers: With all workers, at least: those that have cores or an accelerator of their own count, and
-            that they share memory bandwidth and clock rate is not measured.
+        seconds_of_workers: With all workers, at least: that they share memory bandwidth and clock rate is not measured.
     """
 
     images: int
@@ -60,17 +59,13 @@ class Plan:
         measured: Images that were scored to measure it.
         failed: Cells of these images that failed, which took less time than they should.
         images: Images of the run, at most.
-        at_most: Whether there may be fewer, since some are not confident enough.
         at_once: Images that are scored together.
         forward: Forward passes per image scored.
         backward: Backward passes per image scored.
         seconds: Seconds per image scored, with one worker.
         opening: Seconds until a worker has opened model, suite and data set.
-        device: Device that it was measured on.
         memory: Peak memory of the process in bytes; None where the system does not say.
         device_memory: Peak memory of tensors on the accelerator in bytes; None without one.
-        threads: Threads of a worker.
-        workers: Processes that share the images.
         abreast: Workers that have cores, or an accelerator, of their own.
         decision: Images to a decision; None of a run that is not until decided, or has too few images to forecast it.
     """
@@ -78,17 +73,13 @@ class Plan:
     measured: int
     failed: int
     images: int
-    at_most: bool
     at_once: int
     forward: float
     backward: float
     seconds: float
     opening: float
-    device: str
     memory: int | None
     device_memory: int | None
-    threads: int
-    workers: int
     abreast: int
     decision: Forecast | None
 
@@ -101,7 +92,7 @@ class Plan:
         ]
 
     def _seconds(self, images: int, workers: int) -> float:
-        """Return the seconds of the worker with most chunks, including its start."""
+        # Those of the worker with most chunks, including its start.
         chunks = ceil(ceil(images / self.at_once) / workers)
         return self.opening + min(images, chunks * self.at_once) * self.seconds
 
@@ -114,18 +105,11 @@ class Passes:
         backward: Examples whose gradient reached the model's output.
     """
 
-    def __init__(self) -> None:
-        """Count from zero."""
-        self.forward = self.backward = 0
+    forward = backward = 0
 
-    @contextmanager
-    def counted(self, model: nn.Module) -> Iterator[None]:
-        """Count what happens inside this context."""
-        handle = model.register_forward_hook(self._after)
-        try:
-            yield
-        finally:
-            handle.remove()
+    def counted(self, model: nn.Module) -> RemovableHandle:
+        """Return a context; what happens inside it is counted."""
+        return model.register_forward_hook(self._after)
 
     def _after(self, model: nn.Module, inputs: tuple[Any, ...], outputs: Any) -> None:
         rows = next(len(value) for value in inputs if isinstance(value, Tensor))
@@ -139,7 +123,6 @@ class Passes:
 
 
 def _parts(outputs: Any) -> Iterable[Any]:
-    """Return the parts of a model's outputs, whatever form they have."""
     if isinstance(outputs, Tensor):
         return [outputs]
     if isinstance(outputs, Mapping):
@@ -181,34 +164,26 @@ def plan(config: Config, workers: int = 1) -> Plan:
             done = bench.do(chunk)
             seconds.append(time.perf_counter() - began)
             rows += [row for image in done for row in image.rows]
+    # The first chunk warms up, and the last may not be full.
+    full = [duration for duration, chunk in zip(seconds, chunks, strict=True) if len(chunk) == len(chunks[0])]
+    full = full[1:] or full
     return Plan(
         measured=len(selection),
         failed=sum(bool(row["error"]) for row in rows),
         images=images,
-        at_most=config.confidence > 0,
         at_once=at_once,
         forward=passes.forward / len(selection),
         backward=passes.backward / len(selection),
-        seconds=_per_image(seconds, [len(chunk) for chunk in chunks]),
+        seconds=sum(full) / (len(full) * len(chunks[0])),
         opening=opening,
-        device=config.device,
         memory=peak_memory(),
         device_memory=torch.cuda.max_memory_allocated() if config.device.startswith("cuda") else None,
-        threads=config.threads,
-        workers=workers,
         abreast=_abreast(config, workers),
         decision=_decision(config, pd.DataFrame(rows), images) if pilot and len(selection) >= FEWEST else None,
     )
 
 
-def _per_image(seconds: list[float], sizes: list[int]) -> float:
-    """Return the seconds per image of full chunks behind the first, or of the first if there are none."""
-    full = [duration for duration, size in zip(seconds[1:], sizes[1:], strict=True) if size == sizes[0]] or seconds[:1]
-    return sum(full) / (len(full) * sizes[0])
-
-
 def _abreast(config: Config, workers: int) -> int:
-    """Return the number of workers that have cores, or an accelerator, of their own."""
     if config.device == "cpu":
         room = cores() // config.threads
     else:
