@@ -88,9 +88,10 @@ def config_of(suite: str, source: Mapping[str, Any], settings: Mapping[str, Any]
 
     content = read_suite(suite)
     require_names(SuiteFile(**content))
-    from captum_gag.papers.published import check
+    from captum_gag.papers.published import means
 
-    check(content)
+    # Raises InputError where the suite's case, or what it is compared with, is unknown.
+    means(SuiteFile(**content))
     options, name = sections(source, "model", "data"), source.get("model")
     require_device(settings.get("device", "auto"))
     if name is not None or "case" not in source:
