@@ -88,6 +88,9 @@ def ratios(
         A row per metric and variant: metric (its label), variant, ratio, low, high, images (that have a score of all
         methods averaged), over (the originals averaged) and left_out (those whose mean may be 0), tuples. NaN where no
         original is left; low and high also for fewer than 4 images.
+
+    Raises:
+        InputError: The scores are not a score table.
     """
     scores, rows = checked(scores), []
     for metric in metrics_of(scores):
