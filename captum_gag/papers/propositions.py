@@ -44,7 +44,7 @@ class JudgedMap(NamedTuple):
 
 
 class Propositions(NamedTuple):
-    """Four Gaussian maps of a photograph, in the order well placed (sharp, wide), misplaced (sharp, wide).
+    """Four Gaussian maps of a photograph, in the order of ``LABELS``.
 
     Attributes:
         explanation: Of the photograph: what the model saw, and the class.
@@ -158,17 +158,12 @@ def propositions(
     if segmentation is not None:
         masks = segmentation.expand(len(LABELS), -1, -1, -1)
         scores |= {"Log-Cosh Dice": log_cosh_dice(saliency, masks), "MAE": segmentation_mae(saliency, masks)}
-    visual_noise = factors.visual_noise.double().cpu().numpy()
-    localization = factors.localization.double().cpu().numpy()
+    arrays = (values.double().cpu().numpy() for values in (saliency, factors.visual_noise, factors.localization))
     by_map = [{metric: float(values[row]) for metric, values in scores.items()} for row in range(len(LABELS))]
-    return Propositions(
-        explanation,
-        None if segmentation is None else segmentation[0, 0].numpy() > 0.5,
-        tuple(map(JudgedMap, LABELS, saliency.numpy(), visual_noise, localization, by_map)),
-        {metric: metric in ("RCAP", "IAUC") for metric in scores},
-        lower_bound,
-        interval,
-    )
+    maps = tuple(map(JudgedMap, LABELS, *arrays, by_map))
+    better = {metric: metric in ("RCAP", "IAUC") for metric in scores}
+    area = None if segmentation is None else segmentation[0, 0].numpy() > 0.5
+    return Propositions(explanation, area, maps, better, lower_bound, interval)
 
 
 def _centre(explanation: Explanation, segmentation: Tensor | None, sharp: float) -> Place:
@@ -185,7 +180,6 @@ def _centre(explanation: Explanation, segmentation: Tensor | None, sharp: float)
         weights = gaussian_filter(saliency, sharp * min(saliency.shape), mode="constant")
         row, column = np.unravel_index(weights.argmax(), weights.shape)
     else:
-        raise InputError(
-            f"{explanation.name}: there is no map that says where the class is: {explanation.rows[0]['error']}"
-        )
+        error = explanation.rows[0]["error"]
+        raise InputError(f"{explanation.name}: there is no map that says where the class is: {error}")
     return Place((float(column) + 0.5) / weights.shape[1], (float(row) + 0.5) / weights.shape[0])
