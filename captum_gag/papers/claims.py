@@ -16,7 +16,7 @@ from captum_gag.attr.transforms import Reverse
 from captum_gag.metrics.base import Metric
 from captum_gag.metrics.deletion_insertion import DeletionMetric, InsertionMetric
 from captum_gag.metrics.rcap import RCAPMetric
-from captum_gag.reliability.bootstrap import Floats
+from captum_gag.papers.huang_liu import mean_ratio
 from captum_gag.reliability.jackknife import jackknife_interval, without_each
 from captum_gag.reliability.scores import by_image, checked, family_label
 from captum_gag.report.run_figures import percentiles_of
@@ -264,31 +264,23 @@ def _answer(question: Question, scores: pd.DataFrame, confidence: float, correct
     """Return the row of a question; ``corrected`` is the confidence that failing takes."""
     table = by_image(scores, question.metric).reindex(columns=list(question.methods)).dropna()
     limits, is_ratio = (question.above, question.below), not question.percentiles
-    values = table.to_numpy()
+    values, of_means = table.to_numpy(), mean_ratio
     if not is_ratio:
         # Spearman's rho for each image, whose mean is Page's L, rescaled; one score at every p shows no trend.
         ranks = pd.Series(question.percentiles, table.columns).rank()
-        values = table.rank(axis=1).corrwith(ranks, axis=1).fillna(0.0).to_numpy()[:, None]
+        values = table.rank(axis=1).corrwith(ranks, axis=1).fillna(0.0).to_numpy()
+        of_means = np.asarray
     value, low, high, verdict = math.nan, math.nan, math.nan, "undecided"
     if len(values):
-        value = float(_of_means(values.mean(axis=0)))
+        value = float(of_means(values.mean(axis=0)))
     if len(values) >= FEWEST:
-        without = _of_means(without_each(values))
+        without = of_means(without_each(values))
         low, high = jackknife_interval(value, without, confidence, is_ratio)
         verdict = _verdict(low, high, *limits)
         if verdict == "fails":
             verdict = _verdict(*jackknife_interval(value, without, corrected, is_ratio), *limits)
     numbers = {"value": value, "low": low, "high": high, "above": question.above, "below": question.below}
     return {"statistic": question.statistic, **numbers, "verdict": verdict, "images": len(values)}
-
-
-def _of_means(means: Floats) -> Floats:
-    """Return the ratio of two means, (..., 2), or a mean itself, (..., 1)."""
-    if means.shape[-1] == 1:
-        return means[..., 0]
-    # A mean of 0 is infinitely many times smaller.
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.divide(means[..., 0], means[..., 1])
 
 
 def _verdict(low: float, high: float, above: float, below: float) -> str:

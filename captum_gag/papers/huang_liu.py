@@ -117,16 +117,16 @@ def _average_ratio(values: Floats, confidence: float) -> dict[str, float]:
     """Return ratio, low, high and images of scores (images, methods), of which the second half are the originals."""
     if not values.size:
         return {"ratio": np.nan, "low": np.nan, "high": np.nan, "images": 0}
-
-    def ratio(means: Floats) -> Floats:
-        variants, originals = np.split(means, 2, axis=-1)
-        # Of a few images that all score 0 the ratio is none, and neither is it an error.
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.asarray((variants / originals).mean(axis=-1))
-
-    value = float(ratio(values.mean(axis=0)))
-    low, high = jackknife_interval(value, ratio(without_each(values)), confidence, ratio=True)
+    value = float(mean_ratio(values.mean(axis=0)))
+    low, high = jackknife_interval(value, mean_ratio(without_each(values)), confidence, ratio=True)
     return {"ratio": value, "low": low, "high": high, "images": len(values)}
+
+
+def mean_ratio(means: Floats) -> Floats:
+    """Return the mean over k of the ratios of means (..., 2 k), the first half to the second; infinite for 0."""
+    variants, originals = np.split(means, 2, axis=-1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray((variants / originals).mean(axis=-1))
 
 
 def _covers(scores: pd.DataFrame, number: int, name: str) -> bool:

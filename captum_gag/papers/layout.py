@@ -58,22 +58,13 @@ LATEX = Format(latex_text, r"\textsuperscript{{{}}}", r"{{\scriptsize {}}}", r"$
 TERMINAL = Format(str, " ({})", "{}", DIFFERS)
 
 
-class Part(NamedTuple):
-    """The columns of one group as text: a head per column; by row, ours and the published value of each column."""
-
-    group: str
-    heads: list[str]
-    rows: dict[str, list[str]]
-
-
 def markdown(table: PaperTable) -> str:
     """Return a table as Markdown: its title, a table per group, a caption, footnotes."""
     parts, caption, footnotes = _printed(table, MARKDOWN)
     blocks = [f"## {table.title}"]
-    for part in parts:
-        heads = [text for head in part.heads for text in (head, PUBLISHED)]
-        blocks += [f"### {part.group}"] if part.group else []
-        blocks.append(pd.DataFrame(part.rows.values(), part.rows, heads).to_markdown(disable_numparse=True))
+    for group, texts in parts:
+        blocks += [f"### {group}"] if group else []
+        blocks.append(texts.to_markdown(disable_numparse=True))
     blocks += [caption, *filter(None, ["\n".join(f"{footnote}  " for footnote in footnotes)])]
     return "\n\n".join(blocks) + "\n"
 
@@ -82,14 +73,14 @@ def latex(table: PaperTable) -> str:
     r"""Return a table as LaTeX, for ``\usepackage{booktabs}``: a tabular per group, a caption, footnotes."""
     parts, caption, footnotes = _printed(table, LATEX)
     lines = [r"\begin{table}", r"\centering", rf"\caption{{{latex_text(table.title)}}}"]
-    for part in parts:
-        count = len(part.heads)
-        lines += [rf"\par\medskip {part.group}\par"] if part.group else []
-        lines += [rf"\begin{{tabular}}{{l{'rl' * count}}}", r"\toprule"]
-        lines.append("".join(rf" & \multicolumn{{2}}{{c}}{{{head}}}" for head in part.heads) + r" \\")
-        lines.append("".join(rf"\cmidrule(lr){{{2 * i}-{2 * i + 1}}}" for i in range(1, 1 + count)))
-        lines += [f" & ours & {PUBLISHED}" * count + r" \\", r"\midrule"]
-        lines += [" & ".join([row, *texts]) + r" \\" for row, texts in part.rows.items()]
+    for group, texts in parts:
+        heads = list(texts)[::2]
+        lines += [rf"\par\medskip {group}\par"] if group else []
+        lines += [rf"\begin{{tabular}}{{l{'rl' * len(heads)}}}", r"\toprule"]
+        lines.append("".join(rf" & \multicolumn{{2}}{{c}}{{{head}}}" for head in heads) + r" \\")
+        lines.append("".join(rf"\cmidrule(lr){{{2 * i}-{2 * i + 1}}}" for i in range(1, 1 + len(heads))))
+        lines += [f" & ours & {PUBLISHED}" * len(heads) + r" \\", r"\midrule"]
+        lines += [" & ".join(row) + r" \\" for row in texts.itertuples(name=None)]
         lines += [r"\bottomrule", r"\end{tabular}"]
     lines += [rf"\par\smallskip\footnotesize {caption}", *(rf"\par{footnote}" for footnote in footnotes)]
     return "\n".join([*lines, r"\end{table}", ""])
@@ -99,14 +90,14 @@ def printable(table: PaperTable) -> Group:
     """Return a table laid out for the terminal, two of the paper's columns beside each other."""
     parts, caption, footnotes = _printed(table, TERMINAL)
     blocks: list[Any] = [Text(table.title, "bold")]
-    for part in parts:
-        for first in range(0, len(part.heads), 2):
-            grid = Table("", title=Text(part.group), title_justify="left", box=SIMPLE, padding=(0, 1, 0, 0))
-            for head in part.heads[first : first + 2]:
-                grid.add_column(Text(head), justify="right", no_wrap=True)
-                grid.add_column(Text(PUBLISHED), no_wrap=True)
-            for row, texts in part.rows.items():
-                grid.add_row(*map(Text, [row, *texts[2 * first : 2 * first + 4]]))
+    for group, texts in parts:
+        for first in range(0, texts.shape[1], 4):
+            columns = texts.iloc[:, first : first + 4]
+            grid = Table("", title=Text(group), title_justify="left", box=SIMPLE, padding=(0, 1, 0, 0))
+            for number, head in enumerate(columns):
+                grid.add_column(Text(head), justify="left" if number % 2 else "right", no_wrap=True)
+            for row in columns.itertuples(name=None):
+                grid.add_row(*map(Text, row))
             blocks.append(grid)
     return Group(*blocks, *map(Text, [caption, *footnotes]), "")
 
@@ -122,8 +113,8 @@ def save_paper_tables(tables: Iterable[PaperTable], directory: Path) -> list[Pat
     return written
 
 
-def _printed(table: PaperTable, format: Format) -> tuple[list[Part], str, list[str]]:
-    """Return the texts of a table, group by group, its caption, and its footnotes."""
+def _printed(table: PaperTable, format: Format) -> tuple[list[tuple[str, pd.DataFrame]], str, list[str]]:
+    """Return the texts of each group of a table, two columns for each of the paper's; the caption; the footnotes."""
     cells = table.cells.assign(**{"group": "", "images": 0, **table.cells})
     numbers: dict[str, int] = {}
 
@@ -134,11 +125,9 @@ def _printed(table: PaperTable, format: Format) -> tuple[list[Part], str, list[s
     for group, of_group in cells.groupby("group", sort=False):
         columns = [(str(column), rows) for column, rows in of_group.groupby("column", sort=False)]
         shared = ["" if rows["note"].nunique() > 1 else rows["note"].iloc[0] for _, rows in columns]
-        heads = [
-            with_note(format.text(column + _counts(rows["images"])), note)
-            for (column, rows), note in zip(columns, shared, strict=True)
-        ]
-        missing = [format.text(MISSING)] * 2
+        heads: list[str] = []
+        for (column, rows), note in zip(columns, shared, strict=True):
+            heads += [with_note(format.text(column + _counts(rows["images"])), note), PUBLISHED]
         lines: dict[str, list[str]] = {row: [] for row in of_group["row"].unique()}
         for (_, rows), note in zip(columns, shared, strict=True):
             texts = {}
@@ -146,8 +135,8 @@ def _printed(table: PaperTable, format: Format) -> tuple[list[Part], str, list[s
                 ours, published = _texts(cell, table.digits, format)
                 texts[cell["row"]] = [with_note(ours, "" if note else cell["note"]), published]
             for row, line in lines.items():
-                line += texts.get(row, missing)
-        parts.append(Part(format.text(str(group)), heads, {format.text(row): line for row, line in lines.items()}))
+                line += texts.get(row, [format.text(MISSING)] * 2)
+        parts.append((format.text(str(group)), pd.DataFrame(lines.values(), map(format.text, lines), heads)))
     footnotes = [f"{format.footnote.format(number).strip()} {format.text(note)}" for note, number in numbers.items()]
     return parts, CAPTION.format(format.differs), footnotes
 
