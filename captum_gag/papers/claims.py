@@ -264,12 +264,12 @@ def _answer(question: Question, scores: pd.DataFrame, confidence: float, correct
     """Return the row of a question; ``corrected`` is the confidence that failing takes."""
     table = by_image(scores, question.metric).reindex(columns=list(question.methods)).dropna()
     limits, is_ratio = (question.above, question.below), not question.percentiles
-    values, of_means = table.to_numpy(), mean_ratio
+    values = table.to_numpy()
+    of_means: Callable[[Any], Any] = mean_ratio if is_ratio else np.asarray
     if not is_ratio:
         # Spearman's rho for each image, whose mean is Page's L, rescaled; one score at every p shows no trend.
         ranks = pd.Series(question.percentiles, table.columns).rank()
         values = table.rank(axis=1).corrwith(ranks, axis=1).fillna(0.0).to_numpy()
-        of_means = np.asarray
     value, low, high, verdict = math.nan, math.nan, math.nan, "undecided"
     if len(values):
         value = float(of_means(values.mean(axis=0)))

@@ -17,7 +17,7 @@ import torch
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import BoundaryNorm, Normalize
+from matplotlib.colors import BoundaryNorm, Colormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
@@ -87,8 +87,7 @@ def areas(photo: Photo, saliency: Saliency, lower_bound: float = 50.0, interval:
     title = f"noise area: the rest\n{shares[-1]:.0%} of the saliency"
     show_map(noise, np.ma.masked_where(~is_noise, saliency), title, top=top)
     _show_parts(third, parts, "steps of RCAP\n")
-    colours = colormaps[AREAS].resampled(len(shares))
-    bars = last.barh(parts.names, shares, color=colours(range(len(shares))), edgecolor=INK, lw=0.5)
+    bars = last.barh(parts.names, shares, color=parts.colours(range(len(shares))), edgecolor=INK, lw=0.5)
     last.bar_label(bars, [f"{share:.0%}" for share in shares], fontsize=8, padding=2)
     last.invert_yaxis()
     last.set_box_aspect(1 / 1.3)
@@ -148,16 +147,12 @@ def propositions_figure(propositions: Propositions) -> Figure:
         show_map(first, judged.saliency, judged.label, alpha=0.6, top=1.0)
         parts = _parts_of(judged.saliency, propositions.lower_bound, propositions.interval)
         _show_parts(second, parts, f"noise area: {parts.shares[-1]:.1%} of saliency")
-        factors = {
-            "share of the saliency": judged.visual_noise,
-            "probability of the class": judged.localization,
-            "their product": judged.visual_noise * judged.localization,
-        }
-        for (label, values), line, colour in zip(factors.items(), LINES, COLOURS, strict=False):
+        factors = (judged.visual_noise, judged.localization, judged.visual_noise * judged.localization)
+        labels = ("share of the saliency", "probability of the class", "their product")
+        for label, values, line, colour in zip(labels, factors, LINES, COLOURS, strict=False):
             third.plot(ticks, values, marker="o", ms=3, ls=line, color=colour, label=label)
         third.set(ylim=(-0.03, 1.05), xticks=ticks, xlabel="k %", title=f"RCAP {judged.scores['RCAP']:.3f}")
-    colours = colormaps[AREAS].resampled(len(parts.names))
-    patches = [Patch(facecolor=colours(part), edgecolor=INK, label=name) for part, name in enumerate(parts.names)]
+    patches = [Patch(facecolor=parts.colours(part), edgecolor=INK, label=name) for part, name in enumerate(parts.names)]
     legends = {"part of the pixels": patches, "recovered: the most salient k %": grid[2, 1].lines}
     for axes, (title, handles) in zip(grid[1:, 0], legends.items(), strict=True):
         axes.set_axis_off()
@@ -178,6 +173,7 @@ class _Parts(NamedTuple):
     """The parts of a map between RCAP's percentiles, most salient first, the noise last; the part of each pixel."""
 
     names: list[str]
+    colours: Colormap
     area: NDArray[np.int64]
     shares: NDArray[np.float64]
     """Of the saliency; 0 for an empty map."""
@@ -189,13 +185,12 @@ def _parts_of(saliency: Saliency, lower_bound: float, interval: float) -> _Parts
     steps = [f"{100 - high:g} to {100 - low:g} %" for high, low in itertools.pairwise(percentiles)]
     names = [f"top {100 - percentiles[0]:g} %", *steps, "noise"]
     sums = np.bincount(area.ravel(), weights=saliency.ravel(), minlength=len(names))
-    return _Parts(names, area, sums / (saliency.sum() or 1.0))
+    return _Parts(names, colormaps[AREAS].resampled(len(names)), area, sums / (saliency.sum() or 1.0))
 
 
 def _show_parts(axes: Axes, parts: _Parts, title: str) -> None:
     count = len(parts.names)
-    colours = colormaps[AREAS].resampled(count)
-    axes.imshow(parts.area, cmap=colours, norm=BoundaryNorm(np.arange(count + 1) - 0.5, count))
+    axes.imshow(parts.area, cmap=parts.colours, norm=BoundaryNorm(np.arange(count + 1) - 0.5, count))
     axes.set_title(title)
     axes.set_axis_off()
 
@@ -210,13 +205,13 @@ def _recovered(saliency: Saliency, lower_bound: float, interval: float) -> NDArr
 
 def _preferences(propositions: Propositions) -> Iterator[str]:
     """Yield which metric prefers which map, for each proposition."""
-    (m1, m2, m3, _), better = propositions.maps, propositions.higher_is_better
-    for text, other in {
-        "Proposition 1: M1 and M3 hold the same values, M3 at another place.": m3,
-        "Proposition 2: M1 and M2 have the same ranking, M2 more noise.": m2,
-    }.items():
+    m1, m2, m3, _ = propositions.maps
+    for text, other in (
+        ("Proposition 1: M1 and M3 hold the same values, M3 at another place.", m3),
+        ("Proposition 2: M1 and M2 have the same ranking, M2 more noise.", m2),
+    ):
         names = []
-        for metric, higher in better.items():
+        for metric, higher in propositions.higher_is_better.items():
             first, second = m1.scores[metric], other.scores[metric]
             preferred = _name(m1 if (first > second) == higher else other)
             # Rounding in single precision alone is no difference.

@@ -143,7 +143,7 @@ def propositions(
     centre = at or _centre(explanation, segmentation, sharp)
     beside = off or max(CORNERS, key=lambda corner: (corner.x - centre.x) ** 2 + (corner.y - centre.y) ** 2)
     placed = [gaussian(size, centre, width) for width in (sharp, wide)]
-    if not float(placed[0].min()) > 0:
+    if placed[0].min() <= 0:
         raise InputError(
             f"sharp is {sharp:g}, and a Gaussian of that width is 0 far from its centre, where it ranks no pixels; "
             "must be larger, such as 0.1"

@@ -41,8 +41,8 @@ def huang_liu(table: int, case: str) -> pd.DataFrame:
         values = list(cells[column].unique())
         if value not in values:
             raise InputError(f"{HUANG_LIU} has no {column} {value!r}; expected {', '.join(map(str, values))}")
-    rows = cells[(cells["table"] == table) & (cells["case"] == case)]
-    return rows[["method", "metric", "value"]].reset_index(drop=True)
+        cells = cells[cells[column] == value]
+    return cells[["method", "metric", "value"]].reset_index(drop=True)
 
 
 def huang_liu_cases() -> list[str]:
@@ -92,7 +92,7 @@ def _means(suite: SuiteFile) -> dict[str, Any]:
         )
     for number in tables:
         for metric, rows in huang_liu(number, suite.case).groupby("metric", sort=False):
-            printed = dict(zip(rows["method"], rows["value"].astype(float), strict=True))
+            printed = rows.set_index("method")["value"].to_dict()
             published[str(metric)] = {**printed, **published.get(str(metric), {})}
     source = f"Huang & Liu 2024, Table {' and '.join(map(str, tables))}, {suite.case}"
     return {"source": source, **published}
