@@ -29,10 +29,6 @@ class Place(NamedTuple):
     y: float
 
 
-CORNERS = tuple(Place(x, y) for y in (0.15, 0.85) for x in (0.15, 0.85))
-"""Where misplaced saliency may lie: in that corner which is farthest from the well placed one."""
-
-
 class JudgedMap(NamedTuple):
     """A Gaussian map (H, W) in [0, 1], RCAP's two factors at each of its steps, (j,), and the scores by metric."""
 
@@ -120,7 +116,7 @@ def propositions(
         mask: Its segmentation, mode L, as large as the photograph; adds Log-Cosh Dice and MAE.
         at: The well placed centre. None takes the mask's centre of mass; without a mask where the map of the scorer's
             first method, smoothed by the sharp Gaussian, is highest.
-        off: The misplaced centre. None takes the corner that is farthest.
+        off: The misplaced centre. None takes the corner, 0.15 from the borders, that is farthest.
         sharp: Standard deviation of the sharp maps, as a share of the shorter side.
         wide: That of the wide ones.
         lower_bound: RCAP's last percentile.
@@ -141,7 +137,7 @@ def propositions(
         require_size(mask, photo.size, name)
         segmentation = classifier.preprocess_mask(mask)[None]
     centre = at or _centre(explanation, segmentation, sharp)
-    beside = off or max(CORNERS, key=lambda corner: (corner.x - centre.x) ** 2 + (corner.y - centre.y) ** 2)
+    beside = off or Place(*(0.15 if share >= 0.5 else 0.85 for share in centre))
     placed = [gaussian(size, centre, width) for width in (sharp, wide)]
     if placed[0].min() <= 0:
         raise InputError(
