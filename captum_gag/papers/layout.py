@@ -65,7 +65,7 @@ def markdown(table: PaperTable) -> str:
     for group, texts in parts:
         blocks += [f"### {group}"] if group else []
         blocks.append(texts.to_markdown(disable_numparse=True))
-    blocks += [caption, *filter(None, ["\n".join(f"{footnote}  " for footnote in footnotes)])]
+    blocks += [caption, "\n".join(f"{footnote}  " for footnote in footnotes)] if footnotes else [caption]
     return "\n\n".join(blocks) + "\n"
 
 
