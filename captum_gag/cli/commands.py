@@ -33,17 +33,17 @@ _UsageError: Any = typer.BadParameter.__base__
 class Commands(TyperGroup):
     """A group of commands that answers a wrong call in one line and with exit status 2."""
 
-    def main(self, *args: Any, **extra: Any) -> Any:
+    def main(self, args: Sequence[str] | None = None, *more: Any, **extra: Any) -> Any:
         """Run a command, and leave with its exit status unless ``standalone_mode`` is false."""
         standalone, extra["standalone_mode"] = extra.get("standalone_mode", True), False
         if not standalone:
-            return super().main(*args, **extra)
-        words = sys.argv[1:] if not args and extra.get("args") is None else [*(args or [extra["args"]])[0]]
-        if any(re.fullmatch(r"(--[\w-]+=)?", word) for word in words):
+            return super().main(args, *more, **extra)
+        # A path that is empty would be the working directory, and a name that is empty the default.
+        if any(re.fullmatch(r"(--[\w-]+=)?", word) for word in (sys.argv[1:] if args is None else args)):
             typer.echo("captum-gag: an argument is empty; give a value, or leave its option out", err=True)
             sys.exit(2)
         try:
-            status = super().main(*args, **extra)
+            status = super().main(args, *more, **extra)
         except typer.Abort:
             status = 1
         except _UsageError as error:

@@ -83,9 +83,10 @@ def config_of(suite: str, source: Mapping[str, Any], settings: Mapping[str, Any]
     labels, against = dict(labelled(SuiteFile(**content))), settings.get("against", "best")
     if against not in ("best", ORDERINGS, *labels):
         raise unknown("method to compare with", against, labels)
-    from captum_gag.papers.published import check
+    from captum_gag.papers.published import means
 
-    check(content)
+    # Raises InputError where the suite's case, or what it is compared with, is unknown.
+    means(SuiteFile(**content))
     options, name = sections(source, "model", "data"), source.get("model")
     require_device(settings.get("device", "auto"))
     if name is not None or "case" not in source:

@@ -15,9 +15,6 @@ from captum_gag.models.sources import OwnModel, Torchvision
 from captum_gag.names import parse_data, parse_model
 from captum_gag.options import declared, option, unknown
 
-SIZES = ("image_size", "crop", "preprocess")
-"""Options of a model that replace the case's image size."""
-
 
 @declared
 class Case:
@@ -35,39 +32,29 @@ class Case:
     assumed: dict[str, str] = option(default={}, help="What the paper leaves open, by the option that decides it.")
 
     def data_spec(self, text: str | None) -> dict[str, Any]:
-        """Return the spec of the data set: a folder is of the case's type, a name of a type is parsed.
-
-        Raises:
-            InputError: ``text`` is None.
-        """
+        """Return the spec of a folder, of the case's type, or of a name; InputError for None."""
         if text is None:
             raise InputError(f"case {self.name} needs its photographs; give --data DIR, a data set of type {self.data}")
         return {"type": self.data, "root": text} if Path(text).is_dir() else parse_data(text)
 
     def model_spec(self, name: str | None, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the spec of the model, with the case's image size.
+        """Return the spec of a model by name, or of the case's for None, with the case's image size.
 
-        Args:
-            name: Of a model instead of the case's; None for that, with its weights.
-            options: Of the model. One of ``SIZES`` replaces the case's image size, and so does the transform of a
-                user's own model.
+        An option for the size, or the transform of a user's own model, replaces the image size.
         """
         weights = {"weights": self.weights} if name is None and self.weights is not None else {}
         spec = {**parse_model(name or self.model), **weights, **options}
         source = model(spec)
         transforms = isinstance(source, OwnModel) and source.own_preprocessing().transform is not None
-        return spec if transforms or set(SIZES) & set(options) else {**spec, "image_size": self.image_size}
+        sized = transforms or {"image_size", "crop", "preprocess"} & set(options)
+        return spec if sized else {**spec, "image_size": self.image_size}
 
     def suite(self, suite: Mapping[str, Any]) -> dict[str, Any]:
         """Return a suite compared with the case's column, with the case's settings where it has none."""
         return {"n_samples": self.n_samples, "confidence": self.confidence, **suite, "case": self.name}
 
     def require_fitting(self, spec: Mapping[str, Any]) -> None:
-        """Raise InputError if a torchvision model has no weights, or another number of classes than the case.
-
-        Args:
-            spec: Type and options of the model.
-        """
+        """Raise InputError if a torchvision model has no weights, or another number of classes than the case."""
         source = model(spec)
         if not isinstance(source, Torchvision):
             return
@@ -84,11 +71,7 @@ class Case:
             )
 
     def assumptions(self, options: Mapping[str, Any]) -> list[str]:
-        """Return the assumptions on points that the paper leaves open.
-
-        Args:
-            options: By name; nothing is assumed where one is not None.
-        """
+        """Return what is assumed where the paper says nothing, for each option that is None or not there."""
         return [text for name, text in self.assumed.items() if options.get(name) is None]
 
 
@@ -98,16 +81,13 @@ def case_names() -> list[str]:
 
 
 def case(name: str) -> Case:
-    """Return a case by name.
-
-    Raises:
-        InputError: There is no such case.
-    """
+    """Return a case by name; InputError if there is no such case."""
     if name not in _cases():
         raise unknown("case", name, _cases())
-    return Case(name=name, **_cases()[name])
+    return _cases()[name]
 
 
 @cache
-def _cases() -> dict[str, dict[str, Any]]:
-    return dict(tomllib.loads(files("captum_gag.papers").joinpath("cases.toml").read_text(encoding="utf-8")))
+def _cases() -> dict[str, Case]:
+    text = files("captum_gag.papers").joinpath("cases.toml").read_text(encoding="utf-8")
+    return {name: Case(name=name, **settings) for name, settings in tomllib.loads(text).items()}

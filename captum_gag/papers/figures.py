@@ -17,7 +17,7 @@ import torch
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import BoundaryNorm, Normalize
+from matplotlib.colors import BoundaryNorm, Colormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
@@ -35,10 +35,9 @@ def map_sheet(
     maps: Mapping[str, Saliency],
     scores: Mapping[str, float] | None = None,
     *,
-    metric: str = "RCAP",
     columns: int = 6,
 ) -> Figure:
-    """Draw a photograph, the map of each method with its score, and the colours' scale (Huang & Liu, Figure 1).
+    """Draw a photograph, the map of each method with its RCAP, and the colours' scale (Huang & Liu, Figure 1).
 
     The scale of each map goes from 0 to its 99.5th percentile: one bright pixel would otherwise leave the rest dark.
 
@@ -46,14 +45,12 @@ def map_sheet(
         title: Above the photograph.
         photo: The photograph.
         maps: By method.
-        scores: By method; a NaN is shown as such.
-        metric: The metric of the scores.
+        scores: RCAP by method; a NaN is shown as such.
         columns: Panels in a row at most, the photograph among them; each is 2 x 2.4 inches at 100 dpi.
     """
-    count = 1 + len(maps)
-    rows = -(-count // columns)
+    rows = math.ceil((1 + len(maps)) / columns)
     # As many in each row, so that the last is not nearly empty.
-    columns = -(-count // rows)
+    columns = math.ceil((1 + len(maps)) / rows)
     figure = Figure(figsize=(2.0 * columns + 0.8, 2.4 * rows))
     panels = figure.subplots(rows, columns, squeeze=False)
     first, *others = panels.flat
@@ -61,7 +58,7 @@ def map_sheet(
     for axes in others:
         axes.set_axis_off()
     for axes, (method, saliency) in zip(others, maps.items(), strict=False):
-        show_map(axes, saliency, method if scores is None else f"{method}\n{metric} {scores[method]:.3f}")
+        show_map(axes, saliency, method if scores is None else f"{method}\nRCAP {scores[method]:.3f}")
     scale = figure.colorbar(ScalarMappable(Normalize(0, 1), HEAT), ax=panels, fraction=0.02, pad=0.01, aspect=15 * rows)
     scale.set_ticks([0, 1], labels=["0", "most"])
     scale.set_label("saliency", labelpad=-12)
@@ -90,8 +87,7 @@ def areas(photo: Photo, saliency: Saliency, lower_bound: float = 50.0, interval:
     title = f"noise area: the rest\n{shares[-1]:.0%} of the saliency"
     show_map(noise, np.ma.masked_where(~is_noise, saliency), title, top=top)
     _show_parts(third, parts, "steps of RCAP\n")
-    colours = colormaps[AREAS].resampled(len(shares))
-    bars = last.barh(parts.names, shares, color=colours(range(len(shares))), edgecolor=INK, lw=0.5)
+    bars = last.barh(parts.names, shares, color=parts.colours(range(len(shares))), edgecolor=INK, lw=0.5)
     last.bar_label(bars, [f"{share:.0%}" for share in shares], fontsize=8, padding=2)
     last.invert_yaxis()
     last.set_box_aspect(1 / 1.3)
@@ -151,29 +147,22 @@ def propositions_figure(propositions: Propositions) -> Figure:
         show_map(first, judged.saliency, judged.label, alpha=0.6, top=1.0)
         parts = _parts_of(judged.saliency, propositions.lower_bound, propositions.interval)
         _show_parts(second, parts, f"noise area: {parts.shares[-1]:.1%} of saliency")
-        factors = {
-            "share of the saliency": judged.visual_noise,
-            "probability of the class": judged.localization,
-            "their product": judged.visual_noise * judged.localization,
-        }
-        for (label, values), line, colour in zip(factors.items(), LINES, COLOURS, strict=False):
+        factors = (judged.visual_noise, judged.localization, judged.visual_noise * judged.localization)
+        labels = ("share of the saliency", "probability of the class", "their product")
+        for label, values, line, colour in zip(labels, factors, LINES, COLOURS, strict=False):
             third.plot(ticks, values, marker="o", ms=3, ls=line, color=colour, label=label)
         third.set(ylim=(-0.03, 1.05), xticks=ticks, xlabel="k %", title=f"RCAP {judged.scores['RCAP']:.3f}")
-    colours = colormaps[AREAS].resampled(len(parts.names))
-    patches = [Patch(facecolor=colours(part), edgecolor=INK, label=name) for part, name in enumerate(parts.names)]
-    _legend(grid[1, 0], patches, "part of the pixels")
-    _legend(grid[2, 0], grid[2, 1].lines, "recovered: the most salient k %")
+    patches = [Patch(facecolor=parts.colours(part), edgecolor=INK, label=name) for part, name in enumerate(parts.names)]
+    legends = {"part of the pixels": patches, "recovered: the most salient k %": grid[2, 1].lines}
+    for axes, (title, handles) in zip(grid[1:, 0], legends.items(), strict=True):
+        axes.set_axis_off()
+        axes.legend(handles=handles, title=title, loc="center", title_fontsize=9)
     below.suptitle("\n".join(_preferences(propositions)), fontsize=10)
     panels = below.subplots(1, len(propositions.higher_is_better))
+    names, fills = list(map(_name, propositions.maps)), [COLOURS[number] for number in (0, 5, 1, 4)]
     for axes, (metric, higher) in zip(panels, propositions.higher_is_better.items(), strict=True):
         scores = [judged.scores[metric] for judged in propositions.maps]
-        bars = axes.bar(
-            [_name(judged) for judged in propositions.maps],
-            scores,
-            color=[COLOURS[number] for number in (0, 5, 1, 4)],
-            edgecolor=INK,
-            lw=0.5,
-        )
+        bars = axes.bar(names, scores, color=fills, edgecolor=INK, lw=0.5)
         axes.bar_label(bars, [f"{score:.3f}" for score in scores], fontsize=8, padding=2)
         axes.set(title=f"{metric} ({'higher' if higher else 'lower'} is better)", yticks=[])
         axes.margins(y=0.15)
@@ -181,31 +170,27 @@ def propositions_figure(propositions: Propositions) -> Figure:
 
 
 class _Parts(NamedTuple):
-    """The parts of a map between RCAP's percentiles, most salient first, the noise last.
-
-    Beside their names, the number of each pixel's part, (H, W), and the share of the saliency in each part; all shares
-    of an empty map are 0.
-    """
+    """The parts of a map between RCAP's percentiles, most salient first, the noise last; the part of each pixel."""
 
     names: list[str]
+    colours: Colormap
     area: NDArray[np.int64]
     shares: NDArray[np.float64]
+    """Of the saliency; 0 for an empty map."""
 
 
 def _parts_of(saliency: Saliency, lower_bound: float, interval: float) -> _Parts:
     percentiles = thresholds(lower_bound, interval)
     area = (~_recovered(saliency, lower_bound, interval)).sum(0)
-    names = [f"top {100 - p:g} %" for p in percentiles[:1]]
-    names += [f"{100 - high:g} to {100 - low:g} %" for high, low in itertools.pairwise(percentiles)]
-    names += ["noise"]
+    steps = [f"{100 - high:g} to {100 - low:g} %" for high, low in itertools.pairwise(percentiles)]
+    names = [f"top {100 - percentiles[0]:g} %", *steps, "noise"]
     sums = np.bincount(area.ravel(), weights=saliency.ravel(), minlength=len(names))
-    return _Parts(names, area, sums / (saliency.sum() or 1.0))
+    return _Parts(names, colormaps[AREAS].resampled(len(names)), area, sums / (saliency.sum() or 1.0))
 
 
 def _show_parts(axes: Axes, parts: _Parts, title: str) -> None:
     count = len(parts.names)
-    colours = colormaps[AREAS].resampled(count)
-    axes.imshow(parts.area, cmap=colours, norm=BoundaryNorm(np.arange(count + 1) - 0.5, count))
+    axes.imshow(parts.area, cmap=parts.colours, norm=BoundaryNorm(np.arange(count + 1) - 0.5, count))
     axes.set_title(title)
     axes.set_axis_off()
 
@@ -220,27 +205,19 @@ def _recovered(saliency: Saliency, lower_bound: float, interval: float) -> NDArr
 
 def _preferences(propositions: Propositions) -> Iterator[str]:
     """Yield which metric prefers which map, for each proposition."""
-    (m1, m2, m3, _), better = propositions.maps, propositions.higher_is_better
-    for text, other in {
-        "Proposition 1: M1 and M3 hold the same values, M3 at another place.": m3,
-        "Proposition 2: M1 and M2 have the same ranking, M2 more noise.": m2,
-    }.items():
-        names = (f"{_preferred(m1, other, metric, higher)} by {metric}" for metric, higher in better.items())
+    m1, m2, m3, _ = propositions.maps
+    for text, other in (
+        ("Proposition 1: M1 and M3 hold the same values, M3 at another place.", m3),
+        ("Proposition 2: M1 and M2 have the same ranking, M2 more noise.", m2),
+    ):
+        names = []
+        for metric, higher in propositions.higher_is_better.items():
+            first, second = m1.scores[metric], other.scores[metric]
+            preferred = _name(m1 if (first > second) == higher else other)
+            # Rounding in single precision alone is no difference.
+            names.append(f"{'neither' if math.isclose(first, second, rel_tol=1e-5) else preferred} by {metric}")
         yield f"{text} Preferred: {', '.join(names)}"
-
-
-def _preferred(first: JudgedMap, second: JudgedMap, metric: str, higher_is_better: bool) -> str:
-    one, other = first.scores[metric], second.scores[metric]
-    # Rounding in single precision alone is no difference.
-    if math.isclose(one, other, rel_tol=1e-5):
-        return "neither"
-    return _name(first if (one > other) == higher_is_better else second)
 
 
 def _name(judged: JudgedMap) -> str:
     return judged.label.partition(":")[0]
-
-
-def _legend(axes: Axes, handles: list[Patch], title: str) -> None:
-    axes.set_axis_off()
-    axes.legend(handles=handles, title=title, loc="center", title_fontsize=9)

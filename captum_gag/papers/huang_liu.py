@@ -33,14 +33,9 @@ AREA = "Published is the area as the authors' code integrates it."
 AS_PUBLISHED = {"MAE": "Published is the square root that the authors' code takes.", "DAUC": AREA, "IAUC": AREA}
 """How a metric's published values differ from ours in definition."""
 
-COLUMNS = ["group", "row", "column", "ours", "low", "high", "published", "images", "note"]
-
 
 def tables(
-    scores: Mapping[str, pd.DataFrame],
-    ours: Mapping[str, str] | None = None,
-    n_bootstrap: int = 10_000,
-    seed: int = 0,
+    scores: Mapping[str, pd.DataFrame], ours: Mapping[str, str] | None = None, n_bootstrap: int = 10_000
 ) -> list[PaperTable]:
     """Return the paper's tables of which at least half of the rows have a score.
 
@@ -48,7 +43,6 @@ def tables(
         scores: By case (imagenet-s, isic, places365) a score table, with the suites' labels of methods and metrics.
         ours: By case, which model was scored on which images, in words.
         n_bootstrap: Resamples of the images, for the intervals of means.
-        seed: Of the resamples.
 
     Returns:
         Each with all rows and columns of the paper; ours is NaN where there is no score.
@@ -64,9 +58,9 @@ def tables(
         cells = []
         for name in case_names():
             group = case(name).title + (f"; ours: {ours[name]}" if ours and name in ours else "")
-            cells += [{"group": group, **cell} for cell in _cells(number, name, by_case.get(name), n_bootstrap, seed)]
-        stem, digits = f"{HUANG_LIU}-table-{number}", 2 if number == RATIOS else 3
-        paper_tables.append(PaperTable(stem, title, digits, pd.DataFrame(cells, columns=COLUMNS)))
+            cells += [{"group": group, **cell} for cell in _cells(number, name, by_case.get(name), n_bootstrap)]
+        digits = 2 if number == RATIOS else 3
+        paper_tables.append(PaperTable(f"{HUANG_LIU}-table-{number}", title, digits, pd.DataFrame(cells)))
     return paper_tables
 
 
@@ -114,8 +108,7 @@ def ratios(
 
 def _above_zero(scores: Floats, confidence: float) -> bool:
     """Tell whether a mean lies above 0 for sure; of too few images to tell, whether theirs does."""
-    certain = (scores >= 0).all() and (scores > 0).sum() > 1
-    if certain or len(scores) < FEWEST:
+    if len(scores) < FEWEST or ((scores >= 0).all() and (scores > 0).sum() > 1):
         return bool(scores.mean() > 0)
     return jackknife_interval(scores.mean(), without_each(scores), confidence)[0] > 0
 
@@ -124,31 +117,28 @@ def _average_ratio(values: Floats, confidence: float) -> dict[str, float]:
     """Return ratio, low, high and images of scores (images, methods), of which the second half are the originals."""
     if not values.size:
         return {"ratio": np.nan, "low": np.nan, "high": np.nan, "images": 0}
-
-    def ratio(means: Floats) -> Floats:
-        variants, originals = np.split(means, 2, axis=-1)
-        # Of a few images that all score 0 the ratio is none, and neither is it an error.
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.asarray((variants / originals).mean(axis=-1))
-
-    value = float(ratio(values.mean(axis=0)))
-    low, high = jackknife_interval(value, ratio(without_each(values)), confidence, ratio=True)
+    value = float(mean_ratio(values.mean(axis=0)))
+    low, high = jackknife_interval(value, mean_ratio(without_each(values)), confidence, ratio=True)
     return {"ratio": value, "low": low, "high": high, "images": len(values)}
+
+
+def mean_ratio(means: Floats) -> Floats:
+    """Return the mean over k of the ratios of means (..., 2 k), the first half to the second; infinite for 0."""
+    variants, originals = np.split(means, 2, axis=-1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray((variants / originals).mean(axis=-1))
 
 
 def _covers(scores: pd.DataFrame, number: int, name: str) -> bool:
     """Tell whether at least half of a table's rows have a score by one of its metrics."""
     printed = huang_liu(number, name)
     methods = set(scores.loc[scores["metric"].isin(printed["metric"]) & scores["score"].notna(), "method"])
-    rows = list(printed["method"].unique())
-    pairs = {row: VARIANTS.get(row, {row: row}).items() for row in rows}
-    covered = [row for row in rows if any(set(pair) <= methods for pair in pairs[row])]
+    rows = printed["method"].unique()
+    covered = [row for row in rows if any({*pair} <= methods for pair in VARIANTS.get(row, {row: row}).items())]
     return 2 * len(covered) >= len(rows)
 
 
-def _cells(
-    number: int, name: str, scores: pd.DataFrame | None, n_bootstrap: int, seed: int
-) -> Iterator[dict[str, Any]]:
+def _cells(number: int, name: str, scores: pd.DataFrame | None, n_bootstrap: int) -> Iterator[dict[str, Any]]:
     """Yield the cells of a case: every one that is printed, with ours where there is one."""
     printed = huang_liu(number, name)
     ours: dict[tuple[str, str], dict[str, Any]] = {}
@@ -162,22 +152,22 @@ def _cells(
                 settings[str(metric)] = f"Ours is the variant {names[0]} of {', '.join(names)}."
         scores = scores[scores["variant"] == variants.transform("first")]
         if len(scores):
-            ours = _ratios(scores) if number == RATIOS else _means(scores, n_bootstrap, seed)
+            ours = _ratios(scores) if number == RATIOS else _means(scores, n_bootstrap)
     for method, metric, value in printed.itertuples(index=False):
-        cell: dict[str, Any] = {"ours": np.nan, "low": np.nan, "high": np.nan, "images": 0, "note": ""}
         notes = ["" if number == RATIOS else AS_PUBLISHED.get(metric, "")]
+        numbers = {"ours": np.nan, "low": np.nan, "high": np.nan, "published": value, "images": 0}
         if (method, metric) in ours:
-            cell |= ours[method, metric]
-            notes += [cell["note"], settings.get(metric, "")]
-        yield {"row": method, "column": metric, **cell, "published": value, "note": " ".join(filter(None, notes))}
+            numbers |= ours[method, metric]
+            notes += [numbers.pop("note", ""), settings.get(metric, "")]
+        yield {"row": method, "column": metric, **numbers, "note": " ".join(filter(None, notes))}
 
 
-def _means(scores: pd.DataFrame, n_bootstrap: int, seed: int) -> dict[tuple[str, str], dict[str, Any]]:
+def _means(scores: pd.DataFrame, n_bootstrap: int) -> dict[tuple[str, str], dict[str, Any]]:
     cells, bounds = {}, known_bounds(scores)
     for (method, metric), group in scores.groupby(["method", "metric"], sort=False):
         values = group["score"].dropna().to_numpy()
         if len(values):
-            low, high = mean_interval(values, n_bootstrap, 0.95, seed, bounds.get(group[LABEL].iloc[0]))
+            low, high = mean_interval(values, n_bootstrap, 0.95, 0, bounds.get(group[LABEL].iloc[0]))
             cells[str(method), str(metric)] = {"ours": values.mean(), "low": low, "high": high, "images": len(values)}
     return cells
 
@@ -192,6 +182,6 @@ def _ratios(scores: pd.DataFrame) -> dict[tuple[str, str], dict[str, Any]]:
         if row["left_out"]:
             left_out = ", ".join(row["left_out"])
             notes.append(f"Without {left_out}: the interval of its mean score reaches 0, which nothing divides.")
-        numbers = {name: row[name] for name in ("low", "high", "images")}
-        cells[row["variant"], row["metric"]] = {"ours": row["ratio"], **numbers, "note": " ".join(notes)}
+        numbers = {"ours": row["ratio"], "low": row["low"], "high": row["high"], "images": row["images"]}
+        cells[row["variant"], row["metric"]] = {**numbers, "note": " ".join(notes)}
     return cells

@@ -58,59 +58,48 @@ LATEX = Format(latex_text, r"\textsuperscript{{{}}}", r"{{\scriptsize {}}}", r"$
 TERMINAL = Format(str, " ({})", "{}", DIFFERS)
 
 
-class Part(NamedTuple):
-    """The columns of one group as text: a head per column; by row, ours and the published value of each column."""
-
-    group: str
-    heads: list[str]
-    rows: dict[str, list[str]]
-
-
 def markdown(table: PaperTable) -> str:
     """Return a table as Markdown: its title, a table per group, a caption, footnotes."""
-    parts, footnotes = _printed(table, MARKDOWN)
+    parts, caption, footnotes = _printed(table, MARKDOWN)
     blocks = [f"## {table.title}"]
-    for part in parts:
-        heads = [text for head in part.heads for text in (head, PUBLISHED)]
-        blocks += [f"### {part.group}"] if part.group else []
-        blocks.append(pd.DataFrame(part.rows.values(), part.rows, heads).to_markdown(disable_numparse=True))
-    blocks.append(CAPTION.format(DIFFERS))
-    blocks += ["\n".join(f"{footnote}  " for footnote in footnotes)] if footnotes else []
+    for group, texts in parts:
+        blocks += [f"### {group}"] if group else []
+        blocks.append(texts.to_markdown(disable_numparse=True))
+    blocks += [caption, "\n".join(f"{footnote}  " for footnote in footnotes)] if footnotes else [caption]
     return "\n\n".join(blocks) + "\n"
 
 
 def latex(table: PaperTable) -> str:
     r"""Return a table as LaTeX, for ``\usepackage{booktabs}``: a tabular per group, a caption, footnotes."""
-    parts, footnotes = _printed(table, LATEX)
+    parts, caption, footnotes = _printed(table, LATEX)
     lines = [r"\begin{table}", r"\centering", rf"\caption{{{latex_text(table.title)}}}"]
-    for part in parts:
-        lines += [rf"\par\medskip {part.group}\par"] if part.group else []
-        lines += [rf"\begin{{tabular}}{{l{'rl' * len(part.heads)}}}", r"\toprule"]
-        lines.append("".join(rf" & \multicolumn{{2}}{{c}}{{{head}}}" for head in part.heads) + r" \\")
-        firsts = range(2, 2 + 2 * len(part.heads), 2)
-        lines.append("".join(rf"\cmidrule(lr){{{first}-{first + 1}}}" for first in firsts))
-        lines += [f" & ours & {PUBLISHED}" * len(part.heads) + r" \\", r"\midrule"]
-        lines += [" & ".join([row, *texts]) + r" \\" for row, texts in part.rows.items()]
+    for group, texts in parts:
+        heads = list(texts)[::2]
+        lines += [rf"\par\medskip {group}\par"] if group else []
+        lines += [rf"\begin{{tabular}}{{l{'rl' * len(heads)}}}", r"\toprule"]
+        lines.append("".join(rf" & \multicolumn{{2}}{{c}}{{{head}}}" for head in heads) + r" \\")
+        lines.append("".join(rf"\cmidrule(lr){{{2 * i}-{2 * i + 1}}}" for i in range(1, 1 + len(heads))))
+        lines += [f" & ours & {PUBLISHED}" * len(heads) + r" \\", r"\midrule"]
+        lines += [" & ".join(row) + r" \\" for row in texts.itertuples(name=None)]
         lines += [r"\bottomrule", r"\end{tabular}"]
-    lines.append(rf"\par\smallskip\footnotesize {CAPTION.format(LATEX.differs)}")
-    lines += [rf"\par{footnote}" for footnote in footnotes]
+    lines += [rf"\par\smallskip\footnotesize {caption}", *(rf"\par{footnote}" for footnote in footnotes)]
     return "\n".join([*lines, r"\end{table}", ""])
 
 
-def printable(table: PaperTable, columns: int = 2) -> Group:
-    """Return a table laid out for the terminal, ``columns`` of the paper's columns beside each other."""
-    parts, footnotes = _printed(table, TERMINAL)
+def printable(table: PaperTable) -> Group:
+    """Return a table laid out for the terminal, two of the paper's columns beside each other."""
+    parts, caption, footnotes = _printed(table, TERMINAL)
     blocks: list[Any] = [Text(table.title, "bold")]
-    for part in parts:
-        for first in range(0, len(part.heads), columns):
-            grid = Table("", title=Text(part.group), title_justify="left", box=SIMPLE, padding=(0, 1, 0, 0))
-            for head in part.heads[first : first + columns]:
-                grid.add_column(Text(head), justify="right", no_wrap=True)
-                grid.add_column(Text(PUBLISHED), no_wrap=True)
-            for row, texts in part.rows.items():
-                grid.add_row(Text(row), *map(Text, texts[2 * first : 2 * (first + columns)]))
+    for group, texts in parts:
+        for first in range(0, texts.shape[1], 4):
+            columns = texts.iloc[:, first : first + 4]
+            grid = Table("", title=Text(group), title_justify="left", box=SIMPLE, padding=(0, 1, 0, 0))
+            for number, head in enumerate(columns):
+                grid.add_column(Text(head), justify="left" if number % 2 else "right", no_wrap=True)
+            for row in columns.itertuples(name=None):
+                grid.add_row(*map(Text, row))
             blocks.append(grid)
-    return Group(*blocks, *map(Text, [CAPTION.format(DIFFERS), *footnotes]), "")
+    return Group(*blocks, *map(Text, [caption, *footnotes]), "")
 
 
 def save_paper_tables(tables: Iterable[PaperTable], directory: Path) -> list[Path]:
@@ -124,10 +113,9 @@ def save_paper_tables(tables: Iterable[PaperTable], directory: Path) -> list[Pat
     return written
 
 
-def _printed(table: PaperTable, format: Format) -> tuple[list[Part], list[str]]:
-    """Return the texts of a table, group by group, and its footnotes."""
-    absent = {"group": "", "images": 0}
-    cells = table.cells.assign(**{name: value for name, value in absent.items() if name not in table.cells})
+def _printed(table: PaperTable, format: Format) -> tuple[list[tuple[str, pd.DataFrame]], str, list[str]]:
+    """Return the texts of each group of a table, two columns for each of the paper's; the caption; the footnotes."""
+    cells = table.cells.assign(**{"group": "", "images": 0, **table.cells})
     numbers: dict[str, int] = {}
 
     def with_note(text: str, note: str) -> str:
@@ -135,39 +123,35 @@ def _printed(table: PaperTable, format: Format) -> tuple[list[Part], list[str]]:
 
     parts = []
     for group, of_group in cells.groupby("group", sort=False):
-        by_column = {str(column): rows for column, rows in of_group.groupby("column", sort=False)}
-        shared = {
-            column: "" if rows["note"].nunique() > 1 else rows["note"].iloc[0] for column, rows in by_column.items()
-        }
-        heads = [
-            with_note(format.text(column + _counts(rows["images"])), shared[column])
-            for column, rows in by_column.items()
-        ]
-        texts = {}
-        for column, rows in by_column.items():
+        columns = [(str(column), rows) for column, rows in of_group.groupby("column", sort=False)]
+        shared = ["" if rows["note"].nunique() > 1 else rows["note"].iloc[0] for _, rows in columns]
+        heads: list[str] = []
+        for (column, rows), note in zip(columns, shared, strict=True):
+            heads += [with_note(format.text(column + _counts(rows["images"])), note), PUBLISHED]
+        lines: dict[str, list[str]] = {row: [] for row in of_group["row"].unique()}
+        for (_, rows), note in zip(columns, shared, strict=True):
+            texts = {}
             for cell in rows.to_dict("records"):
                 ours, published = _texts(cell, table.digits, format)
-                texts[cell["row"], column] = with_note(ours, "" if shared[column] else cell["note"]), published
-        missing = (format.text(MISSING),) * 2
-        lines = {
-            format.text(row): [text for column in by_column for text in texts.get((row, column), missing)]
-            for row in of_group["row"].unique()
-        }
-        parts.append(Part(format.text(str(group)), heads, lines))
-    return parts, [f"{format.footnote.format(number).strip()} {format.text(note)}" for note, number in numbers.items()]
+                texts[cell["row"]] = [with_note(ours, "" if note else cell["note"]), published]
+            for row, line in lines.items():
+                line += texts.get(row, [format.text(MISSING)] * 2)
+        parts.append((format.text(str(group)), pd.DataFrame(lines.values(), map(format.text, lines), heads)))
+    footnotes = [f"{format.footnote.format(number).strip()} {format.text(note)}" for note, number in numbers.items()]
+    return parts, CAPTION.format(format.differs), footnotes
 
 
 def _texts(cell: dict[Any, Any], digits: int, format: Format) -> tuple[str, str]:
     """Return our number with its interval, and the published one, marked where it lies outside the interval."""
     # As printed, without a minus before 0.
-    ours, low, high, published = (round(float(cell[name]), digits) + 0.0 for name in ("ours", "low", "high", PUBLISHED))
-    texts = [
-        format.text(MISSING if np.isnan(value) else f"{value:.{digits}f}") for value in (ours, low, high, published)
-    ]
+    numbers = [round(float(cell[name]), digits) + 0.0 for name in ("ours", "low", "high", PUBLISHED)]
+    ours, *ends, text = (format.text(MISSING if np.isnan(number) else f"{number:.{digits}f}") for number in numbers)
+    _, low, high, published = numbers
     if np.isnan(low + high):
-        return texts[0], texts[3]
+        return ours, text
     mark = f" {format.differs}" if published < low or published > high else ""
-    return f"{texts[0]} {format.interval.format(f'[{texts[1]}, {texts[2]}]')}", texts[3] + mark
+    interval = format.interval.format(f"[{', '.join(ends)}]")
+    return f"{ours} {interval}", text + mark
 
 
 def _counts(images: pd.Series) -> str:

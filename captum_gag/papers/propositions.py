@@ -29,10 +29,6 @@ class Place(NamedTuple):
     y: float
 
 
-CORNERS = tuple(Place(x, y) for y in (0.15, 0.85) for x in (0.15, 0.85))
-"""Where misplaced saliency may lie: in that corner which is farthest from the well placed one."""
-
-
 class JudgedMap(NamedTuple):
     """A Gaussian map (H, W) in [0, 1], RCAP's two factors at each of its steps, (j,), and the scores by metric."""
 
@@ -44,7 +40,7 @@ class JudgedMap(NamedTuple):
 
 
 class Propositions(NamedTuple):
-    """Four Gaussian maps of a photograph, in the order well placed (sharp, wide), misplaced (sharp, wide).
+    """Four Gaussian maps of a photograph, in the order of ``LABELS``.
 
     Attributes:
         explanation: Of the photograph: what the model saw, and the class.
@@ -120,7 +116,7 @@ def propositions(
         mask: Its segmentation, mode L, as large as the photograph; adds Log-Cosh Dice and MAE.
         at: The well placed centre. None takes the mask's centre of mass; without a mask where the map of the scorer's
             first method, smoothed by the sharp Gaussian, is highest.
-        off: The misplaced centre. None takes the corner that is farthest.
+        off: The misplaced centre. None takes the corner, 0.15 from the borders, that is farthest.
         sharp: Standard deviation of the sharp maps, as a share of the shorter side.
         wide: That of the wide ones.
         lower_bound: RCAP's last percentile.
@@ -141,9 +137,9 @@ def propositions(
         require_size(mask, photo.size, name)
         segmentation = classifier.preprocess_mask(mask)[None]
     centre = at or _centre(explanation, segmentation, sharp)
-    beside = off or max(CORNERS, key=lambda corner: (corner.x - centre.x) ** 2 + (corner.y - centre.y) ** 2)
+    beside = off or Place(*(0.15 if share >= 0.5 else 0.85 for share in centre))
     placed = [gaussian(size, centre, width) for width in (sharp, wide)]
-    if not float(placed[0].min()) > 0:
+    if placed[0].min() <= 0:
         raise InputError(
             f"sharp is {sharp:g}, and a Gaussian of that width is 0 far from its centre, where it ranks no pixels; "
             "must be larger, such as 0.1"
@@ -158,17 +154,12 @@ def propositions(
     if segmentation is not None:
         masks = segmentation.expand(len(LABELS), -1, -1, -1)
         scores |= {"Log-Cosh Dice": log_cosh_dice(saliency, masks), "MAE": segmentation_mae(saliency, masks)}
-    visual_noise = factors.visual_noise.double().cpu().numpy()
-    localization = factors.localization.double().cpu().numpy()
+    arrays = (values.double().cpu().numpy() for values in (saliency, factors.visual_noise, factors.localization))
     by_map = [{metric: float(values[row]) for metric, values in scores.items()} for row in range(len(LABELS))]
-    return Propositions(
-        explanation,
-        None if segmentation is None else segmentation[0, 0].numpy() > 0.5,
-        tuple(map(JudgedMap, LABELS, saliency.numpy(), visual_noise, localization, by_map)),
-        {metric: metric in ("RCAP", "IAUC") for metric in scores},
-        lower_bound,
-        interval,
-    )
+    maps = tuple(map(JudgedMap, LABELS, *arrays, by_map))
+    better = {metric: metric in ("RCAP", "IAUC") for metric in scores}
+    area = None if segmentation is None else segmentation[0, 0].numpy() > 0.5
+    return Propositions(explanation, area, maps, better, lower_bound, interval)
 
 
 def _centre(explanation: Explanation, segmentation: Tensor | None, sharp: float) -> Place:
@@ -185,7 +176,6 @@ def _centre(explanation: Explanation, segmentation: Tensor | None, sharp: float)
         weights = gaussian_filter(saliency, sharp * min(saliency.shape), mode="constant")
         row, column = np.unravel_index(weights.argmax(), weights.shape)
     else:
-        raise InputError(
-            f"{explanation.name}: there is no map that says where the class is: {explanation.rows[0]['error']}"
-        )
+        error = explanation.rows[0]["error"]
+        raise InputError(f"{explanation.name}: there is no map that says where the class is: {error}")
     return Place((float(column) + 0.5) / weights.shape[1], (float(row) + 0.5) / weights.shape[0])

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from captum.attr import GradientAttribution
 from torch import Tensor
@@ -18,10 +19,10 @@ from torchvision.transforms.functional import gaussian_blur
 from captum_gag.attr.aggregations import GuidedMean
 from captum_gag.attr.contract import Count, Inputs, Seed, TensorOrTuple, like_inputs
 from captum_gag.attr.guided_absolute_grad import GuidedAbsoluteGrad
-from captum_gag.attr.interpretations import absolute, signed
+from captum_gag.attr.interpretations import signed
 from captum_gag.attr.modifications import GaussianNoise, Samples, lowest_and_highest
 from captum_gag.attr.paths import BlurPath, Floats, StraightPath
-from captum_gag.attr.sampled_gradients import ModelGradients, Parts
+from captum_gag.attr.sampled_gradients import GradientSource, ModelGradients, Parts
 from captum_gag.errors import InputError
 from captum_gag.options import checked
 from captum_gag.outputs import sum_to_one
@@ -51,12 +52,11 @@ class PublishedGAG(GuidedAbsoluteGrad):
     """Guided AbsoluteGrad with ``BatchNoise`` and ``StrictGuidedMean``."""
 
     @staticmethod
-    def parts(
-        *, nt_samples: Any, stdevs: Any, noise_level: Any, seed: Any, percentile: Any, guide: Any, guide_window: Any
-    ) -> Parts:
+    def parts(**options: Any) -> Parts:
         """Return the parts of the method; see ``GuidedAbsoluteGrad.parts``."""
-        noise = BatchNoise(nt_samples, stdevs, noise_level, seed)
-        return Parts(noise, absolute, StrictGuidedMean(percentile, guide, guide_window))
+        parts = GuidedAbsoluteGrad.parts(**options)
+        noise, guide = BatchNoise(**vars(parts.modification)), StrictGuidedMean(**vars(parts.aggregation))
+        return parts._replace(modification=noise, aggregation=guide)
 
 
 class PublishedGuidedSG(PublishedGAG):
@@ -74,9 +74,8 @@ class EqualWeights(StraightPath):
 
     def quadrature(self) -> tuple[Floats, Floats]:
         """Return equally spaced positions and equal weights."""
-        return torch.linspace(0, 1, self.n_samples, dtype=torch.float64).numpy(), torch.full(
-            (self.n_samples,), 1 / self.n_samples, dtype=torch.float64
-        ).numpy()
+        positions = torch.linspace(0, 1, self.n_samples, dtype=torch.float64).numpy()
+        return positions, np.full(self.n_samples, 1 / self.n_samples)
 
 
 @checked
@@ -85,13 +84,7 @@ class RandomStarts:
     """Straight lines from random images to the input, equally many points on each, with equal weights.
 
     The values of a random image are independent and uniform between the lowest and the highest of the example. The mean
-    over the points is the mean of the lines' Integrated Gradients.
-
-    Args:
-        n_samples: Number of points on all lines together, a multiple of ``random_baselines``.
-        random_baselines: Number of random images.
-        seed: With a seed, the random numbers are the same for every example and torch's global random state is left
-            alone. None draws from that, independently for every example.
+    over the points is the mean of the lines' Integrated Gradients. For the options see ``PublishedIG.attribute``.
     """
 
     n_samples: Count = 20
@@ -129,19 +122,10 @@ def log_probability_gradients(
     target: Any = None,
     additional_forward_args: Any = None,
 ) -> tuple[Tensor, ...]:
-    """Return gradients of the logarithm of the softmax probability, in place of those of the score.
-
-    Args:
-        forward_func: From inputs to logits (N, classes, ...).
-        inputs: Tensors (N, ...) that require gradients.
-        target: As for Captum.
-        additional_forward_args: As for Captum.
-
-    Returns:
-        Gradients, shaped like the inputs.
+    """Return gradients of the logarithm of the softmax probability; arguments as for Captum's ``gradient_func``.
 
     Raises:
-        InputError: The outputs are no logits of several classes.
+        InputError: The outputs are not logits (N, classes, ...) of several classes.
     """
 
     def log_probabilities(*arguments: Any) -> Tensor:
@@ -155,9 +139,8 @@ def log_probability_gradients(
             )
         return scores.log_softmax(1)
 
-    plain = GradientAttribution(log_probabilities)
-    gradients: tuple[Tensor, ...] = plain.gradient_func(log_probabilities, inputs, target, additional_forward_args)
-    return gradients
+    gradient_func: GradientSource = GradientAttribution(log_probabilities).gradient_func
+    return gradient_func(log_probabilities, inputs, target, additional_forward_args)
 
 
 class PublishedIG(ModelGradients):
@@ -182,7 +165,8 @@ class PublishedIG(ModelGradients):
             additional_forward_args: Further arguments of ``forward_func``.
             n_samples: Number of points on all lines together, a multiple of ``random_baselines``.
             random_baselines: Number of random images.
-            seed: Of the random images.
+            seed: Of the random images: they are the same for every example, and torch's global random state is left
+                alone. None draws from that, independently for every example.
         """
         parts = self.parts(n_samples=n_samples, random_baselines=random_baselines, seed=seed)
         moments = self.moments(parts, inputs, target, additional_forward_args)

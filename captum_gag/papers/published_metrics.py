@@ -10,17 +10,13 @@ from captum_gag.metrics.segmentation import SegmentationMAEMetric
 from captum_gag.options import declared
 
 
-def _shares(n_steps: int) -> Tensor:
-    return torch.tensor([step / n_steps for step in range(n_steps)], dtype=torch.float64)
-
-
 @declared
 class PublishedDeletion(DeletionMetric):
     """DAUC over 0, 0.1, ..., 0.9 of the pixels, the area not divided by its width of 0.9."""
 
     def shares(self) -> Tensor:
         """Return the shares of the pixels, without the last step."""
-        return _shares(self.n_steps)
+        return torch.arange(self.n_steps, dtype=torch.float64) / self.n_steps
 
 
 @declared
@@ -29,7 +25,7 @@ class PublishedInsertion(InsertionMetric):
 
     def shares(self) -> Tensor:
         """Return the shares of the pixels, without the last step."""
-        return _shares(self.n_steps)
+        return torch.arange(self.n_steps, dtype=torch.float64) / self.n_steps
 
 
 @declared

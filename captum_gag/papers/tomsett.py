@@ -21,14 +21,10 @@ PERTURBATIONS = {"mean": "mean", "uniform_rgb": "uniform RGB"}
 
 
 def tables(scores: pd.DataFrame) -> list[PaperTable]:
-    """Return the paper's tables, as far as there are scores for them.
+    """Return Table 1 (Krippendorff's alpha) and Table 2 (Spearman's rho), as far as there are scores for them.
 
     Args:
-        scores: A score table whose methods and metrics have the labels of the suite metric-reliability; others are
-            left out.
-
-    Returns:
-        Table 1 (Krippendorff's alpha) and Table 2 (Spearman's rho between metrics, scores as they are).
+        scores: A score table with the labels of the suite metric-reliability; other methods and metrics are left out.
 
     Raises:
         InputError: The scores are not a score table.
@@ -41,10 +37,13 @@ def tables(scores: pd.DataFrame) -> list[PaperTable]:
 
 def _alphas(scores: pd.DataFrame) -> Iterator[PaperTable]:
     published = tomsett(1)
-    labels = list(map(_label, published["metric"], published["perturbation"]))
+    # The paper's "AOPC MoRF L=20" on mean is our "AOPC MoRF (mean) L=20".
+    names = published["metric"].str.partition(" L=")
+    labels = list(names[0] + " (" + published["perturbation"] + ")" + names[1] + names[2])
     scores = scores[scores[LABEL].isin(labels)]
-    parts = {"without": scores[~is_edges(scores)], "with": scores if is_edges(scores).any() else scores.iloc[:0]}
-    alphas = {edges: inter_rater(part, CONFIDENCE) for edges, part in parts.items() if len(part)}
+    edges = is_edges(scores)
+    parts = {"without": scores[~edges], "with": scores if edges.any() else scores.iloc[:0]}
+    alphas = {name: inter_rater(part, CONFIDENCE) for name, part in parts.items() if len(part)}
     if alphas:
         ours = pd.concat(alphas).reindex(list(zip(published["edge_detection"], labels, strict=True)))
         columns = published["edge_detection"] + " edges, " + published["perturbation"].map(PERTURBATIONS)
@@ -54,7 +53,8 @@ def _alphas(scores: pd.DataFrame) -> Iterator[PaperTable]:
 
 def _correlations(scores: pd.DataFrame) -> Iterator[PaperTable]:
     published = tomsett(2)
-    pairs = [sorted(map(_at_100, pair)) for pair in zip(published["metric_a"], published["metric_b"], strict=True)]
+    names = published[["metric_a", "metric_b"]].replace(r"^AOPC.*", r"\g<0> L=100", regex=True)
+    pairs = [sorted(pair) for pair in names.itertuples(index=False)]
     scores = scores[scores[LABEL].isin({label for pair in pairs for label in pair})]
     if len(scores):
         # Scores as they are: as if higher were better by all of them.
@@ -72,13 +72,3 @@ def _table(title: str, rows: pd.Series, columns: pd.Series, ours: pd.DataFrame, 
     cells = pd.DataFrame({"row": rows, "column": columns, **numbers.reset_index(drop=True), "published": published})
     name = f"tomsett-2019-{title.partition(':')[0].lower().replace(' ', '-')}"
     return PaperTable(name, f"Tomsett et al. (2019), {title}", 2, cells.assign(note=""))
-
-
-def _label(metric: str, perturbation: str) -> str:
-    """Return the label of one of our metrics: the paper's ``AOPC MoRF L=20`` on mean is ``AOPC MoRF (mean) L=20``."""
-    name, _, steps = metric.partition(" L=")
-    return f"{name} ({perturbation})" + (f" L={steps}" if steps else "")
-
-
-def _at_100(metric: str) -> str:
-    return f"{metric} L=100" if metric.startswith("AOPC") else metric

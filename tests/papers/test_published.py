@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from captum_gag.errors import InputError
-from captum_gag.papers.published import HUANG_LIU, check, huang_liu, huang_liu_cases, means, tomsett
+from captum_gag.papers.published import HUANG_LIU, huang_liu, huang_liu_cases, means, tomsett
 from captum_gag.runs.spec import SuiteFile, make_suite, read_suite
 
 METRICS = {"Log-Cosh Dice", "MAE", "RCAP", "DAUC", "IAUC"}
@@ -92,12 +92,12 @@ def test_means_may_be_of_several_tables_and_said_ones_count_more() -> None:
 )
 def test_what_is_no_published_value_is_refused(said: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        check({**SMALL, "published": said})
+        means(SuiteFile(**SMALL, published=said))
 
 
 def test_an_unknown_case_is_refused_with_those_that_are() -> None:
     assert huang_liu_cases() == ["imagenet-s", "isic", "places365"]
     with pytest.raises(InputError, match="unknown case 'imagenet'; did you mean imagenet-s"):
-        check({**SMALL, "case": "imagenet"})
+        means(SuiteFile(**SMALL, case="imagenet"))
     with pytest.raises(InputError, match="has no case 'cifar'; expected imagenet-s, isic, places365"):
         huang_liu(1, "cifar")

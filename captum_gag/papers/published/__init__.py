@@ -1,8 +1,7 @@
 """Every number that the tables of both papers print, and the means that a suite is compared with.
 
-- ``huang-liu-2024.csv``: Huang, Y. & Liu (2024), Guided AbsoluteGrad, Tables 1, 2 and 3.
-- ``tomsett-2019-table-1.csv``, ``tomsett-2019-table-2.csv``: Tomsett et al. (2019), Sanity Checks for Saliency
-  Metrics, Tables 1 and 2.
+Of Huang, Y. & Liu (2024), Guided AbsoluteGrad, Tables 1, 2 and 3; of Tomsett et al. (2019), Sanity Checks for Saliency
+Metrics, Tables 1 and 2.
 """
 
 from __future__ import annotations
@@ -42,8 +41,8 @@ def huang_liu(table: int, case: str) -> pd.DataFrame:
         values = list(cells[column].unique())
         if value not in values:
             raise InputError(f"{HUANG_LIU} has no {column} {value!r}; expected {', '.join(map(str, values))}")
-    rows = cells[(cells["table"] == table) & (cells["case"] == case)]
-    return rows[["method", "metric", "value"]].reset_index(drop=True)
+        cells = cells[cells[column] == value]
+    return cells[["method", "metric", "value"]].reset_index(drop=True)
 
 
 def huang_liu_cases() -> list[str]:
@@ -74,15 +73,6 @@ def means(*suites: SuiteFile) -> dict[str, Any]:
     return {metric: values for suite in reversed(suites) for metric, values in _means(suite).items()}
 
 
-def check(suite: Mapping[str, Any]) -> None:
-    """Raise InputError if the ``case`` or the ``published`` of a suite is unknown.
-
-    Args:
-        suite: The content of its TOML file.
-    """
-    means(SuiteFile(**suite))
-
-
 def _means(suite: SuiteFile) -> dict[str, Any]:
     if suite.case not in huang_liu_cases():
         raise unknown("case", suite.case, huang_liu_cases())
@@ -94,7 +84,7 @@ def _means(suite: SuiteFile) -> dict[str, Any]:
             raise InputError(f"published {metric} is {values!r}; expected a table of means by method")
     if paper is None and table is None:
         return published
-    tables = list(table) if isinstance(table, list | tuple) else [table]
+    tables = table if isinstance(table, list | tuple) else [table]
     if paper != HUANG_LIU or not tables or None in tables or RATIOS in tables:
         raise InputError(
             f"published paper = {paper!r}, table = {table!r} has no means; expected paper = {HUANG_LIU!r} with "
@@ -102,7 +92,7 @@ def _means(suite: SuiteFile) -> dict[str, Any]:
         )
     for number in tables:
         for metric, rows in huang_liu(number, suite.case).groupby("metric", sort=False):
-            printed = dict(zip(rows["method"], rows["value"].astype(float), strict=True))
+            printed = rows.set_index("method")["value"].to_dict()
             published[str(metric)] = {**printed, **published.get(str(metric), {})}
     source = f"Huang & Liu 2024, Table {' and '.join(map(str, tables))}, {suite.case}"
     return {"source": source, **published}
