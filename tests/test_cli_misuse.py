@@ -410,3 +410,21 @@ def test_training_on_planted_images(arguments: list[str]) -> None:
 def test_a_pickled_model_as_weights() -> None:
     torch.save(torch.nn.Linear(2, 2), "whole.pth")
     assert_said(call("explain", "it.png", "--model", "misused:tiny", "--weights", "whole.pth"))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("explain", ""),
+        ("run", "quick", "--data", "", "--out", "run"),
+        ("run", "quick", "--data=", "--out", "run"),
+        ("explain", "it.png", "--weights", ""),
+        ("report", ""),
+        ("run", "quick", "--out", ""),
+    ],
+    ids=" ".join,
+)
+def test_an_empty_argument_is_not_the_default(arguments: tuple[str, ...]) -> None:
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 2
+    assert result.output == "captum-gag: an argument is empty; give a value, or leave its option out\n"
