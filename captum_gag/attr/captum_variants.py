@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, Literal
 
 import torch
@@ -12,13 +11,13 @@ from torch import Tensor
 
 from captum_gag.attr.captum_calls import (
     as_input,
+    batches_of,
     captum_errors,
     deep_lift,
     in_batches,
     mean_over_references,
     reference_images,
     seeded,
-    target_rows,
 )
 from captum_gag.attr.contract import Count, Level, Seed
 from captum_gag.attr.gradient_sources import guided_backpropagation
@@ -77,7 +76,7 @@ class SmoothGrad(Attribution):
             seed: Of the noise; None draws from the global random state.
         """
         maps = []
-        for image, label in _one_by_one(inputs, target):
+        for (image,), label in batches_of((inputs,), target, 1):
             with seeded(inputs.device, seed), captum_errors("SmoothGrad", self.forward_func, image):
                 attributions = NoiseTunnel(in_batches(Saliency(self.forward_func))).attribute(
                     image,
@@ -120,7 +119,7 @@ class DeepSHAP(Attribution):
             seed: Of random references; None draws from the global random state.
         """
         maps = []
-        for image, label in _one_by_one(inputs, target):
+        for (image,), label in batches_of((inputs,), target, 1):
             images = reference_images(references, n_references, image[0], seed)
 
             def attribute(baselines: Tensor, image: Tensor = image, label: Any = label) -> Tensor:
@@ -131,10 +130,3 @@ class DeepSHAP(Attribution):
             with captum_errors("DeepSHAP", self.forward_func, image):
                 maps.append(mean_over_references(attribute, images))
         return torch.cat(maps)
-
-
-def _one_by_one(inputs: Tensor, target: Any) -> Iterator[tuple[Tensor, Any]]:
-    """Yield each example as a batch of one, with its target."""
-    for row in range(len(inputs)):
-        rows = slice(row, row + 1)
-        yield inputs[rows], target_rows(target, rows, len(inputs))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -15,7 +15,7 @@ from captum_gag.attr.aggregations import Aggregation, GuidedMean, Mean, Variance
 from captum_gag.attr.captum_calls import captum_target
 from captum_gag.attr.contract import Seed, like_inputs
 from captum_gag.attr.gradient_sources import guided_backpropagation
-from captum_gag.attr.interpretations import Interpretation, absolute, negative, positive, signed, squared
+from captum_gag.attr.interpretations import absolute, negative, positive, signed, squared
 from captum_gag.attr.methods import Images, Method, explain_checked
 from captum_gag.attr.modifications import Modification
 from captum_gag.attr.sampled_gradients import ModelGradients, Parts, SampledGradients
@@ -35,13 +35,7 @@ NOT_OPTIONS = {
 REFERENCES = ("references", "baselines")
 """Options that may name images of a data set: "train", or a folder."""
 
-INTERPRETATIONS: dict[str, Interpretation] = {
-    "signed": signed,
-    "positive": positive,
-    "negative": negative,
-    "absolute": absolute,
-    "squared": squared,
-}
+INTERPRETATIONS = {function.__name__: function for function in (signed, positive, negative, absolute, squared)}
 
 
 class AttributionMethod(Method):
@@ -51,9 +45,8 @@ class AttributionMethod(Method):
     _references: Tensor | None = None
 
     def __post_init__(self) -> None:
-        check = getattr(self.attribution, "check", None)
-        if check is not None:
-            check(**self.options())
+        if hasattr(self.attribution, "check"):
+            self.attribution.check(**self.options())
 
     def prepare(self, images: Images) -> None:
         """Fetch the references, where they are images of a data set."""
@@ -72,12 +65,10 @@ class AttributionMethod(Method):
     def explain(self, model: nn.Module, inputs: Tensor, targets: Tensor, seed: int | None) -> Tensor:
         """Call ``attribute`` with the options; a seed among them counts more than that of all methods."""
         frozen = {"freeze_statistics": True} if issubclass(self.attribution, ModelGradients) else {}
-        arguments = self.arguments()
+        arguments = {"target": captum_target(targets), **self.arguments()}
         if "seed" in arguments and arguments["seed"] is None:
             arguments["seed"] = seed
-        attributions: Tensor = self.attribution(model, **frozen).attribute(
-            inputs, target=captum_target(targets), **arguments
-        )
+        attributions: Tensor = self.attribution(model, **frozen).attribute(inputs, **arguments)
         return attributions
 
     def of_segmentation(self, segmentation: Tensor, distractor: Tensor | None, seed: int | None) -> Tensor:
@@ -89,14 +80,9 @@ class AttributionMethod(Method):
 
     @property
     def parts(self) -> Parts | None:
-        """The parts of a method that states them, with the seed among its options."""
+        """Parts of an attribution that states them."""
         parts = getattr(self.attribution, "parts", None)
         return parts(**self.options()) if parts else None
-
-    @property
-    def shared(self) -> Hashable | None:
-        """Modification and source of the gradients; None for a method that states no parts."""
-        return None if self.parts is None else (self.parts.modification, self.parts.gradient_source)
 
 
 @declared
@@ -104,7 +90,6 @@ class PartsMethod(Method):
     """A gradient method of parts: a modification, with the interpretation and the aggregation of its gradients."""
 
     modification: ClassVar[Callable[..., Modification]]
-    guided: ClassVar[tuple[str, ...]] = tuple(options_in(GuidedMean))
 
     n_samples: int = option(default=20, help="Gradients per image: noisy versions, or steps of a path.", ge=1)
     interpretation: Literal["signed", "positive", "negative", "absolute", "squared"] = option(
@@ -125,25 +110,18 @@ class PartsMethod(Method):
 
     @property
     def parts(self) -> Parts:
-        """The parts, with the seed among the options."""
+        """Parts that the options name."""
         options = self.options()
+        aggregation: Aggregation = Mean() if self.aggregation == "mean" else Variance()
+        if self.aggregation == "guided":
+            aggregation = GuidedMean(**{name: options[name] for name in GuidedMean.__dataclass_fields__})
         taken = inspect.signature(self.modification).parameters
-        aggregations: dict[str, Callable[[], Aggregation]] = {
-            "mean": Mean,
-            "variance": Variance,
-            "guided": lambda: GuidedMean(**{name: options[name] for name in self.guided}),
-        }
         return Parts(
             type(self).modification(**{name: value for name, value in options.items() if name in taken}),
             INTERPRETATIONS[self.interpretation],
-            aggregations[self.aggregation](),
+            aggregation,
             guided_backpropagation if self.backpropagation == "guided" else None,
         )
-
-    @property
-    def shared(self) -> Hashable | None:
-        """Modification and source of the gradients."""
-        return self.parts.modification, self.parts.gradient_source
 
     def explain(self, model: nn.Module, inputs: Tensor, targets: Tensor, seed: int | None) -> Tensor:
         """Sample, interpret and aggregate gradients."""
@@ -215,23 +193,18 @@ def function_method(name: str, function: Callable[..., Any]) -> type[Method]:
     """
     arguments = ("model", "inputs", "targets", "n_samples", "seed")
     try:
-        parameters = list(inspect.signature(function).parameters.values())
+        parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError) as error:
         raise InputError(f"method {name!r} is a {type(function).__name__}, expected a callable") from error
-    positional = [
-        parameter
-        for parameter in parameters
-        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
-    ]
-    if len(positional) < len(arguments) and not any(
-        parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters
+    positional = [parameter.name for parameter in parameters if parameter.kind < parameter.VAR_POSITIONAL]
+    if len(positional) < len(arguments) and all(
+        parameter.kind is not parameter.VAR_POSITIONAL for parameter in parameters
     ):
         raise InputError(f"method {name!r} must take ({', '.join(arguments)})")
-    options = options_in(function, without={parameter.name for parameter in positional[: len(arguments)]})
-    n_samples = (int, option(20, "Gradients per image.", ge=1))
+    options = options_in(function, without=positional[: len(arguments)])
+    options["n_samples"] = (int, option(20, "Gradients per image.", ge=1))
     doc = first_sentence(inspect.getdoc(function) or "A method of the user's own.")
-    static: Any = staticmethod(function)
-    return declared_as(name, FunctionMethod, {**options, "n_samples": n_samples}, doc, function=static)
+    return declared_as(name, FunctionMethod, options, doc, function=staticmethod(function))
 
 
 def _elsewhere(cls: type) -> bool:
@@ -252,19 +225,19 @@ def shared_gradients(
 
     Args:
         methods: Of equal ``shared``, such as GAG-85, SG and VarGrad with the same noise.
-        model: As for ``Method.attribute``, like the inputs and the target.
-        inputs: Images (N, C, H, W), or any (N, C, *positions); tables (N, F); token embeddings (N, T, E).
-        target: Class of all examples, or of each.
+        model: As for ``Method.attribute``, like the inputs, the target and the output.
+        inputs: See there.
+        target: See there.
         seed: Fixes noise. With it the attributions are those that each method gives by itself, bit for bit.
-        output: What the model returns; see ``captum_gag.outputs``.
+        output: See there.
 
     Returns:
-        Attributions like the inputs, one for each method; see ``Method.attribute``.
+        Attributions like the inputs, one for each method.
 
     Raises:
         InputError: The methods do not take the same gradients, or the arguments do not fit together.
     """
-    parts = [method.parts for method in methods if isinstance(method, PartsMethod | AttributionMethod) and method.parts]
+    parts = [method.parts for method in methods if method.parts]
     if len(parts) != len(methods) or len({method.shared for method in methods}) != 1:
         kinds = ", ".join(type(method).__name__ for method in methods)
         raise InputError(f"{kinds or 'no methods'}: not the same gradients; expected such as GAG-85, SG and VarGrad")

@@ -11,7 +11,7 @@ from captum.attr import Attribution, LayerGradCam
 from captum.log import log_usage
 from torch import Tensor, nn
 
-from captum_gag.attr.captum_calls import captum_errors, target_rows
+from captum_gag.attr.captum_calls import batches_of, captum_errors
 from captum_gag.attr.feature_grids import Activations, Layer, activation_in
 from captum_gag.attr.layers import eager
 from captum_gag.attr.sampled_gradients import gradients_per_batch
@@ -65,10 +65,8 @@ class GradCAM(Attribution):
                     f"{_others(Activations(model, image))}."
                 )
             cam = LayerGradCam(model, stack.enter_context(turned(grid)))
-            for first in range(0, len(inputs), size):
-                rows = slice(first, first + size)
-                labels = target_rows(target, rows, len(inputs))
-                part = cam.attribute(inputs[rows], labels, additional_forward_args, relu_attributions=True)
+            for (images,), labels in batches_of((inputs,), target, size):
+                part = cam.attribute(images, labels, additional_forward_args, relu_attributions=True)
                 maps.append(part.detach())
         return resized(torch.cat(maps), inputs)
 

@@ -11,6 +11,7 @@ from pydantic import SkipValidation
 from torch import Tensor, nn
 
 from captum_gag.attr.contract import Seed, checked_inputs, explained, finite_only
+from captum_gag.attr.sampled_gradients import Parts
 from captum_gag.errors import InputError, shown, warn
 from captum_gag.modules import buffers_kept, hookable
 from captum_gag.options import checked, options_of
@@ -99,9 +100,14 @@ class Method:
         return {option.name: getattr(self, option.name) for option in options_of(type(self))}
 
     @property
+    def parts(self) -> Parts | None:
+        """Parts of a gradient method that states them, with the seed among its options; None for another."""
+        return None
+
+    @property
     def shared(self) -> Hashable | None:
         """Key of the gradients that the method takes, equal for methods that can share them; None for none."""
-        return None
+        return None if self.parts is None else (self.parts.modification, self.parts.gradient_source)
 
 
 @one_at_a_time
@@ -114,11 +120,8 @@ def explain_checked(
         explain: (model, inputs, targets) -> attributions, each of shape (N, ...).
         model: As for ``Method.attribute``, like the others.
         inputs: Not checked yet.
-        target: Likewise.
-        output: Likewise.
-
-    Raises:
-        InputError: They do not fit together.
+        target: Not checked yet.
+        output: Not checked yet.
     """
     if not callable(model):
         raise InputError(f"model is {shown(model)}, expected a torch.nn.Module.")
