@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import cache
 from typing import Any, ClassVar
 
@@ -36,8 +36,8 @@ from captum_gag.tensors import positions
 BATCH_OPTIONS = ("internal_batch_size", "perturbations_per_eval", "nt_samples_batch_size")
 
 # Those that draw random numbers; their noise is of the whole batch, so that they explain an image at a time.
-_RANDOM = {"GradientShap", "KernelShap", "LayerGradientShap", "Lime", "NeuronGradientShap", "NoiseTunnel"}
-_RANDOM |= {"ShapleyValueSampling"}
+_RANDOM = {"KernelShap", "Lime", "NoiseTunnel", "ShapleyValueSampling"}
+_RANDOM |= {"GradientShap", "LayerGradientShap", "NeuronGradientShap"}
 # Those whose batches of perturbed images Captum gives the wrong targets, unless there is one image.
 _ONE_TARGET = {"LayerFeatureAblation"}
 # Those that exchange features among the images of a batch.
@@ -79,13 +79,10 @@ class CaptumMethod(AttributionMethod):
             at_once = len(inputs)
         elif self.class_name in _RANDOM | _ONE_TARGET or hasattr(self, "n_references"):
             at_once = 1
-        random = self.class_name in _RANDOM | _PERMUTING
+        noise_seed = seed if self.class_name in _RANDOM | _PERMUTING else None
         maps = []
         for images, labels in zip(inputs.split(at_once), targets.split(at_once), strict=True):
-            with (
-                seeded(inputs.device, seed if random else None),
-                captum_errors(f"captum:{self.class_name}", model, images),
-            ):
+            with seeded(inputs.device, noise_seed), captum_errors(f"captum:{self.class_name}", model, images):
                 maps.append(as_maps(self._attributions(model, images, labels, seed), images, self.class_name))
         return torch.cat(maps)
 
@@ -102,7 +99,13 @@ class CaptumMethod(AttributionMethod):
                 n = arguments.pop("n_references")
                 references = reference_images(arguments["baselines"], n, images[0], seed)
                 if self.class_name.endswith("DeepLiftShap"):
-                    return self._over_references(layer, model, images, arguments, references)
+                    single = captum_class(self.class_name.removesuffix("Shap"))
+
+                    def attribute(baselines: Tensor) -> Any:
+                        explainer = self._built(cls if len(baselines) > 1 else single, model, layer)
+                        return self._call(explainer, images, {**arguments, "baselines": baselines})
+
+                    return mean_over_references(attribute, references)
                 arguments["baselines"] = references
             explainer = in_batches(self._built(cls, model, layer))
             if not self.wrapped:
@@ -122,8 +125,10 @@ class CaptumMethod(AttributionMethod):
             yield None if name is None else named_layer(model, name)
             return
         layer = read_layer(model, name, image)
-        as_it_is = layer is None or layer.as_captum_reads_it
-        with nullcontext(named_layer(model, name)) if as_it_is else turned(layer) as module:  # type: ignore[arg-type]
+        if layer is None or (layer.grid.channel_axis == 1 and layer.grid.tokens is None):
+            yield named_layer(model, name)
+            return
+        with turned(layer) as module:
             yield module
 
     def _call(self, explainer: Any, images: Tensor, arguments: dict[str, Any]) -> Any:
@@ -132,26 +137,13 @@ class CaptumMethod(AttributionMethod):
             return deep_lift(f"captum:{self.class_name}", explainer, leaf, **arguments)
         return explainer.attribute(leaf, **arguments)
 
-    def _over_references(
-        self, layer: nn.Module | None, model: nn.Module, images: Tensor, arguments: dict[str, Any], references: Tensor
-    ) -> Any:
-        single = captum_class(self.class_name.removesuffix("Shap"))
-
-        def attribute(baselines: Tensor) -> Tensor:
-            explainer = self._built(captum_class(self.class_name) if len(baselines) > 1 else single, model, layer)
-            attributions: Tensor = self._call(explainer, images, {**arguments, "baselines": baselines})
-            return attributions
-
-        return mean_over_references(attribute, references)
-
     def _taken(self, function: Callable[..., Any]) -> dict[str, Any]:
         """Return the options that a constructor or an ``attribute`` method takes, without Captum's own functions."""
-        options = self.arguments()
-        defaults = {name: parameter.default for name, parameter in inspect.signature(function).parameters.items()}
+        parameters = inspect.signature(function).parameters
         return {
             name: value
-            for name, value in options.items()
-            if name in defaults and (value is not None or not callable(defaults[name]))
+            for name, value in self.arguments().items()
+            if name in parameters and (value is not None or not callable(parameters[name].default))
         }
 
     def _built(self, cls: type, model: nn.Module, layer: nn.Module | None) -> Any:
@@ -185,11 +177,7 @@ def class_names() -> list[str]:
 
 
 def captum_class(name: str) -> Any:
-    """Return a class of ``captum.attr``.
-
-    Raises:
-        InputError: There is none of that name that explains images.
-    """
+    """Return a class of ``captum.attr`` that explains images; raise InputError if there is none of that name."""
     if not _explains_images(name):
         raise unknown("class of captum.attr", name, class_names())
     return getattr(captum.attr, name)
@@ -210,9 +198,6 @@ def captum_method(name: str, wrapped: str = "") -> type[CaptumMethod]:
     Args:
         name: Of a class of ``captum.attr`` that explains images.
         wrapped: For NoiseTunnel the class that it runs, whose options are taken too.
-
-    Raises:
-        InputError: There is no such class.
     """
     cls = captum_class(name)
     options = _captum_options(cls)
@@ -242,19 +227,10 @@ def _captum_options(cls: Any) -> dict[str, tuple[Any, Any]]:
 
 
 def as_maps(attributions: Any, images: Tensor, name: str) -> Tensor:
-    """Return attributions at the size of the inputs.
-
-    Args:
-        attributions: Like the inputs (N, C, *positions) or (N, F), or of a layer: (N, c, *sizes).
-        images: The inputs explained.
-        name: Of the method, for the message.
-
-    Returns:
-        Attributions of the inputs' shape as they are; those of a layer summed over channels and interpolated
-        linearly to (N, 1, *positions).
+    """Return attributions like the inputs as they are, those of a layer summed and interpolated to (N, 1, *positions).
 
     Raises:
-        InputError: They are no map.
+        InputError: They are no map; the message has the name of the method.
     """
     [maps] = attributions if isinstance(attributions, tuple | list) and len(attributions) == 1 else [attributions]
     if isinstance(maps, Tensor) and maps.shape == images.shape:
@@ -277,9 +253,6 @@ def square_regions(side: int, images: Tensor) -> Tensor:
 
     Those of images are squares, of signals stretches, of volumes cubes, over all channels; of tables (N, F), columns
     side by side.
-
-    Raises:
-        InputError: The side is no length.
     """
     if side < 1:
         raise InputError(f"feature_mask is {side!r}, expected the side of square regions in pixels, at least 1")

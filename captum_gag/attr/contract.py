@@ -66,22 +66,20 @@ def checked_inputs(inputs: Any) -> tuple[Tensor, ...]:
         raise InputError("inputs are an empty tuple, expected at least one tensor (N, ...).")
     # Tensors made in inference mode cannot enter a graph.
     plain = tuple(tensor.clone() if tensor.is_inference() else tensor.detach() for tensor in tensors)
-    finite = finite_examples(plain)
+    finite = _finite_examples(plain)
     if all(finite):
         return plain
     rows = [row if fine else finite.index(True) for row, fine in enumerate(finite)] if any(finite) else None
     return tuple(torch.zeros_like(tensor) if rows is None else tensor[rows] for tensor in plain)
 
 
-def finite_examples(tensors: tuple[Tensor, ...]) -> list[bool]:
-    """Return a flag for each of the N examples: whether all its values, in all the tensors, are finite."""
-    finite = torch.stack([finite_rows(tensor).cpu() for tensor in tensors]).all(0)
-    return [bool(flag) for flag in finite]
+def _finite_examples(tensors: tuple[Tensor, ...]) -> list[bool]:
+    return torch.stack([finite_rows(tensor).cpu() for tensor in tensors]).all(0).tolist()
 
 
 def finite_only(result: Tensor, inputs: tuple[Tensor, ...]) -> Tensor:
     """Return a result (N, ...) with NaN for the examples that have a NaN or an infinity in the inputs."""
-    finite = finite_examples(inputs)
+    finite = _finite_examples(inputs)
     if all(finite):
         return result
     broken = torch.tensor([not fine for fine in finite], device=result.device)
@@ -112,10 +110,10 @@ def _rounded(result: Tensor, dtype: torch.dtype) -> Tensor:
     """Return a result in another precision; warn where many values are too small or too large for it."""
     rounded = result.to(dtype)
     if result.dtype != dtype:
-        lost = ((rounded == 0) & (result != 0)) | (rounded.isinf() & result.isfinite())
-        if float(lost.double().mean()) > UNNOTICED:
+        lost = float((((rounded == 0) & (result != 0)) | (rounded.isinf() & result.isfinite())).double().mean())
+        if lost > UNNOTICED:
             warn(
-                f"{float(lost.double().mean()):.0%} of the attributions are beyond single precision, the largest is "
+                f"{lost:.0%} of the attributions are beyond single precision, the largest is "
                 f"{float(result.abs().max()):.1g}, and became 0 or infinite; explain in double precision, multiply the "
                 "model's output by a constant, or use a method that is free of scale, such as guide='relative'."
             )
@@ -140,11 +138,7 @@ def checked_target(target: Any, n: int) -> CaptumTarget:
 
 
 def scores_for(target: CaptumTarget, rows: int) -> Callable[[Any], Tensor]:
-    """Return a function from what a model returned for some rows to scores of which the target can be selected.
-
-    Raises:
-        InputError: By the function, where there are no such scores.
-    """
+    """Return a function from what a model returned for some rows to scores of which the target can be selected."""
 
     def read(returned: Any) -> Tensor:
         try:
@@ -194,11 +188,7 @@ def _complaint(outputs: Tensor, target: Any, of_each: bool) -> str:
 
 @contextmanager
 def explained(forward_func: Any, inputs: tuple[Tensor, ...]) -> Iterator[None]:
-    """Explain torch's errors where inputs do not fit the model: device, dtype, shape, no gradient.
-
-    Raises:
-        InputError: In place of torch's error.
-    """
+    """Turn torch's errors where inputs do not fit the model into InputError: device, dtype, shape, no gradient."""
     try:
         yield
     except TypeError as error:
@@ -221,9 +211,7 @@ def explained(forward_func: Any, inputs: tuple[Tensor, ...]) -> Iterator[None]:
         for tensor in inputs:
             for attribute in ("device", "dtype"):
                 value = str(getattr(tensor, attribute))
-                own = list(
-                    dict.fromkeys(str(getattr(weight, attribute)) for weight in weights if weight.is_floating_point())
-                )
+                own = dict.fromkeys(str(getattr(weight, attribute)) for weight in weights if weight.is_floating_point())
                 if own and value not in own:
                     raise InputError(
                         f"inputs have {attribute} {value}, the model's weights {', '.join(own)}; use .to() on one."

@@ -72,7 +72,7 @@ class GradCAM(Attribution):
 
     @staticmethod
     def check(layer: str | None, channel_axis: int | None) -> None:
-        """Refuse an axis without a layer."""
+        """Raise InputError for an axis without a layer."""
         if channel_axis is not None and layer is None:
             raise InputError("Grad-CAM: channel_axis is that of a named layer; give layer too")
 
@@ -88,11 +88,7 @@ def resized(maps: Tensor, inputs: Tensor) -> Tensor:
 
 
 def named_layer(model: nn.Module, layer: str) -> nn.Module:
-    """Return a module of a model by its name, with or without the wrappers of the model.
-
-    Raises:
-        InputError: There is none of that name.
-    """
+    """Return a module of a model by its name, with or without the wrappers of the model, or raise InputError."""
     inside: nn.Module = eager(model)  # type: ignore[assignment]
     for root in (model, inside):
         with suppress(AttributeError):
@@ -109,10 +105,6 @@ def last_layer(model: nn.Module, image: Tensor) -> Layer:
     block, as nothing that comes later looks at the other tokens; for one that averages tokens, the last normalisation.
     A module that runs more than once in a pass has no single output and is not taken.
 
-    Args:
-        model: In evaluation mode.
-        image: Shape (1, C, *positions).
-
     Raises:
         InputError: There is none.
     """
@@ -125,16 +117,13 @@ def last_layer(model: nn.Module, image: Tensor) -> Layer:
 
 
 def read_layer(model: nn.Module, name: str, image: Tensor, channel_axis: int | None = None) -> Layer | None:
-    """Return a named layer, with how its activation is read as a feature map.
+    """Return a named layer as a feature map; None for one without activation (N, C, ...), or with several.
 
     Args:
         model: In evaluation mode.
         name: Of the layer.
         image: Shape (1, C, *positions).
         channel_axis: The axis of the channels in the layer's output; None reads it off the modules around.
-
-    Returns:
-        None for a layer without activation (N, C, ...), or with several.
 
     Raises:
         InputError: The activation is no feature map, or nothing shows which axis is the channels'.
@@ -171,9 +160,7 @@ def turned(layer: Layer) -> Iterator[nn.Module]:
     identity = nn.Identity()
 
     def pass_through(module: nn.Module, inputs: Any, output: Any) -> Any:
-        activation = activation_in(output)
-        # An output with a grid has one.
-        assert activation is not None
+        activation: Any = activation_in(output)
         put_back = layer.grid.put_back(identity(layer.grid.of(activation)), activation)
         return put_back if isinstance(output, Tensor) else type(output)((put_back, *output[1:]))
 

@@ -111,8 +111,13 @@ class GaussianNoise:
         """Return each input's standard deviation, in at least single precision, broadcastable to the input."""
         if self.stdevs is None:
             ranges = list(map(self.range, inputs))
-            if self.noise_level:
-                _warn_of_constants(ranges)
+            constant = {row for width in ranges for row in (width.flatten() == 0).nonzero().flatten().tolist()}
+            if self.noise_level and constant:
+                warn(
+                    f"All values of example {', '.join(map(str, sorted(constant)))} are equal, so that noise relative "
+                    "to their range is none and every sample the same: variance is 0 but for rounding, and a guide by "
+                    "it means nothing; give stdevs."
+                )
             return [self.noise_level * width for width in ranges]
         stdevs = self.stdevs if isinstance(self.stdevs, tuple) else (self.stdevs,) * len(inputs)
         if len(stdevs) != len(inputs):
@@ -123,14 +128,3 @@ class GaussianNoise:
             torch.tensor(stdev, dtype=at_least_single(tensor.dtype), device=tensor.device)
             for stdev, tensor in zip(stdevs, inputs, strict=True)
         ]
-
-
-def _warn_of_constants(ranges: list[Tensor]) -> None:
-    """Warn of examples with a range of 0, which get no noise."""
-    constant = {row for width in ranges for row in (width.flatten() == 0).nonzero().flatten().tolist()}
-    if constant:
-        warn(
-            f"All values of example {', '.join(map(str, sorted(constant)))} are equal, so that noise relative to their "
-            "range is none and every sample the same: variance is 0 but for rounding, and a guide by it means nothing; "
-            "give stdevs."
-        )

@@ -22,6 +22,8 @@ Baselines = None | float | Tensor | tuple[float | Tensor, ...]
 
 Floats = NDArray[Any]
 
+Quadrature = Literal["gausslegendre", "riemann_left", "riemann_middle", "riemann_right", "riemann_trapezoid"]
+
 
 def format_baselines(baselines: Baselines, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     """Return one starting point per input, expanded to its shape.
@@ -47,33 +49,6 @@ def format_baselines(baselines: Baselines, inputs: tuple[Tensor, ...]) -> tuple[
     return tuple(starts)
 
 
-def _gauss_legendre(n: int) -> tuple[Floats, Floats]:
-    nodes, weights = np.polynomial.legendre.leggauss(n)
-    return (1 + nodes) / 2, weights / 2
-
-
-def _trapezoid(n: int) -> tuple[Floats, Floats]:
-    if n < 2:
-        raise InputError(f"The trapezoid rule needs at least 2 steps, got {n}.")
-    weights = np.full(n, 1 / (n - 1))
-    weights[[0, -1]] /= 2
-    return np.linspace(0, 1, n), weights
-
-
-QUADRATURES: dict[str, Callable[[int], tuple[Floats, Floats]]] = {
-    "gausslegendre": _gauss_legendre,
-    "riemann_left": lambda n: (np.arange(n) / n, np.full(n, 1 / n)),
-    "riemann_middle": lambda n: ((np.arange(n) + 0.5) / n, np.full(n, 1 / n)),
-    "riemann_right": lambda n: ((np.arange(n) + 1) / n, np.full(n, 1 / n)),
-    "riemann_trapezoid": _trapezoid,
-}
-"""Integration rules: from a number of steps to positions in [0, 1] and weights that sum to 1, under Captum's names.
-
-Captum spreads the weights of its left, middle and right rules the same way; its trapezoid gives the inner points
-1 / n, so that they do not sum to 1: here they are the rule's own, 1 / (n - 1).
-"""
-
-
 @checked
 @dataclass(frozen=True)
 class StraightPath:
@@ -87,13 +62,23 @@ class StraightPath:
 
     n_samples: Count = 50
     baselines: Baselines = None
-    method: Literal["gausslegendre", "riemann_left", "riemann_middle", "riemann_right", "riemann_trapezoid"] = (
-        "gausslegendre"
-    )
+    method: Quadrature = "gausslegendre"
 
     def quadrature(self) -> tuple[Floats, Floats]:
         """Return positions on the line in [0, 1], and weights that sum to 1, ``n_samples`` of each."""
-        return QUADRATURES[self.method](self.n_samples)
+        n = self.n_samples
+        if self.method == "gausslegendre":
+            nodes, weights = np.polynomial.legendre.leggauss(n)
+            return (1 + nodes) / 2, weights / 2
+        if self.method == "riemann_trapezoid":
+            if n < 2:
+                raise InputError(f"The trapezoid rule needs at least 2 steps, got {n}.")
+            # Captum gives the inner points 1 / n, so that the weights do not sum to 1.
+            weights = np.full(n, 1 / (n - 1))
+            weights[[0, -1]] /= 2
+            return np.linspace(0, 1, n), weights
+        first = {"riemann_left": 0.0, "riemann_middle": 0.5, "riemann_right": 1.0}[self.method]
+        return (np.arange(n) + first) / n, np.full(n, 1 / n)
 
     def samples(self, inputs: tuple[Tensor, ...], chunk: int) -> Iterator[Samples]:
         """Yield the points on the line; see ``Modification.samples``."""
