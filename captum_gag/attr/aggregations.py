@@ -165,7 +165,6 @@ class GuidedMean:
     Args:
         percentile: The guide's p in [0, 100]: the percentile of the gradients' variance; 0 gives the plain mean.
         guide: Below the percentile, "paper" multiplies by V (equation 4), "relative" by V divided by its percentile.
-            The paper's is not free of scale: where V > 1 it amplifies, and a warning says so.
         guide_window: Odd side of the box of positions over which V is averaged; 1 is the paper. A tuple has a side for
             each axis after the first, as inputs (N, C, T) and (N, F) need it; see ``box_mean``.
     """
@@ -218,9 +217,6 @@ def box_mean(variance: Tensor, window: Window) -> Tensor:
         window: Side of the box in positions, odd: a number for all axes after the second of (N, C, *positions), or a
             tuple with one for each axis after the first, such as (1, 5, 5) for (N, C, H, W). A number needs inputs of
             at least four dimensions, because (N, C, T) may be a signal, (1, 5), or token embeddings, (5, 1).
-
-    Raises:
-        InputError: The window does not fit the shape, or is larger than it.
     """
     shape = tuple(variance.shape[1:])
     if window == 1:

@@ -98,10 +98,7 @@ def reference_images(references: float | str | Tensor, n: int, image: Tensor, se
             darkest and its brightest, or the images.
         n: Number of random images.
         image: The image to explain.
-        seed: Of random colours; the same for every image.
-
-    Raises:
-        InputError: It is another text.
+        seed: Of random images.
     """
     if isinstance(references, Tensor):
         return references.to(image)
@@ -153,11 +150,9 @@ def captum_errors(name: str, model: Any, *inputs: Any) -> Iterator[None]:
     with _unhooked_afterwards(model), uncompiled():
         try:
             yield
-        except InputError:
-            raise
         # Captum asserts, lets hooks fail, and indexes what is not there.
         except Exception as error:
-            if out_of_memory(error):
+            if isinstance(error, InputError) or out_of_memory(error):
                 raise
             failure = _failure(model, inputs)
             if isinstance(failure, InputError):
@@ -190,7 +185,6 @@ def _unhooked_afterwards(model: Any) -> Iterator[None]:
 
 
 def _failure(model: Any, inputs: tuple[Any, ...]) -> Exception | None:
-    """Return the error that the model raises alone, if it does."""
     try:
         with torch.no_grad():
             model(*inputs)

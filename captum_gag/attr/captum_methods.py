@@ -95,9 +95,8 @@ class CaptumMethod(AttributionMethod):
         if "target" in inspect.signature(cls.attribute).parameters:
             arguments["target"] = captum_target(labels)
         with self._layer(model, images[:1]) as layer:
-            if "n_references" in arguments:
-                n = arguments.pop("n_references")
-                references = reference_images(arguments["baselines"], n, images[0], seed)
+            if hasattr(self, "n_references"):
+                references = reference_images(arguments["baselines"], self.n_references, images[0], seed)
                 if self.class_name.endswith("DeepLiftShap"):
                     single = captum_class(self.class_name.removesuffix("Shap"))
 
@@ -138,7 +137,7 @@ class CaptumMethod(AttributionMethod):
         return explainer.attribute(leaf, **arguments)
 
     def _taken(self, function: Callable[..., Any]) -> dict[str, Any]:
-        """Return the options that a constructor or an ``attribute`` method takes, without Captum's own functions."""
+        """Return the options that a function of Captum's takes, but for None where the default is a function."""
         parameters = inspect.signature(function).parameters
         return {
             name: value
@@ -166,8 +165,6 @@ class CaptumMethod(AttributionMethod):
             arguments["feature_mask"] = (
                 square_regions(mask, images) if isinstance(mask, int) else mask.to(images.device)
             )
-        if cls is not NoiseTunnel and hasattr(self, "n_references"):
-            arguments["n_references"] = self.n_references
         return arguments
 
 

@@ -40,12 +40,9 @@ CaptumTarget = int | tuple[Any, ...] | list[Any] | None
 
 
 def checked_inputs(inputs: Any) -> tuple[Tensor, ...]:
-    """Return the inputs as a tuple of tensors without graph.
+    """Return the inputs as a tuple of tensors without graph, after a check of their types and shapes.
 
     An example with a NaN or an infinity is replaced by another: its map is NaN whatever the model says.
-
-    Raises:
-        InputError: They are not floating-point tensors (N, ...) of the same N >= 1.
     """
     tensors = inputs if isinstance(inputs, tuple) else (inputs,)
     for tensor in tensors:
@@ -91,9 +88,6 @@ def like_inputs(inputs: TensorOrTuple, results: Sequence[Tensor]) -> TensorOrTup
 
     Half precision becomes single: gradients of 1e-8 would be 0 in float16, and many pixels equal in bfloat16, which
     has three digits. Examples with a NaN or an infinity in the inputs get NaN.
-
-    Raises:
-        InputError: A result is not like its input.
     """
     tensors = inputs if isinstance(inputs, tuple) else (inputs,)
     for result, tensor in zip(results, tensors, strict=True):
@@ -121,15 +115,10 @@ def _rounded(result: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def checked_target(target: Any, n: int) -> CaptumTarget:
-    """Return a target of n examples in plain Python.
-
-    Args:
-        target: In any form of Captum's, or of NumPy's: a class index, a tuple of indices or slices, a list, array or
-            tensor with one entry for each example, or None.
-        n: Number of examples.
+    """Return a target of n examples, in any form of Captum's or of NumPy's, in plain Python.
 
     Raises:
-        InputError: It is none of these, has another number of entries, or one that is no integer >= 0.
+        InputError: It has another form or number of entries, or one that is no integer >= 0.
     """
     if target is None or (isinstance(target, tuple) and any(isinstance(index, slice) for index in target)):
         return target

@@ -28,7 +28,7 @@ _RESHAPING_CALLS = ("flatten", "view", "reshape")
 
 
 class Box(NamedTuple):
-    """Lowest and highest values that an input may have, both like it."""
+    """Lowest and highest values that an input may have."""
 
     low: Tensor
     high: Tensor
@@ -76,11 +76,7 @@ class DeepTaylor(Attribution):
 
 
 def _box(inputs: Tensor, input_rule: str, normalization: Normalization | None) -> Box | None:
-    """Return black and white in the space of the inputs, like the inputs; None where the first rule is z+.
-
-    Raises:
-        InputError: The inputs do not lie between them.
-    """
+    """Return black and white in the space of the inputs, like the inputs; None where the first rule is z+."""
     if input_rule == "z+" or (input_rule == "auto" and normalization is None):
         return None
     low, high = (constant(value, normalization)(inputs).to(inputs.dtype) for value in (0.0, 1.0))
@@ -177,11 +173,7 @@ def _applied(layer: Any, weight: Tensor, inputs: Tensor) -> Tensor:
 
 
 def attach(network: fx.GraphModule, box: Box | None) -> None:
-    """Give the layers of a traced network the rules of deep Taylor decomposition; the others have Captum's.
-
-    Raises:
-        InputError: There is a box, and the input goes into something else than a layer with weights.
-    """
+    """Give the layers of a traced network the rules of deep Taylor decomposition; the others have Captum's."""
     for name, module in network.named_modules():
         if isinstance(module, _WEIGHTED):
             module.rule = ZPlus(name)

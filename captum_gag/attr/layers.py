@@ -71,15 +71,14 @@ class LayerGuidedAbsoluteGrad(LayerAttribution):
             InputError: The layer does not run just once, its activation does not start with the examples, or
                 ``GuidedAbsoluteGrad`` refuses an argument.
         """
-        arguments = _as_tuple(inputs)
+        tensors = tuple(value for value in _as_tuple(inputs) if isinstance(value, Tensor))
         extra = () if additional_forward_args is None else _as_tuple(additional_forward_args)
-        n = next((len(value) for value in arguments if isinstance(value, Tensor) and value.ndim), None)
+        n = next((len(tensor) for tensor in tensors if tensor.ndim), None)
         if n is None:
             raise InputError(f"inputs are {shown(inputs)}, expected a tensor (N, ...), or a tuple of them.")
-        model = eager(self.forward_func)
-        tensors = tuple(value for value in arguments if isinstance(value, Tensor))
+        model, arguments = eager(self.forward_func), (*_as_tuple(inputs), *extra)
         with buffers_kept(model if self.freeze_statistics else None), explained(model, tensors):
-            activation = layer_activation(model, self.layer, arguments, extra, attribute_to_layer_input)
+            activation = layer_activation(model, self.layer, arguments, attribute_to_layer_input)
         shapes = [tuple(tensor.shape) for tensor in _as_tuple(activation)]
         if any(shape[:1] != (n,) for shape in shapes):
             raise InputError(
@@ -92,7 +91,7 @@ class LayerGuidedAbsoluteGrad(LayerAttribution):
                 return model(*values[len(shapes) :])
 
         gag = GuidedAbsoluteGrad(forward, freeze_statistics=self.freeze_statistics)
-        attributions = gag.attribute(activation, target, (*arguments, *extra), **options)
+        attributions = gag.attribute(activation, target, arguments, **options)
         floating = tuple(tensor for tensor in tensors if tensor.is_floating_point() and tensor.ndim)
         return _mapped(lambda tensor: finite_only(tensor, floating), attributions) if floating else attributions
 
@@ -100,18 +99,12 @@ class LayerGuidedAbsoluteGrad(LayerAttribution):
 def layer_activation(
     forward_func: Callable[..., Any],
     layer: nn.Module,
-    inputs: Any,
-    additional_forward_args: Any = None,
+    arguments: tuple[Any, ...],
     attribute_to_layer_input: bool = False,
 ) -> TensorOrTuple:
-    """Return the floating-point tensors in the output, or the input, of a layer: a tensor if there is one, or a tuple.
-
-    Raises:
-        InputError: The layer does not run, or not just once, or there is no floating-point tensor.
-    """
+    """Return the floating-point tensors in a layer's output, or in its input: a tensor if it is one, or a tuple."""
     runs = 0
     tensors: list[Tensor] = []
-    extra = () if additional_forward_args is None else _as_tuple(additional_forward_args)
 
     def copy(tensor: Tensor) -> Tensor:
         # Later layers may write into it.
@@ -125,7 +118,7 @@ def layer_activation(
         return activation
 
     with torch.no_grad(), _hooked(layer, keep, attribute_to_layer_input):
-        eager(forward_func)(*_as_tuple(inputs), *extra)
+        eager(forward_func)(*arguments)
     if runs != 1:
         raise InputError(
             f"The layer {type(layer).__name__} runs {runs} times in a forward pass, expected once; give a module of "

@@ -82,25 +82,21 @@ class GaussianNoise:
 
     def samples(self, inputs: tuple[Tensor, ...], chunk: int) -> Iterator[Samples]:
         """Yield noisy versions of the inputs; see ``Modification.samples``."""
-        deviations = self._deviations(inputs)
+        pairs = list(zip(inputs, self._deviations(inputs), strict=True))
         generators = {
             tensor.device: None if self.seed is None else torch.Generator(tensor.device).manual_seed(self.seed)
             for tensor in inputs
         }
+
+        def noisy(tensor: Tensor, deviation: Tensor) -> Tensor:
+            shape, generator = tensor.shape if self.seed is None else tensor.shape[1:], generators[tensor.device]
+            noise = torch.randn(shape, generator=generator, dtype=deviation.dtype, device=tensor.device)
+            return torch.addcmul(tensor.to(deviation.dtype), noise, deviation).to(tensor.dtype)
+
         for start in range(0, self.n_samples, chunk):
-            k = min(chunk, self.n_samples - start)
-            points = [
-                torch.empty((k, *tensor.shape), dtype=deviation.dtype, device=tensor.device)
-                for tensor, deviation in zip(inputs, deviations, strict=True)
-            ]
             # One draw per sample, not one per chunk: the stream of random numbers must not depend on chunks.
-            for sample in range(k):
-                for tensor, deviation, point in zip(inputs, deviations, points, strict=True):
-                    shape = tensor.shape if self.seed is None else tensor.shape[1:]
-                    generator = generators[tensor.device]
-                    noise = torch.randn(shape, generator=generator, dtype=deviation.dtype, device=tensor.device)
-                    torch.addcmul(tensor.to(deviation.dtype), noise, deviation, out=point[sample])
-            yield Samples(tuple(point.to(tensor.dtype) for point, tensor in zip(points, inputs, strict=True)))
+            drawn = [[noisy(*pair) for pair in pairs] for _ in range(start, min(start + chunk, self.n_samples))]
+            yield Samples(tuple(map(torch.stack, zip(*drawn, strict=True))))
 
     def range(self, tensor: Tensor) -> Tensor:
         """Return the range (max - min) that ``noise_level`` is a share of, broadcastable to the input."""

@@ -49,14 +49,7 @@ GradientSource = Callable[..., tuple[Tensor, ...]]
 
 
 class Parts(NamedTuple):
-    """A gradient method as section 3.1 of Huang & Liu (2024) splits it.
-
-    Attributes:
-        modification: Where gradients are sampled.
-        interpretation: How each gradient (for paths: each contribution) is read.
-        aggregation: How gradients become one attribution.
-        gradient_source: The source of gradients: None for the plain ones, or ``guided_backpropagation``.
-    """
+    """A gradient method as section 3.1 of Huang & Liu (2024) splits it; the parts are those of ``SampledGradients``."""
 
     modification: Modification
     interpretation: Interpretation = signed
