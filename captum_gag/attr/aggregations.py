@@ -180,23 +180,18 @@ class GuidedMean:
         variance = box_mean(moments.signed.variance, self.guide_window)
         rows = variance.flatten(2).flatten(0, 1) if variance.ndim > 2 else variance.reshape(len(variance), -1)
         threshold = row_percentiles(rows, [self.percentile])
-        guide = self.damping(rows, threshold).masked_fill(self.reached(rows, threshold), 1.0)
+        reached = self.reached(rows, threshold)
+        if self.guide == "paper" and bool(((rows > 1) & ~reached).any()):
+            warn(
+                "The gradient variance V exceeds 1 below its percentile, so the paper's guide (equation 4) amplifies "
+                "there what it should damp; rescale the model's output, or use guide='relative', which never exceeds 1."
+            )
+        guide = (rows if self.guide == "paper" else rows / threshold).masked_fill(reached, 1.0)
         return moments.interpreted.mean * guide.to(variance.dtype).reshape(variance.shape)
 
     def reached(self, variance: Tensor, threshold: Tensor) -> Tensor:
         """Return the mask of where the guide is 1, for rows of variances and the percentile of each."""
         return variance >= threshold
-
-    def damping(self, variance: Tensor, threshold: Tensor) -> Tensor:
-        """Return the guide below the percentile, for rows of variances and the percentile of each."""
-        if self.guide == "relative":
-            return variance / threshold
-        if bool(((variance > 1) & ~self.reached(variance, threshold)).any()):
-            warn(
-                "The gradient variance V exceeds 1 below its percentile, so the paper's guide (equation 4) amplifies "
-                "there what it should damp; rescale the model's output, or use guide='relative', which never exceeds 1."
-            )
-        return variance
 
 
 def box_mean(variance: Tensor, window: Window) -> Tensor:

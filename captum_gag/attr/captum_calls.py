@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from captum.attr import (
     Deconvolution,
+    DeepLift,
+    DeepLiftShap,
     GradientShap,
     GuidedBackprop,
     InputXGradient,
@@ -83,13 +85,6 @@ def captum_target(targets: Tensor) -> Any:
     return targets if targets.ndim == 1 else [tuple(row) for row in targets.tolist()]
 
 
-def as_input(explainer: Any, images: Tensor) -> Tensor:
-    """Return images as a leaf that requires gradients, detached for a class that only perturbs."""
-    if isinstance(explainer, PerturbationAttribution):
-        return images.detach()
-    return images.detach().clone().requires_grad_()
-
-
 def reference_images(references: float | str | Tensor, n: int, image: Tensor, seed: int | None) -> Tensor:
     """Return the images that an image (C, H, W) is compared with, (k, C, H, W).
 
@@ -114,19 +109,35 @@ def reference_images(references: float | str | Tensor, n: int, image: Tensor, se
     return image.min() + noise * (image.max() - image.min())
 
 
-def mean_over_references(attribute: Callable[[Tensor], Tensor], references: Tensor) -> Tensor:
-    """Return the mean of the attributions against all references, as many at once as fit into memory."""
-    chunks = references.split(gradients_per_batch(references, len(references)))
-    return torch.stack([attribute(chunk) * (len(chunk) / len(references)) for chunk in chunks]).sum(0)
+def mean_over_references(
+    name: str, explainers: tuple[Any, Any], images: Tensor, references: Tensor, **arguments: Any
+) -> Tensor:
+    """Return the mean of DeepLIFT's attributions against all references, as many at once as fit into memory.
+
+    Args:
+        name: Of the method, for a message.
+        explainers: Captum's class for one reference, and that for several.
+        images: The images to explain.
+        references: Shape (n, C, H, W).
+        arguments: Further ones of ``attribute``.
+    """
+    maps = []
+    for chunk in references.split(gradients_per_batch(references, len(references))):
+        attributions = call(name, explainers[len(chunk) > 1], images, baselines=chunk, **arguments)
+        maps.append(attributions * (len(chunk) / len(references)))
+    return torch.stack(maps).sum(0)
 
 
-def deep_lift(name: str, explainer: Any, images: Tensor, **arguments: Any) -> Tensor:
-    """Call DeepLIFT, and warn where its attributions do not add up to f(x) - f(baseline), as its rules promise.
+def call(name: str, explainer: Any, images: Tensor, **arguments: Any) -> Any:
+    """Return Captum's attributions; warn where DeepLIFT's do not add up to f(x) - f(baseline), as its rules promise.
 
     Captum has rules for some activations and poolings; the others pass their plain gradient, without a word.
     """
-    if not explainer.multiplies_by_inputs:
-        return explainer.attribute(images, **arguments)  # type: ignore[no-any-return]
+    images = images.detach()
+    if not isinstance(explainer, PerturbationAttribution):
+        images = images.clone().requires_grad_()
+    if type(explainer) not in (DeepLift, DeepLiftShap) or not explainer.multiplies_by_inputs:
+        return explainer.attribute(images, **arguments)
     attributions, delta = explainer.attribute(images, **arguments, return_convergence_delta=True)
     missed = delta.detach().reshape(len(images), -1).double().mean(1)
     total = attributions.detach().flatten(1).double().sum(1) - missed
@@ -135,7 +146,7 @@ def deep_lift(name: str, explainer: Any, images: Tensor, **arguments: Any) -> Te
             f"{name} misses more than a hundredth of f(x) - f(baseline), to which it should add up: Captum has no rule "
             "for some activation or pooling of this model; take another method, such as IG."
         )
-    return attributions  # type: ignore[no-any-return]
+    return attributions
 
 
 @contextmanager

@@ -11,15 +11,14 @@ from typing import Any, ClassVar
 
 import captum.attr
 import torch
-from captum.attr import LRP, DeepLift, DeepLiftShap, LayerLRP, NoiseTunnel
+from captum.attr import LRP, LayerLRP, NoiseTunnel
 from torch import Tensor, nn
 
 from captum_gag.attr.captum_calls import (
     ROW_BY_ROW,
-    as_input,
+    call,
     captum_errors,
     captum_target,
-    deep_lift,
     in_batches,
     mean_over_references,
     reference_images,
@@ -87,7 +86,7 @@ class CaptumMethod(AttributionMethod):
         return torch.cat(maps)
 
     def _attributions(self, model: nn.Module, images: Tensor, labels: Tensor, seed: int | None) -> Any:
-        cls = captum_class(self.wrapped or self.class_name)
+        cls, name = captum_class(self.wrapped or self.class_name), f"captum:{self.class_name}"
         if issubclass(cls, LRP | LayerLRP):
             # It changes weights and attaches rules for a while, and leaves them so where it fails.
             model = copy.deepcopy(model)
@@ -96,19 +95,15 @@ class CaptumMethod(AttributionMethod):
             arguments["target"] = captum_target(labels)
         with self._layer(model, images[:1]) as layer:
             if hasattr(self, "n_references"):
-                references = reference_images(arguments["baselines"], self.n_references, images[0], seed)
+                references = reference_images(arguments.pop("baselines"), self.n_references, images[0], seed)
                 if self.class_name.endswith("DeepLiftShap"):
                     single = captum_class(self.class_name.removesuffix("Shap"))
-
-                    def attribute(baselines: Tensor) -> Any:
-                        explainer = self._built(cls if len(baselines) > 1 else single, model, layer)
-                        return self._call(explainer, images, {**arguments, "baselines": baselines})
-
-                    return mean_over_references(attribute, references)
+                    explainers = self._built(single, model, layer), self._built(cls, model, layer)
+                    return mean_over_references(name, explainers, images, references, **arguments)
                 arguments["baselines"] = references
             explainer = in_batches(self._built(cls, model, layer))
             if not self.wrapped:
-                return self._call(explainer, images, arguments)
+                return call(name, explainer, images, **arguments)
             tunnel = self._arguments(NoiseTunnel, images)
             if isinstance(explainer, ROW_BY_ROW):
                 # Its gradients are taken in batches: the noise need not be, and does not depend on memory then.
@@ -129,12 +124,6 @@ class CaptumMethod(AttributionMethod):
             return
         with turned(layer) as module:
             yield module
-
-    def _call(self, explainer: Any, images: Tensor, arguments: dict[str, Any]) -> Any:
-        leaf = as_input(explainer, images)
-        if type(explainer) in (DeepLift, DeepLiftShap):
-            return deep_lift(f"captum:{self.class_name}", explainer, leaf, **arguments)
-        return explainer.attribute(leaf, **arguments)
 
     def _taken(self, function: Callable[..., Any]) -> dict[str, Any]:
         """Return the options that a function of Captum's takes, but for None where the default is a function."""

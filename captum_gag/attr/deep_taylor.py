@@ -15,7 +15,7 @@ from captum.log import log_usage
 from torch import Tensor, fx, nn
 from torch.nn.functional import linear
 
-from captum_gag.attr.captum_calls import as_input, captum_errors
+from captum_gag.attr.captum_calls import call, captum_errors
 from captum_gag.attr.layers import eager
 from captum_gag.baselines import Normalization, constant
 from captum_gag.errors import InputError
@@ -71,7 +71,8 @@ class DeepTaylor(Attribution):
         folded: Any = with_folded_batch_norm(eager(self.forward_func), "Deep Taylor")  # type: ignore[arg-type]
         attach(folded, box)
         with captum_errors("Deep Taylor has no rule for a layer of this model, or cannot use one", folded, inputs):
-            relevance: Tensor = LRP(folded).attribute(as_input(None, inputs), target, additional_forward_args)
+            arguments = {"target": target, "additional_forward_args": additional_forward_args}
+            relevance: Tensor = call("Deep Taylor", LRP(folded), inputs, **arguments)
         return relevance.detach()
 
 
