@@ -88,12 +88,8 @@ def captum_target(targets: Tensor) -> Any:
 def reference_images(references: float | str | Tensor, n: int, image: Tensor, seed: int | None) -> Tensor:
     """Return the images that an image (C, H, W) is compared with, (k, C, H, W).
 
-    Args:
-        references: A number for an image of one value, "random" for n images of random values between the image's
-            darkest and its brightest, or the images.
-        n: Number of random images.
-        image: The image to explain.
-        seed: Of random images.
+    A number stands for an image of one value, "random" for n images of random values between the image's darkest and
+    its brightest.
     """
     if isinstance(references, Tensor):
         return references.to(image)
@@ -114,12 +110,7 @@ def mean_over_references(
 ) -> Tensor:
     """Return the mean of DeepLIFT's attributions against all references, as many at once as fit into memory.
 
-    Args:
-        name: Of the method, for a message.
-        explainers: Captum's class for one reference, and that for several.
-        images: The images to explain.
-        references: Shape (n, C, H, W).
-        arguments: Further ones of ``attribute``.
+    The explainers are Captum's for one reference, and for several.
     """
     maps = []
     for chunk in references.split(gradients_per_batch(references, len(references))):

@@ -25,12 +25,12 @@ from captum_gag.attr.captum_calls import (
     seeded,
 )
 from captum_gag.attr.entries import NOT_OPTIONS, AttributionMethod
-from captum_gag.attr.grad_cam import named_layer, read_layer, resized, turned
+from captum_gag.attr.grad_cam import named_layer, read_layer, turned
 from captum_gag.attr.sampled_gradients import gradients_per_batch
 from captum_gag.errors import InputError
 from captum_gag.options import option, unknown
 from captum_gag.signatures import declared_as, first_sentence, options_in
-from captum_gag.tensors import positions
+from captum_gag.tensors import interpolated, positions
 
 BATCH_OPTIONS = ("internal_batch_size", "perturbations_per_eval", "nt_samples_batch_size")
 
@@ -53,12 +53,14 @@ _OPTIONS: dict[str, tuple[Any, Any]] = {
     ),
     **{name: (int | None, option(None, _BATCH, ge=1)) for name in BATCH_OPTIONS},
 }
-_REFERENCES = (
-    float | str | Tensor,
-    option(help='References: a number, "random" (colours), "train", or a folder of images.'),
-)
-_N_REFERENCES = (int, option(20, "Number of references, where they are random or images.", ge=1))
 _START = (float | Tensor | None, option(None, "Replacement of the image: a number, in model space; None is 0."))
+_REFERENCES: dict[str, tuple[Any, Any]] = {
+    "baselines": (
+        float | str | Tensor,
+        option(help='References: a number, "random" (colours), "train", or a folder of images.'),
+    ),
+    "n_references": (int, option(20, "Number of references, where they are random or images.", ge=1)),
+}
 
 
 class CaptumMethod(AttributionMethod):
@@ -151,30 +153,27 @@ class CaptumMethod(AttributionMethod):
                 arguments[name] = max(n, size) if name == "internal_batch_size" else max(1, size // n)
         mask = arguments.get("feature_mask")
         if mask is not None:
-            arguments["feature_mask"] = (
-                square_regions(mask, images) if isinstance(mask, int) else mask.to(images.device)
-            )
+            mask = square_regions(mask, images) if isinstance(mask, int) else mask.to(images.device)
+            arguments["feature_mask"] = mask
         return arguments
 
 
+@cache
 def class_names() -> list[str]:
     """Return the names of the classes of ``captum.attr`` that explain images."""
-    return [name for name in sorted(dir(captum.attr)) if _explains_images(name)]
+    names = []
+    for name, cls in sorted(vars(captum.attr).items()):
+        if isinstance(cls, type) and hasattr(cls, "attribute") and name != "LimeBase":
+            first = list(inspect.signature(cls.__init__).parameters)[1]  # type: ignore[misc]
+            names += [name] if first in ("model", "forward_func", "attribution_method") else []
+    return names
 
 
 def captum_class(name: str) -> Any:
     """Return a class of ``captum.attr`` that explains images; raise InputError if there is none of that name."""
-    if not _explains_images(name):
+    if name not in class_names():
         raise unknown("class of captum.attr", name, class_names())
     return getattr(captum.attr, name)
-
-
-def _explains_images(name: str) -> bool:
-    cls = getattr(captum.attr, name, None)
-    if not isinstance(cls, type) or not hasattr(cls, "attribute") or name == "LimeBase":
-        return False
-    first = list(inspect.signature(cls.__init__).parameters)[1]  # type: ignore[misc]
-    return first in ("model", "forward_func", "attribution_method")
 
 
 @cache
@@ -207,8 +206,7 @@ def _captum_options(cls: Any) -> dict[str, tuple[Any, Any]]:
     options = options_in(cls, cls.attribute, without=NOT_OPTIONS - set(BATCH_OPTIONS))
     options |= {name: _OPTIONS[name] for name in options.keys() & _OPTIONS.keys()}
     if "baselines" in options:
-        required = options["baselines"][1].is_required()
-        options |= {"baselines": _REFERENCES, "n_references": _N_REFERENCES} if required else {"baselines": _START}
+        options |= _REFERENCES if options["baselines"][1].is_required() else {"baselines": _START}
     return options
 
 
@@ -221,7 +219,7 @@ def as_maps(attributions: Any, images: Tensor, name: str) -> Tensor:
     [maps] = attributions if isinstance(attributions, tuple | list) and len(attributions) == 1 else [attributions]
     if isinstance(maps, Tensor) and maps.shape == images.shape:
         return maps
-    fits = isinstance(maps, Tensor) and maps.ndim == images.ndim > 2 and len(maps) == len(images)
+    fits = isinstance(maps, Tensor) and 2 < maps.ndim == images.ndim < 6 and len(maps) == len(images)
     scales = [size / length for size, length in zip(maps.shape[2:], images.shape[2:], strict=True)] if fits else []
     # A map may be coarser along one axis than along another.
     if not fits or max(scales) > 4 * min(scales):
@@ -231,7 +229,7 @@ def as_maps(attributions: Any, images: Tensor, name: str) -> Tensor:
             f"{name} gives attributions {shape}, expected (N, channels, {expected}), in proportion to inputs "
             f"{tuple(images.shape)}: another layer?"
         )
-    return resized(maps.sum(1, keepdim=True), images)
+    return interpolated(maps.sum(1, keepdim=True), positions(images))
 
 
 def square_regions(side: int, images: Tensor) -> Tensor:

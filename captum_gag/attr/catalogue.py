@@ -38,7 +38,7 @@ def method(spec: str | Mapping[str, Any], /, **options: Any) -> Method:
         raise InputError(f"method is {shown(spec)}, expected the name of a method, or a dict of type and options.")
     spec = _resolved({**(parse_method(spec) if isinstance(spec, str) else spec), **options})
     if "of" in spec:
-        return _transform(spec)
+        return _transform(**spec)
     options = {name: value for name, value in spec.items() if name != "type"}
     cls = method_class(spec["type"], options)
     names = {option.name for option in options_of(cls)}
@@ -119,12 +119,10 @@ def _without_effect(names: Collection[str], options: Mapping[str, Any]) -> dict[
     return void
 
 
-def _transform(spec: Mapping[str, Any]) -> Transform:
-    options = dict(spec)
-    of, name = options.pop("of"), options.pop("transform", None)
-    if not isinstance(name, str) or name not in TRANSFORMS:
-        raise unknown("transform", name, TRANSFORMS)
-    cls = TRANSFORMS[name]
+def _transform(of: Any, transform: Any = None, **options: Any) -> Transform:
+    if not isinstance(transform, str) or transform not in TRANSFORMS:
+        raise unknown("transform", transform, TRANSFORMS)
+    cls = TRANSFORMS[transform]
     if isinstance(of, str | Mapping):
         own = {option.name for option in options_of(cls)}
         inner = parse_method(of) if isinstance(of, str) else of

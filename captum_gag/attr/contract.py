@@ -66,8 +66,10 @@ def checked_inputs(inputs: Any) -> tuple[Tensor, ...]:
     finite = _finite_examples(plain)
     if all(finite):
         return plain
-    rows = [row if fine else finite.index(True) for row, fine in enumerate(finite)] if any(finite) else None
-    return tuple(torch.zeros_like(tensor) if rows is None else tensor[rows] for tensor in plain)
+    if not any(finite):
+        return tuple(map(torch.zeros_like, plain))
+    rows = [row if fine else finite.index(True) for row, fine in enumerate(finite)]
+    return tuple(tensor[rows] for tensor in plain)
 
 
 def _finite_examples(tensors: tuple[Tensor, ...]) -> list[bool]:
@@ -89,15 +91,12 @@ def like_inputs(inputs: TensorOrTuple, results: Sequence[Tensor]) -> TensorOrTup
     Half precision becomes single: gradients of 1e-8 would be 0 in float16, and many pixels equal in bfloat16, which
     has three digits. Examples with a NaN or an infinity in the inputs get NaN.
     """
-    tensors = inputs if isinstance(inputs, tuple) else (inputs,)
+    tensors, rounded = inputs if isinstance(inputs, tuple) else (inputs,), []
     for result, tensor in zip(results, tensors, strict=True):
         if not isinstance(result, Tensor) or result.shape != tensor.shape:
             raise InputError(f"aggregation returned {shown(result)}, expected a tensor {tuple(tensor.shape)}.")
-    rounded = tuple(
-        finite_only(_rounded(result, at_least_single(tensor.dtype)), tensors)
-        for result, tensor in zip(results, tensors, strict=True)
-    )
-    return rounded if isinstance(inputs, tuple) else rounded[0]
+        rounded.append(finite_only(_rounded(result, at_least_single(tensor.dtype)), tensors))
+    return tuple(rounded) if isinstance(inputs, tuple) else rounded[0]
 
 
 def _rounded(result: Tensor, dtype: torch.dtype) -> Tensor:

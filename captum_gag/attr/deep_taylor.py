@@ -6,7 +6,7 @@ release move them.
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import torch
 from captum.attr import LRP, Attribution
@@ -27,11 +27,8 @@ _RESHAPING = (nn.Flatten, nn.Identity, nn.Dropout)
 _RESHAPING_CALLS = ("flatten", "view", "reshape")
 
 
-class Box(NamedTuple):
-    """Lowest and highest values that an input may have."""
-
-    low: Tensor
-    high: Tensor
+Box = tuple[Tensor, Tensor]
+"""Lowest and highest values that an input may have."""
 
 
 class DeepTaylor(Attribution):
@@ -91,7 +88,7 @@ def _box(inputs: Tensor, input_rule: str, normalization: Normalization | None) -
             f"expects in [{float(low.min()):.3g}, {float(high.max()):.3g}], from black to white; give the images' "
             "normalization=(mean, std)"
         )
-    return Box(torch.minimum(low, inputs), torch.maximum(high, inputs))
+    return torch.minimum(low, inputs), torch.maximum(high, inputs)
 
 
 class ZPlus(Alpha1_Beta0_Rule):

@@ -16,7 +16,7 @@ from captum_gag.attr.feature_grids import Activations, Layer, activation_in
 from captum_gag.attr.layers import eager
 from captum_gag.attr.sampled_gradients import gradients_per_batch
 from captum_gag.errors import InputError
-from captum_gag.tensors import INTERPOLATIONS, interpolated, positions
+from captum_gag.tensors import interpolated, positions
 
 
 class GradCAM(Attribution):
@@ -68,23 +68,13 @@ class GradCAM(Attribution):
             for (images,), labels in batches_of((inputs,), target, size):
                 part = cam.attribute(images, labels, additional_forward_args, relu_attributions=True)
                 maps.append(part.detach())
-        return resized(torch.cat(maps), inputs)
+        return interpolated(torch.cat(maps), positions(inputs))
 
     @staticmethod
     def check(layer: str | None, channel_axis: int | None) -> None:
         """Raise InputError for an axis without a layer."""
         if channel_axis is not None and layer is None:
             raise InputError("Grad-CAM: channel_axis is that of a named layer; give layer too")
-
-
-def resized(maps: Tensor, inputs: Tensor) -> Tensor:
-    """Return maps (N, 1, *sizes) at the positions of inputs (N, C, *positions), interpolated linearly."""
-    if inputs.ndim - 2 not in INTERPOLATIONS:
-        raise InputError(
-            f"A layer's map cannot be interpolated to inputs {tuple(inputs.shape)}; expected one to three axes after "
-            "(N, C)."
-        )
-    return interpolated(maps, positions(inputs))
 
 
 def named_layer(model: nn.Module, layer: str) -> nn.Module:
@@ -119,12 +109,6 @@ def last_layer(model: nn.Module, image: Tensor) -> Layer:
 def read_layer(model: nn.Module, name: str, image: Tensor, channel_axis: int | None = None) -> Layer | None:
     """Return a named layer as a feature map; None for one without activation (N, C, ...), or with several.
 
-    Args:
-        model: In evaluation mode.
-        name: Of the layer.
-        image: Shape (1, C, *positions).
-        channel_axis: The axis of the channels in the layer's output; None reads it off the modules around.
-
     Raises:
         InputError: The activation is no feature map, or nothing shows which axis is the channels'.
     """
@@ -135,17 +119,12 @@ def read_layer(model: nn.Module, name: str, image: Tensor, channel_axis: int | N
         return None
     shape = f"(N, {', '.join(map(str, activation.shape[1:]))})"
     axis = channel_axis or seen.channel_axis(module, activation)
-    if axis is None:
-        raise InputError(
-            f"Layer {name!r} gives {shape}, and nothing shows which axis is the channels'; tell Grad-CAM by "
-            f"channel_axis, 1 or -1; {_others(seen)}."
-        )
-    grid = seen.grid(activation, axis)
+    grid = None if axis is None else seen.grid(activation, axis)
     if grid is None:
-        raise InputError(
-            f"Layer {name!r} gives {shape}, which is no map of the input {seen.positions} with its channels on axis "
-            f"{axis}; {_others(seen)}."
-        )
+        reason = f"which is no map of the input {seen.positions} with its channels on axis {axis}"
+        if axis is None:
+            reason = "and nothing shows which axis is the channels'; tell Grad-CAM by channel_axis, 1 or -1"
+        raise InputError(f"Layer {name!r} gives {shape}, {reason}; {_others(seen)}.")
     return Layer(name, module, grid)
 
 

@@ -78,22 +78,14 @@ class Method:
         return attributions
 
     def explain(self, model: nn.Module, inputs: Tensor, targets: Tensor, seed: int | None) -> Tensor:
-        """Return attributions, perhaps with a graph, of a model that returns scores, for finite inputs.
+        """Return attributions, perhaps with a graph, of a model that returns scores, for finite inputs without graph.
 
-        Args:
-            model: As for ``attribute``, but it returns scores already.
-            inputs: As for ``attribute``, without NaN and without graph.
-            targets: Class indices (N,), or (N, k) where outputs have axes after the classes; see ``captum_target``.
-            seed: As for ``attribute``.
+        Targets are class indices (N,), or (N, k) where outputs have axes after the classes; see ``captum_target``.
         """
         raise NotImplementedError
 
     def prepare(self, images: Images) -> None:
-        """Fetch the images of the data set that the method needs, once, before it explains.
-
-        Args:
-            images: Called with "train" or a folder and a number n, it returns n preprocessed images (n, C, H, W).
-        """
+        """Fetch the images of the data set that the method needs, once, before it explains."""
 
     def options(self) -> dict[str, Any]:
         """Return the options by name."""
@@ -114,14 +106,9 @@ class Method:
 def explain_checked(
     explain: Callable[[Any, Tensor, Tensor], Sequence[Tensor]], model: Any, inputs: Any, target: Target, output: Output
 ) -> list[Tensor]:
-    """Check a user's arguments, let the model return scores, explain, and finish the attributions.
+    """Check the arguments of ``Method.attribute``, let the model return scores, explain, and finish the attributions.
 
-    Args:
-        explain: (model, inputs, targets) -> attributions, each of shape (N, ...).
-        model: As for ``Method.attribute``, like the others.
-        inputs: Not checked yet.
-        target: Not checked yet.
-        output: Not checked yet.
+    ``explain`` takes (model, inputs, targets) and returns attributions, each of shape (N, ...).
     """
     if not callable(model):
         raise InputError(f"model is {shown(model)}, expected a torch.nn.Module.")

@@ -80,15 +80,16 @@ class StraightPath:
         """Yield the points on the line; see ``Modification.samples``."""
         starts = format_baselines(self.baselines, inputs)
         positions, weights = self.quadrature()
+        pairs = list(zip(inputs, starts, strict=True))
+
+        def like(values: Floats, tensor: Tensor) -> Tensor:
+            part = torch.as_tensor(values, dtype=at_least_single(tensor.dtype))
+            return part.to(tensor.device).reshape(-1, *[1] * tensor.ndim)
+
         for first in range(0, self.n_samples, chunk):
-
-            def along(values: Floats, tensor: Tensor, first: int = first) -> Tensor:
-                part = torch.as_tensor(values[first : first + chunk], dtype=at_least_single(tensor.dtype))
-                return part.to(tensor.device).reshape(-1, *[1] * tensor.ndim)
-
-            pairs = list(zip(inputs, starts, strict=True))
-            points = ((start + along(positions, x) * (x - start)).to(x.dtype) for x, start in pairs)
-            steps = [self.n_samples * along(weights, x) * (x - start) for x, start in pairs]
+            part = slice(first, first + chunk)
+            points = ((start + like(positions[part], x) * (x - start)).to(x.dtype) for x, start in pairs)
+            steps = [self.n_samples * like(weights[part], x) * (x - start) for x, start in pairs]
             yield Samples(tuple(points), _times(steps))
 
 
@@ -127,17 +128,17 @@ class BlurPath:
         sigmas = self.sigmas()
         for first in range(0, self.n_samples, chunk):
             numbers = range(first, min(first + chunk, self.n_samples))
-            blurred = [[self.blur(tensor, sigmas[i]) for i in numbers] for tensor in inputs]
-            steps = []
-            for tensor, images in zip(inputs, blurred, strict=True):
+            points, steps = [], []
+            for tensor in inputs:
+                blurred = [self.blur(tensor, sigmas[i]) for i in numbers]
                 change = [
                     (image - self.blur(tensor, sigmas[i] + self.grad_step))
                     * (self.n_samples * (sigmas[i + 1] - sigmas[i]) / self.grad_step)
-                    for i, image in zip(numbers, images, strict=True)
+                    for i, image in zip(numbers, blurred, strict=True)
                 ]
+                points.append(torch.stack(blurred).to(tensor.dtype))
                 steps.append(torch.stack(change).to(at_least_single(tensor.dtype)))
-            points = tuple(torch.stack(images).to(tensor.dtype) for tensor, images in zip(inputs, blurred, strict=True))
-            yield Samples(points, _times(steps))
+            yield Samples(tuple(points), _times(steps))
 
 
 def gaussian_blur(images: Tensor, sigma: float) -> Tensor:

@@ -225,10 +225,11 @@ def arguments_of(arguments: Any, examples: list[int], n: int) -> tuple[Any, ...]
     if arguments is None:
         return None
     rows = torch.tensor(examples)
-    return tuple(
+
+    def select(value: Any) -> Any:
+        if not isinstance(value, Tensor) or value.ndim == 0 or len(value) != n:
+            return value
         # Sparse tensors too, such as graphs, which cannot be indexed by a list.
-        value.index_select(0, rows.to(value.device))
-        if isinstance(value, Tensor) and value.ndim and len(value) == n
-        else value
-        for value in (arguments if isinstance(arguments, tuple) else (arguments,))
-    )
+        return value.index_select(0, rows.to(value.device))
+
+    return tuple(map(select, arguments if isinstance(arguments, tuple) else (arguments,)))
