@@ -6,19 +6,9 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
+import captum.attr
 import numpy as np
 import torch
-from captum.attr import (
-    Deconvolution,
-    DeepLift,
-    DeepLiftShap,
-    GradientShap,
-    GuidedBackprop,
-    InputXGradient,
-    IntegratedGradients,
-    PerturbationAttribution,
-    Saliency,
-)
 from torch import Tensor
 
 from captum_gag.attr.sampled_gradients import gradients_per_batch
@@ -27,7 +17,10 @@ from captum_gag.errors import InputError, warn
 from captum_gag.modules import modules_inside, require_module
 
 # Those whose every row of a batch has a gradient of its own, so that its batches can be divided.
-ROW_BY_ROW = (Deconvolution, GradientShap, GuidedBackprop, InputXGradient, IntegratedGradients, Saliency)
+ROW_BY_ROW = (
+    *(captum.attr.Deconvolution, captum.attr.GradientShap, captum.attr.GuidedBackprop),
+    *(captum.attr.InputXGradient, captum.attr.IntegratedGradients, captum.attr.Saliency),
+)
 
 
 @contextmanager
@@ -125,9 +118,9 @@ def call(name: str, explainer: Any, images: Tensor, **arguments: Any) -> Any:
     Captum has rules for some activations and poolings; the others pass their plain gradient, without a word.
     """
     images = images.detach()
-    if not isinstance(explainer, PerturbationAttribution):
+    if not isinstance(explainer, captum.attr.PerturbationAttribution):
         images = images.clone().requires_grad_()
-    if type(explainer) not in (DeepLift, DeepLiftShap) or not explainer.multiplies_by_inputs:
+    if type(explainer) not in (captum.attr.DeepLift, captum.attr.DeepLiftShap) or not explainer.multiplies_by_inputs:
         return explainer.attribute(images, **arguments)
     attributions, delta = explainer.attribute(images, **arguments, return_convergence_delta=True)
     missed = delta.detach().reshape(len(images), -1).double().mean(1)

@@ -26,7 +26,6 @@ _WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 _RESHAPING = (nn.Flatten, nn.Identity, nn.Dropout)
 _RESHAPING_CALLS = ("flatten", "view", "reshape")
 
-
 Box = tuple[Tensor, Tensor]
 """Lowest and highest values that an input may have."""
 

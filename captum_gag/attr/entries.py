@@ -73,9 +73,8 @@ class AttributionMethod(Method):
 
     def of_segmentation(self, segmentation: Tensor, distractor: Tensor | None, seed: int | None) -> Tensor:
         """Return the map (1, 1, H, W) of a truth control, which is made of the segmentation alone."""
-        truth = self.attribution(lambda inputs: inputs)
-        masks = {"segmentation": segmentation, "distractor": distractor}
-        saliency: Tensor = truth.attribute(segmentation, **{**masks, **self.options(), "seed": seed})
+        options = {**self.options(), "segmentation": segmentation, "distractor": distractor, "seed": seed}
+        saliency: Tensor = self.attribution(lambda inputs: inputs).attribute(segmentation, **options)
         return saliency
 
     @property
@@ -193,22 +192,21 @@ def function_method(name: str, function: Callable[..., Any]) -> type[Method]:
     """
     arguments = ("model", "inputs", "targets", "n_samples", "seed")
     try:
-        parameters = inspect.signature(function).parameters.values()
+        signature = inspect.signature(function)
     except (TypeError, ValueError) as error:
         raise InputError(f"method {name!r} is a {type(function).__name__}, expected a callable") from error
-    positional = [parameter.name for parameter in parameters if parameter.kind < parameter.VAR_POSITIONAL]
-    if len(positional) < len(arguments) and all(
-        parameter.kind is not parameter.VAR_POSITIONAL for parameter in parameters
-    ):
-        raise InputError(f"method {name!r} must take ({', '.join(arguments)})")
-    options = options_in(function, without=positional[: len(arguments)])
+    try:
+        taken = signature.bind_partial(*arguments).arguments
+    except TypeError as error:
+        raise InputError(f"method {name!r} must take ({', '.join(arguments)})") from error
+    options = options_in(function, without=taken)
     options["n_samples"] = (int, option(20, "Gradients per image.", ge=1))
     doc = first_sentence(inspect.getdoc(function) or "A method of the user's own.")
     return declared_as(name, FunctionMethod, options, doc, function=staticmethod(function))
 
 
 def _elsewhere(cls: type) -> bool:
-    """Return whether a class is defined outside of this room, where nobody knows whether it looks at the batch."""
+    """Return whether a class is defined outside of ``captum_gag.attr``, so that it may look at the batch."""
     return not cls.__module__.startswith("captum_gag.attr.")
 
 

@@ -119,12 +119,17 @@ def read_layer(model: nn.Module, name: str, image: Tensor, channel_axis: int | N
         return None
     shape = f"(N, {', '.join(map(str, activation.shape[1:]))})"
     axis = channel_axis or seen.channel_axis(module, activation)
-    grid = None if axis is None else seen.grid(activation, axis)
+    if axis is None:
+        raise InputError(
+            f"Layer {name!r} gives {shape}, and nothing shows which axis is the channels'; tell Grad-CAM by "
+            f"channel_axis, 1 or -1; {_others(seen)}."
+        )
+    grid = seen.grid(activation, axis)
     if grid is None:
-        reason = f"which is no map of the input {seen.positions} with its channels on axis {axis}"
-        if axis is None:
-            reason = "and nothing shows which axis is the channels'; tell Grad-CAM by channel_axis, 1 or -1"
-        raise InputError(f"Layer {name!r} gives {shape}, {reason}; {_others(seen)}.")
+        raise InputError(
+            f"Layer {name!r} gives {shape}, which is no map of the input {seen.positions} with its channels on axis "
+            f"{axis}; {_others(seen)}."
+        )
     return Layer(name, module, grid)
 
 

@@ -52,9 +52,8 @@ class PathAttribution(ModelGradients):
         additional_forward_args: Any,
         internal_batch_size: int | None,
     ) -> Any:
-        parts = Parts(path)
-        moments = self.moments(parts, inputs, target, additional_forward_args, internal_batch_size)
-        attributions = like_inputs(inputs, [parts.aggregation(moment) for moment in moments])
+        moments = self.moments(Parts(path), inputs, target, additional_forward_args, internal_batch_size)
+        attributions = like_inputs(inputs, [moment.interpreted.mean for moment in moments])
         if not return_convergence_delta:
             return attributions
         tensors = inputs if isinstance(inputs, tuple) else (inputs,)
