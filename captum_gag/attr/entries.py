@@ -235,7 +235,7 @@ def shared_gradients(
     Raises:
         InputError: The methods do not take the same gradients, or the arguments do not fit together.
     """
-    parts = [method.parts for method in methods if method.parts]
+    parts = [method.parts for method in methods if isinstance(method.parts, Parts)]
     if len(parts) != len(methods) or len({method.shared for method in methods}) != 1:
         kinds = ", ".join(type(method).__name__ for method in methods)
         raise InputError(f"{kinds or 'no methods'}: not the same gradients; expected such as GAG-85, SG and VarGrad")

@@ -99,7 +99,9 @@ class Method:
     @property
     def shared(self) -> Hashable | None:
         """Key of the gradients that the method takes, equal for methods that can share them; None for none."""
-        return None if self.parts is None else (self.parts.modification, self.parts.gradient_source)
+        # A user's method may have an option of that name.
+        parts = self.parts if isinstance(self.parts, Parts) else None
+        return parts and (parts.modification, parts.gradient_source)
 
 
 @one_at_a_time
