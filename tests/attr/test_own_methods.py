@@ -43,8 +43,10 @@ def four(model: Any, inputs: Tensor, targets: Tensor, n_samples: int) -> Tensor:
 
 
 class Callable:
-    def __call__(self, model: Any, inputs: Tensor, targets: Tensor, n_samples: int, seed: int, k: int = 1) -> Tensor:
-        return inputs * k
+    def __call__(
+        self, model: Any, inputs: Tensor, targets: Tensor, n_samples: int, seed: int, parts: int = 1
+    ) -> Tensor:
+        return inputs * parts
 
 
 @declared
@@ -84,7 +86,9 @@ def test_further_parameters_are_options() -> None:
         method("own_attributions:further", names=(), scal=1)
     with pytest.raises(InputError, match="scale is 'big', expected a valid number"):
         method("own_attributions:further", names=(), scale="big")
-    assert torch.equal(method("own_attributions:obj", k=4).attribute(MODEL, IMAGES, 0), IMAGES * 4)
+    callable_object = method("own_attributions:obj", parts=4)
+    assert torch.equal(callable_object.attribute(MODEL, IMAGES, 0), IMAGES * 4)
+    assert callable_object.shared is None
 
 
 def test_a_declared_method_is_taken_as_it_is() -> None:
