@@ -44,22 +44,22 @@ class MethodRow(NamedTuple):
 
 HUANG = "Huang & Liu 2024"
 
-METHOD_TYPES: dict[str, Named] = {
-    "GAG": Named("captum_gag.attr.guided_absolute_grad:GuidedAbsoluteGrad", "Guided AbsoluteGrad"),
-    "SG": Named("captum_gag.attr.modifications:GaussianNoise", "gradients at noisy versions of the image"),
-    "IG": Named("captum_gag.attr.paths:StraightPath", "gradients on the line from a baseline to the image"),
-    "Guided IG": Named("captum_gag.attr.paths:GuidedPath", "gradients on a path that avoids strong reactions"),
-    "Blur IG": Named("captum_gag.attr.paths:BlurPath", "gradients from the blurred image to the image"),
-    "GB": Named("captum_gag.attr.captum_variants:GuidedBackpropagation", "guided backpropagation of the image"),
-    "Grad-CAM": Named("captum_gag.attr.grad_cam:GradCAM", "weighted feature maps of a layer"),
-    "Sensitivity": Named("captum_gag.attr.captum_variants:Sensitivity", "largest gradient over the channels"),
-    "SmoothGrad": Named("captum_gag.attr.captum_variants:SmoothGrad", "Captum's NoiseTunnel, image by image"),
-    "DeepSHAP": Named("captum_gag.attr.captum_variants:DeepSHAP", "DeepLIFT against several references"),
-    "Deep Taylor": Named("captum_gag.attr.deep_taylor:DeepTaylor", "LRP with the z+ and z-box rules"),
-    "Random": Named("captum_gag.attr.controls:RandomMap", "control: uniform random values"),
-    "Sobel": Named("captum_gag.attr.controls:SobelMap", "control: edges of the image"),
-    "Constant": Named("captum_gag.attr.controls:ConstantMap", "control: 1 everywhere"),
-    "Truth": Named("captum_gag.attr.controls:TruthMap", "control: the segmentation, perhaps with a fault"),
+METHOD_TYPES: dict[str, str] = {
+    "GAG": "captum_gag.attr.guided_absolute_grad:GuidedAbsoluteGrad",
+    "SG": "captum_gag.attr.modifications:GaussianNoise",
+    "IG": "captum_gag.attr.paths:StraightPath",
+    "Guided IG": "captum_gag.attr.paths:GuidedPath",
+    "Blur IG": "captum_gag.attr.paths:BlurPath",
+    "GB": "captum_gag.attr.captum_variants:GuidedBackpropagation",
+    "Grad-CAM": "captum_gag.attr.grad_cam:GradCAM",
+    "Sensitivity": "captum_gag.attr.captum_variants:Sensitivity",
+    "SmoothGrad": "captum_gag.attr.captum_variants:SmoothGrad",
+    "DeepSHAP": "captum_gag.attr.captum_variants:DeepSHAP",
+    "Deep Taylor": "captum_gag.attr.deep_taylor:DeepTaylor",
+    "Random": "captum_gag.attr.controls:RandomMap",
+    "Sobel": "captum_gag.attr.controls:SobelMap",
+    "Constant": "captum_gag.attr.controls:ConstantMap",
+    "Truth": "captum_gag.attr.controls:TruthMap",
 }
 """The types of methods, Captum attributions or modifications, beside captum:CLASS and package.module:callable."""
 

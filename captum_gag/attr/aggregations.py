@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 import torch
@@ -24,6 +24,7 @@ ROUNDING = 4.0
 """Units in the last place of their mean by which equal samples may differ."""
 
 
+@dataclass
 class RunningMoments:
     """Mean and variance of a stream of equally shaped tensors, by Welford's update.
 
@@ -32,30 +33,22 @@ class RunningMoments:
     of 1e-25 are 0 in single.
     """
 
-    def __init__(self) -> None:
-        """Start with no samples."""
-        self.count = 0
-        self.mean = torch.empty(0)
-        self._squares = torch.empty(0)
+    count: int = 0
+    mean: Tensor = field(default_factory=lambda: torch.empty(0))
+    squares: Tensor = field(default_factory=lambda: torch.empty(0))
 
     def update(self, samples: Tensor) -> None:
         """Take in samples of shape (k, ...)."""
         if self.count == 0:
             self.mean = torch.zeros_like(samples[0])
-            self._squares = torch.zeros_like(samples[0], dtype=double_where_there(samples))
+            self.squares = torch.zeros_like(samples[0], dtype=double_where_there(samples))
         for sample in samples:
             self.count += 1
             share = 1 / self.count
             deviation = sample - self.mean
             self.mean.add_(deviation, alpha=share)
-            deviation = deviation.to(self._squares.dtype)
-            self._squares.addcmul_(deviation, deviation, value=1 - share)
-
-    def at(self, index: int) -> RunningMoments:
-        """Return the moments of one entry of the tensors."""
-        moments = RunningMoments()
-        moments.count, moments.mean, moments._squares = self.count, self.mean[index], self._squares[index]
-        return moments
+            deviation = deviation.to(self.squares.dtype)
+            self.squares.addcmul_(deviation, deviation, value=1 - share)
 
     @property
     def variance(self) -> Tensor:
@@ -65,14 +58,14 @@ class RunningMoments:
         """
         if self.count < 2:
             raise InputError(f"A variance needs at least 2 samples, got {self.count}; raise the number of samples.")
-        variance = self._squares / (self.count - 1)
+        variance = self.squares / (self.count - 1)
         rounding = ROUNDING * torch.finfo(self.mean.dtype).eps * self.mean.to(variance.dtype)
         return variance.masked_fill(variance <= rounding.square(), 0.0)
 
     @property
     def root_mean_square(self) -> Tensor:
         """Size of the samples, whatever their signs."""
-        return (self._squares / self.count + self.mean.to(self._squares.dtype).square()).sqrt()
+        return (self.squares / self.count + self.mean.to(self.squares.dtype).square()).sqrt()
 
 
 class GradientMoments:
@@ -84,11 +77,6 @@ class GradientMoments:
     """
 
     def __init__(self, interpretation: Interpretation) -> None:
-        """Start with no samples.
-
-        Args:
-            interpretation: How each gradient is read.
-        """
         self.interpretation = interpretation
         self.signed = RunningMoments()
         self.interpreted = self.signed if interpretation is signed else RunningMoments()
@@ -107,8 +95,9 @@ class GradientMoments:
 
     def of_interpretation(self, index: int) -> GradientMoments:
         """Return the moments of one of several interpretations that were stacked, (k, interpretations, N, ...)."""
-        moments = GradientMoments(self.interpretation)
-        moments.signed, moments.interpreted = self.signed, self.interpreted.at(index)
+        moments, stacked = GradientMoments(self.interpretation), self.interpreted
+        moments.signed = self.signed
+        moments.interpreted = RunningMoments(stacked.count, stacked.mean[index], stacked.squares[index])
         return moments
 
     def standard_error(self) -> Tensor:
@@ -139,7 +128,7 @@ class Mean:
     """Mean of the interpreted gradients (equation 2 when they are magnitudes)."""
 
     def __call__(self, moments: GradientMoments) -> Tensor:
-        """Return the mean, shape (N, ...)."""
+        """Return the mean, (N, ...)."""
         return moments.interpreted.mean
 
 
@@ -176,7 +165,6 @@ class GuidedMean:
     Args:
         percentile: The guide's p in [0, 100]: the percentile of the gradients' variance; 0 gives the plain mean.
         guide: Below the percentile, "paper" multiplies by V (equation 4), "relative" by V divided by its percentile.
-            The paper's is not free of scale: where V > 1 it amplifies, and a warning says so.
         guide_window: Odd side of the box of positions over which V is averaged; 1 is the paper. A tuple has a side for
             each axis after the first, as inputs (N, C, T) and (N, F) need it; see ``box_mean``.
     """
@@ -189,30 +177,21 @@ class GuidedMean:
         """Return the guided mean, shape (N, ...)."""
         if self.percentile == 0:
             return moments.interpreted.mean
-        variance = self.pooled(moments.signed.variance)
+        variance = box_mean(moments.signed.variance, self.guide_window)
         rows = variance.flatten(2).flatten(0, 1) if variance.ndim > 2 else variance.reshape(len(variance), -1)
         threshold = row_percentiles(rows, [self.percentile])
-        guide = self.damping(rows, threshold).masked_fill(self.reached(rows, threshold), 1.0)
-        return moments.interpreted.mean * guide.to(variance.dtype).reshape(variance.shape)
-
-    def pooled(self, variance: Tensor) -> Tensor:
-        """Return the variance as the guide sees it, (N, ...)."""
-        return box_mean(variance, self.guide_window)
-
-    def reached(self, variance: Tensor, threshold: Tensor) -> Tensor:
-        """Return the mask of where the guide is 1, for rows of variances and the percentile of each."""
-        return variance >= threshold
-
-    def damping(self, variance: Tensor, threshold: Tensor) -> Tensor:
-        """Return the guide below the percentile, for rows of variances and the percentile of each."""
-        if self.guide == "relative":
-            return variance / threshold
-        if bool(((variance > 1) & ~self.reached(variance, threshold)).any()):
+        reached = self.reached(rows, threshold)
+        if self.guide == "paper" and bool(((rows > 1) & ~reached).any()):
             warn(
                 "The gradient variance V exceeds 1 below its percentile, so the paper's guide (equation 4) amplifies "
                 "there what it should damp; rescale the model's output, or use guide='relative', which never exceeds 1."
             )
-        return variance
+        guide = (rows if self.guide == "paper" else rows / threshold).masked_fill(reached, 1.0)
+        return moments.interpreted.mean * guide.to(variance.dtype).reshape(variance.shape)
+
+    def reached(self, variance: Tensor, threshold: Tensor) -> Tensor:
+        """Return the mask of where the guide is 1, for rows of variances and the percentile of each."""
+        return variance >= threshold
 
 
 def box_mean(variance: Tensor, window: Window) -> Tensor:
@@ -233,9 +212,6 @@ def box_mean(variance: Tensor, window: Window) -> Tensor:
         window: Side of the box in positions, odd: a number for all axes after the second of (N, C, *positions), or a
             tuple with one for each axis after the first, such as (1, 5, 5) for (N, C, H, W). A number needs inputs of
             at least four dimensions, because (N, C, T) may be a signal, (1, 5), or token embeddings, (5, 1).
-
-    Raises:
-        InputError: The window does not fit the shape, or is larger than it.
     """
     shape = tuple(variance.shape[1:])
     if window == 1:

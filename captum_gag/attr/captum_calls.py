@@ -9,7 +9,7 @@ from typing import Any
 import captum.attr
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from captum_gag.attr.sampled_gradients import gradients_per_batch
 from captum_gag.batching import out_of_memory
@@ -18,12 +18,8 @@ from captum_gag.modules import modules_inside, require_module
 
 # Those whose every row of a batch has a gradient of its own, so that its batches can be divided.
 ROW_BY_ROW = (
-    captum.attr.Deconvolution,
-    captum.attr.GradientShap,
-    captum.attr.GuidedBackprop,
-    captum.attr.InputXGradient,
-    captum.attr.IntegratedGradients,
-    captum.attr.Saliency,
+    *(captum.attr.Deconvolution, captum.attr.GradientShap, captum.attr.GuidedBackprop),
+    *(captum.attr.InputXGradient, captum.attr.IntegratedGradients, captum.attr.Saliency),
 )
 
 
@@ -55,27 +51,26 @@ def in_batches(explainer: Any) -> Any:
     def batched(
         forward_fn: Callable[..., Any], inputs: Any, target_ind: Any = None, additional_forward_args: Any = None
     ) -> Any:
-        total = len(inputs[0])
-        size = gradients_per_batch(inputs[0], total)
-        if size >= total:
+        size = gradients_per_batch(inputs[0], len(inputs[0]))
+        if size >= len(inputs[0]):
             return gradient_func(forward_fn, inputs, target_ind, additional_forward_args)
         batches = []
-        for first in range(0, total, size):
-            rows = slice(first, first + size)
-            batch = tuple(tensor[rows].detach().requires_grad_() for tensor in inputs)
-            batches.append(
-                gradient_func(forward_fn, batch, target_rows(target_ind, rows, total), additional_forward_args)
-            )
+        for rows, target in batches_of(inputs, target_ind, size):
+            leaves = tuple(tensor.detach().requires_grad_() for tensor in rows)
+            batches.append(gradient_func(forward_fn, leaves, target, additional_forward_args))
         return tuple(torch.cat(gradients) for gradients in zip(*batches, strict=True))
 
     explainer.gradient_func = batched
     return explainer
 
 
-def target_rows(target: Any, rows: slice, total: int) -> Any:
-    """Return the targets of some of ``total`` examples: of a list or a tensor its rows, else the target of all."""
-    per_example = isinstance(target, list) or (isinstance(target, Tensor) and target.ndim > 0 and len(target) == total)
-    return target[rows] if per_example else target
+def batches_of(inputs: tuple[Tensor, ...], target: Any, size: int) -> Iterator[tuple[tuple[Tensor, ...], Any]]:
+    """Yield batches of the inputs with their targets: of a list or a tensor its rows, else the target of all."""
+    n = len(inputs[0])
+    per_example = isinstance(target, list) or (isinstance(target, Tensor) and target.ndim > 0 and len(target) == n)
+    for first in range(0, n, size):
+        rows = slice(first, first + size)
+        yield tuple(tensor[rows] for tensor in inputs), target[rows] if per_example else target
 
 
 def captum_target(targets: Tensor) -> Any:
@@ -83,31 +78,11 @@ def captum_target(targets: Tensor) -> Any:
     return targets if targets.ndim == 1 else [tuple(row) for row in targets.tolist()]
 
 
-def as_input(explainer: Any, images: Tensor) -> Tensor:
-    """Return images as a leaf that requires gradients, detached for a class that only perturbs."""
-    if isinstance(explainer, captum.attr.PerturbationAttribution):
-        return images.detach()
-    return images.detach().clone().requires_grad_()
-
-
-def random_colours(n: int, image: Tensor, seed: int | None) -> Tensor:
-    """Return n images of random values between the image's darkest and its brightest, (n, C, H, W)."""
-    generator = None if seed is None else torch.Generator(image.device).manual_seed(seed)
-    noise = torch.rand((n, *image.shape), generator=generator, device=image.device).to(image.dtype)
-    return image.min() + noise * (image.max() - image.min())
-
-
 def reference_images(references: float | str | Tensor, n: int, image: Tensor, seed: int | None) -> Tensor:
     """Return the images that an image (C, H, W) is compared with, (k, C, H, W).
 
-    Args:
-        references: A number for an image of one value, "random" for n images of random colours, or the images.
-        n: Number of random images.
-        image: The image to explain.
-        seed: Of random colours; the same for every image.
-
-    Raises:
-        InputError: It is another text.
+    A number stands for an image of one value, "random" for n images of random values between the image's darkest and
+    its brightest.
     """
     if isinstance(references, Tensor):
         return references.to(image)
@@ -118,33 +93,35 @@ def reference_images(references: float | str | Tensor, n: int, image: Tensor, se
             f'references {references!r} are images of a data set, which a run has; elsewhere give a number, "random" '
             "or a tensor (k, C, H, W), or call prepare(images) first"
         )
-    return random_colours(n, image, seed)
+    generator = None if seed is None else torch.Generator(image.device).manual_seed(seed)
+    noise = torch.rand((n, *image.shape), generator=generator, device=image.device).to(image.dtype)
+    return image.min() + noise * (image.max() - image.min())
 
 
-def mean_over_references(attribute: Callable[[Tensor], Tensor], references: Tensor) -> Tensor:
-    """Return the mean of the attributions against each reference, as many at once as fit into memory.
+def mean_over_references(
+    name: str, explainers: tuple[Any, Any], images: Tensor, references: Tensor, **arguments: Any
+) -> Tensor:
+    """Return the mean of DeepLIFT's attributions against all references, as many at once as fit into memory.
 
-    Args:
-        attribute: From some references (k, C, H, W) to the mean of the attributions against them.
-        references: All of them, (n, C, H, W).
+    The explainers are Captum's for one reference, and for several.
     """
-    chunks = references.split(gradients_per_batch(references, len(references)))
-    return torch.stack([attribute(chunk) * (len(chunk) / len(references)) for chunk in chunks]).sum(0)
+    maps = []
+    for chunk in references.split(gradients_per_batch(references, len(references))):
+        attributions = call(name, explainers[len(chunk) > 1], images, baselines=chunk, **arguments)
+        maps.append(attributions * (len(chunk) / len(references)))
+    return torch.stack(maps).sum(0)
 
 
-def deep_lift(name: str, explainer: Any, images: Tensor, **arguments: Any) -> Tensor:
-    """Call DeepLIFT, and warn where its attributions do not add up to f(x) - f(baseline), as its rules promise.
+def call(name: str, explainer: Any, images: Tensor, **arguments: Any) -> Any:
+    """Return Captum's attributions; warn where DeepLIFT's do not add up to f(x) - f(baseline), as its rules promise.
 
     Captum has rules for some activations and poolings; the others pass their plain gradient, without a word.
-
-    Args:
-        name: Of the method, for the message.
-        explainer: ``DeepLift`` or ``DeepLiftShap`` of Captum.
-        images: As ``as_input`` returns them.
-        arguments: Of ``attribute``.
     """
-    if not explainer.multiplies_by_inputs:
-        return explainer.attribute(images, **arguments)  # type: ignore[no-any-return]
+    images = images.detach()
+    if not isinstance(explainer, captum.attr.PerturbationAttribution):
+        images = images.clone().requires_grad_()
+    if type(explainer) not in (captum.attr.DeepLift, captum.attr.DeepLiftShap) or not explainer.multiplies_by_inputs:
+        return explainer.attribute(images, **arguments)
     attributions, delta = explainer.attribute(images, **arguments, return_convergence_delta=True)
     missed = delta.detach().reshape(len(images), -1).double().mean(1)
     total = attributions.detach().flatten(1).double().sum(1) - missed
@@ -153,7 +130,7 @@ def deep_lift(name: str, explainer: Any, images: Tensor, **arguments: Any) -> Te
             f"{name} misses more than a hundredth of f(x) - f(baseline), to which it should add up: Captum has no rule "
             "for some activation or pooling of this model; take another method, such as IG."
         )
-    return attributions  # type: ignore[no-any-return]
+    return attributions
 
 
 @contextmanager
@@ -162,22 +139,15 @@ def captum_errors(name: str, model: Any, *inputs: Any) -> Iterator[None]:
 
     An error that the model also raises alone is the model's, and stays as it is, as does a lack of memory.
 
-    Args:
-        name: Of the method, for the message.
-        model: The model to explain.
-        inputs: Some inputs of the model.
-
     Raises:
         InputError: The method does not fit the model, the inputs, or its options, or the model gives no scores.
     """
     with _unhooked_afterwards(model), uncompiled():
         try:
             yield
-        except InputError:
-            raise
         # Captum asserts, lets hooks fail, and indexes what is not there.
         except Exception as error:
-            if out_of_memory(error):
+            if isinstance(error, InputError) or out_of_memory(error):
                 raise
             failure = _failure(model, inputs)
             if isinstance(failure, InputError):
@@ -198,7 +168,9 @@ def uncompiled() -> AbstractContextManager[Any]:
 @contextmanager
 def _unhooked_afterwards(model: Any) -> Iterator[None]:
     """Remove the hooks that were put on the modules of a model inside this context."""
-    before = [(hooks, set(hooks)) for module in modules_inside(model) for hooks in _hooks(module)]
+    names = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    registries = [getattr(module, name, None) for module in modules_inside(model) for name in names]
+    before = [(hooks, set(hooks)) for hooks in registries if isinstance(hooks, dict)]
     try:
         yield
     finally:
@@ -207,13 +179,7 @@ def _unhooked_afterwards(model: Any) -> Iterator[None]:
                 del hooks[key]
 
 
-def _hooks(module: nn.Module) -> list[dict[int, Any]]:
-    names = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-    return [hooks for name in names if isinstance(hooks := getattr(module, name, None), dict)]
-
-
 def _failure(model: Any, inputs: tuple[Any, ...]) -> Exception | None:
-    """Return the error that the model raises alone, if it does."""
     try:
         with torch.no_grad():
             model(*inputs)

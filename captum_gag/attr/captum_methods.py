@@ -5,39 +5,38 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import cache
 from typing import Any, ClassVar
 
 import captum.attr
 import torch
-from captum.attr import LRP, DeepLift, DeepLiftShap, LayerLRP, NoiseTunnel
+from captum.attr import LRP, LayerLRP, NoiseTunnel
 from torch import Tensor, nn
 
 from captum_gag.attr.captum_calls import (
     ROW_BY_ROW,
-    as_input,
+    call,
     captum_errors,
     captum_target,
-    deep_lift,
     in_batches,
     mean_over_references,
     reference_images,
     seeded,
 )
 from captum_gag.attr.entries import NOT_OPTIONS, AttributionMethod
-from captum_gag.attr.grad_cam import named_layer, read_layer, resized, turned
+from captum_gag.attr.grad_cam import named_layer, read_layer, turned
 from captum_gag.attr.sampled_gradients import gradients_per_batch
 from captum_gag.errors import InputError
 from captum_gag.options import option, unknown
 from captum_gag.signatures import declared_as, first_sentence, options_in, passed
-from captum_gag.tensors import positions
+from captum_gag.tensors import interpolated, positions
 
 BATCH_OPTIONS = ("internal_batch_size", "perturbations_per_eval", "nt_samples_batch_size")
 
 # Those that draw random numbers; their noise is of the whole batch, so that they explain an image at a time.
-_RANDOM = {"GradientShap", "KernelShap", "LayerGradientShap", "Lime", "NeuronGradientShap", "NoiseTunnel"}
-_RANDOM |= {"ShapleyValueSampling"}
+_RANDOM = {"KernelShap", "Lime", "NoiseTunnel", "ShapleyValueSampling"}
+_RANDOM |= {"GradientShap", "LayerGradientShap", "NeuronGradientShap"}
 # Those whose batches of perturbed images Captum gives the wrong targets, unless there is one image.
 _ONE_TARGET = {"LayerFeatureAblation"}
 # Those that exchange features among the images of a batch.
@@ -54,12 +53,14 @@ _OPTIONS: dict[str, tuple[Any, Any]] = {
     ),
     **{name: (int | None, option(None, _BATCH, ge=1)) for name in BATCH_OPTIONS},
 }
-_REFERENCES = (
-    float | str | Tensor,
-    option(help='References: a number, "random" (colours), "train", or a folder of images.'),
-)
-_N_REFERENCES = (int, option(20, "Number of references, where they are random or images.", ge=1))
 _START = (float | Tensor | None, option(None, "Replacement of the image: a number, in model space; None is 0."))
+_REFERENCES: dict[str, tuple[Any, Any]] = {
+    "baselines": (
+        float | str | Tensor,
+        option(help='References: a number, "random" (colours), "train", or a folder of images.'),
+    ),
+    "n_references": (int, option(20, "Number of references, where they are random or images.", ge=1)),
+}
 
 
 class CaptumMethod(AttributionMethod):
@@ -79,18 +80,15 @@ class CaptumMethod(AttributionMethod):
             at_once = len(inputs)
         elif self.class_name in _RANDOM | _ONE_TARGET or hasattr(self, "n_references"):
             at_once = 1
-        random = self.class_name in _RANDOM | _PERMUTING
+        noise_seed = seed if self.class_name in _RANDOM | _PERMUTING else None
         maps = []
         for images, labels in zip(inputs.split(at_once), targets.split(at_once), strict=True):
-            with (
-                seeded(inputs.device, seed if random else None),
-                captum_errors(f"captum:{self.class_name}", model, images),
-            ):
+            with seeded(inputs.device, noise_seed), captum_errors(f"captum:{self.class_name}", model, images):
                 maps.append(as_maps(self._attributions(model, images, labels, seed), images, self.class_name))
         return torch.cat(maps)
 
     def _attributions(self, model: nn.Module, images: Tensor, labels: Tensor, seed: int | None) -> Any:
-        cls = captum_class(self.wrapped or self.class_name)
+        cls, name = captum_class(self.wrapped or self.class_name), f"captum:{self.class_name}"
         if issubclass(cls, LRP | LayerLRP):
             # It changes weights and attaches rules for a while, and leaves them so where it fails.
             model = copy.deepcopy(model)
@@ -98,15 +96,16 @@ class CaptumMethod(AttributionMethod):
         if "target" in inspect.signature(cls.attribute).parameters:
             arguments["target"] = captum_target(labels)
         with self._layer(model, images[:1]) as layer:
-            if "n_references" in arguments:
-                n = arguments.pop("n_references")
-                references = reference_images(arguments["baselines"], n, images[0], seed)
+            if hasattr(self, "n_references"):
+                references = reference_images(arguments.pop("baselines"), self.n_references, images[0], seed)
                 if self.class_name.endswith("DeepLiftShap"):
-                    return self._over_references(layer, model, images, arguments, references)
+                    single = captum_class(self.class_name.removesuffix("Shap"))
+                    explainers = self._built(single, model, layer), self._built(cls, model, layer)
+                    return mean_over_references(name, explainers, images, references, **arguments)
                 arguments["baselines"] = references
             explainer = in_batches(self._built(cls, model, layer))
             if not self.wrapped:
-                return self._call(explainer, images, arguments)
+                return call(name, explainer, images, **arguments)
             tunnel = self._arguments(NoiseTunnel, images)
             if isinstance(explainer, ROW_BY_ROW):
                 # Its gradients are taken in batches: the noise need not be, and does not depend on memory then.
@@ -122,27 +121,11 @@ class CaptumMethod(AttributionMethod):
             yield None if name is None else named_layer(model, name)
             return
         layer = read_layer(model, name, image)
-        as_it_is = layer is None or layer.as_captum_reads_it
-        with nullcontext(named_layer(model, name)) if as_it_is else turned(layer) as module:  # type: ignore[arg-type]
+        if layer is None or (layer.grid.channel_axis == 1 and layer.grid.tokens is None):
+            yield named_layer(model, name)
+            return
+        with turned(layer) as module:
             yield module
-
-    def _call(self, explainer: Any, images: Tensor, arguments: dict[str, Any]) -> Any:
-        leaf = as_input(explainer, images)
-        if type(explainer) in (DeepLift, DeepLiftShap):
-            return deep_lift(f"captum:{self.class_name}", explainer, leaf, **arguments)
-        return explainer.attribute(leaf, **arguments)
-
-    def _over_references(
-        self, layer: nn.Module | None, model: nn.Module, images: Tensor, arguments: dict[str, Any], references: Tensor
-    ) -> Any:
-        single = captum_class(self.class_name.removesuffix("Shap"))
-
-        def attribute(baselines: Tensor) -> Tensor:
-            explainer = self._built(captum_class(self.class_name) if len(baselines) > 1 else single, model, layer)
-            attributions: Tensor = self._call(explainer, images, {**arguments, "baselines": baselines})
-            return attributions
-
-        return mean_over_references(attribute, references)
 
     def _built(self, cls: type, model: nn.Module, layer: nn.Module | None) -> Any:
         """Return an object of a class of Captum, around the model."""
@@ -161,36 +144,27 @@ class CaptumMethod(AttributionMethod):
                 arguments[name] = max(n, size) if name == "internal_batch_size" else max(1, size // n)
         mask = arguments.get("feature_mask")
         if mask is not None:
-            arguments["feature_mask"] = (
-                square_regions(mask, images) if isinstance(mask, int) else mask.to(images.device)
-            )
-        if cls is not NoiseTunnel and hasattr(self, "n_references"):
-            arguments["n_references"] = self.n_references
+            mask = square_regions(mask, images) if isinstance(mask, int) else mask.to(images.device)
+            arguments["feature_mask"] = mask
         return arguments
 
 
+@cache
 def class_names() -> list[str]:
     """Return the names of the classes of ``captum.attr`` that explain images."""
-    return [name for name in sorted(dir(captum.attr)) if _explains_images(name)]
+    names = []
+    for name, cls in sorted(vars(captum.attr).items()):
+        if isinstance(cls, type) and hasattr(cls, "attribute") and name != "LimeBase":
+            first = list(inspect.signature(cls.__init__).parameters)[1]  # type: ignore[misc]
+            names += [name] if first in ("model", "forward_func", "attribution_method") else []
+    return names
 
 
 def captum_class(name: str) -> Any:
-    """Return a class of ``captum.attr``.
-
-    Raises:
-        InputError: There is none of that name that explains images.
-    """
-    if not _explains_images(name):
+    """Return a class of ``captum.attr`` that explains images; raise InputError if there is none of that name."""
+    if name not in class_names():
         raise unknown("class of captum.attr", name, class_names())
     return getattr(captum.attr, name)
-
-
-def _explains_images(name: str) -> bool:
-    cls = getattr(captum.attr, name, None)
-    if not isinstance(cls, type) or not hasattr(cls, "attribute") or name == "LimeBase":
-        return False
-    first = list(inspect.signature(cls.__init__).parameters)[1]  # type: ignore[misc]
-    return first in ("model", "forward_func", "attribution_method")
 
 
 @cache
@@ -200,9 +174,6 @@ def captum_method(name: str, wrapped: str = "") -> type[CaptumMethod]:
     Args:
         name: Of a class of ``captum.attr`` that explains images.
         wrapped: For NoiseTunnel the class that it runs, whose options are taken too.
-
-    Raises:
-        InputError: There is no such class.
     """
     cls = captum_class(name)
     options = _captum_options(cls)
@@ -226,30 +197,20 @@ def _captum_options(cls: Any) -> dict[str, tuple[Any, Any]]:
     options = options_in(cls, cls.attribute, without=NOT_OPTIONS - set(BATCH_OPTIONS))
     options |= {name: _OPTIONS[name] for name in options.keys() & _OPTIONS.keys()}
     if "baselines" in options:
-        required = options["baselines"][1].is_required()
-        options |= {"baselines": _REFERENCES, "n_references": _N_REFERENCES} if required else {"baselines": _START}
+        options |= _REFERENCES if options["baselines"][1].is_required() else {"baselines": _START}
     return options
 
 
 def as_maps(attributions: Any, images: Tensor, name: str) -> Tensor:
-    """Return attributions at the size of the inputs.
-
-    Args:
-        attributions: Like the inputs (N, C, *positions) or (N, F), or of a layer: (N, c, *sizes).
-        images: The inputs explained.
-        name: Of the method, for the message.
-
-    Returns:
-        Attributions of the inputs' shape as they are; those of a layer summed over channels and interpolated
-        linearly to (N, 1, *positions).
+    """Return attributions like the inputs as they are, those of a layer summed and interpolated to (N, 1, *positions).
 
     Raises:
-        InputError: They are no map.
+        InputError: They are no map; the message has the name of the method.
     """
     [maps] = attributions if isinstance(attributions, tuple | list) and len(attributions) == 1 else [attributions]
     if isinstance(maps, Tensor) and maps.shape == images.shape:
         return maps
-    fits = isinstance(maps, Tensor) and maps.ndim == images.ndim > 2 and len(maps) == len(images)
+    fits = isinstance(maps, Tensor) and 2 < maps.ndim == images.ndim < 6 and len(maps) == len(images)
     scales = [size / length for size, length in zip(maps.shape[2:], images.shape[2:], strict=True)] if fits else []
     # A map may be coarser along one axis than along another.
     if not fits or max(scales) > 4 * min(scales):
@@ -259,7 +220,7 @@ def as_maps(attributions: Any, images: Tensor, name: str) -> Tensor:
             f"{name} gives attributions {shape}, expected (N, channels, {expected}), in proportion to inputs "
             f"{tuple(images.shape)}: another layer?"
         )
-    return resized(maps.sum(1, keepdim=True), images)
+    return interpolated(maps.sum(1, keepdim=True), positions(images))
 
 
 def square_regions(side: int, images: Tensor) -> Tensor:
@@ -267,9 +228,6 @@ def square_regions(side: int, images: Tensor) -> Tensor:
 
     Those of images are squares, of signals stretches, of volumes cubes, over all channels; of tables (N, F), columns
     side by side.
-
-    Raises:
-        InputError: The side is no length.
     """
     if side < 1:
         raise InputError(f"feature_mask is {side!r}, expected the side of square regions in pixels, at least 1")

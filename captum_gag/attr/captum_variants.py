@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, Literal
 
 import torch
@@ -11,14 +10,13 @@ from captum.log import log_usage
 from torch import Tensor
 
 from captum_gag.attr.captum_calls import (
-    as_input,
+    batches_of,
+    call,
     captum_errors,
-    deep_lift,
     in_batches,
     mean_over_references,
     reference_images,
     seeded,
-    target_rows,
 )
 from captum_gag.attr.contract import Count, Level, Seed
 from captum_gag.attr.gradient_sources import guided_backpropagation
@@ -45,8 +43,8 @@ class Sensitivity(Attribution):
         """Return magnitudes (N, 1, *positions); of tables (N, F)."""
         explainer = in_batches(Saliency(self.forward_func))
         with captum_errors("Sensitivity", self.forward_func, inputs):
-            leaf = as_input(explainer, inputs)
-            magnitudes: Tensor = explainer.attribute(leaf, target, additional_forward_args=additional_forward_args)
+            arguments = {"target": target, "additional_forward_args": additional_forward_args}
+            magnitudes: Tensor = call("Sensitivity", explainer, inputs, **arguments)
         return magnitudes if inputs.ndim == 2 else magnitudes.amax(1, keepdim=True)
 
 
@@ -77,7 +75,7 @@ class SmoothGrad(Attribution):
             seed: Of the noise; None draws from the global random state.
         """
         maps = []
-        for image, label in _one_by_one(inputs, target):
+        for (image,), label in batches_of((inputs,), target, 1):
             with seeded(inputs.device, seed), captum_errors("SmoothGrad", self.forward_func, image):
                 attributions = NoiseTunnel(in_batches(Saliency(self.forward_func))).attribute(
                     image,
@@ -120,21 +118,10 @@ class DeepSHAP(Attribution):
             seed: Of random references; None draws from the global random state.
         """
         maps = []
-        for image, label in _one_by_one(inputs, target):
+        for (image,), label in batches_of((inputs,), target, 1):
             images = reference_images(references, n_references, image[0], seed)
-
-            def attribute(baselines: Tensor, image: Tensor = image, label: Any = label) -> Tensor:
-                explainer = DeepLiftShap(self.forward_func) if len(baselines) > 1 else DeepLift(self.forward_func)
-                arguments = {"target": label, "additional_forward_args": additional_forward_args}
-                return deep_lift("DeepSHAP", explainer, as_input(explainer, image), baselines=baselines, **arguments)
-
+            arguments = {"target": label, "additional_forward_args": additional_forward_args}
             with captum_errors("DeepSHAP", self.forward_func, image):
-                maps.append(mean_over_references(attribute, images))
+                explainers = DeepLift(self.forward_func), DeepLiftShap(self.forward_func)
+                maps.append(mean_over_references("DeepSHAP", explainers, image, images, **arguments))
         return torch.cat(maps)
-
-
-def _one_by_one(inputs: Tensor, target: Any) -> Iterator[tuple[Tensor, Any]]:
-    """Yield each example as a batch of one, with its target."""
-    for row in range(len(inputs)):
-        rows = slice(row, row + 1)
-        yield inputs[rows], target_rows(target, rows, len(inputs))

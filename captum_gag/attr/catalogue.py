@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pkgutil
 from collections.abc import Collection, Mapping
 from functools import cache
 from typing import Any
@@ -9,7 +10,8 @@ from typing import Any
 from captum.attr import Attribution
 
 from captum_gag.attr.captum_methods import captum_method
-from captum_gag.attr.entries import attribution_method, function_method, parts_method
+from captum_gag.attr.entries import attribution_method, parts_method
+from captum_gag.attr.function_methods import function_method
 from captum_gag.attr.methods import Method
 from captum_gag.attr.transforms import TRANSFORMS, Transform
 from captum_gag.errors import InputError, shown
@@ -38,7 +40,7 @@ def method(spec: str | Mapping[str, Any], /, **options: Any) -> Method:
         raise InputError(f"method is {shown(spec)}, expected the name of a method, or a dict of type and options.")
     spec = _resolved(merged(parse_method(spec) if isinstance(spec, str) else spec, options))
     if "of" in spec:
-        return _transform(spec)
+        return _transform(**spec)
     options = {name: value for name, value in spec.items() if name != "type"}
     cls = method_class(spec["type"], options)
     names = {option.name for option in options_of(cls)}
@@ -72,7 +74,7 @@ def method_class(name: str, options: Mapping[str, Any] | None = None) -> type[Me
     if name.startswith("captum:"):
         return captum_method(name.removeprefix("captum:"), str((options or {}).get("attribution_method", "")))
     if name in METHOD_TYPES:
-        return _class_of(name, METHOD_TYPES[name].load())
+        return _class_of(name, pkgutil.resolve_name(METHOD_TYPES[name]))
     if ":" in name:
         return _class_of(name, imported(name, "method"))
     raise unknown("type of method", name, [*METHOD_TYPES, "captum:CLASS", "package.module:callable"])
@@ -128,12 +130,10 @@ def _without_effect(names: Collection[str], options: Mapping[str, Any]) -> dict[
     return void
 
 
-def _transform(spec: Mapping[str, Any]) -> Transform:
-    options = dict(spec)
-    of, name = options.pop("of"), options.pop("transform", None)
-    if not isinstance(name, str) or name not in TRANSFORMS:
-        raise unknown("transform", name, TRANSFORMS)
-    cls = TRANSFORMS[name]
+def _transform(of: Any, transform: Any = None, **options: Any) -> Transform:
+    if not isinstance(transform, str) or transform not in TRANSFORMS:
+        raise unknown("transform", transform, TRANSFORMS)
+    cls = TRANSFORMS[transform]
     if isinstance(of, str | Mapping):
         own = {option.name for option in options_of(cls)}
         inner = parse_method(of) if isinstance(of, str) else of

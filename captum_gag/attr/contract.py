@@ -40,12 +40,9 @@ CaptumTarget = int | tuple[Any, ...] | list[Any] | None
 
 
 def checked_inputs(inputs: Any) -> tuple[Tensor, ...]:
-    """Return the inputs as a tuple of tensors without graph.
+    """Return the inputs as a tuple of tensors without graph, after a check of their types and shapes.
 
     An example with a NaN or an infinity is replaced by another: its map is NaN whatever the model says.
-
-    Raises:
-        InputError: They are not floating-point tensors (N, ...) of the same N >= 1.
     """
     tensors = inputs if isinstance(inputs, tuple) else (inputs,)
     for tensor in tensors:
@@ -66,22 +63,22 @@ def checked_inputs(inputs: Any) -> tuple[Tensor, ...]:
         raise InputError("inputs are an empty tuple, expected at least one tensor (N, ...).")
     # Tensors made in inference mode cannot enter a graph.
     plain = tuple(tensor.clone() if tensor.is_inference() else tensor.detach() for tensor in tensors)
-    finite = finite_examples(plain)
+    finite = _finite_examples(plain)
     if all(finite):
         return plain
-    rows = [row if fine else finite.index(True) for row, fine in enumerate(finite)] if any(finite) else None
-    return tuple(torch.zeros_like(tensor) if rows is None else tensor[rows] for tensor in plain)
+    if not any(finite):
+        return tuple(map(torch.zeros_like, plain))
+    rows = [row if fine else finite.index(True) for row, fine in enumerate(finite)]
+    return tuple(tensor[rows] for tensor in plain)
 
 
-def finite_examples(tensors: tuple[Tensor, ...]) -> list[bool]:
-    """Return a flag for each of the N examples: whether all its values, in all the tensors, are finite."""
-    finite = torch.stack([finite_rows(tensor).cpu() for tensor in tensors]).all(0)
-    return [bool(flag) for flag in finite]
+def _finite_examples(tensors: tuple[Tensor, ...]) -> list[bool]:
+    return torch.stack([finite_rows(tensor).cpu() for tensor in tensors]).all(0).tolist()
 
 
 def finite_only(result: Tensor, inputs: tuple[Tensor, ...]) -> Tensor:
     """Return a result (N, ...) with NaN for the examples that have a NaN or an infinity in the inputs."""
-    finite = finite_examples(inputs)
+    finite = _finite_examples(inputs)
     if all(finite):
         return result
     broken = torch.tensor([not fine for fine in finite], device=result.device)
@@ -93,29 +90,23 @@ def like_inputs(inputs: TensorOrTuple, results: Sequence[Tensor]) -> TensorOrTup
 
     Half precision becomes single: gradients of 1e-8 would be 0 in float16, and many pixels equal in bfloat16, which
     has three digits. Examples with a NaN or an infinity in the inputs get NaN.
-
-    Raises:
-        InputError: A result is not like its input.
     """
-    tensors = inputs if isinstance(inputs, tuple) else (inputs,)
+    tensors, rounded = inputs if isinstance(inputs, tuple) else (inputs,), []
     for result, tensor in zip(results, tensors, strict=True):
         if not isinstance(result, Tensor) or result.shape != tensor.shape:
             raise InputError(f"aggregation returned {shown(result)}, expected a tensor {tuple(tensor.shape)}.")
-    rounded = tuple(
-        finite_only(_rounded(result, at_least_single(tensor.dtype)), tensors)
-        for result, tensor in zip(results, tensors, strict=True)
-    )
-    return rounded if isinstance(inputs, tuple) else rounded[0]
+        rounded.append(finite_only(_rounded(result, at_least_single(tensor.dtype)), tensors))
+    return tuple(rounded) if isinstance(inputs, tuple) else rounded[0]
 
 
 def _rounded(result: Tensor, dtype: torch.dtype) -> Tensor:
     """Return a result in another precision; warn where many values are too small or too large for it."""
     rounded = result.to(dtype)
     if result.dtype != dtype:
-        lost = ((rounded == 0) & (result != 0)) | (rounded.isinf() & result.isfinite())
-        if float(lost.double().mean()) > UNNOTICED:
+        lost = float((((rounded == 0) & (result != 0)) | (rounded.isinf() & result.isfinite())).double().mean())
+        if lost > UNNOTICED:
             warn(
-                f"{float(lost.double().mean()):.0%} of the attributions are beyond single precision, the largest is "
+                f"{lost:.0%} of the attributions are beyond single precision, the largest is "
                 f"{float(result.abs().max()):.1g}, and became 0 or infinite; explain in double precision, multiply the "
                 "model's output by a constant, or use a method that is free of scale, such as guide='relative'."
             )
@@ -123,15 +114,10 @@ def _rounded(result: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def checked_target(target: Any, n: int) -> CaptumTarget:
-    """Return a target of n examples in plain Python.
-
-    Args:
-        target: In any form of Captum's, or of NumPy's: a class index, a tuple of indices or slices, a list, array or
-            tensor with one entry for each example, or None.
-        n: Number of examples.
+    """Return a target of n examples, in any form of Captum's or of NumPy's, in plain Python.
 
     Raises:
-        InputError: It is none of these, has another number of entries, or one that is no integer >= 0.
+        InputError: It has another form or number of entries, or one that is no integer >= 0.
     """
     if target is None or (isinstance(target, tuple) and any(isinstance(index, slice) for index in target)):
         return target
@@ -140,11 +126,7 @@ def checked_target(target: Any, n: int) -> CaptumTarget:
 
 
 def scores_for(target: CaptumTarget, rows: int) -> Callable[[Any], Tensor]:
-    """Return a function from what a model returned for some rows to scores of which the target can be selected.
-
-    Raises:
-        InputError: By the function, where there are no such scores.
-    """
+    """Return a function from what a model returned for some rows to scores of which the target can be selected."""
 
     def read(returned: Any) -> Tensor:
         try:
@@ -194,11 +176,7 @@ def _complaint(outputs: Tensor, target: Any, of_each: bool) -> str:
 
 @contextmanager
 def explained(forward_func: Any, inputs: tuple[Tensor, ...]) -> Iterator[None]:
-    """Explain torch's errors where inputs do not fit the model: device, dtype, shape, no gradient.
-
-    Raises:
-        InputError: In place of torch's error.
-    """
+    """Turn torch's errors where inputs do not fit the model into InputError: device, dtype, shape, no gradient."""
     try:
         yield
     except TypeError as error:
@@ -221,9 +199,7 @@ def explained(forward_func: Any, inputs: tuple[Tensor, ...]) -> Iterator[None]:
         for tensor in inputs:
             for attribute in ("device", "dtype"):
                 value = str(getattr(tensor, attribute))
-                own = list(
-                    dict.fromkeys(str(getattr(weight, attribute)) for weight in weights if weight.is_floating_point())
-                )
+                own = dict.fromkeys(str(getattr(weight, attribute)) for weight in weights if weight.is_floating_point())
                 if own and value not in own:
                     raise InputError(
                         f"inputs have {attribute} {value}, the model's weights {', '.join(own)}; use .to() on one."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
@@ -114,13 +113,7 @@ class TruthMap(Attribution):
         generator = None if seed is None else torch.Generator().manual_seed(seed)
         truth = segmentation.float()
         noise, floor = torch.rand((2, *truth.shape), generator=generator).to(truth.device)
-        other = noise
-        if transform == "distracted":
-            if distractor is None:
-                raise InputError("the data set has no distractor; planted images and mosaics do")
-            other = distractor.float()
-        faulty = _FAULTS[transform](truth, other, strength) if transform else truth
-        result: Tensor = faulty + FLOOR * floor
+        result: Tensor = _with_fault(truth, noise, distractor, transform, strength) + FLOOR * floor
         return result
 
     @staticmethod
@@ -133,31 +126,17 @@ class TruthMap(Attribution):
             )
 
 
-def _mixed(truth: Tensor, other: Tensor, strength: float) -> Tensor:
-    return (1 - strength) * truth + strength * other
-
-
-def _moved(truth: Tensor, _: Tensor, strength: float) -> Tensor:
-    return truth.roll(round(strength * truth.shape[-1] / 2), -1)
-
-
-def _grown(truth: Tensor, _: Tensor, strength: float) -> Tensor:
-    distance = distance_transform_edt(truth[0, 0].cpu().numpy() == 0)
-    return torch.from_numpy(distance <= strength * min(truth.shape[-2:]) / 4).to(truth)[None, None]
-
-
-def _cut(truth: Tensor, _: Tensor, strength: float) -> Tensor:
-    """Return the first pixels of the object, row by row."""
-    number = truth.flatten().cumsum(0).reshape(truth.shape)
-    first: Tensor = truth * (number <= round((1 - strength) * float(truth.sum())))
-    return first
-
-
-_FAULTS: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {
-    "noisy": _mixed,
-    "misplaced": _moved,
-    "diffuse": _grown,
-    "incomplete": _cut,
-    "distracted": _mixed,
-}
-"""From the mask, what it may be mixed with, and the strength."""
+def _with_fault(truth: Tensor, noise: Tensor, distractor: Tensor | None, fault: str, strength: float) -> Tensor:
+    if fault == "misplaced":
+        return truth.roll(round(strength * truth.shape[-1] / 2), -1)
+    if fault == "diffuse":
+        distance = distance_transform_edt(truth[0, 0].cpu().numpy() == 0)
+        return torch.from_numpy(distance <= strength * min(truth.shape[-2:]) / 4).to(truth)[None, None]
+    if fault == "incomplete":
+        # The first pixels of the object, row by row, stay.
+        number = truth.flatten().cumsum(0).reshape(truth.shape)
+        return truth * (number <= round((1 - strength) * float(truth.sum())))
+    if fault == "distracted" and distractor is None:
+        raise InputError("the data set has no distractor; planted images and mosaics do")
+    other = distractor.float() if fault == "distracted" and distractor is not None else noise
+    return (1 - strength) * truth + strength * other if fault else truth

@@ -6,7 +6,7 @@ release move them.
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import torch
 from captum.attr import LRP, Attribution
@@ -15,25 +15,19 @@ from captum.log import log_usage
 from torch import Tensor, fx, nn
 from torch.nn.functional import linear
 
-from captum_gag.attr.captum_calls import as_input, captum_errors
+from captum_gag.attr.captum_calls import call, captum_errors
 from captum_gag.attr.layers import eager
 from captum_gag.baselines import Normalization, constant
 from captum_gag.errors import InputError
 from captum_gag.modules import with_folded_batch_norm
 
-WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
+_WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
+# They hand on every value as it is, in eval mode.
+_RESHAPING = (nn.Flatten, nn.Identity, nn.Dropout)
+_RESHAPING_CALLS = ("flatten", "view", "reshape")
 
-RESHAPING = (nn.Flatten, nn.Identity, nn.Dropout)
-"""Layers that hand on every value as it is, in eval mode."""
-
-RESHAPING_CALLS = ("flatten", "view", "reshape")
-
-
-class Box(NamedTuple):
-    """Lowest and highest values that an input may have, both like it."""
-
-    low: Tensor
-    high: Tensor
+Box = tuple[Tensor, Tensor]
+"""Lowest and highest values that an input may have."""
 
 
 class DeepTaylor(Attribution):
@@ -71,19 +65,15 @@ class DeepTaylor(Attribution):
         """
         box = _box(inputs, input_rule, normalization)
         folded: Any = with_folded_batch_norm(eager(self.forward_func), "Deep Taylor")  # type: ignore[arg-type]
-        # Captum takes the rules away again, but the copy is thrown away in any case.
         attach(folded, box)
         with captum_errors("Deep Taylor has no rule for a layer of this model, or cannot use one", folded, inputs):
-            relevance: Tensor = LRP(folded).attribute(as_input(None, inputs), target, additional_forward_args)
+            arguments = {"target": target, "additional_forward_args": additional_forward_args}
+            relevance: Tensor = call("Deep Taylor", LRP(folded), inputs, **arguments)
         return relevance.detach()
 
 
 def _box(inputs: Tensor, input_rule: str, normalization: Normalization | None) -> Box | None:
-    """Return black and white in the space of the inputs, like the inputs; None where the first rule is z+.
-
-    Raises:
-        InputError: The inputs do not lie between them.
-    """
+    """Return black and white in the space of the inputs, like the inputs; None where the first rule is z+."""
     if input_rule == "z+" or (input_rule == "auto" and normalization is None):
         return None
     low, high = (constant(value, normalization)(inputs).to(inputs.dtype) for value in (0.0, 1.0))
@@ -97,7 +87,7 @@ def _box(inputs: Tensor, input_rule: str, normalization: Normalization | None) -
             f"expects in [{float(low.min()):.3g}, {float(high.max()):.3g}], from black to white; give the images' "
             "normalization=(mean, std)"
         )
-    return Box(torch.minimum(low, inputs), torch.maximum(high, inputs))
+    return torch.minimum(low, inputs), torch.maximum(high, inputs)
 
 
 class ZPlus(Alpha1_Beta0_Rule):
@@ -108,11 +98,7 @@ class ZPlus(Alpha1_Beta0_Rule):
         self.name = name
 
     def forward_hook_weights(self, module: nn.Module, inputs: tuple[Tensor, ...], outputs: Tensor) -> None:
-        """Check the layer's input, before Captum changes the weights.
-
-        Raises:
-            InputError: A value is negative.
-        """
+        """Raise InputError if an input of the layer is negative, before Captum changes the weights."""
         least = float(inputs[0].detach().min())
         if least < 0:
             raise InputError(
@@ -137,10 +123,9 @@ class ZBox(PropagationRule):
         relevance: Tensor = _BoxedRelevance.apply(inputs[0], outputs.detach(), module, self.box)
         return relevance
 
-    def _manipulate_weights(self, module: nn.Module, inputs: Any, outputs: Any) -> None:
-        bias = getattr(module, "bias", None)
-        if bias is not None:
-            bias.data = torch.zeros_like(bias.data)
+    def _manipulate_weights(self, module: Any, inputs: Any, outputs: Any) -> None:
+        if module.bias is not None:
+            module.bias.data = torch.zeros_like(module.bias.data)
 
 
 class Unchanged(EpsilonRule):
@@ -179,24 +164,15 @@ class _BoxedRelevance(torch.autograd.Function):
 
 def _applied(layer: Any, weight: Tensor, inputs: Tensor) -> Tensor:
     """Apply a layer with other weights, without bias, and without the hooks that calling it would run."""
-    output: Tensor = (
-        linear(inputs, weight) if isinstance(layer, nn.Linear) else layer._conv_forward(inputs, weight, None)
-    )
-    return output
+    if isinstance(layer, nn.Linear):
+        return linear(inputs, weight)
+    return layer._conv_forward(inputs, weight, None)  # type: ignore[no-any-return]
 
 
 def attach(network: fx.GraphModule, box: Box | None) -> None:
-    """Give the layers of a network the rules of deep Taylor decomposition; the others have Captum's.
-
-    Args:
-        network: Traced, its batch normalisation folded; it is changed.
-        box: Of its input, for the z-box rule in the first layer; None for z+ there too.
-
-    Raises:
-        InputError: There is a box, and the input goes into something else than a layer with weights.
-    """
+    """Give the layers of a traced network the rules of deep Taylor decomposition; the others have Captum's."""
     for name, module in network.named_modules():
-        if isinstance(module, WEIGHTED):
+        if isinstance(module, _WEIGHTED):
             module.rule = ZPlus(name)
         elif isinstance(module, nn.Flatten | nn.Identity):
             module.rule = EpsilonRule()
@@ -207,9 +183,9 @@ def attach(network: fx.GraphModule, box: Box | None) -> None:
         if not inputs & set(node.all_input_nodes):
             continue
         module = network.get_submodule(node.target) if node.op == "call_module" else None
-        if isinstance(module, WEIGHTED):
+        if isinstance(module, _WEIGHTED):
             module.rule = ZBox(box)
-        elif isinstance(module, RESHAPING) or getattr(node.target, "__name__", node.target) in RESHAPING_CALLS:
+        elif isinstance(module, _RESHAPING) or getattr(node.target, "__name__", node.target) in _RESHAPING_CALLS:
             inputs.add(node)
             if isinstance(module, nn.Flatten | nn.Identity):
                 module.rule = Unchanged()

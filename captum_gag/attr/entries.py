@@ -1,9 +1,9 @@
-"""Captum attributions, parts and functions as methods of a suite: options are read from their signatures."""
+"""Captum attributions and parts as methods of a suite: options are read from their signatures."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar, Literal
 
@@ -16,7 +16,7 @@ from captum_gag.attr.aggregations import Aggregation, GuidedMean, Mean, Variance
 from captum_gag.attr.captum_calls import captum_target, seeded
 from captum_gag.attr.contract import Seed, like_inputs
 from captum_gag.attr.gradient_sources import guided_backpropagation
-from captum_gag.attr.interpretations import Interpretation, absolute, negative, positive, signed, squared
+from captum_gag.attr.interpretations import absolute, negative, positive, signed, squared
 from captum_gag.attr.methods import Images, Method, explain_checked
 from captum_gag.attr.modifications import Modification
 from captum_gag.attr.sampled_gradients import ModelGradients, Parts, SampledGradients
@@ -36,13 +36,7 @@ NOT_OPTIONS = {
 REFERENCES = ("references", "baselines")
 """Options that may name images of a data set: "train", or a folder."""
 
-INTERPRETATIONS: dict[str, Interpretation] = {
-    "signed": signed,
-    "positive": positive,
-    "negative": negative,
-    "absolute": absolute,
-    "squared": squared,
-}
+INTERPRETATIONS = {function.__name__: function for function in (signed, positive, negative, absolute, squared)}
 
 
 class NamedMethod(Method):
@@ -94,29 +88,18 @@ class AttributionMethod(NamedMethod):
             attributions = self.attribution(model, **frozen).attribute(
                 inputs, target=captum_target(targets), **arguments
             )
-        return _like(inputs, attributions, type(self).__name__)
+        return attributions_of(inputs, attributions, type(self).__name__)
 
     def of_segmentation(self, segmentation: Tensor, distractor: Tensor | None, seed: int | None) -> Tensor:
         """Return the map (1, 1, H, W) of a truth control, which is made of the segmentation alone."""
-        truth = self.attribution(lambda inputs: inputs)
-        masks = {"segmentation": segmentation, "distractor": distractor}
-        saliency: Tensor = truth.attribute(segmentation, **{**masks, **self.options(), "seed": seed})
+        options = {**self.options(), "segmentation": segmentation, "distractor": distractor, "seed": seed}
+        saliency: Tensor = self.attribution(lambda inputs: inputs).attribute(segmentation, **options)
         return saliency
 
-    @property
-    def parts(self) -> Parts | None:
-        """The parts of a method that states them, with the seed among its options."""
-        return self.seeded_parts(None)
-
     def seeded_parts(self, seed: int | None) -> Parts | None:
-        """Return the parts with a seed in place of one that is not among the options."""
+        """Return the parts that the attribution states, if it does."""
         parts = _stated(self.attribution, "parts")
         return parts(**with_seed(self.options(), seed)) if parts else None
-
-    @property
-    def shared(self) -> Hashable | None:
-        """Modification and source of the gradients; None for a method that states no parts."""
-        return _key(self.parts)
 
 
 @declared
@@ -124,7 +107,6 @@ class PartsMethod(NamedMethod):
     """A gradient method of parts: a modification, with the interpretation and the aggregation of its gradients."""
 
     modification: ClassVar[Callable[..., Modification]]
-    guided: ClassVar[tuple[str, ...]] = tuple(options_in(GuidedMean))
 
     n_samples: int = option(default=20, help="Gradients per image: noisy versions, or steps of a path.", ge=1)
     interpretation: Literal["signed", "positive", "negative", "absolute", "squared"] = option(
@@ -143,30 +125,18 @@ class PartsMethod(NamedMethod):
             raise InputError(f'{type(self).__name__}: aggregation "{self.aggregation}" needs n_samples of at least 2')
         _ = self.parts
 
-    @property
-    def parts(self) -> Parts:
-        """The parts, with the seed among the options."""
-        return self.seeded_parts(None)
-
     def seeded_parts(self, seed: int | None) -> Parts:
-        """Return the parts with a seed in place of one that is not among the options."""
+        """Return the parts that the options name."""
         options = with_seed(self.options(), seed)
-        aggregations: dict[str, Callable[[], Aggregation]] = {
-            "mean": Mean,
-            "variance": Variance,
-            "guided": lambda: GuidedMean(**{name: options[name] for name in self.guided}),
-        }
+        aggregation: Aggregation = Mean() if self.aggregation == "mean" else Variance()
+        if self.aggregation == "guided":
+            aggregation = GuidedMean(**{name: options[name] for name in GuidedMean.__dataclass_fields__})
         return Parts(
             type(self).modification(**passed(type(self).modification, options)),
             INTERPRETATIONS[self.interpretation],
-            aggregations[self.aggregation](),
+            aggregation,
             guided_backpropagation if self.backpropagation == "guided" else None,
         )
-
-    @property
-    def shared(self) -> Hashable | None:
-        """Modification and source of the gradients."""
-        return _key(self.parts)
 
     def explain(self, model: nn.Module, inputs: Tensor, targets: Tensor, seed: int | None) -> Tensor:
         """Sample, interpret and aggregate gradients."""
@@ -187,16 +157,6 @@ def _seeded_elsewhere(method: Method, inputs: Tensor, seed: int | None) -> Abstr
     return seeded(inputs.device, seed if fixed else None)
 
 
-def _key(parts: Parts | None) -> Hashable | None:
-    """Return modification and source of the gradients; None where they cannot be compared with another method's."""
-    key = parts and (parts.modification, parts.gradient_source)
-    try:
-        hash(key)
-    except TypeError:
-        return None
-    return key
-
-
 def _stated(attribution: type[Attribution], name: str) -> Callable[..., Any] | None:
     """Return a static function of a class about its ``attribute``; None where a subclass has another ``attribute``."""
     owner = next(cls for cls in attribution.__mro__ if name in vars(cls) or "attribute" in vars(cls))
@@ -204,7 +164,7 @@ def _stated(attribution: type[Attribution], name: str) -> Callable[..., Any] | N
     return function.__func__ if isinstance(function, staticmethod) else None
 
 
-def _like(inputs: Tensor, result: Any, name: str) -> Tensor:
+def attributions_of(inputs: Tensor, result: Any, name: str) -> Tensor:
     """Return what an attribution or a function of the user's returned, if these are attributions of the inputs."""
     [result] = result if isinstance(result, tuple) and len(result) == 1 else [result]
     expected = [tuple(inputs.shape), tuple(inputs[:, :1].shape)] if inputs.ndim > 2 else [tuple(inputs.shape)]
@@ -215,20 +175,6 @@ def _like(inputs: Tensor, result: Any, name: str) -> Tensor:
     if not result.is_floating_point():
         raise InputError(f"{name} returned {result.dtype}, expected floating-point attributions")
     return result
-
-
-class FunctionMethod(NamedMethod):
-    """A user's function with its options; see ``function_method``."""
-
-    function: ClassVar[Callable[..., Any]]
-    n_samples: int
-
-    def explain(self, model: nn.Module, inputs: Tensor, targets: Tensor, seed: int | None) -> Tensor:
-        """Call the function, and check its result."""
-        options = {name: value for name, value in self.options().items() if name != "n_samples"}
-        function = type(self).function
-        result = function(model, inputs, targets, self.n_samples, seed, **passed(function, options))
-        return _like(inputs, result, type(self).__name__)
 
 
 def attribution_method(name: str, attribution: type[Attribution]) -> type[Method]:
@@ -247,7 +193,7 @@ def attribution_method(name: str, attribution: type[Attribution]) -> type[Method
             f"{first_line(error)}"
         ) from None
     options = options_in(attribution.attribute, without={*NOT_OPTIONS, *list(signature.parameters)[:2]})
-    _require_free(name, AttributionMethod, options if _elsewhere(attribution) else ())
+    require_free(name, AttributionMethod, options if _elsewhere(attribution) else ())
     return declared_as(
         name,
         AttributionMethod,
@@ -265,7 +211,7 @@ def parts_method(name: str, modification: type[Modification]) -> type[Method]:
     if "n_samples" not in own:
         raise InputError(f"method {name!r} must take n_samples, the number of sample points of each example")
     default = own.pop("n_samples")[1].default
-    _require_free(name, PartsMethod, own)
+    require_free(name, PartsMethod, own)
     options = {**own, **options_in(GuidedMean)}
     # The papers compare all of this package's methods at the same number.
     if type(default) is int and not modification.__module__.startswith("captum_gag."):
@@ -275,55 +221,23 @@ def parts_method(name: str, modification: type[Modification]) -> type[Method]:
     return declared_as(name, PartsMethod, options, _summary(name, modification), **attributes)
 
 
-def function_method(name: str, function: Callable[..., Any]) -> type[Method]:
-    """Return the method that a user's function is.
-
-    Args:
-        name: ``package.module:function``.
-        function: Called with (model, inputs, targets, n_samples, seed), it returns attributions (N, C, *positions) or
-            (N, 1, *positions), of tables (N, F); its further parameters are options.
-
-    Raises:
-        InputError: It cannot be called so.
-    """
-    arguments = ("model", "inputs", "targets", "n_samples", "seed")
-    try:
-        parameters = list(inspect.signature(function).parameters.values())
-    except (TypeError, ValueError) as error:
-        raise InputError(f"method {name!r} is a {type(function).__name__}, expected a callable") from error
-    positional = [
-        parameter
-        for parameter in parameters
-        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
-    ]
-    if len(positional) < len(arguments) and not any(
-        parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters
-    ):
-        raise InputError(f"method {name!r} must take ({', '.join(arguments)})")
-    options = options_in(function, without={parameter.name for parameter in positional[: len(arguments)]})
-    _require_free(name, FunctionMethod, options)
-    n_samples = (int, option(20, "Gradients per image.", ge=1))
-    doc = first_sentence(inspect.getdoc(function) or "A method of the user's own.")
-    static: Any = staticmethod(function)
-    return declared_as(name, FunctionMethod, {**options, "n_samples": n_samples}, doc, function=static)
-
-
 def _summary(name: str, cls: type) -> str:
     """Return the first sentence of a class's own docstring; its name where it has none but a dataclass's."""
     doc = inspect.cleandoc(vars(cls).get("__doc__") or "")
     return first_sentence(name if not doc or doc.startswith(f"{cls.__name__}(") else doc)
 
 
-def _require_free(name: str, base: type[Method], options: Iterable[str]) -> None:
+def require_free(name: str, base: type[Method], options: Iterable[str]) -> None:
     """Raise InputError if an option has a name that every method of a base has already."""
-    others = ("type", "of", *getattr(base, "guided", ()), *getattr(base, "__annotations__", {}))
+    guide = GuidedMean.__dataclass_fields__ if base is PartsMethod else ()
+    others = ("type", "of", *guide, *getattr(base, "__annotations__", {}))
     for key in options:
         if hasattr(base, key) or key in others:
             raise InputError(f"method {name!r} has a parameter {key}, which every method has already; rename it")
 
 
 def _elsewhere(cls: type) -> bool:
-    """Return whether a class is defined outside of this room, where nobody knows whether it looks at the batch."""
+    """Return whether a class is defined outside of ``captum_gag.attr``, so that it may look at the batch."""
     return not cls.__module__.startswith("captum_gag.attr.")
 
 
@@ -340,14 +254,14 @@ def shared_gradients(
 
     Args:
         methods: Of equal ``shared``, such as GAG-85, SG and VarGrad with the same noise.
-        model: As for ``Method.attribute``, like the inputs and the target.
-        inputs: Images (N, C, H, W), or any (N, C, *positions); tables (N, F); token embeddings (N, T, E).
-        target: Class of all examples, or of each.
+        model: As for ``Method.attribute``, like the inputs, the target and the output.
+        inputs: See there.
+        target: See there.
         seed: Fixes noise. With it the attributions are those that each method gives by itself, bit for bit.
-        output: What the model returns; see ``captum_gag.outputs``.
+        output: See there.
 
     Returns:
-        Attributions like the inputs, one for each method; see ``Method.attribute``.
+        Attributions like the inputs, one for each method.
 
     Raises:
         InputError: The methods do not take the same gradients, or the arguments do not fit together.

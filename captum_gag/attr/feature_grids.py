@@ -66,11 +66,6 @@ class Layer(NamedTuple):
     module: nn.Module
     grid: Grid
 
-    @property
-    def as_captum_reads_it(self) -> bool:
-        """Whether the activation is (N, C, *sizes) already."""
-        return self.grid.channel_axis == 1 and self.grid.tokens is None
-
 
 def activation_in(output: Any) -> Tensor | None:
     """Return the activation in a module's output: the tensor, or the first of a tuple; None if it is no tensor."""
@@ -88,11 +83,7 @@ class Activations:
     """
 
     def __init__(self, model: nn.Module, image: Tensor) -> None:
-        """Run the model.
-
-        Args:
-            model: Any module; the inside of a scripted one cannot be seen.
-            image: Shape (1, C, *positions).
+        """Run a model, whose scripted modules cannot be seen inside, on an image (1, C, *positions).
 
         Raises:
             InputError: The model's output has no gradient.
@@ -119,9 +110,14 @@ class Activations:
             raise InputError(
                 "Grad-CAM needs gradients, and the model's output has none; let it compute without no_grad or detach."
             )
-        self._hand_on()
-        self._runs = Counter(id(module) for module, _ in self._seen)
-        self._stages = set(self._candidateof_stages())
+        changed = True
+        while changed:
+            changed = False
+            for one, other in self._same:
+                both = self._axes[one] | self._axes[other]
+                changed |= self._axes[one] != both or self._axes[other] != both
+                self._axes[one] = self._axes[other] = both
+        self._stages = set(self._sizes_of_stages())
 
     def _run(self, model: nn.Module, image: Tensor) -> Tensor:
         with ExitStack() as hooks:
@@ -148,16 +144,7 @@ class Activations:
             if first.shape == activation.shape:
                 self._same.append((id(first), id(activation)))
 
-    def _hand_on(self) -> None:
-        changed = True
-        while changed:
-            changed = False
-            for one, other in self._same:
-                both = self._axes[one] | self._axes[other]
-                changed |= self._axes[one] != both or self._axes[other] != both
-                self._axes[one] = self._axes[other] = both
-
-    def _candidateof_stages(self) -> Iterator[tuple[int, ...]]:
+    def _sizes_of_stages(self) -> Iterator[tuple[int, ...]]:
         """Yield the shapes of the positions in feature maps, and those halved again and again, as patches merge."""
         for _, activation in self._seen:
             if activation.ndim == len(self.positions) + 2 and self._axes[id(activation)] == {1}:
@@ -217,45 +204,40 @@ class Activations:
 
     def of_layer(self, module: nn.Module) -> Tensor | None:
         """Return the activation of a module that ran once; None of another."""
-        return next((output for by, output in self._seen if by is module), None) if self.runs(module) == 1 else None
-
-    def runs(self, module: nn.Module) -> int:
-        """Return the number of times that a module ran and returned an activation."""
-        return self._runs[id(module)]
+        outputs = [output for by, output in self._seen if by is module]
+        return outputs[0] if len(outputs) == 1 else None
 
     def layers(self) -> list[Layer]:
         """Return the layers that Grad-CAM can explain, in the order in which they finished.
 
         Each is a feature map on which the output depends: a class token's last layers leave the others without effect.
         """
-        layers: list[tuple[Layer, Tensor]] = []
+        layers: list[Layer] = []
+        activations: list[Tensor] = []
+        runs = Counter(id(module) for module, _ in self._seen)
         for module, activation in self._seen:
-            if self.runs(module) > 1 or isinstance(module, _NOT_A_MAP_OF_ITS_OWN) or module in self._return_several:
+            if runs[id(module)] > 1 or isinstance(module, _NOT_A_MAP_OF_ITS_OWN) or module in self._return_several:
                 continue
             # The scores of a segmentation are a map too, but not one that explains them.
-            if activation is self._outputs:
+            if activation is self._outputs or not activation.requires_grad:
                 continue
             axis = self.channel_axis(module, activation)
             grid = None if axis is None else self.grid(activation, axis)
             if grid is not None:
-                layers.append((Layer(self._names[module], module, grid), activation))
-        weights = torch.randn(self._outputs.shape, generator=torch.Generator().manual_seed(0)).to(self._outputs)
-        differentiable = [(layer, output) for layer, output in layers if output.requires_grad]
-        if not differentiable:
+                layers.append(Layer(self._names[module], module, grid))
+                activations.append(activation)
+        if not layers:
             return []
-        gradients = torch.autograd.grad(
-            (self._outputs * weights).sum(),
-            [output for _, output in differentiable],
-            allow_unused=True,
-            retain_graph=True,
-        )
+        weights = torch.randn(self._outputs.shape, generator=torch.Generator().manual_seed(0)).to(self._outputs)
+        score = (self._outputs * weights).sum()
+        gradients = torch.autograd.grad(score, activations, allow_unused=True, retain_graph=True)
         effective = [
             layer
-            for (layer, _), gradient in zip(differentiable, gradients, strict=True)
+            for layer, gradient in zip(layers, gradients, strict=True)
             if gradient is not None and bool(layer.grid.of(gradient).any())
         ]
         # Where a network is dead all over, it is not the layer's fault.
-        return effective or [layer for layer, _ in differentiable]
+        return effective or layers
 
 
 def _channel_axis(module: nn.Module, activation: Tensor) -> int | None:

@@ -11,12 +11,12 @@ from captum.attr import Attribution, LayerGradCam
 from captum.log import log_usage
 from torch import Tensor, nn
 
-from captum_gag.attr.captum_calls import captum_errors, target_rows
+from captum_gag.attr.captum_calls import batches_of, captum_errors
 from captum_gag.attr.feature_grids import Activations, Layer, activation_in
 from captum_gag.attr.layers import eager
 from captum_gag.attr.sampled_gradients import gradients_per_batch
 from captum_gag.errors import InputError
-from captum_gag.tensors import INTERPOLATIONS, interpolated, positions
+from captum_gag.tensors import interpolated, positions
 
 
 class GradCAM(Attribution):
@@ -65,36 +65,20 @@ class GradCAM(Attribution):
                     f"{_others(Activations(model, image))}."
                 )
             cam = LayerGradCam(model, stack.enter_context(turned(grid)))
-            for first in range(0, len(inputs), size):
-                rows = slice(first, first + size)
-                labels = target_rows(target, rows, len(inputs))
-                part = cam.attribute(inputs[rows], labels, additional_forward_args, relu_attributions=True)
+            for (images,), labels in batches_of((inputs,), target, size):
+                part = cam.attribute(images, labels, additional_forward_args, relu_attributions=True)
                 maps.append(part.detach())
-        return resized(torch.cat(maps), inputs)
+        return interpolated(torch.cat(maps), positions(inputs))
 
     @staticmethod
     def check(layer: str | None, channel_axis: int | None) -> None:
-        """Refuse an axis without a layer."""
+        """Raise InputError for an axis without a layer."""
         if channel_axis is not None and layer is None:
             raise InputError("Grad-CAM: channel_axis is that of a named layer; give layer too")
 
 
-def resized(maps: Tensor, inputs: Tensor) -> Tensor:
-    """Return maps (N, 1, *sizes) at the positions of inputs (N, C, *positions), interpolated linearly."""
-    if inputs.ndim - 2 not in INTERPOLATIONS:
-        raise InputError(
-            f"A layer's map cannot be interpolated to inputs {tuple(inputs.shape)}; expected one to three axes after "
-            "(N, C)."
-        )
-    return interpolated(maps, positions(inputs))
-
-
 def named_layer(model: nn.Module, layer: str) -> nn.Module:
-    """Return a module of a model by its name, with or without the wrappers of the model.
-
-    Raises:
-        InputError: There is none of that name.
-    """
+    """Return a module of a model by its name, with or without the wrappers of the model, or raise InputError."""
     inside: nn.Module = eager(model)  # type: ignore[assignment]
     for root in (model, inside):
         with suppress(AttributeError):
@@ -111,10 +95,6 @@ def last_layer(model: nn.Module, image: Tensor) -> Layer:
     block, as nothing that comes later looks at the other tokens; for one that averages tokens, the last normalisation.
     A module that runs more than once in a pass has no single output and is not taken.
 
-    Args:
-        model: In evaluation mode.
-        image: Shape (1, C, *positions).
-
     Raises:
         InputError: There is none.
     """
@@ -127,16 +107,7 @@ def last_layer(model: nn.Module, image: Tensor) -> Layer:
 
 
 def read_layer(model: nn.Module, name: str, image: Tensor, channel_axis: int | None = None) -> Layer | None:
-    """Return a named layer, with how its activation is read as a feature map.
-
-    Args:
-        model: In evaluation mode.
-        name: Of the layer.
-        image: Shape (1, C, *positions).
-        channel_axis: The axis of the channels in the layer's output; None reads it off the modules around.
-
-    Returns:
-        None for a layer without activation (N, C, ...), or with several.
+    """Return a named layer as a feature map; None for one without activation (N, C, ...), or with several.
 
     Raises:
         InputError: The activation is no feature map, or nothing shows which axis is the channels'.
@@ -173,9 +144,7 @@ def turned(layer: Layer) -> Iterator[nn.Module]:
     identity = nn.Identity()
 
     def pass_through(module: nn.Module, inputs: Any, output: Any) -> Any:
-        activation = activation_in(output)
-        # An output with a grid has one.
-        assert activation is not None
+        activation: Any = activation_in(output)
         put_back = layer.grid.put_back(identity(layer.grid.of(activation)), activation)
         return put_back if isinstance(output, Tensor) else type(output)((put_back, *output[1:]))
 

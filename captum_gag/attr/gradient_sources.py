@@ -29,12 +29,9 @@ def guided_backpropagation(
 
     Args:
         forward_func: A module; a plain function has no modules to guide.
-        inputs: Tensors (N, ...) that require gradients.
+        inputs: Tensors (N, ...) that require gradients; the gradients are shaped like them.
         target: As for Captum.
         additional_forward_args: As for Captum.
-
-    Returns:
-        Gradients, shaped like the inputs.
 
     Raises:
         InputError: If ``forward_func`` is not a module.
@@ -52,7 +49,13 @@ def guided_backpropagation(
             inputs, target=target, additional_forward_args=additional_forward_args
         )
     if not guided:
-        _warn_of_plain_gradient(forward_func)
+        names = {name for name in torch.nn.modules.activation.__all__ if name != "MultiheadAttention"}
+        activations = sorted({type(module).__name__ for module in forward_func.modules()} & names)
+        warn(
+            "Guided backpropagation met no ReLU or ReLU6 module on its way, so it equals the plain gradient; "
+            "functional, compiled and scripted ones cannot be seen; activation modules found: "
+            f"{', '.join(activations) or 'none'}."
+        )
     return gradients
 
 
@@ -80,12 +83,3 @@ def _guided(model: nn.Module) -> Iterator[list[str]]:
                 restore.callback(setattr, module, "inplace", module.inplace)
                 module.inplace = False
         yield passed
-
-
-def _warn_of_plain_gradient(model: nn.Module) -> None:
-    names = {name for name in torch.nn.modules.activation.__all__ if name != "MultiheadAttention"}
-    activations = sorted({type(module).__name__ for module in model.modules()} & names)
-    warn(
-        "Guided backpropagation met no ReLU or ReLU6 module on its way, so it equals the plain gradient; functional, "
-        f"compiled and scripted ones cannot be seen; activation modules found: {', '.join(activations) or 'none'}."
-    )

@@ -10,7 +10,6 @@ import torch
 from captum.attr import LayerAttribution
 from captum.log import log_usage
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
 from captum_gag.attr.captum_calls import uncompiled
 from captum_gag.attr.contract import TensorOrTuple, explained, finite_only
@@ -58,9 +57,8 @@ class LayerGuidedAbsoluteGrad(LayerAttribution):
 
         Args:
             inputs: Arguments of ``forward_func``, of any dtype: a tensor (N, ...), or a tuple of them.
-            target: The output to explain, in any form that Captum takes.
-            additional_forward_args: Further arguments of ``forward_func``. A tensor whose first dimension is N
-                goes with the examples; everything else is passed as it is.
+            target: As for ``GuidedAbsoluteGrad.attribute``.
+            additional_forward_args: As for ``GuidedAbsoluteGrad.attribute``.
             attribute_to_layer_input: Explain the layer's input instead of its output.
             options: Those of ``GuidedAbsoluteGrad.attribute``: ``nt_samples``, ``stdevs``, ``percentile``, ``seed`` ...
 
@@ -73,15 +71,14 @@ class LayerGuidedAbsoluteGrad(LayerAttribution):
             InputError: The layer does not run just once, its activation does not start with the examples, or
                 ``GuidedAbsoluteGrad`` refuses an argument.
         """
-        arguments = _as_tuple(inputs)
+        tensors = tuple(value for value in _as_tuple(inputs) if isinstance(value, Tensor))
         extra = () if additional_forward_args is None else _as_tuple(additional_forward_args)
-        n = next((len(value) for value in arguments if isinstance(value, Tensor) and value.ndim), None)
+        n = next((len(tensor) for tensor in tensors if tensor.ndim), None)
         if n is None:
             raise InputError(f"inputs are {shown(inputs)}, expected a tensor (N, ...), or a tuple of them.")
-        model = eager(self.forward_func)
-        tensors = tuple(value for value in arguments if isinstance(value, Tensor))
+        model, arguments = eager(self.forward_func), (*_as_tuple(inputs), *extra)
         with buffers_kept(model if self.freeze_statistics else None), explained(model, tensors):
-            activation = layer_activation(model, self.layer, arguments, extra, attribute_to_layer_input)
+            activation = layer_activation(model, self.layer, arguments, attribute_to_layer_input)
         shapes = [tuple(tensor.shape) for tensor in _as_tuple(activation)]
         if any(shape[:1] != (n,) for shape in shapes):
             raise InputError(
@@ -94,60 +91,46 @@ class LayerGuidedAbsoluteGrad(LayerAttribution):
                 return model(*values[len(shapes) :])
 
         gag = GuidedAbsoluteGrad(forward, freeze_statistics=self.freeze_statistics)
-        attributions = gag.attribute(activation, target, (*arguments, *extra), **options)
+        attributions = gag.attribute(activation, target, arguments, **options)
         floating = tuple(tensor for tensor in tensors if tensor.is_floating_point() and tensor.ndim)
         return _mapped(lambda tensor: finite_only(tensor, floating), attributions) if floating else attributions
-
-
-def _mapped(function: Callable[[Tensor], Tensor], value: Any) -> Any:
-    return tuple(_mapped(function, part) for part in value) if isinstance(value, tuple) else function(value)
 
 
 def layer_activation(
     forward_func: Callable[..., Any],
     layer: nn.Module,
-    inputs: Any,
-    additional_forward_args: Any = None,
+    arguments: tuple[Any, ...],
     attribute_to_layer_input: bool = False,
 ) -> TensorOrTuple:
-    """Return the output, or the input, of a layer in a forward pass.
+    """Return the floating-point tensors in a layer's output, or in its input: a tensor if it is one, or a tuple."""
+    runs = 0
+    tensors: list[Tensor] = []
 
-    Args:
-        forward_func: The model, or any callable around it.
-        layer: A module of it that runs once in a forward pass.
-        inputs: Arguments of ``forward_func``, of any dtype; a tuple for several.
-        additional_forward_args: Further arguments of ``forward_func``.
-        attribute_to_layer_input: Return the layer's input instead of its output.
-
-    Returns:
-        The floating-point tensors of the activation, detached: a tensor if there is one, else a tuple.
-
-    Raises:
-        InputError: The layer does not run, or not just once, or there is no floating-point tensor.
-    """
-    activations: list[tuple[Tensor, ...]] = []
-    extra = () if additional_forward_args is None else _as_tuple(additional_forward_args)
+    def copy(tensor: Tensor) -> Tensor:
+        # Later layers may write into it.
+        tensors.append(tensor.detach().clone())
+        return tensor
 
     def keep(activation: Any) -> Any:
-        # Later layers may write into it.
-        activations.append(tuple(tensor.detach().clone() for tensor in _tensors(activation)))
+        nonlocal runs
+        runs += 1
+        _mapped(copy, activation)
         return activation
 
     with torch.no_grad(), _hooked(layer, keep, attribute_to_layer_input):
-        eager(forward_func)(*_as_tuple(inputs), *extra)
-    if len(activations) != 1:
+        eager(forward_func)(*arguments)
+    if runs != 1:
         raise InputError(
-            f"The layer {type(layer).__name__} runs {len(activations)} times in a forward pass, expected once; give "
-            "a module of this model that is neither skipped, shared nor scripted."
+            f"The layer {type(layer).__name__} runs {runs} times in a forward pass, expected once; give a module of "
+            "this model that is neither skipped, shared nor scripted."
         )
-    [tensors] = activations
     if not tensors:
         raise InputError(
             f"The layer {type(layer).__name__} has no floating-point tensor in its "
             f"{'input' if attribute_to_layer_input else 'output'}, which has no gradient then; give another layer, or "
             f"attribute_to_layer_input={not attribute_to_layer_input}."
         )
-    return tensors if len(tensors) > 1 else tensors[0]
+    return tuple(tensors) if len(tensors) > 1 else tensors[0]
 
 
 @contextmanager
@@ -155,16 +138,12 @@ def replaced(layer: nn.Module, activation: TensorOrTuple, attribute_to_layer_inp
     """Replace the output, or the input, of a layer inside this context; gradients flow into the replacement.
 
     A model that is wrapped by ``torch.compile`` or ``DataParallel`` must be called through ``eager``.
-
-    Args:
-        layer: A module of the model.
-        activation: As ``layer_activation`` returns it, for the examples that go through the model.
-        attribute_to_layer_input: Replace the layer's input instead of its output.
     """
 
     def replace(own: Any) -> Any:
+        tensors = iter(_as_tuple(activation))
         # A copy: later layers may write into it, which a leaf of the graph does not allow.
-        return _with_tensors(own, iter([tensor.clone() for tensor in _as_tuple(activation)]))
+        return _mapped(lambda _: next(tensors).clone(), own)
 
     with _hooked(layer, replace, attribute_to_layer_input):
         yield
@@ -180,11 +159,11 @@ def eager(forward_func: Callable[..., Any]) -> Callable[..., Any]:
 @contextmanager
 def _hooked(layer: nn.Module, change: Callable[[Any], Any], at_input: bool) -> Iterator[None]:
     """Pass the output of a layer, or its input as (args, kwargs), through a function inside this context."""
-    handle: RemovableHandle
-    if at_input:
-        handle = layer.register_forward_pre_hook(lambda module, args, kwargs: change((args, kwargs)), with_kwargs=True)
-    else:
-        handle = layer.register_forward_hook(lambda module, args, output: change(output))
+    handle = (
+        layer.register_forward_pre_hook(lambda module, args, kwargs: change((args, kwargs)), with_kwargs=True)
+        if at_input
+        else layer.register_forward_hook(lambda module, args, output: change(output))
+    )
     try:
         with uncompiled():
             yield
@@ -196,26 +175,14 @@ def _as_tuple(value: Any) -> tuple[Any, ...]:
     return value if isinstance(value, tuple) else (value,)
 
 
-def _tensors(value: Any) -> Iterator[Tensor]:
-    """Yield the floating-point tensors in nested tuples, lists and dicts, in their order."""
+def _mapped(function: Callable[[Tensor], Tensor], value: Any) -> Any:
+    """Return nested tuples, lists and dicts with a function applied to their floating-point tensors, in their order."""
     if isinstance(value, Tensor) and value.is_floating_point():
-        yield value
-    elif isinstance(value, dict):
-        for part in value.values():
-            yield from _tensors(part)
-    elif isinstance(value, tuple | list):
-        for part in value:
-            yield from _tensors(part)
-
-
-def _with_tensors(value: Any, tensors: Iterator[Tensor]) -> Any:
-    """Return nested tuples, lists and dicts with other floating-point tensors, in their order."""
-    if isinstance(value, Tensor) and value.is_floating_point():
-        return next(tensors)
+        return function(value)
     if isinstance(value, dict):
-        changed = {name: _with_tensors(part, tensors) for name, part in value.items()}
+        changed = {name: _mapped(function, part) for name, part in value.items()}
         return changed if type(value) is dict else type(value)(**changed)
     if isinstance(value, tuple | list):
-        several = [_with_tensors(part, tensors) for part in value]
+        several = [_mapped(function, part) for part in value]
         return type(value)(*several) if hasattr(value, "_fields") else type(value)(several)
     return value

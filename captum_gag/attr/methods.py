@@ -11,6 +11,7 @@ from pydantic import SkipValidation
 from torch import Tensor, nn
 
 from captum_gag.attr.contract import Seed, checked_inputs, explained, finite_only
+from captum_gag.attr.sampled_gradients import Parts
 from captum_gag.errors import InputError, shown, warn
 from captum_gag.modules import buffers_kept, hookable
 from captum_gag.options import checked, options_of
@@ -77,48 +78,48 @@ class Method:
         return attributions
 
     def explain(self, model: nn.Module, inputs: Tensor, targets: Tensor, seed: int | None) -> Tensor:
-        """Return attributions, perhaps with a graph, of a model that returns scores, for finite inputs.
+        """Return attributions, perhaps with a graph, of a model that returns scores, for finite inputs without graph.
 
-        Args:
-            model: As for ``attribute``, but it returns scores already.
-            inputs: As for ``attribute``, without NaN and without graph.
-            targets: Class indices (N,), or (N, k) where outputs have axes after the classes; see ``captum_target``.
-            seed: As for ``attribute``.
+        Targets are class indices (N,), or (N, k) where outputs have axes after the classes; see ``captum_target``.
         """
         raise NotImplementedError
 
     def prepare(self, images: Images) -> None:
-        """Fetch the images of the data set that the method needs, once, before it explains.
-
-        Args:
-            images: Called with "train" or a folder and a number n, it returns n preprocessed images (n, C, H, W).
-        """
+        """Fetch the images of the data set that the method needs, once, before it explains."""
 
     def options(self) -> dict[str, Any]:
         """Return the options by name."""
         return {option.name: getattr(self, option.name) for option in options_of(type(self))}
 
     @property
-    def shared(self) -> Hashable | None:
-        """Key of the gradients that the method takes, equal for methods that can share them; None for none."""
+    def parts(self) -> Parts | None:
+        """Parts of a gradient method that states them, with the seed among its options; None for another."""
+        return self.seeded_parts(None)
+
+    def seeded_parts(self, seed: int | None) -> Parts | None:
+        """Return the parts with a seed in place of one that is not among the options."""
         return None
+
+    @property
+    def shared(self) -> Hashable | None:
+        """Modification and source of the gradients, equal for methods that can share them; None for none."""
+        parts = self.parts
+        key = parts and (parts.modification, parts.gradient_source)
+        try:
+            hash(key)
+        # A user's modification need not be hashable.
+        except TypeError:
+            return None
+        return key
 
 
 @one_at_a_time
 def explain_checked(
     explain: Callable[[Any, Tensor, Tensor], Sequence[Tensor]], model: Any, inputs: Any, target: Target, output: Output
 ) -> list[Tensor]:
-    """Check a user's arguments, let the model return scores, explain, and finish the attributions.
+    """Check the arguments of ``Method.attribute``, let the model return scores, explain, and finish the attributions.
 
-    Args:
-        explain: (model, inputs, targets) -> attributions, each of shape (N, ...).
-        model: As for ``Method.attribute``, like the others.
-        inputs: Not checked yet.
-        target: Likewise.
-        output: Likewise.
-
-    Raises:
-        InputError: They do not fit together.
+    ``explain`` takes (model, inputs, targets) and returns attributions, each of shape (N, ...).
     """
     if not callable(model):
         raise InputError(f"model is {shown(model)}, expected a torch.nn.Module.")

@@ -82,25 +82,21 @@ class GaussianNoise:
 
     def samples(self, inputs: tuple[Tensor, ...], chunk: int) -> Iterator[Samples]:
         """Yield noisy versions of the inputs; see ``Modification.samples``."""
-        deviations = self._deviations(inputs)
+        pairs = list(zip(inputs, self._deviations(inputs), strict=True))
         generators = {
             tensor.device: None if self.seed is None else torch.Generator(tensor.device).manual_seed(self.seed)
             for tensor in inputs
         }
+
+        def noisy(tensor: Tensor, deviation: Tensor) -> Tensor:
+            shape, generator = tensor.shape if self.seed is None else tensor.shape[1:], generators[tensor.device]
+            noise = torch.randn(shape, generator=generator, dtype=deviation.dtype, device=tensor.device)
+            return torch.addcmul(tensor.to(deviation.dtype), noise, deviation).to(tensor.dtype)
+
         for start in range(0, self.n_samples, chunk):
-            k = min(chunk, self.n_samples - start)
-            points = [
-                torch.empty((k, *tensor.shape), dtype=deviation.dtype, device=tensor.device)
-                for tensor, deviation in zip(inputs, deviations, strict=True)
-            ]
             # One draw per sample, not one per chunk: the stream of random numbers must not depend on chunks.
-            for sample in range(k):
-                for tensor, deviation, point in zip(inputs, deviations, points, strict=True):
-                    shape = tensor.shape if self.seed is None else tensor.shape[1:]
-                    generator = generators[tensor.device]
-                    noise = torch.randn(shape, generator=generator, dtype=deviation.dtype, device=tensor.device)
-                    torch.addcmul(tensor.to(deviation.dtype), noise, deviation, out=point[sample])
-            yield Samples(tuple(point.to(tensor.dtype) for point, tensor in zip(points, inputs, strict=True)))
+            drawn = [[noisy(*pair) for pair in pairs] for _ in range(start, min(start + chunk, self.n_samples))]
+            yield Samples(tuple(map(torch.stack, zip(*drawn, strict=True))))
 
     def range(self, tensor: Tensor) -> Tensor:
         """Return the range (max - min) that ``noise_level`` is a share of, broadcastable to the input."""
@@ -111,8 +107,13 @@ class GaussianNoise:
         """Return each input's standard deviation, in at least single precision, broadcastable to the input."""
         if self.stdevs is None:
             ranges = list(map(self.range, inputs))
-            if self.noise_level:
-                _warn_of_constants(ranges)
+            constant = {row for width in ranges for row in (width.flatten() == 0).nonzero().flatten().tolist()}
+            if self.noise_level and constant:
+                warn(
+                    f"All values of example {', '.join(map(str, sorted(constant)))} are equal, so that noise relative "
+                    "to their range is none and every sample the same: variance is 0 but for rounding, and a guide by "
+                    "it means nothing; give stdevs."
+                )
             return [self.noise_level * width for width in ranges]
         stdevs = self.stdevs if isinstance(self.stdevs, tuple) else (self.stdevs,) * len(inputs)
         if len(stdevs) != len(inputs):
@@ -123,14 +124,3 @@ class GaussianNoise:
             torch.tensor(stdev, dtype=at_least_single(tensor.dtype), device=tensor.device)
             for stdev, tensor in zip(stdevs, inputs, strict=True)
         ]
-
-
-def _warn_of_constants(ranges: list[Tensor]) -> None:
-    """Warn of examples with a range of 0, which get no noise."""
-    constant = {row for width in ranges for row in (width.flatten() == 0).nonzero().flatten().tolist()}
-    if constant:
-        warn(
-            f"All values of example {', '.join(map(str, sorted(constant)))} are equal, so that noise relative to their "
-            "range is none and every sample the same: variance is 0 but for rounding, and a guide by it means nothing; "
-            "give stdevs."
-        )

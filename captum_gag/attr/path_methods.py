@@ -46,28 +46,23 @@ class PathAttribution(ModelGradients):
         self,
         path: Modification,
         start: tuple[Tensor, ...],
+        return_convergence_delta: bool,
         inputs: TensorOrTuple,
         target: Any,
         additional_forward_args: Any,
         internal_batch_size: int | None,
-        return_convergence_delta: bool,
     ) -> Any:
-        parts = Parts(path)
-        moments = self.moments(parts, inputs, target, additional_forward_args, internal_batch_size)
-        attributions = like_inputs(inputs, [parts.aggregation(moment) for moment in moments])
+        moments = self.moments(Parts(path), inputs, target, additional_forward_args, internal_batch_size)
+        attributions = like_inputs(inputs, [moment.interpreted.mean for moment in moments])
         if not return_convergence_delta:
             return attributions
         tensors = inputs if isinstance(inputs, tuple) else (inputs,)
         targets = checked_target(target, len(tensors[0]))
         read = scores_for(targets, len(tensors[0]))
         with torch.no_grad(), buffers_kept(self.forward_func if self.freeze_statistics else None):
-            delta = GradientAttribution(lambda *args: read(self.forward_func(*args))).compute_convergence_delta(
-                attributions,
-                start,
-                tuple(tensor.detach() for tensor in tensors),
-                target=targets,
-                additional_forward_args=additional_forward_args,
-            )
+            scores = GradientAttribution(lambda *arguments: read(self.forward_func(*arguments)))
+            ends = tuple(tensor.detach() for tensor in tensors)
+            delta = scores.compute_convergence_delta(attributions, start, ends, targets, additional_forward_args)
         return attributions, delta
 
 
@@ -99,11 +94,10 @@ class GuidedIG(PathAttribution):
         """Explain ``inputs``.
 
         Args:
-            inputs: Floating-point tensor of shape (N, ...), or a tuple of them with the same N.
+            inputs: As for ``GuidedAbsoluteGrad.attribute``.
             baselines: Where the path starts: None for 0, or a number or tensor, for all inputs or a tuple of them.
-            target: The output to explain, in any form that Captum takes.
-            additional_forward_args: Further arguments of ``forward_func``; tensors of first dimension N go with the
-                examples.
+            target: As for ``GuidedAbsoluteGrad.attribute``.
+            additional_forward_args: As for ``GuidedAbsoluteGrad.attribute``.
             n_steps: Steps of the path, each one forward and backward pass.
             fraction: As for ``GuidedPath``.
             max_dist: As for ``GuidedPath``.
@@ -111,18 +105,16 @@ class GuidedIG(PathAttribution):
             return_convergence_delta: Also return sum(attributions) - (f(inputs) - f(baselines)), shape (N,).
 
         Returns:
-            Attributions with the shapes, dtype (single precision for half) and device of ``inputs``; a tuple if and
-            only if a tuple came in. NaN for an example with a NaN or an infinity. With ``return_convergence_delta`` a
-            pair of this and the deltas.
+            Attributions as from ``SampledGradients.attribute``; with ``return_convergence_delta`` a pair of this and
+            the deltas.
 
         Raises:
             InputError: Inputs, target or parameters are invalid, or do not fit what the model returns.
         """
         path = GuidedPath(n_steps, baselines, fraction, max_dist)
         start = format_baselines(baselines, checked_inputs(inputs))
-        return self._integrate(
-            path, start, inputs, target, additional_forward_args, internal_batch_size, return_convergence_delta
-        )
+        arguments = (inputs, target, additional_forward_args, internal_batch_size)
+        return self._integrate(path, start, return_convergence_delta, *arguments)
 
 
 class BlurIG(PathAttribution):
@@ -155,9 +147,8 @@ class BlurIG(PathAttribution):
 
         Args:
             inputs: Floating-point tensor of shape (N, C, ...), or a tuple of them with the same N.
-            target: The output to explain, in any form that Captum takes.
-            additional_forward_args: Further arguments of ``forward_func``; tensors of first dimension N go with the
-                examples.
+            target: As for ``GuidedAbsoluteGrad.attribute``.
+            additional_forward_args: As for ``GuidedAbsoluteGrad.attribute``.
             n_steps: Blurs, each one forward and backward pass.
             max_sigma: As for ``BlurPath``, like ``grad_step`` and ``sqrt``.
             grad_step: See there.
@@ -166,14 +157,10 @@ class BlurIG(PathAttribution):
             return_convergence_delta: Also return sum(attributions) - (f(inputs) - f(blurred inputs)), shape (N,).
 
         Returns:
-            As ``GuidedIG.attribute``.
-
-        Raises:
-            InputError: Inputs, target or parameters are invalid, or do not fit what the model returns.
+            As ``GuidedIG.attribute``, which raises the same errors.
         """
         path = BlurPath(n_steps, max_sigma, grad_step, sqrt)
         strongest = float(path.sigmas()[-1])
         start = tuple(path.blur(tensor, strongest).to(tensor.dtype) for tensor in checked_inputs(inputs))
-        return self._integrate(
-            path, start, inputs, target, additional_forward_args, internal_batch_size, return_convergence_delta
-        )
+        arguments = (inputs, target, additional_forward_args, internal_batch_size)
+        return self._integrate(path, start, return_convergence_delta, *arguments)

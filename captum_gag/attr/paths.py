@@ -22,13 +22,11 @@ Baselines = None | float | Tensor | tuple[float | Tensor, ...]
 
 Floats = NDArray[Any]
 
+Quadrature = Literal["gausslegendre", "riemann_left", "riemann_middle", "riemann_right", "riemann_trapezoid"]
+
 
 def format_baselines(baselines: Baselines, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """Return one starting point per input, expanded to its shape.
-
-    Raises:
-        InputError: The number of baselines is neither 1 nor that of the inputs, or one does not fit its input.
-    """
+    """Return one starting point per input, expanded to its shape; raise InputError where one does not fit."""
     several = baselines if isinstance(baselines, tuple) else (0 if baselines is None else baselines,) * len(inputs)
     if len(several) != len(inputs):
         raise InputError(f"baselines has {len(several)} entries for {len(inputs)} inputs; give one for each.")
@@ -47,33 +45,6 @@ def format_baselines(baselines: Baselines, inputs: tuple[Tensor, ...]) -> tuple[
     return tuple(starts)
 
 
-def _gauss_legendre(n: int) -> tuple[Floats, Floats]:
-    nodes, weights = np.polynomial.legendre.leggauss(n)
-    return (1 + nodes) / 2, weights / 2
-
-
-def _trapezoid(n: int) -> tuple[Floats, Floats]:
-    if n < 2:
-        raise InputError(f"The trapezoid rule needs at least 2 steps, got {n}.")
-    weights = np.full(n, 1 / (n - 1))
-    weights[[0, -1]] /= 2
-    return np.linspace(0, 1, n), weights
-
-
-QUADRATURES: dict[str, Callable[[int], tuple[Floats, Floats]]] = {
-    "gausslegendre": _gauss_legendre,
-    "riemann_left": lambda n: (np.arange(n) / n, np.full(n, 1 / n)),
-    "riemann_middle": lambda n: ((np.arange(n) + 0.5) / n, np.full(n, 1 / n)),
-    "riemann_right": lambda n: ((np.arange(n) + 1) / n, np.full(n, 1 / n)),
-    "riemann_trapezoid": _trapezoid,
-}
-"""Integration rules: from a number of steps to positions in [0, 1] and weights that sum to 1, under Captum's names.
-
-Captum spreads the weights of its left, middle and right rules the same way; its trapezoid gives the inner points
-1 / n, so that they do not sum to 1: here they are the rule's own, 1 / (n - 1).
-"""
-
-
 @checked
 @dataclass(frozen=True)
 class StraightPath:
@@ -87,27 +58,38 @@ class StraightPath:
 
     n_samples: Count = 50
     baselines: Baselines = None
-    method: Literal["gausslegendre", "riemann_left", "riemann_middle", "riemann_right", "riemann_trapezoid"] = (
-        "gausslegendre"
-    )
+    method: Quadrature = "gausslegendre"
 
     def quadrature(self) -> tuple[Floats, Floats]:
         """Return positions on the line in [0, 1], and weights that sum to 1, ``n_samples`` of each."""
-        return QUADRATURES[self.method](self.n_samples)
+        n = self.n_samples
+        if self.method == "gausslegendre":
+            nodes, weights = np.polynomial.legendre.leggauss(n)
+            return (1 + nodes) / 2, weights / 2
+        if self.method == "riemann_trapezoid":
+            if n < 2:
+                raise InputError(f"The trapezoid rule needs at least 2 steps, got {n}.")
+            # Captum gives the inner points 1 / n, so that the weights do not sum to 1.
+            weights = np.full(n, 1 / (n - 1))
+            weights[[0, -1]] /= 2
+            return np.linspace(0, 1, n), weights
+        first = {"riemann_left": 0.0, "riemann_middle": 0.5, "riemann_right": 1.0}[self.method]
+        return (np.arange(n) + first) / n, np.full(n, 1 / n)
 
     def samples(self, inputs: tuple[Tensor, ...], chunk: int) -> Iterator[Samples]:
         """Yield the points on the line; see ``Modification.samples``."""
         starts = format_baselines(self.baselines, inputs)
         positions, weights = self.quadrature()
+        pairs = list(zip(inputs, starts, strict=True))
+
+        def like(values: Floats, tensor: Tensor) -> Tensor:
+            part = torch.as_tensor(values, dtype=at_least_single(tensor.dtype))
+            return part.to(tensor.device).reshape(-1, *[1] * tensor.ndim)
+
         for first in range(0, self.n_samples, chunk):
-
-            def along(values: Floats, tensor: Tensor, first: int = first) -> Tensor:
-                part = torch.as_tensor(values[first : first + chunk], dtype=at_least_single(tensor.dtype))
-                return part.to(tensor.device).reshape(-1, *[1] * tensor.ndim)
-
-            pairs = list(zip(inputs, starts, strict=True))
-            points = ((start + along(positions, x) * (x - start)).to(x.dtype) for x, start in pairs)
-            steps = [self.n_samples * along(weights, x) * (x - start) for x, start in pairs]
+            part = slice(first, first + chunk)
+            points = ((start + like(positions[part], x) * (x - start)).to(x.dtype) for x, start in pairs)
+            steps = [self.n_samples * like(weights[part], x) * (x - start) for x, start in pairs]
             yield Samples(tuple(points), _times(steps))
 
 
@@ -146,17 +128,17 @@ class BlurPath:
         sigmas = self.sigmas()
         for first in range(0, self.n_samples, chunk):
             numbers = range(first, min(first + chunk, self.n_samples))
-            blurred = [[self.blur(tensor, sigmas[i]) for i in numbers] for tensor in inputs]
-            steps = []
-            for tensor, images in zip(inputs, blurred, strict=True):
+            points, steps = [], []
+            for tensor in inputs:
+                blurred = [self.blur(tensor, sigmas[i]) for i in numbers]
                 change = [
                     (image - self.blur(tensor, sigmas[i] + self.grad_step))
                     * (self.n_samples * (sigmas[i + 1] - sigmas[i]) / self.grad_step)
-                    for i, image in zip(numbers, images, strict=True)
+                    for i, image in zip(numbers, blurred, strict=True)
                 ]
+                points.append(torch.stack(blurred).to(tensor.dtype))
                 steps.append(torch.stack(change).to(at_least_single(tensor.dtype)))
-            points = tuple(torch.stack(images).to(tensor.dtype) for tensor, images in zip(inputs, blurred, strict=True))
-            yield Samples(points, _times(steps))
+            yield Samples(tuple(points), _times(steps))
 
 
 def gaussian_blur(images: Tensor, sigma: float) -> Tensor:

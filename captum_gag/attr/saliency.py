@@ -56,11 +56,7 @@ def saliency_map(attributions: SkipValidation[Tensor], channel_axis: int | Liter
 
 
 def check_shares(retain: float, swap: float) -> None:
-    """Raise InputError where the two sides of ``reverse_saliency``'s exchange overlap.
-
-    Raises:
-        InputError: One is negative, or ``retain + 2 * swap`` is above 1.
-    """
+    """Raise InputError where a share of ``reverse_saliency`` is negative, or the sides of its exchange overlap."""
     if min(retain, swap) < 0 or retain + 2 * swap > 1:
         raise InputError(
             f"retain {retain!r} and swap {swap!r} must be shares >= 0 with retain + 2 * swap <= 1, "

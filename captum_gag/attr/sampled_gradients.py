@@ -49,14 +49,7 @@ GradientSource = Callable[..., tuple[Tensor, ...]]
 
 
 class Parts(NamedTuple):
-    """A gradient method as section 3.1 of Huang & Liu (2024) splits it.
-
-    Attributes:
-        modification: Where gradients are sampled.
-        interpretation: How each gradient (for paths: each contribution) is read.
-        aggregation: How gradients become one attribution.
-        gradient_source: The source of gradients: None for the plain ones, or ``guided_backpropagation``.
-    """
+    """A gradient method as section 3.1 of Huang & Liu (2024) splits it; the parts are those of ``SampledGradients``."""
 
     modification: Modification
     interpretation: Interpretation = signed
@@ -97,32 +90,25 @@ class ModelGradients(GradientAttribution):
         an example with a NaN or an infinity mean nothing; ``like_inputs`` makes NaN of them.
         """
         modification = parts.modification
-        with torch.inference_mode(False), torch.no_grad(), self._statistics():
+        if not self.freeze_statistics:
+            warn_of_batch_statistics(self.forward_func)
+        restored = buffers_kept(self.forward_func if self.freeze_statistics else None)
+        with torch.inference_mode(False), torch.no_grad(), restored:
             tensors = checked_inputs(inputs)
             n = len(tensors[0])
             targets = checked_target(target, n)
             limit = internal_batch_size or gradients_per_batch(tensors[0], modification.n_samples * n)
             moments = [GradientMoments(parts.interpretation) for _ in tensors]
-            description = f"{self.get_name()} attribution"
+            description, source = f"{self.get_name()} attribution", parts.gradient_source
             with tqdm(total=modification.n_samples, desc=description, disable=not show_progress) as progress:
                 for samples in modification.samples(tensors, max(1, limit // n)):
-                    gradients = self._gradients(
-                        parts.gradient_source, samples.points, targets, additional_forward_args, limit
-                    )
+                    gradients = self._gradients(source, samples.points, targets, additional_forward_args, limit)
                     contributions = samples.weigh(gradients) if samples.weigh else gradients
                     for moment, contribution in zip(moments, contributions, strict=True):
                         moment.update(contribution)
                     progress.update(len(contributions[0]))
             warn_of_half_precision(moments, tensors)
         return moments
-
-    @contextmanager
-    def _statistics(self) -> Iterator[None]:
-        """Leave batch statistics as they were, or warn that they change."""
-        if not self.freeze_statistics:
-            warn_of_batch_statistics(self.forward_func)
-        with buffers_kept(self.forward_func if self.freeze_statistics else None):
-            yield
 
     def _gradients(
         self,
@@ -144,10 +130,8 @@ class ModelGradients(GradientAttribution):
             with explained(self.forward_func, inputs), self._scores(source, read) as forward:
                 arguments = arguments_of(additional_forward_args, rows[batch], n)
                 gradients = (source or self.gradient_func)(forward, inputs, targets, arguments)
-            shapes = (
-                [getattr(gradient, "shape", None) for gradient in gradients] if isinstance(gradients, tuple) else None
-            )
-            if shapes != [tensor.shape for tensor in inputs]:
+            returned = gradients if isinstance(gradients, tuple) else ()
+            if [getattr(gradient, "shape", None) for gradient in returned] != [tensor.shape for tensor in inputs]:
                 raise InputError(
                     f"gradient_source returned {shown(gradients)}, expected a tuple with a gradient like each input."
                 )
@@ -219,11 +203,9 @@ class SampledGradients(ModelGradients):
         """Explain ``inputs``.
 
         Args:
-            inputs: Floating-point tensor of shape (N, ...), or a tuple of them with the same N.
-            target: The output to explain, in any form that Captum takes: an int, a tuple of ints, or a
-                tensor or list with one entry per example. None for outputs of shape (N,).
-            additional_forward_args: Further arguments of ``forward_func``. A tensor whose first dimension is N
-                goes with the examples; everything else is passed as it is.
+            inputs: As for ``GuidedAbsoluteGrad.attribute``.
+            target: As for ``GuidedAbsoluteGrad.attribute``.
+            additional_forward_args: As for ``GuidedAbsoluteGrad.attribute``.
             internal_batch_size: Most modified examples in one forward pass. None picks a number.
             show_progress: Show a progress bar over the samples.
 
@@ -239,20 +221,15 @@ class SampledGradients(ModelGradients):
 
 
 def arguments_of(arguments: Any, examples: list[int], n: int) -> tuple[Any, ...] | None:
-    """Return the additional arguments for some of n examples, each perhaps several times.
-
-    Args:
-        arguments: As Captum takes them; a tensor of n rows goes with the examples.
-        examples: Indices of the examples.
-        n: Number of all examples.
-    """
+    """Return the additional arguments for some of n examples, by their indices: of tensors of n rows those rows."""
     if arguments is None:
         return None
     rows = torch.tensor(examples)
-    return tuple(
+
+    def select(value: Any) -> Any:
+        if not isinstance(value, Tensor) or value.ndim == 0 or len(value) != n:
+            return value
         # Sparse tensors too, such as graphs, which cannot be indexed by a list.
-        value.index_select(0, rows.to(value.device))
-        if isinstance(value, Tensor) and value.ndim and len(value) == n
-        else value
-        for value in (arguments if isinstance(arguments, tuple) else (arguments,))
-    )
+        return value.index_select(0, rows.to(value.device))
+
+    return tuple(map(select, arguments if isinstance(arguments, tuple) else (arguments,)))

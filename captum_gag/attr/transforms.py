@@ -22,12 +22,7 @@ class Transform(Method):
         raise NotImplementedError
 
     def transformed(self, attributions: Tensor, seed: int | None) -> Tensor:
-        """Return maps (N, 1, *positions), of tables (N, F), made of the original's attributions.
-
-        Args:
-            attributions: Returned by ``of.attribute``, (N, C, *positions); of tables (N, F).
-            seed: As for ``attribute``.
-        """
+        """Return maps (N, 1, *positions) of the original's attributions (N, C, *positions); of tables (N, F)."""
         maps = saliency_map(attributions, channel_axis=None if attributions.ndim == 2 else 1)
         return over_channels(self.manipulated(maps, seed), attributions)
 

@@ -84,7 +84,9 @@ def test_further_parameters_are_options() -> None:
         method("own_attributions:further", names=(), scal=1)
     with pytest.raises(InputError, match="scale is 'big', expected a valid number"):
         method("own_attributions:further", names=(), scale="big")
-    assert torch.equal(method("own_attributions:obj", k=4).attribute(MODEL, IMAGES, 0), IMAGES * 4)
+    callable_object = method("own_attributions:obj", k=4)
+    assert torch.equal(callable_object.attribute(MODEL, IMAGES, 0), IMAGES * 4)
+    assert callable_object.shared is None
 
 
 def test_a_declared_method_is_taken_as_it_is() -> None:

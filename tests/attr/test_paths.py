@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ from scipy.ndimage import gaussian_filter
 from torch import nn
 
 from captum_gag.attr import BlurIG, BlurPath, GuidedIG, GuidedMean, GuidedPath, SampledGradients, StraightPath, absolute
-from captum_gag.attr.paths import QUADRATURES, gaussian_blur
+from captum_gag.attr.paths import Quadrature, gaussian_blur
 from captum_gag.papers.published_code import EqualWeights
 
 SIDE, CLASSES = 10, 4
@@ -51,7 +51,7 @@ def pair_function(model: nn.Module, target: int) -> Any:
     return call
 
 
-@pytest.mark.parametrize("method", sorted(QUADRATURES))
+@pytest.mark.parametrize("method", get_args(Quadrature))
 @pytest.mark.parametrize("n_steps", [2, 7, 50])
 def test_straight_path_is_captums_integrated_gradients(
     model: nn.Module, images: torch.Tensor, method: str, n_steps: int
@@ -83,9 +83,9 @@ def test_equal_weights_are_those_of_pairs_integrated_gradients(
         np.testing.assert_allclose(ours[index].permute(1, 2, 0).numpy(), theirs, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("method", sorted(QUADRATURES))
+@pytest.mark.parametrize("method", get_args(Quadrature))
 def test_quadratures_integrate_constants_exactly(method: str) -> None:
-    positions, weights = QUADRATURES[method](9)
+    positions, weights = StraightPath(9, method=method).quadrature()
     assert weights.sum() == pytest.approx(1)
     assert positions.min() >= 0
     assert positions.max() <= 1
