@@ -50,7 +50,7 @@ KINDS = {
 
 
 def _contradiction(kind: str, outputs: Tensor, by_chance: bool) -> str:
-    """Return how outputs contradict a meaning, or ""; ``by_chance``: also how few outputs of this meaning may."""
+    """Explain why outputs contradict a meaning, or return ""; ``by_chance``: report what is merely improbable too."""
     match kind:
         case "logits" if outputs.shape[1] == 1:
             return "there is one number for each image, whose softmax is always 1"

@@ -94,8 +94,10 @@ def is_dense(tensor: Tensor) -> bool:
 def require_dense(name: str, tensor: Tensor) -> None:
     """Raise InputError, which names the tensor, unless it is dense."""
     if not is_dense(tensor):
-        place = f"layout {tensor.layout} on {tensor.device}"
-        raise InputError(f"{name}: {place}, must be dense tensors with values; convert with .to_dense().")
+        raise InputError(
+            f"{name}: layout {tensor.layout} on {tensor.device}, must be dense tensors with values; "
+            "convert with .to_dense()."
+        )
 
 
 def require_device(device: Any) -> None:

@@ -165,7 +165,7 @@ def _stated(attribution: type[Attribution], name: str) -> Callable[..., Any] | N
 
 
 def attributions_of(inputs: Tensor, result: Any, name: str) -> Tensor:
-    """Return what an attribution or a function of the user's returned, if these are attributions of the inputs."""
+    """Check that the result of a user's attribution or function has the inputs' shape, and return it."""
     [result] = result if isinstance(result, tuple) and len(result) == 1 else [result]
     expected = [tuple(inputs.shape), tuple(inputs[:, :1].shape)] if inputs.ndim > 2 else [tuple(inputs.shape)]
     if not isinstance(result, Tensor) or tuple(result.shape) not in expected:

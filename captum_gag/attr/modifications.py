@@ -95,8 +95,8 @@ class GaussianNoise:
 
         for start in range(0, self.n_samples, chunk):
             # One draw per sample, not one per chunk: the stream of random numbers must not depend on chunks.
-            drawn = [[noisy(*pair) for pair in pairs] for _ in range(start, min(start + chunk, self.n_samples))]
-            yield Samples(tuple(map(torch.stack, zip(*drawn, strict=True))))
+            samples = [[noisy(*pair) for pair in pairs] for _ in range(start, min(start + chunk, self.n_samples))]
+            yield Samples(tuple(map(torch.stack, zip(*samples, strict=True))))
 
     def range(self, tensor: Tensor) -> Tensor:
         """Return the range (max - min) that ``noise_level`` is a share of, broadcastable to the input."""

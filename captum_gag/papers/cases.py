@@ -71,7 +71,7 @@ class Case:
             )
 
     def assumptions(self, options: Mapping[str, Any]) -> list[str]:
-        """Return what is assumed where the paper says nothing, for each option that is None or not there."""
+        """Return the assumptions made where the paper is silent: one for each option that is None or absent."""
         return [text for name, text in self.assumed.items() if options.get(name) is None]
 
 

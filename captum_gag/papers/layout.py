@@ -45,7 +45,7 @@ class PaperTable(NamedTuple):
 
 
 class Format(NamedTuple):
-    """How texts (escaped), footnote marks, intervals and the mark of a difference are written."""
+    """The writers of one file format: escaped text, footnote marks, intervals, the mark of a difference."""
 
     text: Callable[[str], str]
     footnote: str

@@ -52,6 +52,8 @@ def values(option: options.Option) -> st.SearchStrategy[Any]:
     }
     if option.name == "device":
         return st.sampled_from(["cpu", "cuda", "cuda:1", "mps"])
+    if option.name == "against":
+        return st.sampled_from(["best", "SG"])
     annotation = option.annotation
     parts = get_args(annotation)
     if parts and isinstance(parts[0], str):
