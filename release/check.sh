@@ -39,7 +39,7 @@ if [ "${1:-}" != "--quick" ]; then
     # The README's first command, from the wheel, where nothing of this checkout can be found.
     python -m venv "$scratch/venv"
     "$scratch/venv/bin/pip" install --quiet "$(echo dist/*.whl)[demo]"
-    (cd "$scratch" && venv/bin/captum-gag demo --out demo && test -s demo/coffee-explanation.png)
+    (cd "$scratch" && venv/bin/captum-gag demo && test -s captum-gag-demo/coffee-explanation.png)
     PYTHONPATH='' python release/contributions.py "$scratch/contributions"
 fi
 echo "ready: $(ls dist/*)"
