@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 
 from captum_gag.attr import catalogue
 from captum_gag.errors import InputError
-from captum_gag.metrics.map_batch import check_channel_axis
 from captum_gag.names import parse_method
 from captum_gag.outputs import Output
-from captum_gag.tensors import require_dense, require_device
+from captum_gag.tensors import check_channel_axis, require_dense, require_device
 
 
 def explain(

@@ -12,9 +12,18 @@ from torch import Tensor
 
 from captum_gag.attr.saliency import saliency_map
 from captum_gag.baselines import BaselineLike, Imputation, Normalization, resolve
-from captum_gag.errors import InputError, shown, warn
-from captum_gag.metrics.masking import Imputed, Model
-from captum_gag.tensors import INTERPOLATIONS, finite_rows, interpolated, positions, require_dense
+from captum_gag.errors import InputError, warn
+from captum_gag.metrics.masking import Imputed
+from captum_gag.tensors import (
+    INTERPOLATIONS,
+    channels_back,
+    channels_first,
+    check_channel_axis,
+    finite_rows,
+    interpolated,
+    positions,
+    require_dense,
+)
 
 T = TypeVar("T")
 
@@ -64,17 +73,6 @@ class MapBatch:
         self.images = images if axis == 1 else self.cached(("images", axis), lambda: channels_first(images, axis))
         self.maps = _fit_maps(maps, self.images)
 
-    def adapt(self, model: Model) -> Model:
-        """Return the model as a function of images with their channels on axis 1.
-
-        Raises:
-            InputError: If the model cannot be called.
-        """
-        if not callable(model):
-            raise InputError(f"model is a {type(model).__name__}, must be a torch module, or a function of images.")
-        axis = self.channel_axis
-        return model if axis == 1 else lambda images: model(channels_back(images, axis))
-
     @cached_property
     def saliency(self) -> Tensor:
         """Saliency of each pixel, (N, *positions) in [0, 1], by ``saliency_map``: magnitudes count."""
@@ -118,25 +116,6 @@ class MapBatch:
             self.shared[key] = compute()
         result: T = self.shared[key]
         return result
-
-
-def check_channel_axis(channel_axis: Any, inputs: Tensor) -> None:
-    """Raise InputError unless ``channel_axis`` is an axis of the inputs after the first."""
-    if type(channel_axis) is not int or channel_axis not in (-1, *range(1, inputs.ndim)):
-        raise InputError(
-            f"channel_axis is {shown(channel_axis)} for inputs {tuple(inputs.shape)}, must be an axis after the "
-            "first, or -1 for the last."
-        )
-
-
-def channels_first(values: Tensor, channel_axis: int) -> Tensor:
-    """Return inputs, or maps like them, with their channels on axis 1; tables (N, F) as they are."""
-    return values.movedim(channel_axis, 1) if values.ndim > 2 else values
-
-
-def channels_back(values: Tensor, channel_axis: int) -> Tensor:
-    """Return the inverse of ``channels_first``."""
-    return values.movedim(1, channel_axis) if values.ndim > 2 else values
 
 
 def pixel_ranks(relevance: Tensor, descending: bool = True) -> Tensor:
