@@ -25,7 +25,7 @@ from captum_gag import (
 )
 from captum_gag.attr.modifications import GaussianNoise
 from captum_gag.errors import InputError
-from captum_gag.metrics import aopc, evaluate, metric, rcap
+from captum_gag.metrics import aopc, deletion, evaluate, faithfulness, metric, rcap
 from captum_gag.model_probe import behaviour_of
 
 X = torch.rand(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -396,3 +396,49 @@ def test_quantus_metrics_ask_too(metric_class: Any) -> None:
     options = {"n_steps": 3} if metric_class is AOPC else {}
     with pytest.raises(InputError, match=r"training mode \(Dropout\)"):
         metric_class(**options)(net(nn.Dropout()).train(), X.numpy(), [1] * 4, MAPS[:, None].numpy())
+
+
+@pytest.mark.parametrize("shapes", [((5,), (9,)), ((3, 4), (3, 2, 6))], ids=["tables", "signal and image"])
+@pytest.mark.parametrize("function", [rcap, deletion, faithfulness, aopc])
+def test_several_inputs_are_ranked_together(shapes: tuple[tuple[int, ...], ...], function: Any) -> None:
+    """Joined along their positions they are one input, whose score is known."""
+    inputs = tuple(torch.rand(4, *shape) for shape in shapes)
+    maps = tuple(torch.rand(4, *shape) for shape in shapes)
+    sizes = [tensor[0, 0].numel() if tensor.ndim > 2 else tensor.shape[1] for tensor in inputs]
+    torch.manual_seed(0)
+    layers = [nn.Linear(tensor[0].numel(), 5) for tensor in inputs]
+
+    def several(*tensors: Tensor) -> Tensor:
+        return sum(layer(tensor.flatten(1)) for layer, tensor in zip(layers, tensors, strict=True))  # type: ignore[return-value]
+
+    def one(tensor: Tensor) -> Tensor:
+        return several(*tensor.split(sizes, -1))
+
+    def joined(tensors: tuple[Tensor, ...]) -> Tensor:
+        return torch.cat([tensor.flatten(2) if tensor.ndim > 2 else tensor for tensor in tensors], -1)
+
+    options = {aopc: {"n_steps": 3}, faithfulness: {"n_pixels": 3}}.get(function, {})
+    options["perturb_baseline"] = 0.0  # type: ignore[assignment]
+    scores = function(several, inputs, maps, 1, **options)
+    torch.testing.assert_close(scores, function(one, joined(inputs), joined(maps), 1, **options))
+    alone = function(several, inputs, (maps[0], None), 1, **options)
+    torch.testing.assert_close(alone, function(several, inputs, maps[0], 1, **options))
+    expected = [
+        function(
+            lambda x, row=row: several(x, inputs[1][row : row + 1]),
+            *(t[row : row + 1] for t in (inputs[0], maps[0])),
+            1,
+            **options,
+        )
+        for row in range(4)
+    ]
+    torch.testing.assert_close(alone, torch.cat(expected))
+    named = {"perturb_baseline": 0.0, **options}
+    if function is rcap:
+        torch.testing.assert_close(
+            evaluate(several, inputs, {"a": maps}, 1, {"RCAP": RCAP(**named)})["a"]["RCAP"], scores
+        )
+        with pytest.raises(InputError, match="must be a tuple with a map for each input"):
+            rcap(several, inputs, torch.rand(4, 77), 1)
+        with pytest.raises(InputError, match="give a map for each"):
+            rcap(several, inputs, (None, None), 1)

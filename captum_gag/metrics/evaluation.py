@@ -9,7 +9,7 @@ from torch import Tensor
 
 from captum_gag.errors import InputError, shown
 from captum_gag.metrics.base import MaskingMetric, Metric
-from captum_gag.metrics.map_batch import MapBatch
+from captum_gag.metrics.map_batch import MapBatch, batch_of
 from captum_gag.metrics.masking import Context, Model, Plan, run_plans
 from captum_gag.metrics.readings import Reading
 from captum_gag.outputs import Output
@@ -72,9 +72,9 @@ def readings_of(
     RCAP's two factors.
     """
     shared: dict[object, Tensor] = {}
-    batches = [(MapBatch(inputs, maps, shared, context.channel_axis), metrics) for maps, metrics in pairs]
+    batches = [(batch_of(inputs, maps, context.channel_axis, shared), metrics) for maps, metrics in pairs]
     plans = [_plan(metric, batch) for batch, metrics in batches for metric in metrics]
-    readings = iter(run_plans(plans, context))
+    readings = iter(run_plans(plans, context._replace(layout=batches[0][0].layout)))
     return [[next(readings) for _ in metrics] for _, metrics in pairs]
 
 

@@ -17,7 +17,7 @@ from captum_gag.metrics.readings import Reading, nan_causes
 from captum_gag.model_probe import behaviour_of, state_kept
 from captum_gag.modules import modules_inside
 from captum_gag.outputs import Output, OutputReader
-from captum_gag.tensors import Target, channels_back, class_targets, finite_rows, over_channels
+from captum_gag.tensors import Target, class_targets, finite_rows, over_channels
 from captum_gag.threads import one_at_a_time
 
 Model = Callable[[Tensor], Any]
@@ -152,6 +152,7 @@ class Context(NamedTuple):
         segmentation: Binary masks (N, 1, *positions) or (N, *positions).
         explain: From (model, images, targets) to attributions.
         channel_axis: Where the model has the channels that the batches of maps have on axis 1.
+        layout: From images with channels on axis 1, and their rows in the batch, to the model's inputs.
         arguments: Further arguments of the model.
         keywords: Names of the last of these.
         rows: First row of the batch among all, and the number of these, where arguments have rows for all.
@@ -167,6 +168,7 @@ class Context(NamedTuple):
     arguments: Sequence[Any] = ()
     keywords: Sequence[str] = ()
     rows: tuple[int, int | None] = (0, None)
+    layout: Callable[[Tensor, Tensor], tuple[Tensor, ...]] = lambda images, rows: (images,)
 
     def with_arguments(self, additional_forward_args: Any) -> Context:
         """Return the context with the model's further arguments in Captum's form: a tuple, one alone, or None."""
@@ -217,7 +219,7 @@ def class_probabilities(masked: Sequence[MaskedInputs], context: Context) -> lis
     first, rows_of_all = context.rows
     behaviour = behaviour_of(
         model,
-        (channels_back(images, context.channel_axis),),
+        context.layout(images, torch.arange(len(images))),
         *(context.arguments, context.keywords),
         first=first,
         total=rows_of_all,
@@ -241,7 +243,7 @@ def class_probabilities(masked: Sequence[MaskedInputs], context: Context) -> lis
             batch, indices = batch[filled.to(batch.device)], indices[filled]
         arguments = behaviour.arguments_of(context.arguments, first + indices)
         named = dict(zip(context.keywords, arguments[positional:], strict=True))
-        return _predict(model, channels_back(batch, context.channel_axis), *arguments[:positional], **named)
+        return _predict(model, *context.layout(batch, indices), *arguments[:positional], **named)
 
     probabilities: list[Tensor] = []
     # Outputs wait here, with their rows, until their meaning is clear, most often at once.
