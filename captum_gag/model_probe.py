@@ -48,7 +48,9 @@ class Behaviour(NamedTuple):
     def require_independent(self, advice: str) -> None:
         """Raise InputError, with some advice, where rows belong together."""
         if self.rows == "together":
-            raise InputError(f"{self.reason}; {advice}.")
+            raise InputError(
+                f"The rows of the inputs belong together, as in a graph or a clip: {self.reason}; {advice}."
+            )
 
     def arguments_of(self, arguments: Sequence[Any], rows: Sequence[int] | Tensor) -> tuple[Any, ...]:
         """Return the further arguments for some rows of the inputs: of those with rows, these rows."""
@@ -194,15 +196,14 @@ class _Probe(NamedTuple):
         if self.n == 1:
             return Behaviour("fixed", ways[0])
         if len(outputs) != len(rows):
-            seen = f"The model returns {tuple(outputs.shape)} for {len(rows)} rows of inputs, which belong together"
-            return Behaviour("together", ways[-1], f"{seen}, as in a graph, a clip or a bag")
+            return Behaviour("together", ways[-1], f"the model returns {tuple(outputs.shape)} for {len(rows)} of them")
         others = [*[0] * (len(rows) - 1), rows[-1] if len(rows) > 2 else 0]
         for way in ways:
             if self._equal(self._attempt(others, way), outputs, others):
                 return Behaviour("fixed", way)
         shared = [str(number) for number, candidate in enumerate(ways[0]) if candidate]
         hint = f"; further argument {', '.join(shared)} has {self.total} rows, too" if shared else ""
-        reason = "What the model returns for a row depends on the other rows of its batch, or on its place there"
+        reason = "what the model returns for one depends on the others of its batch, or on its place there"
         return Behaviour("together", ways[-1], reason + hint)
 
     def _all(self, rows: list[int]) -> bool:

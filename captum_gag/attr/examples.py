@@ -63,8 +63,8 @@ class Examples:
         self.behaviour = behaviour or behaviour_of(forward_func, tensors, self.arguments or ())
         if not self.in_order:
             self.behaviour.require_independent(
-                'declare rows="together" if all rows are one example, such as the nodes of a graph or the frames of a '
-                "clip, or nt_samples_batch_size=1 to pass all rows at once, once for each sample"
+                'declare rows="together" if they are one example, or nt_samples_batch_size=1 to pass all of them in '
+                "order, once for each sample"
             )
         limited = self.in_order or self.behaviour.rows == "fixed"
         self.rows_at_once = self.all_rows if limited and not self.together else None

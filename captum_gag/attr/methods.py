@@ -154,7 +154,7 @@ def explain_checked(
         check_channel_axis(channel_axis, finite)
         targets = class_targets(target, finite)
         behaviour_of(model, (finite,), read=reader.outputs).require_independent(
-            'only GuidedAbsoluteGrad, SampledGradients, GuidedIG and BlurIG explain them, with rows="together"'
+            'explain them by GuidedAbsoluteGrad, SampledGradients, GuidedIG or BlurIG with rows="together"'
         )
         stack.enter_context(state_kept(model))
         stack.enter_context(explained(model, (finite,)))

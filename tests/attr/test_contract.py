@@ -106,8 +106,8 @@ class TestWhatAModelReturns:
             (lambda scores: scores.detach(), "has no gradient"),
             (lambda scores: scores.detach().numpy(), "returned a ndarray"),
             (lambda scores: scores.argmax(1), "of int64"),
-            (lambda scores: scores.sum(), r"returns \(1,\) for 3 rows .* rows=\"together\""),
-            (lambda scores: scores[:2], r"returns \(2, 5\) for 3 rows"),
+            (lambda scores: scores.sum(), r"returns \(1,\) for 3 of them; .* rows=\"together\""),
+            (lambda scores: scores[:2], r"returns \(2, 5\) for 3 of them"),
         ],
     )
     def test_what_is_no_score_is_refused(self, model: nn.Module, images: Tensor, wrap: Any, message: str) -> None:
