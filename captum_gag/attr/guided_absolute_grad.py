@@ -102,7 +102,7 @@ class GuidedAbsoluteGrad(ModelGradients):
         layout = {"channel_axis": channel_axis, "rows": rows, "in_order": nt_samples_batch_size == 1}
         examples = self._examples(inputs, target, additional_forward_args, **layout)
         limit = nt_samples_batch_size and nt_samples_batch_size * len(examples.tensors[0])
-        moments = self._moments(parts, examples, limit, show_progress)
+        moments = self._moments(parts, examples, limit, show_progress, mean_only=not return_standard_error)
         attributions = examples.like_inputs([parts.aggregation(moment) for moment in moments])
         if not return_standard_error:
             return attributions

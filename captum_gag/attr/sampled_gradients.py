@@ -89,13 +89,18 @@ class ModelGradients(GradientAttribution):
     @torch.no_grad()
     @one_at_a_time
     def _moments(
-        self, parts: Parts, examples: Examples, internal_batch_size: int | None = None, show_progress: bool = False
+        self,
+        parts: Parts,
+        examples: Examples,
+        internal_batch_size: int | None = None,
+        show_progress: bool = False,
+        mean_only: bool = False,
     ) -> list[GradientMoments]:
         modification, tensors = parts.modification, examples.tensors
         n = len(tensors[0])
         total = modification.n_samples * n
         limit = examples.rows_at_once or internal_batch_size or gradients_per_batch(tensors[0], total)
-        moments = [GradientMoments(parts.interpretation) for _ in tensors]
+        moments = [GradientMoments(parts.interpretation, mean_only) for _ in tensors]
         description = f"{self.get_name()} attribution"
         with (
             torch.inference_mode(False),
