@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from captum_gag.batching import memory_share, out_of_memory
 from captum_gag.errors import InputError, warn
-from captum_gag.modules import modules_inside
+from captum_gag.modules import modules_inside, references
 from captum_gag.outputs import tensor_of
 from captum_gag.tensors import is_dense, require_dense
 
@@ -26,6 +26,9 @@ MOST_VALUES = 2**22
 # Differences of outputs, as a share of the largest, that come from rounding: of single precision on a CPU, of an
 # accelerator's shortened products, and of half precision or of integers.
 ROUNDING, ROUNDING_ON_ACCELERATOR, ROUNDING_IN_HALF = 1e-3, 1e-2, 5e-2
+
+# Larger outputs are seldom scores, but classes ruled out, by which no difference of the others would be seen.
+MOST_SCORE = 1e3
 
 # Arguments with as many rows as the inputs for which all combinations are tried.
 MOST_ARGUMENTS = 4
@@ -97,9 +100,9 @@ def behaviour_of(
     require_evaluation_mode(modules)
     n = len(next(value for value in inputs if isinstance(value, Tensor) and value.ndim))
     total = total or n
-    mode = tuple((id(module), getattr(module, "training", False)) for module in modules)
-    form = tuple(_form(value, total) for value in (*inputs, *arguments))
-    key: Any = (getattr(model, "__name__", ""), mode, form, tuple(keywords), total == n)
+    mode = hash((*map(_mode, modules), *(() if isinstance(model, nn.Module) else map(id, references(model)))))
+    form = (*(_form(value, n) for value in inputs), *(_form(value, total) for value in arguments))
+    key: Any = (getattr(model, "__name__", ""), mode, form, len(arguments), tuple(keywords), total == n)
     try:
         # A bound method is made anew whenever it is asked for.
         owner = getattr(model, "__self__", None)
@@ -119,9 +122,24 @@ def behaviour_of(
     return behaviour
 
 
+def _length(value: Any) -> int | None:
+    return len(value) if isinstance(value, list | tuple | np.ndarray | Tensor) and np.ndim(value) else None
+
+
+def _mode(module: nn.Module) -> Any:
+    """Return by what a module may behave in another way than before: its mode, flags, hooks and own ``forward``."""
+    values = vars(module)
+    flags = [(name, value) for name, value in values.items() if isinstance(value, bool | str)]
+    hooks = [*values.get("_forward_hooks", {}).values(), *values.get("_forward_pre_hooks", {}).values()]
+    # This package's own read what the model returns, call after call.
+    others = [hook for hook in hooks if not getattr(hook, "__module__", "").startswith("captum_gag")]
+    names = [getattr(hook, "__qualname__", "") for hook in others]
+    return id(module), id(values.get("forward")), getattr(module, "training", False), *flags, *names
+
+
 def _form(value: Any, total: int) -> Any:
     if not isinstance(value, Tensor):
-        return type(value)
+        return type(value), value if isinstance(value, bool | int | float | str) else None
     rows = "rows" if value.ndim and len(value) == total else value.shape[:1]
     return rows, value.shape[1:], value.dtype, value.device, value.layout
 
@@ -154,7 +172,11 @@ class _Probe(NamedTuple):
             with torch.random.fork_rng(list(devices)), torch.no_grad(), uncompiled(), state_kept(self.model):
                 for most in (MOST_VALUES * memory_share(), 0):
                     try:
-                        return self._asked(list(range(self._rows(most))))
+                        rows = self._rows(most)
+                        behaviour = self._asked(list(range(rows)))
+                        # A model that takes no other number of rows.
+                        whole = behaviour is None and rows < self.n
+                        return self._asked(list(range(self.n))) if whole else behaviour
                     except Exception as error:
                         if not out_of_memory(error):
                             raise
@@ -167,8 +189,9 @@ class _Probe(NamedTuple):
         ways = list(product(*[(True, False) if candidate else (False,) for candidate in self.candidates]))
         if sum(self.candidates) > MOST_ARGUMENTS:
             ways = [ways[0], ways[-1]]
-        # One row more, so that the last one has another place, and other neighbours; of one alone, a changed copy.
-        others = [*[0] * len(rows), rows[-1]] if self.n > 1 else [-1, 0]
+        # One row more, so that the last one has another place, and other neighbours; and among these a changed copy,
+        # where all rows share what a model takes from its batch, such as their maximum.
+        others = [-1, *[0] * (len(rows) - 1), rows[-1]] if self.n > 1 else [-1, 0]
         outputs: Tensor | None = None
         for way in ways:
             # As they are, the arguments belong to all rows whatever the way.
@@ -177,6 +200,10 @@ class _Probe(NamedTuple):
             if outputs is None:
                 continue
             again = self._attempt(others, way)
+            if again is None:
+                # A model that checks the range of its inputs.
+                others = [max(row, 0) for row in others]
+                again = self._attempt(others, way)
             if len(outputs) == len(rows) and self._equal(again, outputs, others):
                 return Behaviour(with_rows=way)
         return None if outputs is None else self._of_other_rows(rows, outputs, ways)
@@ -184,8 +211,7 @@ class _Probe(NamedTuple):
     def _of_other_rows(self, rows: list[int], outputs: Tensor, ways: list[tuple[bool, ...]]) -> Behaviour:
         """Return the behaviour of a model that does not treat a row alike wherever it is."""
         same = rows if len(outputs) == len(rows) else list(range(len(outputs)))
-        again = [self._attempt(rows, way) for way in (ways[:1] if self._all(rows) else ways)]
-        if not any(self._equal(other, outputs, same) for other in again):
+        if not any(self._equal(self._attempt(rows, way), outputs, same) for way in ways):
             training = [
                 type(module).__name__ for module in modules_inside(self.model) if getattr(module, "training", 0)
             ]
@@ -197,12 +223,14 @@ class _Probe(NamedTuple):
             return Behaviour("fixed", ways[0])
         if len(outputs) != len(rows):
             return Behaviour("together", ways[-1], f"the model returns {tuple(outputs.shape)} for {len(rows)} of them")
-        others = [*[0] * (len(rows) - 1), rows[-1] if len(rows) > 2 else 0]
+        others = [-1, *[0] * (len(rows) - 2), rows[-1]] if len(rows) > 2 else [0] * len(rows)
         for way in ways:
             if self._equal(self._attempt(others, way), outputs, others):
                 return Behaviour("fixed", way)
-        shared = [str(number) for number, candidate in enumerate(ways[0]) if candidate]
+        shared = [str(number) for number, value in enumerate(self.arguments) if _length(value) == self.total]
         hint = f"; further argument {', '.join(shared)} has {self.total} rows, too" if shared else ""
+        if any(shared) and not all(self.candidates[int(number)] for number in shared):
+            hint += ", and goes with those of the inputs only as a tensor"
         reason = "what the model returns for one depends on the others of its batch, or on its place there"
         return Behaviour("together", ways[-1], reason + hint)
 
@@ -241,7 +269,7 @@ class _Probe(NamedTuple):
         if not is_dense(value):
             return value.index_select(0, torch.tensor([max(row, 0) for row in rows], device=value.device))
         changed = value[:1].roll(1, -1)
-        changed = changed / 2 if value.is_floating_point() else changed
+        changed = changed * 1.25 if value.is_floating_point() else changed
         return torch.cat([changed if row < 0 else value[row : row + 1] for row in rows])
 
     def _rounding(self, outputs: Tensor) -> float:
@@ -259,10 +287,11 @@ class _Probe(NamedTuple):
             return False
         known = [place for place, row in enumerate(rows) if row >= 0]
         outputs, expected = outputs[known], expected[[rows[place] for place in known]]
-        finite = expected[expected.isfinite()].double()
-        largest = float(finite.abs().max()) if finite.numel() else 0.0
-        atol = self._rounding(expected) * largest + 1e-30
-        return torch.allclose(outputs.double(), expected.double(), rtol=0, atol=atol, equal_nan=True)
+        finite = expected[expected.isfinite()].double().abs()
+        scores = finite[finite < MOST_SCORE] if bool((finite < MOST_SCORE).any()) else finite
+        rounding = self._rounding(expected)
+        atol = rounding * float(scores.max()) + 1e-30 if len(scores) else 0.0
+        return torch.allclose(outputs.double(), expected.double(), rtol=rounding, atol=atol, equal_nan=True)
 
 
 def require_evaluation_mode(modules: Sequence[nn.Module]) -> None:
@@ -290,57 +319,63 @@ def _effect_of_training(module: nn.Module) -> str:
 # Tensors of more values are not copied.
 MOST_COPIED = 2**26
 
-_MODULE_STATE = frozenset(vars(nn.Module())) - {"_buffers"}
+_MODULE_STATE = frozenset(vars(nn.Module()))
 _UNTOUCHED = ("torch._dynamo", "torch.distributed", "torch.nn.parallel", "torch.jit", "torch._export")
 _kept: ContextVar[frozenset[int]] = ContextVar("kept", default=frozenset())
 
 
 @contextmanager
-def state_kept(model: Any) -> Iterator[None]:
-    """Put back the tensors that forward passes change in a model, which are buffers or attributes of its modules.
+def state_kept(model: Any) -> Iterator[Callable[[], None]]:
+    """Put back the buffers and the attributes of modules that forward passes change; yield what does it earlier.
 
-    Observers of quantization, caches, hidden states and batch statistics are afterwards as they were, after failure
-    too. What a model notes in numbers, lists and dicts stays.
+    Observers of quantization, caches, hidden states, batch statistics and counters are afterwards as they were, after
+    failure too. What a model notes inside lists and dicts stays.
     """
     modules = [
         module
         for module in modules_inside(model)
-        if id(module) not in _kept.get() and not type(module).__module__.startswith(_UNTOUCHED)
+        if id(module) not in _kept.get()
+        and not type(module).__module__.startswith(_UNTOUCHED)
+        # The first pass makes it.
+        and not isinstance(module, nn.modules.lazy.LazyModuleMixin)
     ]
-    states = [(module, {name: (value, _copied(value)) for name, value in _tensors(module)}) for module in modules]
+    places = [(type(module).__name__, place) for module in modules for place in (vars(module), module._buffers)]
+    states = [
+        (owner, place, {name: (value, _copied(value)) for name, value in _attributes(place).items()})
+        for owner, place in places
+    ]
+
+    def put_back() -> None:
+        with torch.inference_mode(False), torch.no_grad():
+            for owner, place, state in states:
+                for name in _attributes(place).keys() - state.keys():
+                    del place[name]
+                for name, (value, copy) in state.items():
+                    if copy:
+                        _restore(f"{owner}.{name}", value, *copy)
+                    place[name] = value
+
     token = _kept.set(_kept.get() | set(map(id, modules)))
     try:
-        yield
+        yield put_back
     finally:
         _kept.reset(token)
-        with torch.inference_mode(False), torch.no_grad():
-            for module, state in states:
-                for name in {name for name, value in _tensors(module) if value is not None} - state.keys():
-                    delattr(module, name)
-                for name, (value, copy) in state.items():
-                    _restore(f"{type(module).__name__}.{name}", value, copy)
-                    if isinstance(getattr(module, name, None), Tensor | None) and getattr(module, name, 0) is not value:
-                        setattr(module, name, value)
+        put_back()
 
 
-def _tensors(module: nn.Module) -> list[tuple[str, Tensor | None]]:
-    """Return buffers and other attributes of a module that are tensors, or None and may become one."""
-    attributes = {name: value for name, value in vars(module).items() if name not in _MODULE_STATE}
-    buffers: dict[str, Any] = attributes.pop("_buffers", {})
-    return [*buffers.items(), *[item for item in attributes.items() if isinstance(item[1], Tensor | None)]]
+def _attributes(place: dict[str, Any]) -> dict[str, Any]:
+    """Return the buffers in a module's dict of them, or its attributes, without those that torch gives each module."""
+    return {name: value for name, value in place.items() if name not in _MODULE_STATE}
 
 
-def _copied(tensor: Tensor | None) -> tuple[int, Tensor | None]:
-    if tensor is None:
-        return 0, None
-    small = tensor.numel() <= MOST_COPIED and is_dense(tensor)
-    return _version(tensor), tensor.detach().clone() if small else None
+def _copied(value: Any) -> tuple[int, Tensor | None] | None:
+    if not isinstance(value, Tensor):
+        return None
+    small = value.numel() <= MOST_COPIED and is_dense(value)
+    return _version(value), value.detach().clone() if small else None
 
 
-def _restore(name: str, tensor: Tensor | None, copy: tuple[int, Tensor | None]) -> None:
-    if tensor is None:
-        return
-    version, content = copy
+def _restore(name: str, tensor: Tensor, version: int, content: Tensor | None) -> None:
     changed = _version(tensor) != version
     if content is None and changed:
         warn(f"A forward pass changes {name} {tuple(tensor.shape)} of the model, which is too large to be put back.")
@@ -353,7 +388,10 @@ def _restore(name: str, tensor: Tensor | None, copy: tuple[int, Tensor | None]) 
 
 
 def _same(tensor: Tensor, content: Tensor) -> bool:
-    return tensor.shape == content.shape and torch.allclose(tensor, content, rtol=0, atol=0, equal_nan=True)
+    # Not a number equals itself here; most types cannot be it.
+    return torch.equal(tensor, content) or (
+        tensor.is_floating_point() and tensor.shape == content.shape and torch.allclose(tensor, content, 0, 0, True)
+    )
 
 
 def _version(tensor: Tensor) -> int:

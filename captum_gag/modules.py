@@ -50,14 +50,14 @@ def modules_inside(model: Any) -> Iterator[nn.Module]:
         elif isinstance(item, functools.partial):
             waiting += [item.func, *item.args, *item.keywords.values()]
         elif not isinstance(item, type | ModuleType) and (callable(item) or _may_hold_a_model(item)):
-            waiting += _references(item)
+            waiting += references(item)
 
 
 def _may_hold_a_model(item: Any) -> bool:
     return isinstance(item, SimpleNamespace) or type(item).__module__.partition(".")[0] not in _LIBRARIES
 
 
-def _references(item: Any) -> list[Any]:
+def references(item: Any) -> list[Any]:
     """Return the objects that a function, a bound method or any other object refers to."""
     slots = [name for cls in type(item).__mro__ for name in getattr(cls, "__slots__", ()) if isinstance(name, str)]
     references = [getattr(item, name, None) for name in ("__self__", "__wrapped__", *slots)]
@@ -101,7 +101,10 @@ def with_folded_batch_norm(model: nn.Module, caller: str) -> nn.Module:
     from torch.fx.experimental.optimization import fuse
 
     try:
-        return fuse(model)
+        folded = fuse(model)
+        # A trace leaves them out; by one the model gets its channels where it has them.
+        folded._forward_pre_hooks.update(model._forward_pre_hooks)
+        return folded
     # Tracing runs the model's own code on symbols, which can fail in any way.
     except Exception as error:
         reason = in_one_line(error)

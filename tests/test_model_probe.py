@@ -114,6 +114,7 @@ TOGETHER: dict[str, Any] = {
     "loss over the batch": lambda x: NET(x).square().mean().reshape(1, 1).expand(1, 5),
     "place": lambda x: NET(x) + TABLE[: len(x)],
     "rows of a table": lambda x: NET(x) + TABLE,
+    "largest of all": lambda x: NET(x / x.max()),
     "neighbours": lambda x: functional.normalize(NET(x), dim=0),
     "statistics of each batch": nn.Sequential(nn.BatchNorm2d(3, track_running_stats=False), NET).eval(),
 }
@@ -369,6 +370,8 @@ def channels_last(model: nn.Module) -> nn.Module:
         "Constant",
         "SG ^R",
         "captum:Occlusion",
+        "DeepSHAP",
+        "Deep Taylor",
     ],
 )
 def test_methods_follow_the_channels(name: str) -> None:
@@ -442,3 +445,211 @@ def test_several_inputs_are_ranked_together(shapes: tuple[tuple[int, ...], ...],
             rcap(several, inputs, torch.rand(4, 77), 1)
         with pytest.raises(InputError, match="give a map for each"):
             rcap(several, inputs, (None, None), 1)
+
+
+def test_maps_of_other_inputs_are_judged_by_those_inputs() -> None:
+    """Maps of the one and of the other input have the same shape."""
+    inputs, zeros = (X, X.flip(0)), (MAPS, None)
+    maps = {"both": (MAPS, MAPS.flip(1)), "first": zeros, "second": zeros[::-1]}
+    metrics = {"RCAP": RCAP(), "AOPC": AOPC(n_steps=3)}
+
+    def pair(first: Tensor, second: Tensor) -> Any:
+        return NET(first) - 2 * NET(second)
+
+    scores = evaluate(pair, inputs, maps, 1, metrics)  # type: ignore[arg-type]
+    for name, maps_of_method in maps.items():
+        torch.testing.assert_close(scores[name]["RCAP"], rcap(pair, inputs, maps_of_method, 1))  # type: ignore[arg-type]
+        torch.testing.assert_close(scores[name]["AOPC"], aopc(pair, inputs, maps_of_method, 1, n_steps=3))  # type: ignore[arg-type]
+
+
+def pooled(model: Any) -> Any:
+    """Rows that have to do with each other."""
+    return lambda *values: functional.normalize(model(*values), dim=0)
+
+
+class Switched(nn.Module):
+    """Normalises over the batch after a change of a kind."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net, self.over_batch = NET, False
+
+    def forward(self, x: Tensor, over_batch: bool = False) -> Any:
+        outputs = self.net(x)
+        return functional.normalize(outputs, dim=0) if over_batch or self.over_batch else outputs
+
+
+CHANGES: dict[str, Callable[[Any], Any]] = {
+    "argument": lambda model: (X, True),
+    "flag": lambda model: setattr(model, "over_batch", True),
+    "hook": lambda model: model.register_forward_hook(lambda *values: functional.normalize(values[2], dim=0)),
+    "forward": lambda model: setattr(model, "forward", pooled(model.forward)),
+    "module": lambda model: setattr(model, "net", nn.Sequential(NET, nn.BatchNorm1d(5, track_running_stats=False))),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_changed_model_is_asked_again(name: str) -> None:
+    model = Switched().eval()
+    gag(model, X, (False,))
+    argument = (name == "argument",)
+    CHANGES[name](model)
+    model.eval()
+    with pytest.raises(InputError, match="belong together"):
+        gag(model, X, argument)
+
+
+def test_a_function_is_asked_again_where_it_calls_another() -> None:
+    inside: Any = pooled(NET)
+
+    def model(x: Tensor) -> Any:
+        return inside(x)
+
+    with pytest.raises(InputError, match="belong together"):
+        gag(model)
+    inside = NET
+    torch.testing.assert_close(gag(model), gag(NET))
+
+
+def test_inputs_and_arguments_are_different_questions() -> None:
+    table = torch.randn(4, 7)
+    model = WithTable().eval()
+    scores = rcap(model, (X, table), (MAPS, None), 1)  # type: ignore[arg-type]
+    torch.testing.assert_close(scores, rcap(model, X, MAPS, 1, additional_forward_args=table))
+
+
+def test_a_model_that_checks_its_inputs_or_is_made_by_them_is_asked() -> None:
+    def checked(x: Tensor) -> Any:
+        assert x.max() <= 1
+        return NET(x)
+
+    assert behaviour_of(checked, (X / X.max(),)).rows == "independent"
+    model = nn.Sequential(nn.Flatten(), nn.LazyLinear(5), nn.LazyBatchNorm1d()).eval()
+    assert gag(model).shape == X.shape
+    assert (model[1].in_features, model[2].num_features) == (192, 5)
+
+
+@pytest.mark.parametrize("ruled_out", [-1e9, torch.finfo(torch.float32).min])
+def test_classes_that_are_ruled_out_hide_no_difference(ruled_out: float) -> None:
+    def model(x: Tensor, texts: Tensor) -> Tensor:
+        return torch.cat([WITH_TEXTS(x, texts), torch.full((len(x), 1), ruled_out)], 1)
+
+    assert behaviour_of(model, (X,), (torch.randn(4, 6),)).with_rows == (False,)
+
+
+WITH_TEXTS = WithTexts()
+
+
+class Lazy(nn.Module):
+    """Fills a cache at the first pass, and notes in a number and a flag that it has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net, self.size, self.factors, self.ready, self.hidden = NET, 0, None, False, [1]
+
+    def forward(self, x: Tensor) -> Any:
+        if x.shape[-1] != self.size:
+            self.size, self.factors, self.hidden = x.shape[-1], torch.ones(()), x  # type: ignore[assignment]
+        if not self.ready:
+            self.register_buffer("offset", torch.zeros(5), persistent=False)
+            self.ready = True
+        return self.net(x * self.factors) + self.offset
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_caches_and_what_is_noted_of_them_agree(door: str) -> None:
+    model = Lazy().eval()
+    DOORS[door](model)
+    assert (model.size, model.factors, model.ready, model.hidden) == (0, None, False, [1])
+    assert not hasattr(model, "offset")
+    assert torch.equal(model(X), NET(X))
+
+
+class Stateful(nn.Module):
+    """Goes on from the hidden state of the last batch where that has the same size."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gru, self.hidden = nn.GRU(3, 5, batch_first=True), None
+
+    def forward(self, x: Tensor) -> Any:
+        goes_on = self.hidden is not None and self.hidden.shape[1] == len(x)
+        outputs, self.hidden = self.gru(x, self.hidden.detach() if goes_on else None)  # type: ignore[union-attr]
+        return outputs[:, -1]
+
+
+def test_each_pass_starts_from_the_same_state() -> None:
+    torch.manual_seed(0)
+    model, x = Stateful().eval(), torch.rand(4, 6, 3)
+    gru = model.gru
+    torch.testing.assert_close(
+        gag(model, x, nt_samples_batch_size=2), gag(lambda x: gru(x)[0][:, -1], x, nt_samples_batch_size=2)
+    )
+
+
+def test_a_model_of_a_fixed_number_of_large_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fewer rows than all, which are asked first where there are many values, are none that it takes."""
+    monkeypatch.setattr("captum_gag.model_probe.MOST_VALUES", 2 * X[0].numel())
+    exported: Any = torch.export.export(NET, (X,)).module()
+    torch.testing.assert_close(gag(exported), gag(NET))
+
+
+def test_buffers_of_any_type_are_compared() -> None:
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = NET
+            for number, buffer in enumerate(
+                [
+                    torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.qint8),
+                    torch.ones(3).to(torch.float8_e4m3fn),
+                    torch.eye(3).to_sparse_csr(),
+                    torch.full((2,), torch.nan),
+                    torch.ones(3, dtype=torch.complex64),
+                    torch.ones(3, dtype=torch.bool),
+                ]
+            ):
+                self.register_buffer(f"buffer{number}", buffer)
+
+        def forward(self, x: Tensor) -> Any:
+            return self.net(x)
+
+    torch.testing.assert_close(gag(Model().eval()), gag(NET))
+
+
+def test_a_graph_in_compressed_rows_and_a_score_without_rows() -> None:
+    torch.manual_seed(0)
+    layer, nodes, graph = nn.Linear(5, 3), torch.rand(4, 5), torch.rand(4, 4).round()
+    found = gag(lambda x, edges: layer(edges @ x).mean(0, keepdim=True), nodes, graph.to_sparse_csr(), rows="together")
+    torch.testing.assert_close(found, gag(lambda x: layer(graph @ x).mean(0, keepdim=True), nodes, rows="together"))
+    score = GuidedAbsoluteGrad(lambda x: layer(graph @ x)[:, 1].mean()).attribute(nodes, seed=0, rows="together")
+    torch.testing.assert_close(score, found)
+
+
+@pytest.mark.parametrize("weights", [[1.0, 2.0, 3.0, 4.0], torch.arange(4.0).numpy()], ids=["list", "array"])
+def test_rows_of_an_argument_that_is_no_tensor_are_named(weights: Any) -> None:
+    with pytest.raises(InputError, match="argument 0 has 4 rows, too, and goes with those of the inputs only as a ten"):
+        gag(lambda x, weights: NET(x) * torch.as_tensor(weights)[:, None], X, (weights,))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: rcap(NET, X[..., :7], MAPS[..., :7], 1), "does not take inputs of shape"),
+        (lambda: rcap(NET, X, MAPS, 1, additional_forward_args=1), "does not take these arguments"),
+        (lambda: rcap(NET, X.double(), MAPS, 1), "inputs have dtype torch.float64"),
+        (lambda: gag(lambda x: NET(x.mul_(2))), "The model writes into its inputs"),
+    ],
+    ids=["shape", "arguments", "dtype", "in place"],
+)
+def test_a_model_that_does_not_take_the_inputs_is_explained(call: Callable[[], Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        call()
+
+
+def test_batches_of_quantus_are_one_form_of_input() -> None:
+    passes: list[int] = []
+    model = nn.Sequential(NET).eval()
+    model.register_forward_pre_hook(lambda module, values: passes.append(len(values[0])))
+    RCAP()(model, X.numpy(), torch.ones(4).long().numpy(), MAPS[:, None].numpy(), batch_size=3)
+    assert passes == [3, 4, 15, 5]

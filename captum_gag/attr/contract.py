@@ -140,6 +140,7 @@ def scores_for(target: CaptumTarget, rows: int, one_row: bool = False) -> Callab
                 "logits; pass a function that takes the scores out, such as lambda x: model(x)[0]."
             ) from None
         require_dense("what forward_func returns", outputs)
+        outputs = outputs.reshape(1) if one_row and outputs.ndim == 0 else outputs
         if not outputs.is_floating_point() or outputs.ndim == 0 or len(outputs) not in (rows, 1 if one_row else rows):
             raise InputError(
                 f"forward_func returned {shown(outputs)} for {rows} examples, expected floating-point scores "
@@ -197,6 +198,11 @@ def explained(forward_func: Any, inputs: tuple[Tensor, ...]) -> Iterator[None]:
             raise InputError(
                 "The score does not depend on all of the inputs by anything that has a gradient; pass unused "
                 "inputs as additional_forward_args, and do not detach."
+            ) from error
+        if "in-place" in text or "inplace" in text:
+            raise InputError(
+                f"The model writes into its inputs, which have gradients; let it begin with x = x.clone(): "
+                f"{in_one_line(error)}"
             ) from error
         weights = [weight for module in modules_inside(forward_func) for weight in module.parameters(recurse=False)]
         for tensor in inputs:

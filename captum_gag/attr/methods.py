@@ -148,6 +148,15 @@ def explain_checked(
         raise InputError("output is the model itself, expected a name or a function of what the model returns.")
     reader = OutputReader(output)
     model = hookable(model)
+
+    def back(value: Any) -> Any:
+        return tuple(map(back, value)) if isinstance(value, tuple) else channels_back(value, channel_axis)
+
+    def turn(module: nn.Module, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        # Captum's DeepLIFT calls a model with a tuple of inputs and one of baselines.
+        first, *others = values
+        return (back(first), *(back(value) if isinstance(value, tuple) else value for value in others))
+
     # The gradient mode of the caller does not matter to an attribution, and its graph is not needed.
     with torch.inference_mode(False), torch.enable_grad(), ExitStack() as stack:
         [finite] = checked_inputs(inputs)
@@ -161,10 +170,7 @@ def explain_checked(
         images = channels_first(finite, channel_axis)
         if isinstance(model, nn.Module):
             if channel_axis != 1:
-                turn = model.register_forward_pre_hook(
-                    lambda module, values: (channels_back(values[0], channel_axis), *values[1:])
-                )
-                stack.callback(turn.remove)
+                stack.callback(model.register_forward_pre_hook(turn).remove)
             stack.enter_context(reader.reading(model))
             results = explain(model, images, targets)
         else:

@@ -105,11 +105,11 @@ class ModelGradients(GradientAttribution):
         with (
             torch.inference_mode(False),
             torch.no_grad(),
-            state_kept(self.forward_func),
+            state_kept(self.forward_func) as put_back,
             tqdm(total=modification.n_samples, desc=description, disable=not show_progress) as progress,
         ):
             for samples in modification.samples(tensors, max(1, limit // n)):
-                gradients = self._gradients(parts.gradient_source, samples.points, examples, limit)
+                gradients = self._gradients(parts.gradient_source, samples.points, examples, limit, put_back)
                 contributions = samples.weigh(gradients) if samples.weigh else gradients
                 for moment, contribution in zip(moments, contributions, strict=True):
                     moment.update(contribution)
@@ -118,7 +118,12 @@ class ModelGradients(GradientAttribution):
         return moments
 
     def _gradients(
-        self, source: GradientSource | None, points: tuple[Tensor, ...], examples: Examples, limit: int
+        self,
+        source: GradientSource | None,
+        points: tuple[Tensor, ...],
+        examples: Examples,
+        limit: int,
+        put_back: Callable[[], None],
     ) -> tuple[Tensor, ...]:
         """Return the gradients at the points (k, N, ...), of the same shape, in at least single precision."""
         k, n = points[0].shape[:2]
@@ -137,6 +142,8 @@ class ModelGradients(GradientAttribution):
             read = examples.reader(rows[batch])
             with explained(self.forward_func, inputs), self._scores(source, examples, read) as forward:
                 gradients = (source or self.gradient_func)(forward, inputs, targets, examples.arguments_of(rows[batch]))
+            # Each pass starts from the same state.
+            put_back()
             returned = gradients if isinstance(gradients, tuple) else ()
             if [getattr(gradient, "shape", None) for gradient in returned] != [tensor.shape for tensor in inputs]:
                 raise InputError(

@@ -73,9 +73,15 @@ def readings_of(
     """
     shared: dict[object, Tensor] = {}
     batches = [(batch_of(inputs, maps, context.channel_axis, shared), metrics) for maps, metrics in pairs]
-    plans = [_plan(metric, batch) for batch, metrics in batches for metric in metrics]
-    readings = iter(run_plans(plans, context._replace(layout=batches[0][0].layout)))
-    return [[next(readings) for _ in metrics] for _, metrics in pairs]
+    plans = [(batch, _plan(metric, batch)) for batch, metrics in batches for metric in metrics]
+    readings: dict[int, Reading] = {}
+    # Maps of other inputs rank other images.
+    for with_maps in dict.fromkeys(batch.with_maps for batch, _ in plans):
+        numbers = [number for number, (batch, _) in enumerate(plans) if batch.with_maps == with_maps]
+        of_these = context._replace(layout=plans[numbers[0]][0].layout)
+        readings |= zip(numbers, run_plans([plans[number][1] for number in numbers], of_these), strict=True)
+    in_order = (readings[number] for number in range(len(plans)))
+    return [[next(in_order) for _ in metrics] for _, metrics in pairs]
 
 
 def _plan(metric: Metric, batch: MapBatch) -> Plan:

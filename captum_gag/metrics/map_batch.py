@@ -74,6 +74,11 @@ class MapBatch:
         self.images = images if axis == 1 else self.cached(("images", axis), lambda: channels_first(images, axis))
         self.maps = _fit_maps(maps, self.images)
 
+    @property
+    def with_maps(self) -> tuple[bool, ...]:
+        """For each input of the model, whether it has a map."""
+        return (True,)
+
     def layout(self, images: Tensor, rows: Tensor) -> tuple[Tensor, ...]:
         """Return changed images, (B, C, ...), of these rows of the batch as the model's inputs."""
         return (channels_back(images, self.channel_axis),)
@@ -160,9 +165,15 @@ class JointBatch(MapBatch):
         ]
         parts = [part for part in self.parts if part]
         self._channels = max(_flat(part.images).shape[1] for part in parts)
-        key = ("images", tuple(values is None for values in maps))
-        joined = shared.setdefault(key, self._joined([part.images for part in parts]))
+        # Images and baselines are those of the inputs that have a map.
+        shared = shared.setdefault(tuple(values is not None for values in maps), {})
+        joined = shared.setdefault("images", self._joined([part.images for part in parts]))
         super().__init__(joined, self._joined([part.maps_like_images() for part in parts]), shared)
+
+    @property
+    def with_maps(self) -> tuple[bool, ...]:
+        """For each input of the model, whether it has a map."""
+        return tuple(part is not None for part in self.parts)
 
     def _joined(self, tensors: Sequence[Tensor]) -> Tensor:
         flat = [_flat(tensor) for tensor in tensors]

@@ -11,11 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from captum_gag.batching import examples_per_batch, out_of_memory
+from captum_gag.attr.contract import explained
+from captum_gag.batching import examples_per_batch
 from captum_gag.errors import InputError
 from captum_gag.metrics.readings import Reading, nan_causes
 from captum_gag.model_probe import behaviour_of, state_kept
-from captum_gag.modules import modules_inside
 from captum_gag.outputs import Output, OutputReader
 from captum_gag.tensors import Target, class_targets, finite_rows, over_channels
 from captum_gag.threads import one_at_a_time
@@ -243,39 +243,29 @@ def class_probabilities(masked: Sequence[MaskedInputs], context: Context) -> lis
             batch, indices = batch[filled.to(batch.device)], indices[filled]
         arguments = behaviour.arguments_of(context.arguments, first + indices)
         named = dict(zip(context.keywords, arguments[positional:], strict=True))
-        return _predict(model, *context.layout(batch, indices), *arguments[:positional], **named)
+        inputs = context.layout(batch, indices)
+        with explained(model, inputs):
+            return model(*inputs, *arguments[:positional], **named)
 
     probabilities: list[Tensor] = []
     # Outputs wait here, with their rows, until their meaning is clear, most often at once.
     waiting: list[tuple[Any, slice]] = []
-    for start in range(0, total, size):
-        part = slice(start, start + size)
-        with state_kept(model):
+    with state_kept(model) as put_back:
+        for start in range(0, total, size):
+            part = slice(start, start + size)
             waiting.append((predict(part), part))
-        if not reader.settled(waiting[-1][0]) and start + size >= total:
-            reader.settle([outputs for outputs, _ in waiting])
-        if reader.kind is not None:
-            probabilities += [
-                _target_probabilities(reader.probabilities(outputs), targets[part], at_once)
-                for outputs, part in waiting
-            ]
-            waiting = []
+            # Each pass starts from the same state.
+            put_back()
+            if not reader.settled(waiting[-1][0]) and start + size >= total:
+                reader.settle([outputs for outputs, _ in waiting])
+            if reader.kind is not None:
+                probabilities += [
+                    _target_probabilities(reader.probabilities(outputs), targets[part], at_once)
+                    for outputs, part in waiting
+                ]
+                waiting = []
     parts = torch.cat(probabilities)[versions.index.to(images.device)].split([m.levels.numel() for m in masked])
     return [part.reshape(inputs.levels.shape) for part, inputs in zip(parts, masked, strict=True)]
-
-
-def _predict(model: Model, images: Tensor, *arguments: Any, **named: Any) -> Any:
-    try:
-        return model(images, *arguments, **named)
-    except RuntimeError as error:
-        weights = (weight for module in modules_inside(model) for weight in module.parameters())
-        first = next((weight for weight in weights if weight.is_floating_point()), images)
-        if out_of_memory(error) or (first.dtype, first.device) == (images.dtype, images.device):
-            raise
-        raise InputError(
-            f"inputs are {images.dtype} on {images.device} and the model is {first.dtype} on {first.device}; bring one "
-            "to the other: inputs.to(next(model.parameters()))."
-        ) from error
 
 
 def _target_probabilities(probabilities: Tensor, targets: Tensor, at_once: int | None) -> Tensor:
