@@ -63,9 +63,10 @@ def test_a_record_holds_what_the_methods_of_the_single_orderings_score() -> None
 def forwards(suite: Mapping[str, Any]) -> list[int]:
     """Return the sizes of the batches that the model sees, once it has been asked how it treats rows."""
     scorer = scorer_of(suite)
-    behaviour_of(scorer.model, (torch.zeros(N_IMAGES, 3, 12, 12),))
     sizes: list[int] = []
     handle = scorer.model.register_forward_pre_hook(lambda module, x: sizes.append(len(x[0])))
+    behaviour_of(scorer.model, (torch.zeros(N_IMAGES, 3, 12, 12),))
+    sizes.clear()
     scorer.score_many(items(N_IMAGES))
     handle.remove()
     return sizes
