@@ -50,8 +50,6 @@ def test_reliability_against_a_truth_prints_four_marks(scores, tmp_path):
     marks = pd.read_csv(tmp_path / "out" / "marks.csv").set_index("metric")
     assert (marks.loc["RCAP", "valid"], marks.loc["RCAP", "wrong"]) == ("yes", 0)
     assert "Of the pairs of explanations it orders 0%" in result.output
-    found = call("reliability", tmp_path / "both.csv", "--out", tmp_path / "out", "--truth", "other")
-    assert (found.exit_code, "expected labels of metrics of the scores, of RCAP, mass" in found.output) == (2, True)
 
 
 def test_reliability_by_ranges_of_confidence(scores, tmp_path):
@@ -60,20 +58,6 @@ def test_reliability_by_ranges_of_confidence(scores, tmp_path):
     found = pd.read_csv(tmp_path / "out" / "inter_rater_by_group.csv")
     assert list(found["probability"]) == ["<= 0.6", "0.6 to 0.9", ">= 0.9"]
     assert found["images"].sum() == 12
-
-
-@pytest.mark.parametrize(
-    ("given", "said"),
-    [
-        (["--by", "colour"], "no column 'colour' to group by"),
-        (["--by", "probability", "--edges", "low"], "--edges 'low' must be numbers between commas"),
-        (["--edges", "0.5"], "which cut nothing without by"),
-    ],
-)
-def test_groups_without_meaning_are_one_line(scores, tmp_path, given, said):
-    result = call("reliability", scores, "--out", tmp_path / "out", *given)
-    assert result.exit_code == 2
-    assert said in result.stderr
 
 
 @pytest.mark.slow

@@ -154,19 +154,3 @@ def test_options_of_the_command_give_way_one_by_one(begun: list[Any], photograph
     [config] = begun
     assert (config.model["type"], tuple(config.model["image_size"]), config.confidence) == ("demo", (64, 80), 0.2)
     assert "assumed" not in result.stderr
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--case", "imagenet"], "'imagenet' is not one of 'imagenet-s', 'isic', 'places365'"),
-        (["--case", "imagenet-s"], "case imagenet-s needs its photographs; give --data DIR"),
-        (["--case", "isic", "--data", "{}"], "case isic needs weights of efficientnet_b4 for its 8 or 9 classes"),
-        (["--case", "imagenet-s", "--data", "{}", "--weights", "IMAGENET1K_V3"], "IMAGENET1K_V1, IMAGENET1K_V2"),
-    ],
-)
-def test_what_a_case_lacks_is_said_in_one_line(arguments: list[str], message: str, tmp_path: Path) -> None:
-    result = call("run", "quick", *(each.format(tmp_path) for each in arguments), "--out", tmp_path / "run")
-    assert result.exit_code == 2
-    assert message in result.stderr
-    assert len(result.stderr.splitlines()) == 1

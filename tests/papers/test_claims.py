@@ -269,6 +269,3 @@ def test_command(run: Path, tmp_path: Path) -> None:
     assert (out / "claims.md").is_file()
     printed = CliRunner().invoke(app, ["papers", "claims", str(run)])
     assert printed.output.splitlines()[1].startswith("  tiny:model: undecided: ")
-    refused = CliRunner().invoke(app, ["papers", "claims", str(tmp_path)])
-    assert refused.exit_code == 2
-    assert "holds no run" in refused.output

@@ -63,6 +63,8 @@ def test_what_is_not_a_score_table_is_refused_in_one_line(broken, message, tmp_p
     [
         ("nothing.parquet", None, ""),
         ("broken.parquet", b"PAR", ""),
+        ("scores.json", b"image,method,metric,score\n", ""),
+        ("binary.csv", b"\x00\x01\x02", "|lack the column"),
         ("latin.csv", "image,method,metric,score\ncaf\xe9,x,A,1\n".encode("latin-1"), ": 'utf-8' codec"),
     ],
 )

@@ -141,8 +141,6 @@ def test_the_command_writes_nothing_and_says_what_it_knows(tmp_path: Path, monke
     piloted = CliRunner().invoke(app, [*asked, "--until", "decided", "--against", "GAG-85", "--out", "RUN"])
     assert "images to a decision, forecast from 20: " in piloted.output
     assert not list(tmp_path.iterdir())
-    refused = CliRunner().invoke(app, [*asked, "--alpha", "0.1"])
-    assert refused.exit_code == 2
 
 
 def test_a_run_says_which_metrics_explain_again(tmp_path: Path) -> None:

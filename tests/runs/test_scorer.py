@@ -231,7 +231,10 @@ def test_references_are_the_training_split_and_differ_from_random_colours() -> N
     assert all(any(torch.equal(each, one) for one in given) for each in references)
 
 
-def test_references_without_a_training_split_are_refused_before_anything_is_computed() -> None:
-    suite = {"methods": {"train": {"type": "DeepSHAP", "references": "train"}, "SG": {}}, "metrics": {"RCAP": {}}}
-    with pytest.raises(InputError, match="method 'train': tiny:photos: has no training images"):
+@pytest.mark.parametrize(
+    ("references", "message"), [("train", "tiny:photos: has no training images"), ("nowhere", "nowhere")]
+)
+def test_references_that_are_not_there_are_refused_before_anything_is_computed(references: str, message: str) -> None:
+    suite = {"methods": {"of": {"type": "DeepSHAP", "references": references}, "SG": {}}, "metrics": {"RCAP": {}}}
+    with pytest.raises(InputError, match=f"method 'of': .*{message}"):
         scorer_of(suite, data=dataset("tiny:photos"))
