@@ -11,13 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.stats
+from scoring import config_of, run_of
 from typer.testing import CliRunner
 
 from captum_gag.cli import app
 from captum_gag.papers.claims import as_lines, claims, decisive, save_claims, side_by_side
 from captum_gag.papers.published import huang_liu
-from captum_gag.runs.config import Config
-from captum_gag.runs.execution import begin, execute
 from captum_gag.runs.spec import Suite, make_suite, read_suite
 
 RISES = "RCAP rises with p"
@@ -249,14 +248,8 @@ def test_a_network_that_is_named_like_a_formula_is_text(tmp_path: Path) -> None:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    config = {
-        "suite": {"methods": ["GAG-0", "GAG-85", "SG"], "metrics": {"RCAP": {}}, "n_samples": 2},
-        "model": {"type": "tiny:model"},
-        "data": {"type": "tiny:photos"},
-    }
-    begun, bench = begin(tmp_path / "run", Config(**config, device="cpu", limit=5))
-    execute(begun, bench=bench, say=lambda text: None)
-    return begun.directory
+    suite = {"methods": ["GAG-0", "GAG-85", "SG"], "metrics": {"RCAP": {}}, "n_samples": 2}
+    return run_of(tmp_path / "run", config_of(suite, limit=5)).directory
 
 
 def test_command(run: Path, tmp_path: Path) -> None:

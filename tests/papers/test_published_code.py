@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from scoring import config_of, run_of
 
 from captum_gag.attr import Mean, signed
 from captum_gag.errors import InputError
@@ -24,8 +25,6 @@ from captum_gag.papers.published_code import (
     log_probability_gradients,
 )
 from captum_gag.papers.published_metrics import PublishedDeletion, PublishedInsertion, PublishedMAE
-from captum_gag.runs.config import Config
-from captum_gag.runs.execution import begin, execute
 from captum_gag.runs.spec import make_suite, read_suite
 
 SUITE = "gag-published-code"
@@ -128,10 +127,8 @@ def scores(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
         "methods": {name: said["methods"][name] for name in FIGURES},
         "metrics": {name: said["metrics"][name] for name in METRICS},
     }
-    data = {"type": "folder", "root": str(folder)}
-    run, bench = begin(folder / "run", Config(suite=suite, model={"type": "demo"}, data=data, device="cpu"))
-    assert execute(run, bench=bench, say=lambda text: None) == len(CLASSES)
-    return run.scores()
+    config = config_of(suite, model={"type": "demo"}, data={"type": "folder", "root": str(folder)})
+    return run_of(folder / "run", config).scores()
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 from PIL import Image
-from tiny import image
+from scoring import config_of, folder_of, run_of
 
 from captum_gag.reliability.scores import checked
 from captum_gag.report.choosing import choose
@@ -22,8 +22,6 @@ from captum_gag.report.gallery import (
 )
 from captum_gag.report.run_figures import curves_of
 from captum_gag.report.source import Source
-from captum_gag.runs.config import Config
-from captum_gag.runs.execution import begin, execute
 
 from .conftest import HOSTILE
 
@@ -121,19 +119,13 @@ def test_classes_in_words(known, true, said):
 
 
 def test_the_mask_of_the_object_is_the_last_square(tmp_path):
-    photographs, masks = tmp_path / "photographs", tmp_path / "photographs-masks"
-    for folder in (photographs, masks):
-        folder.mkdir()
-    for number in range(2):
-        image(number).save(photographs / f"{number}.png")
-    half = Image.new("L", image(0).size)
-    half.paste(255, (0, 0, half.width // 2, half.height))
+    data, masks = folder_of(tmp_path / "photographs", "0.png", "1.png"), tmp_path / "photographs-masks"
+    masks.mkdir()
+    half = Image.new("L", (14, 14))
+    half.paste(255, (0, 0, 7, 14))
     half.save(masks / "0.png")
     suite = {"methods": ["SG"], "metrics": {"RCAP": {}}, "n_samples": 2}
-    data = {"type": "folder", "root": str(photographs)}
-    config = Config(suite=suite, model={"type": "tiny:model"}, data=data, device="cpu", save_maps=True)
-    made, bench = begin(tmp_path / "run", config)
-    execute(made, bench=bench, say=lambda text: None)
+    made = run_of(tmp_path / "run", config_of(suite, data=data, save_maps=True))
     first, second = gallery_of(made, Source.of(made, trust=True))
     assert (first.masked, second.masked) == (True, False)
     assert (_sheet(first).width, _sheet(second).width) == (3 * SIDE, 2 * SIDE)

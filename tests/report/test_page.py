@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 
 import pytest
 from pandas.testing import assert_frame_equal
+from scoring import config_of, run_of
 from typer.testing import CliRunner
 
 from captum_gag.cli import app
@@ -18,8 +19,7 @@ from captum_gag.report.page import write_page
 from captum_gag.report.style import DARK_PAGE, PAGE
 from captum_gag.report.tables import comparison
 from captum_gag.report.worst import worst
-from captum_gag.runs.config import Config
-from captum_gag.runs.execution import begin, execute
+from captum_gag.runs.execution import begin
 from captum_gag.runs.store import Run
 
 from .conftest import CLOSING, HOSTILE, SUITE
@@ -217,9 +217,7 @@ def test_a_run_with_a_truth_answers_which_metric_to_take(tmp_path):
         "MAE": {"type": "SegmentationMAE"},
     }
     suite = {"methods": ["SG", "VG", "GAG-0", "Truth", half], "metrics": metrics, "truth": ["Mass"], "n_samples": 3}
-    config = Config(suite=suite, model={"type": "tiny:model"}, data={"type": "tiny:photos"}, device="cpu")
-    run, bench = begin(tmp_path / "run", config)
-    execute(run, bench=bench, say=lambda text: None)
+    run = run_of(tmp_path / "run", config_of(suite))
     page = Page(write_page(run, tmp_path / "report.html", n_bootstrap=50, trust=True))
     # MAE is given the segmentation, and Mass is the truth: neither is advised.
     advice = [text for text in page.text if re.match("It is not sure that any metric .*: RCAP has", text)]
@@ -232,9 +230,7 @@ def test_a_run_with_a_truth_answers_which_metric_to_take(tmp_path):
 
 def test_random_orderings_alone_are_shown_unchecked(tmp_path):
     suite = {"methods": ["Random"], "metrics": {"Sparseness": {"type": "quantus:Sparseness"}}}
-    config = Config(suite=suite, model={"type": "tiny:model"}, data={"type": "tiny:photos"}, limit=2, device="cpu")
-    run, bench = begin(tmp_path / "run", config)
-    execute(run, bench=bench, say=lambda text: None)
+    run = run_of(tmp_path / "run", config_of(suite, limit=2))
     page = Page(write_page(run, tmp_path / "report.html", n_bootstrap=20, trust=True))
     assert any("Not checked: there is no method to judge" in text for text in page.text)
 
@@ -256,7 +252,6 @@ def test_the_command_writes_the_page_and_needs_a_run(run, tmp_path):
     assert (tmp_path / "x.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
     few = CliRunner().invoke(app, ["report", str(run.directory), "--images=2", "--out", str(tmp_path / "x.html")])
     assert len(Page(tmp_path / "x.html").data()["shown"]) == 2, few.output
-    config = Config(suite=SUITE, model={"type": "tiny:model"}, data={"type": "tiny:photos"}, device="cpu")
-    empty, _ = begin(tmp_path / "new", config)
+    empty, _ = begin(tmp_path / "new", config_of(SUITE))
     with pytest.raises(InputError, match=r"no image is (chosen|done) yet"):
         write_page(empty, tmp_path / "y.html")

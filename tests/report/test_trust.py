@@ -6,13 +6,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from scoring import config_of, run_of
 from typer.testing import CliRunner
 
 from captum_gag.cli import app
 from captum_gag.errors import InputError
 from captum_gag.importing import imported, nothing_imported
-from captum_gag.runs.config import Config
-from captum_gag.runs.execution import begin, execute
 
 BOMB = "from pathlib import Path\nPath(__file__).with_name('it was run').touch()\n"
 LOOKS = {
@@ -32,12 +31,7 @@ def made(tmp_path_factory):
         "metrics": {"RCAP": {}, "DAUC": {"type": "Deletion"}},
         "n_samples": 3,
     }
-    config = Config(
-        suite=suite, model={"type": "tiny:model"}, data={"type": "tiny:photos"}, device="cpu", save_maps=True
-    )
-    run, bench = begin(tmp_path_factory.mktemp("made") / "run", config)
-    execute(run, bench=bench, say=lambda text: None)
-    return run.directory
+    return run_of(tmp_path_factory.mktemp("made") / "run", config_of(suite, save_maps=True)).directory
 
 
 @pytest.fixture

@@ -162,23 +162,3 @@ def test_a_damaged_record_is_named_though_all_were_collected(tmp_path: Path) -> 
             assert run.scores()["image"].tolist() == ["a", "c"]
     with pytest.raises(DamagedError, match="is damaged"):
         run.is_done("b", "p")
-
-
-def test_who_may_not_write_reads_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = begun(tmp_path / "run")
-    for image in "abc":
-        keep(run, image, 1)
-    before = sorted(each.name for each in run.directory.iterdir())
-
-    def refused(source: Any, destination: Any) -> None:
-        raise PermissionError(13, "Permission denied", str(destination))
-
-    with monkeypatch.context() as patched:
-        patched.setattr("os.replace", refused)
-        assert len(run.scores()) == 3
-    assert sorted(each.name for each in run.directory.iterdir()) == before
-    # A disk that is full, likewise: nothing half written is left.
-    with monkeypatch.context() as patched:
-        patched.setattr("os.fsync", lambda descriptor: refused(0, 0))
-        assert len(run.scores()) == 3
-    assert sorted(each.name for each in run.directory.iterdir()) == before

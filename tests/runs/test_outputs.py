@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from scoring import config_of, folder_of, run_of
 from tiny import image
 from tiny import net as tiny_net
 from torch import nn
@@ -23,8 +24,7 @@ from captum_gag.data import dataset
 from captum_gag.data.datasets import Example
 from captum_gag.errors import InputError
 from captum_gag.models import Classifier
-from captum_gag.runs.config import Config
-from captum_gag.runs.execution import begin, execute
+from captum_gag.runs.execution import begin
 from captum_gag.runs.executors import in_processes
 from captum_gag.runs.explaining import explain_photo, photo_scorer
 from captum_gag.runs.probing import probed
@@ -93,10 +93,7 @@ def done(directory: Path, **options: Any) -> Run:
     model = {"type": "users_tails:model", **options}
     if model.pop("modules", False):
         model["type"] = "users_tails:modules"
-    asked = Config(suite=SUITE, model=model, data={"type": "tiny:photos"}, limit=3, device="cpu")
-    run, bench = begin(directory, asked)
-    execute(run, bench=bench, say=lambda text: None)
-    return run
+    return run_of(directory, config_of(SUITE, model=model, limit=3))
 
 
 def scores(run: Run) -> pd.DataFrame:
@@ -244,14 +241,11 @@ def test_a_declaration_that_reads_otherwise_is_another_run(tmp_path: Path) -> No
 @pytest.mark.filterwarnings("ignore:The model gives")
 def test_workers_decide_alike(tmp_path: Path) -> None:
     for tail in ("softmax", "flat"):
-        asked = Config(
-            suite=SUITE, model={"type": "users_tails:model", "tail": tail}, data={"type": "tiny:photos"}, device="cpu"
-        )
-        whole, shared = begin(tmp_path / tail, asked), begin(tmp_path / f"{tail}-2", asked)
-        execute(whole[0], bench=whole[1], say=lambda text: None)
-        execute(shared[0], in_processes(2), bench=shared[1], say=lambda text: None)
+        asked = config_of(SUITE, model={"type": "users_tails:model", "tail": tail})
+        whole = run_of(tmp_path / tail, asked)
+        shared = run_of(tmp_path / f"{tail}-2", asked, executor=in_processes(2))
         columns = ["image", "method", "metric", "score", "probability", "error"]
-        pd.testing.assert_frame_equal(whole[0].scores()[columns], shared[0].scores()[columns])
+        pd.testing.assert_frame_equal(whole.scores()[columns], shared.scores()[columns])
 
 
 def test_the_command_line_says_what_it_decided(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -356,12 +350,8 @@ def test_a_class_that_is_no_number_costs_its_own_image(target: Any) -> None:
 
 @pytest.mark.parametrize("folders", [2, 4])
 def test_folders_numbered_by_order_are_no_other_models_classes(folders: int, tmp_path: Path) -> None:
-    for number in range(folders):
-        (tmp_path / "data" / f"n0144076{number}").mkdir(parents=True)
-        image(number).save(tmp_path / "data" / f"n0144076{number}" / "1.png")
-    asked = Config(
-        suite=SUITE, model={"type": "tiny:model"}, data={"type": "folder", "root": str(tmp_path / "data")}, device="cpu"
-    )
+    data = folder_of(tmp_path / "data", *(f"n0144076{number}/1.png" for number in range(folders)))
+    asked = config_of(SUITE, data=data)
     said = f"its {folders} classes are numbered by the order of their names, and tiny has 3.*classes.csv"
     with pytest.raises(InputError, match=said):
         begin(tmp_path / "run", asked)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from scoring import config_of
 from torch import Tensor, nn
 from typer.testing import CliRunner
 
@@ -25,8 +26,7 @@ SUITE = {"methods": [{"type": "SG", "label": "SG", "n_samples": 7}, "Sobel", "Ra
 
 
 def config(**options: Any) -> Config:
-    given = {"suite": SUITE, "model": {"type": "tiny:model"}, "data": {"type": "tiny:sixty_photos"}, "device": "cpu"}
-    return Config(**{**given, "batch_size": 1, **options})
+    return config_of(SUITE, **{"data": {"type": "tiny:sixty_photos"}, "batch_size": 1, **options})
 
 
 def test_passes_are_those_counted_by_hand() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 import quantus
 import torch
+from scoring import scorer_of
 
 from captum_gag import GuidedAbsoluteGrad
 from captum_gag.attr import saliency_map
@@ -21,11 +21,6 @@ from captum_gag.models import load_classifier
 from captum_gag.runs.cells import Row
 from captum_gag.runs.scorer import Scorer
 from captum_gag.runs.spec import make_suite
-
-
-def scorer_of(suite: Mapping[str, Any], **options: Any) -> Scorer:
-    classifier = load_classifier("tiny:model", device="cpu")
-    return Scorer(classifier, make_suite(suite, classifier.normalization), **options)
 
 
 def rows_of(scorer: Scorer, index: int = 2) -> list[Row]:
@@ -76,17 +71,14 @@ def test_rows_hold_what_the_functions_give() -> None:
 def test_maps_of_known_quality_are_judged_where_there_is_a_segmentation() -> None:
     half = {"label": "half", "type": "Truth", "transform": "misplaced", "strength": 0.5}
     scorer = scorer_of({"methods": ["Truth", half, "VG"], "metrics": {"MAE": {"type": "SegmentationMAE"}, "RCAP": {}}})
-    known = {row["method"]: row for row in scorer.score("2", lambda: dataset("tiny:photos")[2]).rows}
+    rows = rows_of(scorer)
+    known = {row["method"]: row for row in rows}
     assert {name: (row["base"], row["transform"], row["strength"]) for name, row in known.items()} == {
         "Truth": ("", "", None),
         "half": ("Truth", "misplaced", 0.5),
         "VG": ("", "", None),
     }
-    of_masks = {
-        row["method"]: row["score"]
-        for row in scorer.score("2", lambda: dataset("tiny:photos")[2]).rows
-        if row["metric"] == "MAE"
-    }
+    of_masks = {row["method"]: row["score"] for row in rows if row["metric"] == "MAE"}
     # The left half of the image; moved by a quarter of the width, half of it lies beside.
     assert of_masks["Truth"] == pytest.approx(0, abs=0.001)
     assert of_masks["half"] == pytest.approx(0.5, abs=0.001)

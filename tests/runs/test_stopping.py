@@ -13,6 +13,8 @@ import pandas as pd
 import psutil
 import pytest
 from pandas.testing import assert_frame_equal
+from scoring import config_of, folder_of, quiet
+from scoring import run_of as done
 
 from captum_gag import reliability
 from captum_gag.errors import InputError
@@ -29,18 +31,8 @@ SUITE = {"methods": ["VG", "Random", "Sobel"], "metrics": {"RCAP": {}}}
 
 
 def config(**options: Any) -> Config:
-    given = {"suite": SUITE, "model": {"type": "tiny:model"}, "data": {"type": "tiny:sixty_photos"}, "device": "cpu"}
-    return Config(**{**given, "batch_size": 2, "until": "decided", "against": "VG", **options})
-
-
-def quiet(text: str) -> None:
-    pass
-
-
-def done(directory: Path, asked: Config, **options: Any) -> Run:
-    run, bench = begin(directory, asked)
-    execute(run, bench=bench, **{"say": quiet, **options})
-    return run
+    given = {"data": {"type": "tiny:sixty_photos"}, "batch_size": 2, "until": "decided", "against": "VG"}
+    return config_of(**{"suite": SUITE, **given, **options})
 
 
 def found(run: Run) -> pd.DataFrame:
@@ -162,12 +154,9 @@ def test_at_the_limit_what_is_open_is_open(tmp_path: Path) -> None:
 
 def test_metrics_without_a_word_keep_no_run_going(tmp_path: Path) -> None:
     """Photographs without segmentations have no mean absolute error."""
-    from tiny import write_image
-
-    for number in range(40):
-        write_image(tmp_path / "data" / f"{number}.png", number)
+    data = folder_of(tmp_path / "data", *(f"{number}.png" for number in range(40)))
     suite = {**SUITE, "metrics": {"RCAP": {}, "MAE": {"type": "SegmentationMAE"}}}
-    run = done(tmp_path / "run", config(suite=suite, data={"type": "folder", "root": str(tmp_path / "data")}))
+    run = done(tmp_path / "run", config(suite=suite, data=data))
     table = found(run)
     assert set(table.loc[table["metric"] == "MAE", "n"]) == {0}
     assert set(table.loc[table["metric"] == "RCAP", "decision"]) == {"better"}

@@ -11,11 +11,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from scoring import config_of, run_of
 
 from captum_gag.errors import InputError
 from captum_gag.runs.columns import RECORD
-from captum_gag.runs.config import Config
-from captum_gag.runs.execution import begin, execute
+from captum_gag.runs.execution import execute
 from captum_gag.runs.store import Run
 
 SUITE = {"methods": ["Sobel", "Random"], "metrics": {"RCAP": {}, "AOPC": {"steps": [2]}}}
@@ -23,10 +23,7 @@ SUITE = {"methods": ["Sobel", "Random"], "metrics": {"RCAP": {}, "AOPC": {"steps
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    asked = Config(suite=SUITE, model={"type": "tiny:model"}, data={"type": "tiny:photos"}, device="cpu", limit=3)
-    run, bench = begin(tmp_path / "run", asked)
-    execute(run, bench=bench, say=lambda text: None)
-    return run
+    return run_of(tmp_path / "run", config_of(SUITE, limit=3))
 
 
 def test_every_file_has_every_column_of_its_type(run: Run) -> None:
