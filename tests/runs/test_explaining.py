@@ -43,15 +43,12 @@ def photo() -> Image.Image:
     return Image.fromarray(np.random.default_rng(3).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8))
 
 
-def compared(percentile: float = 85.0) -> list[str]:
-    return [f"GAG-{percentile:g}", "Saliency", "SmoothGrad", "VarGrad (Captum)"]
+COMPARED = ["GAG-85", "Saliency", "SmoothGrad", "VarGrad (Captum)"]
 
 
-def explained(
-    model: nn.Module, percentile: float = 85.0, target: int | None = None, samples: int = 20, seed: int = 0
-) -> Explanation:
+def explained(model: nn.Module, target: int | None = None, samples: int = 20, seed: int = 0) -> Explanation:
     classifier = Classifier("tiny", model.eval(), resize=SIDE, crop=SIDE, labels=["ant", "bee", "cat"])
-    scorer = photo_scorer(classifier, compared(percentile), samples, seed)
+    scorer = photo_scorer(classifier, COMPARED, samples, seed)
     return explain_photo(scorer, photo(), "it", target)
 
 
@@ -107,7 +104,7 @@ def test_the_seed_decides_and_the_global_state_stays() -> None:
 
 def test_rows_are_tidy() -> None:
     rows = explained(Linear(bias=5.0), samples=2).rows
-    assert [row["method"] for row in rows] == ["GAG-85", "Saliency", "SmoothGrad", "VarGrad (Captum)"]
+    assert [row["method"] for row in rows] == COMPARED
     assert {(row["image"], row["metric"], row["target"], row["label"]) for row in rows} == {("it", "RCAP", 1, "bee")}
 
 
@@ -127,7 +124,7 @@ def test_attributions_come_back_from_disk(tmp_path: Path, suffix: str) -> None:
 
 def test_the_demo_model_knows_espresso_and_gag_lies_on_the_cup() -> None:
     classifier = load_classifier("demo", device="cpu")
-    scorer = photo_scorer(classifier, compared(), n_samples=8)
+    scorer = photo_scorer(classifier, COMPARED, n_samples=8)
     done = explain_photo(scorer, demo_images()["coffee"], "coffee")
     assert done.label == "espresso"
     assert done.probability > 0.7

@@ -75,6 +75,11 @@ def modules(tail="softmax"):
     last = {"softmax": nn.Softmax(1), "sigmoid": nn.Sigmoid()}[tail]
     return Classifier("tailed", nn.Sequential(Tail(TAILS["logits"]), last), (0.5,) * 3, (0.5,) * 3, resize=12, crop=12)
 
+def any_size(channels=3):
+    layers = nn.Conv2d(channels, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(16, 3)
+    layers[-1].bias.data += torch.tensor([-2.0, 0.0, 2.0])
+    return Classifier("sized", nn.Sequential(*layers), (0.5,) * 3, (0.5,) * 3, 20, 16)
+
 def first(returned):
     return returned[0].softmax(1)
 """
@@ -290,12 +295,24 @@ class Pooled(nn.Module):
         return scores
 
 
-def rows(model: nn.Module, method: str = "Saliency", **options: Any) -> list[dict[str, Any]]:
-    classifier = Classifier("pooled", model.eval(), (0.5,) * 3, (0.5,) * 3, resize=8, crop=8, **options)
-    metrics: dict[str, Any] = {"RCAP": {}, "AOPC": {"perturb_baseline": "black", "n_steps": 4}}
-    metrics["F"] = {"type": "Faithfulness", "n_pixels": 9}
-    scorer = Scorer(classifier, make_suite({"methods": [method], "metrics": metrics}, classifier.normalization))
-    return scorer.score("it", lambda: Example("it", lambda: image(5, (8, 8)), 1)).rows
+METRICS: dict[str, Any] = {
+    "RCAP": {},
+    "AOPC": {"perturb_baseline": "black", "n_steps": 4},
+    "F": {"type": "Faithfulness", "n_pixels": 9},
+}
+
+
+def rows(
+    tail: Any, *methods: str, metrics: Any = METRICS, target: Any = 1, mask: Any = None, **options: Any
+) -> list[dict[str, Any]]:
+    classifier = Classifier("pooled", Pooled(tail).eval(), (0.5,) * 3, (0.5,) * 3, resize=8, crop=8, **options)
+    suite = {"methods": methods or ["Saliency"], "metrics": metrics}
+    scorer = Scorer(classifier, make_suite(suite, classifier.normalization))
+    return scorer.score("it", lambda: Example("it", lambda: image(5, (8, 8)), target, mask)).rows
+
+
+def plainly(z: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    return z
 
 
 def _nan_on_black(z: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
@@ -303,24 +320,20 @@ def _nan_on_black(z: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     return torch.where(dark.unsqueeze(1), torch.nan, z)
 
 
-def _nan_transform(photo: Image.Image) -> torch.Tensor:
-    return torch.full((3, 8, 8), torch.nan)
-
-
 def test_what_made_a_score_nan_is_said_as_it_is() -> None:
-    good = rows(Pooled(lambda z, x: z))
+    good = rows(plainly)
     assert not any(row["error"] or np.isnan(row["score"]) for row in good)
-    for row in rows(Pooled(lambda z, x: z * torch.nan)):
+    for row in rows(lambda z, x: z * torch.nan):
         assert np.isnan(row["score"])
         assert row["error"] == "pooled returned a NaN or an infinity for it"
-    for row in rows(Pooled(lambda z, x: z), transform=_nan_transform):
+    for row in rows(plainly, transform=lambda photo: torch.full((3, 8, 8), torch.nan)):
         assert row["error"] == "it has a NaN or an infinity in it once it is preprocessed"
-    by_metric = {row["metric"]: row for row in rows(Pooled(_nan_on_black))}
+    by_metric = {row["metric"]: row for row in rows(_nan_on_black)}
     for metric in ("RCAP", "AOPC"):
         assert np.isnan(by_metric[metric]["score"])
         assert "the model returned a NaN or an infinity" in by_metric[metric]["error"]
     # A constant map has no ranking, which is nobody's failure.
-    constant = {row["metric"]: row for row in rows(Pooled(lambda z, x: z), "Constant")}
+    constant = {row["metric"]: row for row in rows(plainly, "Constant")}
     assert np.isnan(constant["RCAP"]["score"])
     assert constant["RCAP"]["error"] == ""
 
@@ -329,10 +342,8 @@ def test_a_missing_mask_costs_what_needs_it_only() -> None:
     def missing() -> Image.Image:
         raise InputError("masks/it.png: No such file")
 
-    classifier = Classifier("pooled", Pooled(lambda z, x: z).eval(), (0.5,) * 3, (0.5,) * 3, resize=8, crop=8)
     metrics: dict[str, Any] = {"RCAP": {}, "MAE": {"type": "SegmentationMAE"}}
-    scorer = Scorer(classifier, make_suite({"methods": ["SG", "Sobel"], "metrics": metrics}, classifier.normalization))
-    found = scorer.score("it", lambda: Example("it", lambda: image(5, (8, 8)), 1, missing)).rows
+    found = rows(plainly, "SG", "Sobel", metrics=metrics, mask=missing)
     assert [(row["metric"], row["error"]) for row in found] == [
         ("RCAP", ""),
         ("MAE", "masks/it.png: No such file"),
@@ -341,9 +352,7 @@ def test_a_missing_mask_costs_what_needs_it_only() -> None:
 
 @pytest.mark.parametrize("target", ["cat", 1.5, torch.tensor([0.0, 1.0, 0.0]), [1]], ids=str)
 def test_a_class_that_is_no_number_costs_its_own_image(target: Any) -> None:
-    classifier = Classifier("pooled", Pooled(lambda z, x: z).eval(), (0.5,) * 3, (0.5,) * 3, resize=8, crop=8)
-    scorer = Scorer(classifier, make_suite({"methods": ["SG"], "metrics": {"RCAP": {}}}, classifier.normalization))
-    [row] = scorer.score("it", lambda: Example("it", lambda: image(5, (8, 8)), target)).rows
+    [row] = rows(plainly, "SG", metrics={"RCAP": {}}, target=target)
     assert row["target"] is None
     assert row["error"]
 
@@ -374,19 +383,11 @@ def test_any_size_and_one_channel_go_all_the_way(
     options: list[str], shape: tuple[int, int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "users_sizes.py").write_text(
-        "import torch\nfrom torch import nn\nfrom captum_gag.models import Classifier\n"
-        "def net(channels=3):\n"
-        "    layers = nn.Conv2d(channels, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(16, 3)\n"
-        "    layers[-1].bias.data += torch.tensor([-2.0, 0.0, 2.0])\n"
-        "    return Classifier('sized', nn.Sequential(*layers), (0.5,) * 3, (0.5,) * 3, 20, 16)\n"
-    )
-    monkeypatch.delitem(sys.modules, "users_sizes", raising=False)
     image(3, (30, 20)).save("it.png")
     (tmp_path / "suite.toml").write_text(
         'methods = ["SG", "Sobel", "Grad-CAM"]\nn_samples = 2\n[metrics.RCAP]\n[metrics.SegmentationMAE]\n'
     )
-    given = ["--model", "users_sizes:net", *options]
+    given = ["--model", "users_tails:any_size", *options]
     result = CliRunner().invoke(app, ["explain", "it.png", "--method", "SG", "--method", "Sobel", *given])
     assert result.exit_code == 0, result.output
     found = np.load("captum-gag-out/it-attributions.npz")
@@ -400,7 +401,7 @@ def test_any_size_and_one_channel_go_all_the_way(
     result = CliRunner().invoke(app, ["report", "run"])
     assert result.exit_code == 0, result.output
     assert "data:image/webp" in Path("run/report.html").read_text()
-    assert json.loads(Path("run/run.json").read_text())["config"]["model"]["type"] == "users_sizes:net"
+    assert json.loads(Path("run/run.json").read_text())["config"]["model"]["type"] == "users_tails:any_size"
 
 
 def test_the_probe_is_black_white_and_noise_over_all_values() -> None:
