@@ -105,14 +105,6 @@ def test_implementation_sensitivity_compares_variants_of_one_metric_of_one_lengt
     assert len(reliability.implementation_sensitivity(table(rng))) == 0
 
 
-@pytest.mark.parametrize("check", [reliability.inter_rater, reliability.inter_method, reliability.internal_consistency])
-def test_permuting_the_rows_changes_nothing(check):
-    scores = table(np.random.default_rng(6))
-    shuffled = scores.sample(frac=1, random_state=0)
-    first, second = check(scores), check(shuffled)
-    assert_frame_equal(first.sort_index(), second.sort_index(), check_like=True)
-
-
 def test_an_image_with_a_gap_is_left_out_and_a_method_without_scores_too():
     scores = table(np.random.default_rng(7), metrics=("A",))
     gap = (scores["image"] == 3) & (scores["method"] == "m2")
