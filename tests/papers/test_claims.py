@@ -14,6 +14,7 @@ import scipy.stats
 from scoring import config_of, run_of
 from typer.testing import CliRunner
 
+from captum_gag import reliability
 from captum_gag.cli import app
 from captum_gag.papers.claims import as_lines, claims, decisive, save_claims, side_by_side
 from captum_gag.papers.published import huang_liu
@@ -37,14 +38,8 @@ def suite_of(methods: Any) -> Suite:
 def table(by_metric: Mapping[str, Mapping[str, float | Sequence[float]]], n: int = 30) -> pd.DataFrame:
     """Return scores of n images, each method's times what the image is worth: ratios of means are the same for any."""
     worth = np.linspace(0.5, 1.5, n)
-    return pd.DataFrame(
-        [
-            {"image": f"{i}.png", "method": method, "metric": metric, "score": score}
-            for metric, methods in by_metric.items()
-            for method, values in methods.items()
-            for i, score in enumerate(worth * values)
-        ]
-    )
+    scores = {metric: {name: worth * each for name, each in methods.items()} for metric, methods in by_metric.items()}
+    return reliability.from_arrays(scores, levels="metric")
 
 
 def scaled(rcap: Mapping[str, float], dauc: Mapping[str, float] = {}, n: int = 30) -> pd.DataFrame:
@@ -110,14 +105,9 @@ def test_intervals_are_those_of_the_delta_method_and_of_students_t() -> None:
     n = 400
     scores = {"GAG-0": rng.uniform(0.5, 1.5, n), "GAG-45": rng.uniform(0.6, 1.6, n), "SG": rng.uniform(0.3, 0.7, n)}
     scores["GAG-85"] = scores["SG"] * 2 + rng.uniform(0, 0.5, n)
-    rows = pd.DataFrame(
-        [
-            {"image": i, "method": method, "metric": "RCAP", "score": value}
-            for method, values in scores.items()
-            for i, value in enumerate(values)
-        ]
+    found = claims(reliability.from_arrays({"RCAP": scores}), suite_of(["GAG-0", "GAG-45", "GAG-85", "SG"])).set_index(
+        "statistic"
     )
-    found = claims(rows, suite_of(["GAG-0", "GAG-45", "GAG-85", "SG"])).set_index("statistic")
     line = np.stack([scores[f"GAG-{p}"] for p in (0, 45, 85)], 1)
     rho = np.array([scipy.stats.spearmanr([0, 45, 85], each).statistic for each in line])
     ratio = scores["GAG-85"].mean() / scores["SG"].mean()
@@ -138,8 +128,7 @@ def test_one_of_several_fails_only_by_the_corrected_interval(rivals: list[str], 
     n, spread = 400, 0.5
     better = 1 + 2.2 * spread / n**0.5 + spread * np.tile([-1, 1], n // 2)
     scores = {"GAG-85": 1.0, **dict.fromkeys(rivals, 0.5), "SG": better}
-    flat = table({"RCAP": scores}, n)
-    flat["score"] /= flat["image"].map(dict(zip([f"{i}.png" for i in range(n)], np.linspace(0.5, 1.5, n), strict=True)))
+    flat = reliability.from_arrays({"RCAP": {name: np.broadcast_to(each, n) for name, each in scores.items()}})
     assert verdicts(claims(flat, suite_of(list(scores))))[BEST] == verdict
 
 
@@ -155,7 +144,7 @@ def test_few_images_decide_nothing() -> None:
 
 def test_only_images_with_both_scores_count() -> None:
     scores = scaled(HOLDING)
-    scores.loc[(scores["method"] == "SG") & (scores["image"] == "3.png"), "score"] = np.nan
+    scores.loc[(scores["method"] == "SG") & (scores["image"] == 3), "score"] = np.nan
     found = claims(scores, suite_of(list(HOLDING))).set_index("statistic")["images"]
     assert [found["mean RCAP of GAG-85 / SG > 1"], found["mean RCAP of GAG-85 / GAG-0 > 1"]] == [29, 30]
 

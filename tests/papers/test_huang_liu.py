@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from captum_gag import reliability
 from captum_gag.papers.huang_liu import ORIGINALS, VARIANTS, tables
 from captum_gag.papers.layout import markdown
 from captum_gag.papers.published import huang_liu, huang_liu_cases
@@ -16,20 +17,9 @@ IMAGES = 4
 
 def scores(methods: list[str], metrics: list[str], variant: str = "", shift: float = 0.0) -> pd.DataFrame:
     """Score method m (from 1) on image i as m / 100 + i / 1000."""
-    return pd.DataFrame(
-        [
-            {
-                "image": f"image {image}",
-                "method": method,
-                "metric": metric,
-                "variant": variant,
-                "score": number / 100 + image / 1000 + shift,
-            }
-            for number, method in enumerate(methods, 1)
-            for metric in metrics
-            for image in range(IMAGES)
-        ]
-    )
+    by_method = {name: number / 100 + np.arange(IMAGES) / 1000 + shift for number, name in enumerate(methods, 1)}
+    images = [f"image {image}" for image in range(IMAGES)]
+    return reliability.from_arrays(dict.fromkeys(metrics, by_method), images, levels="metric").assign(variant=variant)
 
 
 def methods_of(*suites: str) -> list[str]:

@@ -9,19 +9,14 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from captum_gag import reliability
 from captum_gag.papers.huang_liu import ratios
 
 VARIANTS = {"A": {"SG": "SG-A", "IG": "IG-A"}, "G": {"SG": "SG-G", "IG": "IG-G"}}
 
 
 def table(scores: dict[str, list[float]], metric: str = "RCAP") -> pd.DataFrame:
-    return pd.DataFrame(
-        [
-            {"image": str(number), "method": method, "metric": metric, "score": value}
-            for method, values in scores.items()
-            for number, value in enumerate(values)
-        ]
-    )
+    return reliability.from_arrays({metric: scores}, levels="metric")
 
 
 def by_variant(found: pd.DataFrame) -> pd.DataFrame:
