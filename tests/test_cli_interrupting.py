@@ -92,7 +92,8 @@ def test_a_training_says_how_it_goes_on(tmp_path: Path, monkeypatch: pytest.Monk
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="terminals reach all processes of a group")
-def test_workers_end_too_and_say_nothing(asked: list[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("ended", ["by Ctrl-C", "killed"])
+def test_workers_end_too_and_say_nothing(asked: list[str], tmp_path: Path, ended: str) -> None:
     command = [sys.executable, "-m", "captum_gag.cli", *asked, "--workers", "2"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
     parent = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True)
@@ -101,11 +102,15 @@ def test_workers_end_too_and_say_nothing(asked: list[str], tmp_path: Path) -> No
         time.sleep(0.05)
     workers = psutil.Process(parent.pid).children(recursive=True)
     assert len(workers) >= 2
-    os.killpg(parent.pid, signal.SIGINT)
-    _, said = parent.communicate(timeout=60)
-    assert parent.returncode == 130
-    last = said.splitlines()[-1]
-    assert re.search(r"interrupted; \d+ of 200 images are done and kept\. Go on with: .* --workers 2$", last), said
-    assert "Traceback" not in said
+    if ended == "killed":
+        parent.kill()
+        parent.wait()
+    else:
+        os.killpg(parent.pid, signal.SIGINT)
+        _, said = parent.communicate(timeout=60)
+        assert parent.returncode == 130
+        last = said.splitlines()[-1]
+        assert re.search(r"interrupted; \d+ of 200 images are done and kept\. Go on with: .* --workers 2$", last), said
+        assert "Traceback" not in said
     _, alive = psutil.wait_procs(workers, timeout=10)
     assert alive == []

@@ -10,8 +10,6 @@ import random
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -30,7 +28,7 @@ from tiny import image, net
 from captum_gag.errors import InputError
 from captum_gag.report.tables import failures
 from captum_gag.runs.config import Config
-from captum_gag.runs.execution import begin, choose, execute
+from captum_gag.runs.execution import begin, execute
 from captum_gag.runs.executors import Bench, device_of, in_processes, on_ray
 from captum_gag.runs.identity import versions
 from captum_gag.runs.store import Run
@@ -347,25 +345,6 @@ def test_a_worker_with_another_model_is_refused(tmp_path: Path) -> None:
     """A model whose weights are drawn anew in each process would mix what cannot be mixed."""
     with pytest.raises(InputError, match="not what it is where the run began: weights"):
         done(tmp_path / "run", config(suite=SOBEL, model={"type": "tiny:random_model"}), executor=in_processes(2))
-
-
-@pytest.mark.slow
-def test_workers_end_with_their_parent(tmp_path: Path) -> None:
-    run, bench = begin(tmp_path / "run", config(data={"type": "tiny:many_photos"}, model={"type": "tiny:slow_model"}))
-    run.select(choose(bench)[0])
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
-    command = [sys.executable, "-m", "captum_gag.cli", "resume", str(tmp_path / "run"), "--workers", "2"]
-    parent = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    workers: list[psutil.Process] = []
-    deadline = time.monotonic() + 90
-    while not list((tmp_path / "run").glob("scores/*.parquet")) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    workers = psutil.Process(parent.pid).children(recursive=True)
-    assert len(workers) >= 2
-    parent.kill()
-    parent.wait()
-    _, alive = psutil.wait_procs(workers, timeout=10)
-    assert alive == []
 
 
 @pytest.mark.slow
