@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 from tiny import write_image
 from typer.testing import CliRunner, Result
 
@@ -273,11 +272,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_options_about_a_run(arguments: str, said: str, made: Path) -> None:
     command, *options = arguments.split()
     assert_said(call(command, str(made), *options), said=said)
-
-
-def test_a_pickled_model_as_weights() -> None:
-    torch.save(torch.nn.Linear(2, 2), "whole.pth")
-    assert_said(call("explain", "it.png", "--model", "misused:tiny", "--weights", "whole.pth"))
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ def test_demo_photographs():
     data = dataset("demo")
     assert data.names == ("chelsea", "coffee", "rocket", "china", "flower")
     assert all(example.photo().mode == "RGB" and example.target is None for example in data)
+    assert [example.photo().size for example in data] == [(451, 300), (600, 400), *[(640, 427)] * 3]
     assert data.files(0) == data.listings() == ()
     with pytest.raises(InputError, match="demo: has no training images"):
         data.train()

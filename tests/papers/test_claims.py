@@ -227,14 +227,6 @@ def test_networks_side_by_side(tmp_path: Path) -> None:
     assert markdown.read_text().splitlines()[0].split() == ["|", "claim", "|", "one", "|", "two", "|"]
 
 
-def test_a_network_that_is_named_like_a_formula_is_text(tmp_path: Path) -> None:
-    row = {"claim": "c", "statistic": "s", "value": 1.0, "low": 0.5, "high": 2.0, "above": 0, "below": 3}
-    rows = pd.DataFrame([{**row, "verdict": "holds", "images": 9, "network": "=HYPERLINK(A1)"}])
-    table, text = save_claims(rows, tmp_path)
-    assert "'=HYPERLINK" in table.read_text()
-    assert "=HYPERLINK" in text.read_text()
-
-
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     suite = {"methods": ["GAG-0", "GAG-85", "SG"], "metrics": {"RCAP": {}}, "n_samples": 2}

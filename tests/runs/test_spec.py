@@ -14,7 +14,7 @@ from captum_gag.errors import InputError
 from captum_gag.papers.published import means
 from captum_gag.runs.config import Config
 from captum_gag.runs.spec import SuiteFile, make_suite, read_suite, suite_names
-from captum_gag.runs.suite_file import labelled, require_names
+from captum_gag.runs.suite_file import ORDERINGS, labelled, require_names
 
 RCAP: dict[str, Any] = {"metrics": {"RCAP": {}}}
 
@@ -99,6 +99,7 @@ def test_ones_own_toml_file(tmp_path: Path) -> None:
             "method 'SG': .*unknown option 'n_sample'; did you mean n_samples",
         ),
         ({"methods": ["SG", "SG"], **RCAP}, "method 'SG' comes twice; give one of them a label"),
+        ({"methods": {ORDERINGS: {"type": "Random"}}, **RCAP, "random_orderings": 2}, f"method '{ORDERINGS}' comes tw"),
         (
             {"methods": {"a": {"of": "b", "transform": "reverse"}, "b": {"of": "a", "transform": "reverse"}}, **RCAP},
             "itself",
