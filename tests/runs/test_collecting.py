@@ -89,6 +89,18 @@ def test_a_record_that_comes_while_others_are_read_is_there_the_next_time(
     assert run.scores()["score"].tolist() == [2, 3, 1, 4]
 
 
+def test_a_file_for_all_that_is_damaged_or_of_before_is_not_taken(run: Run) -> None:
+    expected = run.scores()
+    content = bytearray(run._collected.read_bytes())
+    for place in (len(content) // 2, len(content) - 40):
+        content[place] ^= 0x41
+        run._collected.write_bytes(content)
+        assert_frame_equal(run.scores(), expected)
+    # As large as the one before.
+    keep(run, "a", 2)
+    assert run.scores()["score"].tolist() == [2, 1, 1]
+
+
 def test_a_damaged_record_is_named_though_all_were_collected(run: Run) -> None:
     assert len(run.scores()) == 3
     run._scores_of("b").write_bytes(b"PAR1")

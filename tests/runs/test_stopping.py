@@ -21,7 +21,7 @@ from captum_gag.errors import InputError
 from captum_gag.report.decisions import decisions
 from captum_gag.runs.config import Config
 from captum_gag.runs.execution import begin, execute
-from captum_gag.runs.executors import Bench, Chunk, Done, in_processes, in_this_process
+from captum_gag.runs.executors import Bench, Chunk, Done, Executor, in_processes, in_this_process
 from captum_gag.runs.spec import make_suite
 from captum_gag.runs.stopping import UntilDecided, require_answerable
 from captum_gag.runs.store import Run
@@ -81,8 +81,11 @@ def backwards(bench: Bench, chunks: Iterable[Chunk]) -> Iterator[list[Done]]:
         yield from map(bench.do, reversed(some))
 
 
-def test_whatever_the_order_in_which_they_come_they_count_in_the_same(whole: Run, tmp_path: Path) -> None:
-    run = done(tmp_path / "run", config(), executor=backwards)
+@pytest.mark.parametrize("executor", [backwards, pytest.param(in_processes(2), marks=pytest.mark.slow)])
+def test_whatever_the_order_in_which_they_come_they_count_in_the_same(
+    whole: Run, tmp_path: Path, executor: Executor
+) -> None:
+    run = done(tmp_path / "run", config(), executor=executor)
     named = ["metric", "rival", "decision", "decided_at"]
     assert_frame_equal(found(run)[named], found(whole)[named])
     assert run.scores()["image"].nunique() <= whole.scores()["image"].nunique() + 8
@@ -117,13 +120,6 @@ def test_interrupted_and_resumed_it_decides_the_same(whole: Run, tmp_path: Path)
     assert run.scores()["image"].nunique() == 6
     execute(Run.load(run.directory), say=quiet)
     assert_frame_equal(found(run), found(whole))
-
-
-@pytest.mark.slow
-def test_several_processes_decide_the_same(whole: Run, tmp_path: Path) -> None:
-    run = done(tmp_path / "run", config(), executor=in_processes(2))
-    named = ["metric", "rival", "decision", "decided_at"]
-    assert_frame_equal(found(run)[named], found(whole)[named])
 
 
 @pytest.mark.slow
