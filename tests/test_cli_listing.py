@@ -34,13 +34,15 @@ def run_apart(commands, heavy):
     return json.loads(done.stdout)
 
 
-@pytest.mark.parametrize("what", ["methods", "metrics", "suites", "data", "models"])
-def test_names_for_people_and_for_machines_without_loading_torch(what):
-    [[(_, people), (_, machines)], heavy] = run_apart([["list", what], ["list", what, "--json"]], HEAVY | {"pandas"})
+def test_names_for_people_and_for_machines_without_loading_torch():
+    kinds = ["methods", "metrics", "suites", "data", "models"]
+    asked = [["list", what, *form] for what in kinds for form in ([], ["--json"])]
+    outputs, heavy = run_apart(asked, HEAVY | {"pandas"})
     assert heavy == []
-    rows = json.loads(machines)
-    assert len(rows) >= 7
-    assert all(row["name"] in people for row in rows)
+    for (_, people), (_, machines) in zip(outputs[::2], outputs[1::2], strict=True):
+        rows = json.loads(machines)
+        assert len(rows) >= 7
+        assert all(row["name"] in people for row in rows)
 
 
 def test_version_and_help_import_nothing_heavy():

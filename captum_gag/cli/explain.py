@@ -28,11 +28,9 @@ if TYPE_CHECKING:
     from captum_gag.runs.explaining import Explanation
     from captum_gag.runs.scorer import Scorer
 
+# Probability of a class from which on the model is sure of it, and the methods that are compared where none is named.
 SURE = 0.5
-"""Probability of a class from which on the model is sure of it."""
-
 COMPARED = ("GAG-85", "Saliency", "SmoothGrad", "VarGrad (Captum)")
-"""The methods that are compared where none is named."""
 
 
 @command()
