@@ -1,6 +1,7 @@
 """README, CONTRIBUTING and docs: Python runs, commands exist, messages are the package's, example changes apply.
 
-Every block of a recipe and of README runs as it stands, in order, in one directory, and prints what the page says.
+Every block of a recipe and of README runs as it stands, in order, in one directory, and prints what the page says;
+every notebook runs from top to bottom, and is committed with small, clean outputs.
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ from io import StringIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import nbformat
 import pytest
 import torch
 import typer
+from nbclient import NotebookClient
 from torch import nn
 
 from captum_gag import method
@@ -336,3 +339,41 @@ def test_commands_of_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     run(shell[2:])
     assert Path("captum-gag-out/cat-IG.png").stat().st_size
     assert "GAG-85" in Path("RUN/report.html").read_text(encoding="utf-8")
+
+
+TUTORIALS = sorted((ROOT / "tutorials").glob("*.ipynb"))
+LARGEST = 400_000
+"""Bytes of a notebook: the repository keeps every version of every figure."""
+
+
+def test_all_six_are_there_and_the_readme_lists_them() -> None:
+    assert [path.name[:3] for path in TUTORIALS] == [f"{number:02d}_" for number in range(1, 7)]
+    assert re.findall(r"\(tutorials/(\w+\.ipynb)\)", (ROOT / "README.md").read_text(encoding="utf-8")) == [
+        path.name for path in TUTORIALS
+    ]
+
+
+@pytest.mark.parametrize("path", TUTORIALS, ids=lambda path: path.stem)
+def test_is_committed_clean(path: Path) -> None:
+    assert path.stat().st_size < LARGEST
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    outputs = [output for cell in cells for output in cell.outputs]
+    assert any("image/png" in output.get("data", {}) for output in outputs)
+    # A warning, a progress bar or a traceback is what a reader would see first.
+    assert all(output.output_type != "error" and output.get("name") != "stderr" for output in outputs)
+    # The site turns notebooks into pages, so that a link from one to a file beside it would lead nowhere there.
+    prose = "".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    assert not re.search(r"\]\((?!https?:)", prose)
+    texts = "".join(str(output.get("text", output.get("data", {}).get("text/plain", ""))) for output in outputs)
+    assert not re.search(r"/(tmp|home|root|work|Users)/|[A-Z]:\\", texts)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", TUTORIALS, ids=lambda path: path.stem)
+def test_runs(path: Path) -> None:
+    notebook = nbformat.read(path, as_version=4)
+    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(path.parent)}}).execute()
+    assert all(cell.execution_count for cell in notebook.cells if cell.cell_type == "code")
