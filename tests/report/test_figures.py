@@ -38,9 +38,9 @@ def test_one_bright_pixel_does_not_darken_the_rest_and_a_nan_does_not_hide_it(od
 def test_sparse_and_empty_maps_are_drawn_dark(tmp_path: Path) -> None:
     sparse = np.zeros((30, 30))
     sparse[3, 4] = 0.5
-    maps = {"sparse": sparse, "empty": np.zeros((30, 30))}
+    maps = {"sparse": sparse, "none": np.full((30, 30), np.nan), "empty": np.zeros((30, 30))}
     figure = _one("", np.zeros((30, 30, 3)), maps)
-    assert [axes.images[0].get_clim() for axes in figure.axes[1:]] == [(0.0, 0.5), (0.0, 1.0)]
+    assert [axes.images[0].get_clim() for axes in figure.axes[1:]] == [(0.0, 0.5), (0.0, 1.0), (0.0, 1.0)]
     save_figure(figure, tmp_path / "dark.png")
     assert np.asarray(Image.open(tmp_path / "dark.png").convert("L"))[200, -100] == 0
 
