@@ -13,8 +13,6 @@ from typer.testing import CliRunner
 
 from captum_gag.cli import app
 from captum_gag.errors import InputError
-from captum_gag.names import parse_model
-from captum_gag.option_text import assignments
 from captum_gag.report.page import write_page
 from captum_gag.report.style import DARK_PAGE, PAGE
 from captum_gag.report.tables import comparison
@@ -119,19 +117,6 @@ def test_the_command_repeats_the_run(run, tmp_path):
     drop = ["seconds", "run"]
     assert_frame_equal(Run.load(again).scores().drop(columns=drop), run.scores().drop(columns=drop))
     assert asdict(Run.load(again).config) == asdict(run.config)
-
-
-def test_the_command_says_every_option_of_model_and_data(reconfigured, tmp_path):
-    model = {"type": "torchvision", "name": "resnet18", "weights": "/my weights.pth"}
-    run = reconfigured(model=model, limit=7, threads=2)
-    page = Page(write_page(run, tmp_path / "report.html", n_bootstrap=20, trust=True, paths=True))
-    words = shlex.split(next(text for text in page.text if text.startswith("captum-gag run")))
-    assert words[:5] == ["captum-gag", "run", "suite.toml", "--model", "torchvision:resnet18"]
-    options = [words[place + 1] for place, word in enumerate(words) if word == "--set"]
-    assert assignments(options) == {"model.weights": "/my weights.pth"}
-    assert words[words.index("--data") + 1] == f"folder:{run.config.data['root']}"
-    assert (words[words.index("--limit") + 1], words[words.index("--threads") + 1]) == ("7", "2")
-    assert parse_model(words[4]) | {"weights": assignments(options)["model.weights"]} == model
 
 
 def test_the_worst_images_of_the_best_explanations_lead_to_the_gallery(run, page):
