@@ -214,9 +214,8 @@ def test_lists_of_classes_as_other_programs_write_them(tmp_path, file, text):
 def test_lists_of_classes_that_say_nothing_or_two_things_are_refused(tmp_path, file, text, message):
     write_image(tmp_path / "n1" / "a.png")
     (tmp_path / file).write_text(text)
-    with pytest.raises(InputError, match=f"{file}: cannot be read as a list of classes: {message}") as caught:
+    with pytest.raises(InputError, match=f"{file}: cannot be read as a list of classes: {message}"):
         dataset(str(tmp_path))
-    assert len(str(caught.value).splitlines()) == 1
 
 
 @pytest.mark.parametrize("there", [False, True])

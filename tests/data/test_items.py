@@ -81,9 +81,8 @@ def test_black_and_white_and_16_bits():
     ],
 )
 def test_photographs_of_which_white_is_not_known_are_refused(image, message):
-    with pytest.raises(InputError, match=f"item 7: .*{message}") as caught:
+    with pytest.raises(InputError, match=f"item 7: .*{message}"):
         photo_of(image, "7")
-    assert len(str(caught.value).splitlines()) == 1
 
 
 @given(st.lists(st.integers(0, 255), min_size=1, max_size=40), st.sampled_from([torch.float32, torch.float64]))

@@ -87,9 +87,8 @@ def test_no_object_and_nothing_else(tmp_path, level, share):
 )
 def test_more_than_two_values_are_refused(tmp_path, pixels, message):
     Image.fromarray(pixels).save(tmp_path / "mask.png")
-    with pytest.raises(InputError, match=f"mask.png: the segmentation (has the|is) {message}") as caught:
+    with pytest.raises(InputError, match=f"mask.png: the segmentation (has the|is) {message}"):
         read_mask(tmp_path / "mask.png")
-    assert len(str(caught.value).splitlines()) == 1
 
 
 def test_a_jpeg_with_a_third_band_is_refused(tmp_path):

@@ -173,9 +173,8 @@ def test_of_two_tables_that_fit_one_is_chosen(tmp_path):
     ],
 )
 def test_tables_that_say_no_class_or_two_are_refused(tmp_path, text, message):
-    with pytest.raises(InputError, match=message) as caught:
+    with pytest.raises(InputError, match=message):
         dataset(write(tmp_path, {"train.csv": text}))
-    assert len(str(caught.value).splitlines()) == 1
 
 
 @pytest.mark.parametrize(

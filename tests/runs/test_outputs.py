@@ -219,9 +219,8 @@ REFUSED = [
 def test_what_is_not_clear_is_refused_before_anything_is_written(
     options: dict[str, Any], said: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(InputError, match=said) as caught:
+    with pytest.raises(InputError, match=said):
         done(tmp_path / "run", **options)
-    assert len(str(caught.value).splitlines()) == 1
     assert not (tmp_path / "run").exists()
 
 
