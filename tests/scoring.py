@@ -1,9 +1,11 @@
-"""Scorers of the tiny network with examples for them, and tiny runs."""
+"""Scorers of the tiny network with examples for them, tiny runs, and the command line."""
 
 from pathlib import Path
 
 from tiny import classifier_of, net, write_image
+from typer.testing import CliRunner, Result
 
+from captum_gag.cli import app
 from captum_gag.data import dataset
 from captum_gag.runs.config import Config
 from captum_gag.runs.execution import begin, execute
@@ -43,3 +45,8 @@ def folder_of(place: Path, *names: str) -> dict[str, str]:
     for number, name in enumerate(names):
         write_image(place / name, number)
     return {"type": "folder", "root": str(place)}
+
+
+def call(*arguments: object) -> Result:
+    """Call a command of captum-gag."""
+    return CliRunner().invoke(app, [str(each) for each in arguments])

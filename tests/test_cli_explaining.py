@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from safetensors.numpy import load_file
+from scoring import call
 from tiny import image, write_image
 from typer.testing import CliRunner, Result
 
@@ -143,7 +144,7 @@ def test_demo_explains_its_photographs(monkeypatch: pytest.MonkeyPatch) -> None:
     model = catalogue.model
     monkeypatch.setattr(images, "demo_images", lambda: {"one": image(0, (30, 24)), "two": image(1, (1, 1))})
     monkeypatch.setattr(catalogue, "model", lambda spec: model("tiny:model"))
-    result = CliRunner().invoke(app, ["demo"])
+    result = call("demo")
     assert result.exit_code == 0
     kinds = ("GAG-85", "Saliency", "SmoothGrad", "VarGrad-Captum-", "explanation")
     pictures = {f"{name}-{kind}.png" for name in ("one", "two") for kind in kinds}

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 import shlex
-import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from scoring import call
 from tiny import write_image
-from typer.testing import CliRunner, Result
-
-from captum_gag.cli import app
+from typer.testing import Result
 
 MODULE = """
 import torch
@@ -61,11 +60,10 @@ SUITE = 'methods = ["Saliency"]\n[metrics.RCAP]\n'
 
 
 @pytest.fixture(autouse=True)
-def _place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, user_module: Any) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
-    monkeypatch.delitem(sys.modules, "misused", raising=False)
-    texts = {"misused.py": MODULE, "suite.toml": SUITE, "text.txt": "no such thing\n", "broken.json": '{"a": [1,'}
+    user_module("misused", MODULE)
+    texts = {"suite.toml": SUITE, "text.txt": "no such thing\n", "broken.json": '{"a": [1,'}
     for name, text in texts.items():
         (tmp_path / name).write_text(text)
     (tmp_path / "binary").write_bytes(bytes(range(256)))
@@ -74,10 +72,6 @@ def _place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "full" / "other.txt").write_text("")
     for name in ("it.png", "mask.png", "photos/a/1.png", "photos/b/1.png"):
         write_image(tmp_path / name)
-
-
-def call(*arguments: str) -> Result:
-    return CliRunner().invoke(app, list(arguments))
 
 
 def assert_said(result: Result, status: int = 2, said: str = "") -> None:

@@ -8,11 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scoring import call
 from tiny import image, write_image
-from typer.testing import CliRunner
 
 from captum_gag import reliability
-from captum_gag.cli import app
 from captum_gag.cli.commands import print_json
 from captum_gag.data.cifar10 import CLASSES
 from captum_gag.models.cifar10 import Cifar10Net, write_weights
@@ -29,10 +28,6 @@ methods = ["GAG-85", "SG", "Sobel"]
 type = "Deletion"
 n_steps = 3
 """
-
-
-def call(*arguments):
-    return CliRunner().invoke(app, [str(each) for each in arguments])
 
 
 def begin(out, suite, *options, data="tiny:photos"):

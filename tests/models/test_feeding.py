@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -49,10 +47,8 @@ def read(returned):
 
 
 @pytest.fixture(autouse=True)
-def _module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "users_feeding.py").write_text(MODULE)
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "users_feeding", raising=False)
+def _module(user_module: Any) -> None:
+    user_module("users_feeding", MODULE)
 
 
 def noise(width: int = 50, height: int = 40) -> Image.Image:

@@ -52,10 +52,8 @@ def own():
 
 
 @pytest.fixture(autouse=True)
-def _module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "users_models.py").write_text(MODULE)
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "users_models", raising=False)
+def _module(user_module: Any) -> None:
+    user_module("users_models", MODULE)
 
 
 def state_file(path: Path, model: nn.Module) -> Path:

@@ -11,11 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.stats
-from scoring import config_of, run_of
-from typer.testing import CliRunner
+from scoring import call, config_of, run_of
 
 from captum_gag import reliability
-from captum_gag.cli import app
 from captum_gag.papers.claims import as_lines, claims, decisive, save_claims, side_by_side
 from captum_gag.papers.published import huang_liu
 from captum_gag.runs.spec import Suite, make_suite, read_suite
@@ -235,11 +233,11 @@ def run(tmp_path: Path) -> Path:
 
 def test_command(run: Path, tmp_path: Path) -> None:
     copied, out = shutil.copytree(run, tmp_path / "copied"), tmp_path / "out"
-    result = CliRunner().invoke(app, ["papers", "claims", str(run), str(copied), "--out", str(out)])
+    result = call("papers", "claims", str(run), str(copied), "--out", str(out))
     assert result.exit_code == 0, result.output
     lines = result.output.splitlines()
     assert lines[0] == RISES
     assert lines[1].startswith(f"  tiny:model ({run}): undecided: ")
     assert (out / "claims.md").is_file()
-    printed = CliRunner().invoke(app, ["papers", "claims", str(run)])
+    printed = call("papers", "claims", str(run))
     assert printed.output.splitlines()[1].startswith("  tiny:model: undecided: ")

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from scoring import call
 from tiny import image
-from typer.testing import CliRunner, Result
-
-from captum_gag.cli import app
+from typer.testing import Result
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +24,7 @@ def _place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def figure(*arguments: str) -> Result:
-    return CliRunner().invoke(app, ["papers", "figure", *arguments, "--model", "tiny:model", "--out", "out"])
+    return call("papers", "figure", *arguments, "--model", "tiny:model", "--out", "out")
 
 
 def test_maps_of_the_methods_given() -> None:

@@ -8,10 +8,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from scoring import config_of, folder_of, run_of
-from typer.testing import CliRunner
+from scoring import call, config_of, folder_of, run_of
 
-from captum_gag.cli import app
 from captum_gag.files import without_directories
 from captum_gag.report.page import write_page
 from captum_gag.runs.store import Run
@@ -47,10 +45,10 @@ def written(tmp_path_factory):
     said = []
     for words in (["table"], ["table", "--compare", "GAG-85", "SG"], ["table", "--worst", "3"]):
         asked = [words[0], str(run.directory), *words[1:], "--json"]
-        said.append(CliRunner().invoke(app, asked).output)
+        said.append(call(*asked).output)
         assert json.loads(said[-1])
     for command in (["reliability", "--out", str(base / "run" / "reliability")], ["report"]):
-        result = CliRunner().invoke(app, [command[0], str(run.directory), *command[1:]])
+        result = call(command[0], str(run.directory), *command[1:])
         assert result.exit_code == 0, result.output
     return base, run, said
 
@@ -83,7 +81,7 @@ def test_the_page_names_them_if_asked_to(written, tmp_path):
     base, run, _ = written
     page = tmp_path / "report.html"
     for flags, there in (([], False), (["--paths"], True)):
-        CliRunner().invoke(app, ["report", str(run.directory), "--out", str(page), *flags])
+        call("report", str(run.directory), "--out", str(page), *flags)
         text = page.read_text(encoding="utf-8")
         assert (f"folder:{base / 'photographs'}" in text) == there
         assert ("--data folder:photographs" in text) != there

@@ -8,10 +8,8 @@ from html.parser import HTMLParser
 
 import pytest
 from pandas.testing import assert_frame_equal
-from scoring import config_of, run_of
-from typer.testing import CliRunner
+from scoring import call, config_of, run_of
 
-from captum_gag.cli import app
 from captum_gag.errors import InputError
 from captum_gag.report.page import write_page
 from captum_gag.report.style import DARK_PAGE, PAGE
@@ -112,7 +110,7 @@ def test_the_command_repeats_the_run(run, tmp_path):
     words = shlex.split(command)
     again = tmp_path / "again"
     words[words.index("suite.toml")], words[words.index("RUN")] = str(tmp_path / "suite.toml"), str(again)
-    result = CliRunner().invoke(app, words[1:])
+    result = call(*words[1:])
     assert result.exit_code == 1, "one image is broken"
     drop = ["seconds", "run"]
     assert_frame_equal(Run.load(again).scores().drop(columns=drop), run.scores().drop(columns=drop))
@@ -232,10 +230,10 @@ def test_all_colours_of_the_page_are_those_of_the_style(page):
 
 
 def test_the_command_writes_the_page_and_needs_a_run(run, tmp_path):
-    result = CliRunner().invoke(app, ["report", str(run.directory), "--out", str(tmp_path / "x.html")])
+    result = call("report", str(run.directory), "--out", str(tmp_path / "x.html"))
     assert result.output.strip() == str(tmp_path / "x.html")
     assert (tmp_path / "x.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
-    few = CliRunner().invoke(app, ["report", str(run.directory), "--images=2", "--out", str(tmp_path / "x.html")])
+    few = call("report", str(run.directory), "--images=2", "--out", str(tmp_path / "x.html"))
     assert len(Page(tmp_path / "x.html").data()["shown"]) == 2, few.output
     empty, _ = begin(tmp_path / "new", config_of(SUITE))
     with pytest.raises(InputError, match=r"no image is (chosen|done) yet"):

@@ -2,14 +2,11 @@
 
 import json
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
-from scoring import config_of, run_of
-from typer.testing import CliRunner
+from scoring import call, config_of, run_of
 
-from captum_gag.cli import app
 from captum_gag.errors import InputError
 from captum_gag.importing import imported, nothing_imported
 
@@ -35,12 +32,10 @@ def made(tmp_path_factory):
 
 
 @pytest.fixture
-def trapped(made, tmp_path, monkeypatch):
+def trapped(made, tmp_path, monkeypatch, user_module):
     """A run whose every name is of a module that says so when it is imported."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delitem(sys.modules, "bomb", raising=False)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    Path("bomb.py").write_text(BOMB)
+    user_module("bomb", BOMB)
     shutil.copytree(made, "run")
     said = json.loads(Path("run/run.json").read_text())
     config = said["config"]
@@ -53,7 +48,7 @@ def trapped(made, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("look", LOOKS)
 def test_nothing_that_it_names_is_imported(trapped, look):
-    result = CliRunner().invoke(app, [*LOOKS[look], "run"])
+    result = call(*LOOKS[look], "run")
     assert not (trapped / "it was run").exists()
     assert result.exit_code == (2 if look == "claims" else 0), result.output
     if look == "report":
@@ -62,7 +57,7 @@ def test_nothing_that_it_names_is_imported(trapped, look):
 
 @pytest.mark.parametrize("look", ["report", "claims"])
 def test_it_is_where_the_author_is_trusted(trapped, look):
-    CliRunner().invoke(app, [*LOOKS[look], "run", "--trust"])
+    call(*LOOKS[look], "run", "--trust")
     assert (trapped / "it was run").exists()
 
 

@@ -20,11 +20,9 @@ import pyarrow.parquet as pq
 import pytest
 import safetensors.numpy
 from pandas.testing import assert_frame_equal
-from scoring import quiet, run_of
+from scoring import call, quiet, run_of
 from surroundings import Surroundings, one_line
-from typer.testing import CliRunner
 
-from captum_gag.cli import app
 from captum_gag.errors import InputError
 from captum_gag.files import remove_abandoned, replace_file
 from captum_gag.runs import collecting
@@ -153,7 +151,7 @@ def test_on_the_command_line_it_is_one_line(around: Surroundings, tmp_path: Path
     run, bench = begin(tmp_path / "run", around.config())
     execute(run, bench=bench, shard=(1, 2), say=quiet)
     with failing(FULL, FOR_EVER(3)):
-        result = CliRunner().invoke(app, ["resume", str(run.directory)])
+        result = call("resume", str(run.directory))
     assert result.exit_code == 2
     assert result.stderr.splitlines()[-1] == "captum-gag: [Errno 28] No space left on device"
     assert "Traceback" not in result.output

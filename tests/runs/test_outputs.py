@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +11,11 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
-from scoring import config_of, folder_of, run_of
+from scoring import call, config_of, folder_of, run_of
 from tiny import image
 from tiny import net as tiny_net
 from torch import nn
-from typer.testing import CliRunner
 
-from captum_gag.cli import app
 from captum_gag.data import dataset
 from captum_gag.data.datasets import Example
 from captum_gag.errors import InputError
@@ -88,10 +84,8 @@ SUITE = {"methods": ["SG", "GAG-85"], "metrics": {"RCAP": {}, "Deletion": {"n_st
 
 
 @pytest.fixture(autouse=True)
-def _module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "users_tails.py").write_text(MODULE)
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "users_tails", raising=False)
+def _module(user_module: Any) -> None:
+    user_module("users_tails", MODULE)
 
 
 def done(directory: Path, **options: Any) -> Run:
@@ -263,20 +257,15 @@ def test_the_command_line_says_what_it_decided(tmp_path: Path, monkeypatch: pyte
     ):
         model = [] if command[0] == "resume" else ["--model", "users_tails:model"]
         more = ["--set", "model.tail=softmax"] if command[0] == "explain" else []
-        result = CliRunner().invoke(app, [*command, *model, *more])
+        result = call(*command, *model, *more)
         assert result.exit_code == 0, result.output
         said = [line for line in result.stderr.splitlines() if "read as probabilities" in line]
         assert said == [
             'The model gives numbers in [0, 1] that sum to 1, read as probabilities; declare output="probabilities" if '
             "that is so."
         ]
-    quiet = CliRunner().invoke(
-        app,
-        shlex.split(
-            "explain it.png --model users_tails:model --set model.tail=softmax --set model.output=probabilities "
-            "--samples 2 --out declared"
-        ),
-    )
+    declared = "--set model.tail=softmax --set model.output=probabilities --samples 2 --out declared"
+    quiet = call("explain", "it.png", "--model", "users_tails:model", *declared.split())
     assert quiet.exit_code == 0
     assert "read as" not in quiet.output
     assert Path("declared/scores.csv").read_text() == Path("captum-gag-out/scores.csv").read_text()
@@ -387,17 +376,17 @@ def test_any_size_and_one_channel_go_all_the_way(
         'methods = ["SG", "Sobel", "Grad-CAM"]\nn_samples = 2\n[metrics.RCAP]\n[metrics.SegmentationMAE]\n'
     )
     given = ["--model", "users_tails:any_size", *options]
-    result = CliRunner().invoke(app, ["explain", "it.png", "--method", "SG", "--method", "Sobel", *given])
+    result = call("explain", "it.png", "--method", "SG", "--method", "Sobel", *given)
     assert result.exit_code == 0, result.output
     found = np.load("captum-gag-out/it-attributions.npz")
     assert found["SG"].shape == shape
     assert found["Sobel"].shape == (1, *shape[1:])
     run = ["run", "suite.toml", "--data", "tiny:photos", "--save-maps", "--limit", "2", "--out", "run", *given]
-    result = CliRunner().invoke(app, run)
+    result = call(*run)
     assert result.exit_code == 0, result.output
     assert len(Run.load(Path("run")).scores()) == 2 * 3 * 2
     assert Run.load(Path("run")).maps("000001")["SG"].shape == shape[1:]
-    result = CliRunner().invoke(app, ["report", "run"])
+    result = call("report", "run")
     assert result.exit_code == 0, result.output
     assert "data:image/webp" in Path("run/report.html").read_text()
     assert json.loads(Path("run/run.json").read_text())["config"]["model"]["type"] == "users_tails:any_size"
