@@ -63,6 +63,11 @@ def smaller_batches(share: float) -> Iterator[_Batches]:
         _batches.reset(token)
 
 
+def memory_share() -> float:
+    """Return the share, in (0, 1], of the examples per batch that memory allows in this context."""
+    return _batches.get(_Batches()).share
+
+
 def out_of_memory(error: BaseException) -> bool:
     """Return whether an error means that memory ran out, of an accelerator or of the machine."""
     texts = ("can't allocate memory", "out of memory")
@@ -71,7 +76,7 @@ def out_of_memory(error: BaseException) -> bool:
 
 def with_less_memory(compute: Callable[[], T]) -> T:
     """Compute, with the batch sizes of ``examples_per_batch`` halved again and again while memory runs out."""
-    share = _batches.get(_Batches()).share
+    share = memory_share()
     while True:
         with smaller_batches(share) as batches:
             try:

@@ -1,20 +1,25 @@
-"""The modules inside a model, whatever wraps it: their modes, buffers, hooks and precision."""
+"""The modules inside a model, whatever wraps it: their hooks and precision."""
 
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from captum_gag.errors import InputError, in_one_line, warn
+from captum_gag.errors import InputError, in_one_line
 
 _OWN = frozenset(vars(nn.Module()))
 _CONTAINERS = (Mapping, list, tuple, set, frozenset)
+# Longer collections are data.
+MOST_ITEMS = 10_000
+# Objects of these packages are no wrappers of models.
+_LIBRARIES = sys.stdlib_module_names | {"builtins", "numpy", "pandas", "torch", "PIL", "matplotlib", "ray", "tqdm"}
 
 
 def modules_inside(model: Any) -> Iterator[nn.Module]:
@@ -41,53 +46,36 @@ def modules_inside(model: Any) -> Iterator[nn.Module]:
         elif isinstance(item, Mapping):
             waiting += item.values()
         elif isinstance(item, _CONTAINERS):
-            waiting += item
+            waiting += item if len(item) <= MOST_ITEMS else ()
         elif isinstance(item, functools.partial):
             waiting += [item.func, *item.args, *item.keywords.values()]
-        elif callable(item) and not isinstance(item, type):
+        elif not isinstance(item, type | ModuleType) and (callable(item) or _may_hold_a_model(item)):
             waiting += _references(item)
 
 
-def _references(function: Any) -> list[Any]:
-    """Return the objects that a function, a bound method or an object that can be called refers to."""
-    references: list[Any] = []
-    for cell in getattr(function, "__closure__", None) or ():
+def _may_hold_a_model(item: Any) -> bool:
+    return isinstance(item, SimpleNamespace) or type(item).__module__.partition(".")[0] not in _LIBRARIES
+
+
+def _references(item: Any) -> list[Any]:
+    """Return the objects that a function, a bound method or any other object refers to."""
+    slots = [name for cls in type(item).__mro__ for name in getattr(cls, "__slots__", ()) if isinstance(name, str)]
+    references = [getattr(item, name, None) for name in ("__self__", "__wrapped__", *slots)]
+    for name in ("__defaults__", "__dict__", "__kwdefaults__"):
+        values = getattr(item, name, None)
+        references += values.values() if isinstance(values, Mapping) else values or ()
+    for cell in getattr(item, "__closure__", None) or ():
         # Of a variable that has no value yet.
         with suppress(ValueError):
             references.append(cell.cell_contents)
-    references += [*(getattr(function, "__defaults__", None) or ()), *getattr(function, "__dict__", {}).values()]
-    variables = getattr(function, "__globals__", {})
-    for name in getattr(getattr(function, "__code__", None), "co_names", ()):
+    variables = getattr(item, "__globals__", {})
+    for name in getattr(getattr(item, "__code__", None), "co_names", ()):
         value = variables.get(name)
         # Written in the same file, and not in a library.
         own = getattr(value, "__globals__", None) is variables or type(value).__module__ == variables.get("__name__")
-        if own or isinstance(value, nn.Module | Mapping | list | tuple):
+        if own or isinstance(value, nn.Module | Mapping | list | tuple | SimpleNamespace):
             references.append(value)
-    owner = getattr(function, "__self__", None)
-    if isinstance(owner, nn.Module):
-        references.append(owner)
-    elif owner is not None and not isinstance(owner, type | ModuleType):
-        references += getattr(owner, "__dict__", {}).values()
     return references
-
-
-# Modules of these packages only call others: their own training mode changes nothing, and some have no eval().
-_HOLDERS = (
-    *("torch.nn.modules.container", "torch.nn.modules.module", "torch.nn.parallel", "torch.nn.utils"),
-    *("torch.fx", "torch.export", "torch._"),
-)
-
-
-def _in_training(model: Any) -> list[nn.Module]:
-    return [module for module in modules_inside(model) if module.training]
-
-
-def require_evaluation_mode(model: Any) -> None:
-    """Raise InputError if a module inside the model is in training mode and may behave differently there."""
-    modules = [module for module in _in_training(model) if not type(module).__module__.startswith(_HOLDERS)]
-    if modules:
-        name = type(modules[0]).__name__
-        raise InputError(f"The model is in training mode ({name}), so its outputs are random; call model.eval() first.")
 
 
 def require_module(name: str, model: Any, use: str) -> None:
@@ -101,33 +89,6 @@ def require_module(name: str, model: Any, use: str) -> None:
 def hookable(model: nn.Module) -> nn.Module:
     """Return a model that takes hooks: a scripted module, which does not, inside one that does."""
     return nn.Sequential(model) if isinstance(model, torch.jit.ScriptModule) else model
-
-
-@contextmanager
-def buffers_kept(model: Any) -> Iterator[None]:
-    """Restore the buffers of modules in training mode, such as batch statistics, after this context."""
-    buffers = [
-        (module, name, buffer, buffer.clone())
-        for module in _in_training(model)
-        for name, buffer in module.named_buffers(recurse=False)
-    ]
-    try:
-        yield
-    finally:
-        with torch.no_grad():
-            for module, name, buffer, values in buffers:
-                buffer.copy_(values)
-                setattr(module, name, buffer)
-
-
-def warn_of_batch_statistics(model: Any) -> None:
-    """Warn once if running a model changes it: batch normalisation in training mode."""
-    modules = [module for module in _in_training(model) if isinstance(getattr(module, "running_mean", None), Tensor)]
-    if modules:
-        warn(
-            f"The model has batch statistics in training mode ({type(modules[0]).__name__}), which every forward pass "
-            "changes; pass freeze_statistics=True or call model.eval()."
-        )
 
 
 def with_folded_batch_norm(model: nn.Module, caller: str) -> nn.Module:

@@ -179,9 +179,13 @@ class OutputReader:
         """Return a hook by which a module returns scores; as a context, it is removed afterwards."""
         return model.register_forward_hook(lambda module, inputs, returned: self.scores(returned))
 
+    def outputs(self, returned: Any) -> Tensor:
+        """Return the outputs in a model's return value, whatever they mean."""
+        return tensor_of(self.output(returned) if callable(self.output) else returned)
+
     def _tensor(self, returned: Any) -> Tensor:
         """Return outputs (N, columns, ...); "auto" decides for logits if they are returned under that name."""
-        outputs = tensor_of(self.output(returned) if callable(self.output) else returned)
+        outputs = self.outputs(returned)
         require_dense("the model's outputs", outputs)
         if not outputs.is_floating_point() or outputs.ndim == 0 or outputs.numel() == 0:
             raise InputError(

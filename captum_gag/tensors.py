@@ -137,3 +137,22 @@ def interpolated(values: Tensor, sizes: Sequence[int]) -> Tensor:
 def over_channels(values: Tensor, inputs: Tensor) -> Tensor:
     """Return a value per position, (N, *positions), in a shape that broadcasts over the channels of the inputs."""
     return values.unsqueeze(1) if inputs.ndim > 2 else values
+
+
+def check_channel_axis(channel_axis: Any, inputs: Tensor) -> None:
+    """Raise InputError unless ``channel_axis`` is an axis of the inputs after the first."""
+    if type(channel_axis) is not int or channel_axis not in (-1, *range(1, inputs.ndim)):
+        raise InputError(
+            f"channel_axis is {shown(channel_axis)} for inputs {tuple(inputs.shape)}, must be an axis after the "
+            "first, or -1 for the last."
+        )
+
+
+def channels_first(values: Tensor, channel_axis: int) -> Tensor:
+    """Return inputs, or maps like them, with their channels on axis 1; tables (N, F) as they are."""
+    return values.movedim(channel_axis, 1) if values.ndim > 2 else values
+
+
+def channels_back(values: Tensor, channel_axis: int) -> Tensor:
+    """Return the inverse of ``channels_first``."""
+    return values.movedim(1, channel_axis) if values.ndim > 2 else values

@@ -30,12 +30,13 @@ class RunningMoments:
 
     Neither memory nor rounding grows with the number of samples. They are taken one after the other, so that the result
     does not depend on how they were grouped into batches. Squares are in double precision, because those of gradients
-    of 1e-25 are 0 in single.
+    of 1e-25 are 0 in single. With ``mean_only`` there is no variance.
     """
 
     count: int = 0
     mean: Tensor = field(default_factory=lambda: torch.empty(0))
     squares: Tensor = field(default_factory=lambda: torch.empty(0))
+    mean_only: bool = False
 
     def update(self, samples: Tensor) -> None:
         """Take in samples of shape (k, ...)."""
@@ -47,8 +48,9 @@ class RunningMoments:
             share = 1 / self.count
             deviation = sample - self.mean
             self.mean.add_(deviation, alpha=share)
-            deviation = deviation.to(self.squares.dtype)
-            self.squares.addcmul_(deviation, deviation, value=1 - share)
+            if not self.mean_only:
+                # The deviation is promoted before it is squared.
+                self.squares.addcmul_(deviation, deviation, value=1 - share)
 
     @property
     def variance(self) -> Tensor:
@@ -76,10 +78,11 @@ class GradientMoments:
         interpreted: Moments of the interpreted gradients, shape (N, ...).
     """
 
-    def __init__(self, interpretation: Interpretation) -> None:
+    def __init__(self, interpretation: Interpretation, mean_only: bool = False) -> None:
+        """Start without gradients; ``mean_only``: of the interpreted ones the variance is not needed."""
         self.interpretation = interpretation
         self.signed = RunningMoments()
-        self.interpreted = self.signed if interpretation is signed else RunningMoments()
+        self.interpreted = self.signed if interpretation is signed else RunningMoments(mean_only=mean_only)
 
     def update(self, gradients: Tensor) -> None:
         """Take in gradients of shape (k, N, ...)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any
 
 import captum.attr
@@ -14,6 +14,7 @@ from torch import Tensor
 from captum_gag.attr.sampled_gradients import gradients_per_batch
 from captum_gag.batching import out_of_memory
 from captum_gag.errors import InputError, warn
+from captum_gag.model_probe import behaviour_of, uncompiled
 from captum_gag.modules import modules_inside, require_module
 
 # Those whose every row of a batch has a gradient of its own, so that its batches can be divided.
@@ -21,6 +22,34 @@ ROW_BY_ROW = (
     *(captum.attr.Deconvolution, captum.attr.GradientShap, captum.attr.GuidedBackprop),
     *(captum.attr.InputXGradient, captum.attr.IntegratedGradients, captum.attr.Saliency),
 )
+
+# Those that pass each row as it is, once.
+ONE_PASS = tuple(
+    getattr(captum.attr, name)
+    for name in (
+        *(
+            "Saliency",
+            "InputXGradient",
+            "Deconvolution",
+            "GuidedBackprop",
+            "GuidedGradCam",
+            "LRP",
+            "FeaturePermutation",
+        ),
+        *("LayerActivation", "LayerGradCam", "LayerGradientXActivation", "LayerLRP", "LayerFeaturePermutation"),
+        *("NeuronGradient", "NeuronGuidedBackprop", "NeuronDeconvolution"),
+    )
+    if hasattr(captum.attr, name)
+)
+
+
+def require_copies(name: str, model: Any, images: Tensor) -> None:
+    """Raise InputError unless a model takes any number of changed copies of images at once, as most of Captum does."""
+    if behaviour_of(model, (images,)).rows == "fixed":
+        raise InputError(
+            f"{name} passes changed copies of an image at once, but this model takes batches of {len(images)} only, "
+            "or its outputs depend on the batch; take a method of this package, such as GAG-85 or IG."
+        )
 
 
 @contextmanager
@@ -55,22 +84,29 @@ def in_batches(explainer: Any) -> Any:
         if size >= len(inputs[0]):
             return gradient_func(forward_fn, inputs, target_ind, additional_forward_args)
         batches = []
-        for rows, target in batches_of(inputs, target_ind, size):
+        model = explainer.forward_func
+        for rows, target, arguments in batches_of(model, inputs, target_ind, additional_forward_args, size):
             leaves = tuple(tensor.detach().requires_grad_() for tensor in rows)
-            batches.append(gradient_func(forward_fn, leaves, target, additional_forward_args))
+            batches.append(gradient_func(forward_fn, leaves, target, arguments))
         return tuple(torch.cat(gradients) for gradients in zip(*batches, strict=True))
 
     explainer.gradient_func = batched
     return explainer
 
 
-def batches_of(inputs: tuple[Tensor, ...], target: Any, size: int) -> Iterator[tuple[tuple[Tensor, ...], Any]]:
-    """Yield batches of the inputs with their targets: of a list or a tensor its rows, else the target of all."""
+def batches_of(
+    model: Any, inputs: tuple[Tensor, ...], target: Any, arguments: Any, size: int
+) -> Iterator[tuple[tuple[Tensor, ...], Any, Any]]:
+    """Yield batches of inputs, targets and further arguments: of those with an entry for each row the rows'."""
     n = len(inputs[0])
     per_example = isinstance(target, list) or (isinstance(target, Tensor) and target.ndim > 0 and len(target) == n)
+    further = () if arguments is None else arguments if isinstance(arguments, tuple) else (arguments,)
+    behaviour = behaviour_of(model, inputs, further)
+    behaviour.require_independent('take GuidedAbsoluteGrad with rows="together"')
     for first in range(0, n, size):
         rows = slice(first, first + size)
-        yield tuple(tensor[rows] for tensor in inputs), target[rows] if per_example else target
+        some = None if arguments is None else behaviour.arguments_of(further, range(n)[rows])
+        yield tuple(tensor[rows] for tensor in inputs), target[rows] if per_example else target, some
 
 
 def captum_target(targets: Tensor) -> Any:
@@ -157,12 +193,6 @@ def captum_errors(name: str, model: Any, *inputs: Any) -> Iterator[None]:
             if isinstance(error, AttributeError):
                 require_module(name, model, "reaches into the model's layers")
             raise InputError(f"{name}: {' '.join(str(error).split()) or type(error).__name__}") from error
-
-
-def uncompiled() -> AbstractContextManager[Any]:
-    """Run compiled models eagerly inside this context, so that hooks are called, if torch can."""
-    stance: Any = getattr(torch.compiler, "set_stance", None)
-    return stance("force_eager") if stance else nullcontext()
 
 
 @contextmanager

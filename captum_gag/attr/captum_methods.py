@@ -15,6 +15,7 @@ from captum.attr import LRP, LayerLRP, NoiseTunnel
 from torch import Tensor, nn
 
 from captum_gag.attr.captum_calls import (
+    ONE_PASS,
     ROW_BY_ROW,
     call,
     captum_errors,
@@ -22,6 +23,7 @@ from captum_gag.attr.captum_calls import (
     in_batches,
     mean_over_references,
     reference_images,
+    require_copies,
     seeded,
 )
 from captum_gag.attr.entries import NOT_OPTIONS, AttributionMethod
@@ -75,6 +77,8 @@ class CaptumMethod(AttributionMethod):
             raise InputError(
                 f"captum:{self.class_name} exchanges features among the images of a batch; this one has one"
             )
+        if self.wrapped or not issubclass(self.attribution, ONE_PASS):
+            require_copies(f"captum:{self.class_name}", model, inputs)
         at_once = gradients_per_batch(inputs, len(inputs))
         if self.class_name in _PERMUTING:
             at_once = len(inputs)

@@ -16,6 +16,7 @@ from captum_gag.attr.captum_calls import (
     in_batches,
     mean_over_references,
     reference_images,
+    require_copies,
     seeded,
 )
 from captum_gag.attr.contract import Count, Level, Seed
@@ -68,14 +69,16 @@ class SmoothGrad(Attribution):
         Args:
             inputs: Images (N, C, *positions), or rows (N, F).
             target: In any form that Captum takes.
-            additional_forward_args: Further arguments of the model, the same for all images.
+            additional_forward_args: As for ``GuidedAbsoluteGrad.attribute``.
             n_samples: Noisy versions of each image.
             noise_level: Standard deviation of the noise, as a share of the image's range.
             nt_type: Aggregation of the gradients.
             seed: Of the noise; None draws from the global random state.
         """
+        require_copies("SmoothGrad", self.forward_func, inputs[:1])
         maps = []
-        for (image,), label in batches_of((inputs,), target, 1):
+        batches = batches_of(self.forward_func, (inputs,), target, additional_forward_args, 1)
+        for (image,), label, arguments in batches:
             with seeded(inputs.device, seed), captum_errors("SmoothGrad", self.forward_func, image):
                 attributions = NoiseTunnel(in_batches(Saliency(self.forward_func))).attribute(
                     image,
@@ -85,7 +88,7 @@ class SmoothGrad(Attribution):
                     nt_samples_batch_size=min(n_samples, 4),
                     stdevs=noise_level * float(image.max() - image.min()),
                     target=label,
-                    additional_forward_args=additional_forward_args,
+                    additional_forward_args=arguments,
                     abs=False,
                 )
             maps.append(attributions)
@@ -111,16 +114,18 @@ class DeepSHAP(Attribution):
         Args:
             inputs: Images (N, C, *positions), or rows (N, F).
             target: In any form that Captum takes.
-            additional_forward_args: Further arguments of the model, the same for all images.
+            additional_forward_args: As for ``GuidedAbsoluteGrad.attribute``.
             references: A number, "random" (colours) or images (k, C, *positions); in a run also "train", or a folder
                 of images.
             n_references: Number of references, where they are random or images.
             seed: Of random references; None draws from the global random state.
         """
+        require_copies("DeepSHAP", self.forward_func, inputs[:1])
         maps = []
-        for (image,), label in batches_of((inputs,), target, 1):
+        batches = batches_of(self.forward_func, (inputs,), target, additional_forward_args, 1)
+        for (image,), label, further in batches:
             images = reference_images(references, n_references, image[0], seed)
-            arguments = {"target": label, "additional_forward_args": additional_forward_args}
+            arguments = {"target": label, "additional_forward_args": further}
             with captum_errors("DeepSHAP", self.forward_func, image):
                 explainers = DeepLift(self.forward_func), DeepLiftShap(self.forward_func)
                 maps.append(mean_over_references("DeepSHAP", explainers, image, images, **arguments))

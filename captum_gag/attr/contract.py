@@ -125,8 +125,11 @@ def checked_target(target: Any, n: int) -> CaptumTarget:
     return entries[0] if len(entries) == 1 else entries
 
 
-def scores_for(target: CaptumTarget, rows: int) -> Callable[[Any], Tensor]:
-    """Return a function from what a model returned for some rows to scores of which the target can be selected."""
+def scores_for(target: CaptumTarget, rows: int, one_row: bool = False) -> Callable[[Any], Tensor]:
+    """Return a function from what a model returned for some rows to scores of which the target can be selected.
+
+    ``one_row``: there may also be one row of scores for all rows of inputs.
+    """
 
     def read(returned: Any) -> Tensor:
         try:
@@ -137,7 +140,7 @@ def scores_for(target: CaptumTarget, rows: int) -> Callable[[Any], Tensor]:
                 "logits; pass a function that takes the scores out, such as lambda x: model(x)[0]."
             ) from None
         require_dense("what forward_func returns", outputs)
-        if not outputs.is_floating_point() or outputs.ndim == 0 or len(outputs) not in (1, rows):
+        if not outputs.is_floating_point() or outputs.ndim == 0 or len(outputs) not in (rows, 1 if one_row else rows):
             raise InputError(
                 f"forward_func returned {shown(outputs)} for {rows} examples, expected floating-point scores "
                 "(N, classes), or (N,) without a target."

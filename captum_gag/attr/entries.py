@@ -28,7 +28,7 @@ from captum_gag.tensors import Target
 
 NOT_OPTIONS = {
     *("self", "model", "forward_func", "device_ids", "inputs", "target", "additional_forward_args", "show_progress"),
-    *("return_convergence_delta", "return_standard_error", "return_input_shape", "verbose", "freeze_statistics"),
+    *("return_convergence_delta", "return_standard_error", "return_input_shape", "verbose", "rows"),
     *("internal_batch_size", "nt_samples_batch_size", "segmentation", "distractor"),
 }
 """Parameters of attributions that a method sets by itself, or that change the form of the result."""
@@ -81,13 +81,9 @@ class AttributionMethod(NamedMethod):
 
     def explain(self, model: nn.Module, inputs: Tensor, targets: Tensor, seed: int | None) -> Tensor:
         """Call ``attribute`` with the options; a seed among them counts more than that of all methods."""
-        freezes = "freeze_statistics" in inspect.signature(self.attribution).parameters
-        frozen = {"freeze_statistics": True} if freezes else {}
         arguments = with_seed(passed(self.attribution.attribute, self.arguments()), seed)
         with _seeded_elsewhere(self, inputs, seed):
-            attributions = self.attribution(model, **frozen).attribute(
-                inputs, target=captum_target(targets), **arguments
-            )
+            attributions = self.attribution(model).attribute(inputs, target=captum_target(targets), **arguments)
         return attributions_of(inputs, attributions, type(self).__name__)
 
     def of_segmentation(self, segmentation: Tensor, distractor: Tensor | None, seed: int | None) -> Tensor:
@@ -140,7 +136,7 @@ class PartsMethod(NamedMethod):
 
     def explain(self, model: nn.Module, inputs: Tensor, targets: Tensor, seed: int | None) -> Tensor:
         """Sample, interpret and aggregate gradients."""
-        sampler = SampledGradients(model, **self.seeded_parts(seed)._asdict(), freeze_statistics=True)
+        sampler = SampledGradients(model, **self.seeded_parts(seed)._asdict())
         with _seeded_elsewhere(self, inputs, seed):
             attributions: Tensor = sampler.attribute(inputs, target=captum_target(targets))
         return attributions
@@ -192,7 +188,9 @@ def attribution_method(name: str, attribution: type[Attribution]) -> type[Method
             f"method {name!r} must be constructed with the model alone, and have attribute(inputs, target=..., ...): "
             f"{first_line(error)}"
         ) from None
-    options = options_in(attribution.attribute, without={*NOT_OPTIONS, *list(signature.parameters)[:2]})
+    # Methods take the layout of their inputs, but for the layer of Grad-CAM.
+    layout = {"channel_axis"} if issubclass(attribution, ModelGradients) else set()
+    options = options_in(attribution.attribute, without={*NOT_OPTIONS, *layout, *list(signature.parameters)[:2]})
     require_free(name, AttributionMethod, options if _elsewhere(attribution) else ())
     return declared_as(
         name,
@@ -280,7 +278,7 @@ def shared_gradients(
     def explain(model: Any, inputs: Tensor, targets: Tensor) -> list[Tensor]:
         first = parts[0]._replace(interpretation=interpret_all)
         with _seeded_elsewhere(methods[0], inputs, seed):
-            [moments] = ModelGradients(model, freeze_statistics=True).moments(first, inputs, captum_target(targets))
+            [moments] = ModelGradients(model).moments(first, inputs, captum_target(targets))
         attributions = [
             part.aggregation(moments.of_interpretation(interpretations.index(part.interpretation))) for part in parts
         ]

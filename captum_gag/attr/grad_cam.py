@@ -65,8 +65,8 @@ class GradCAM(Attribution):
                     f"{_others(Activations(model, image))}."
                 )
             cam = LayerGradCam(model, stack.enter_context(turned(grid)))
-            for (images,), labels in batches_of((inputs,), target, size):
-                part = cam.attribute(images, labels, additional_forward_args, relu_attributions=True)
+            for (images,), labels, arguments in batches_of(model, (inputs,), target, additional_forward_args, size):
+                part = cam.attribute(images, labels, arguments, relu_attributions=True)
                 maps.append(part.detach())
         return interpolated(torch.cat(maps), positions(inputs))
 

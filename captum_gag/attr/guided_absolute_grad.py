@@ -7,7 +7,8 @@ from typing import Any
 from captum.log import log_usage
 
 from captum_gag.attr.aggregations import Guide, GuidedMean, Window
-from captum_gag.attr.contract import Count, Inputs, Level, Percentile, Seed, checked_inputs, like_inputs
+from captum_gag.attr.contract import Count, Inputs, Level, Percentile, Seed
+from captum_gag.attr.examples import Rows
 from captum_gag.attr.interpretations import absolute
 from captum_gag.attr.modifications import GaussianNoise
 from captum_gag.attr.sampled_gradients import ModelGradients, Parts
@@ -50,6 +51,8 @@ class GuidedAbsoluteGrad(ModelGradients):
         return_standard_error: bool = False,
         show_progress: bool = False,
         guide_window: Window = 1,
+        channel_axis: int = 1,
+        rows: Rows = "independent",
     ) -> Any:
         """Explain ``inputs``.
 
@@ -57,11 +60,12 @@ class GuidedAbsoluteGrad(ModelGradients):
             inputs: Floating-point tensor of shape (N, ...), or a tuple of them with the same N.
             target: The output to explain, in any form that Captum takes: an int, a tuple of ints, or a
                 tensor or list with one entry per example. None for outputs of shape (N,).
-            additional_forward_args: Further arguments of ``forward_func``. A tensor whose first dimension is N
-                goes with the examples; everything else is passed as it is.
+            additional_forward_args: Further arguments of ``forward_func``. Of a tensor of N rows each goes with its
+                example, where the model's outputs show that it does; everything else is passed as it is.
             nt_samples: Number of noisy versions of each example, n; at least 2 unless ``percentile`` is 0.
             nt_samples_batch_size: Versions per example in one forward pass. None picks a good number; memory does
-                not grow with ``nt_samples`` either way.
+                not grow with ``nt_samples`` either way. 1 passes all examples in order, whatever they have to do with
+                each other.
             stdevs: Standard deviation of the noise in units of the input, one number or one per input; None takes
                 ``noise_level`` times the range (max - min) of each example.
             noise_level: Standard deviation of the noise, as a share of the example's range, where ``stdevs`` is None.
@@ -78,7 +82,12 @@ class GuidedAbsoluteGrad(ModelGradients):
             show_progress: Show a progress bar over the samples.
             guide_window: Odd side of the box of positions over which V is averaged; 1 is the paper. With 5 x 5 pixels
                 fewer samples may do. A tuple has a side for each axis after the first, as inputs (N, C, T) and (N, F)
-                need it.
+                need it, with the channels first.
+            channel_axis: The axis of the values that share one position: 1, or -1 for (N, H, W, C) and token embeddings
+                (N, T, E).
+            rows: "together" if the rows are one example, such as the nodes of a graph or the frames of a clip: each
+                pass has all of them, the scores of all rows that the model returns are summed, and the noise's range
+                and the guide's percentile are those of all rows.
 
         Returns:
             Attributions >= 0 with the shapes, dtype (single precision for half) and device of ``inputs``; a tuple if
@@ -90,12 +99,14 @@ class GuidedAbsoluteGrad(ModelGradients):
         """
         noise = {"nt_samples": nt_samples, "stdevs": stdevs, "noise_level": noise_level, "seed": seed}
         parts = self.parts(**noise, percentile=percentile, guide=guide, guide_window=guide_window)
-        limit = nt_samples_batch_size and nt_samples_batch_size * len(checked_inputs(inputs)[0])
-        moments = self.moments(parts, inputs, target, additional_forward_args, limit, show_progress)
-        attributions = like_inputs(inputs, [parts.aggregation(moment) for moment in moments])
+        layout = {"channel_axis": channel_axis, "rows": rows, "in_order": nt_samples_batch_size == 1}
+        examples = self._examples(inputs, target, additional_forward_args, **layout)
+        limit = nt_samples_batch_size and nt_samples_batch_size * len(examples.tensors[0])
+        moments = self._moments(parts, examples, limit, show_progress, mean_only=not return_standard_error)
+        attributions = examples.like_inputs([parts.aggregation(moment) for moment in moments])
         if not return_standard_error:
             return attributions
-        return attributions, like_inputs(inputs, [moment.standard_error() for moment in moments])
+        return attributions, examples.like_inputs([moment.standard_error() for moment in moments])
 
     @staticmethod
     def parts(

@@ -11,11 +11,11 @@ from captum.attr import LayerAttribution
 from captum.log import log_usage
 from torch import Tensor, nn
 
-from captum_gag.attr.captum_calls import uncompiled
 from captum_gag.attr.contract import TensorOrTuple, explained, finite_only
+from captum_gag.attr.examples import as_tuple
 from captum_gag.attr.guided_absolute_grad import GuidedAbsoluteGrad
 from captum_gag.errors import InputError, shown
-from captum_gag.modules import buffers_kept
+from captum_gag.model_probe import behaviour_of, state_kept, uncompiled
 from captum_gag.options import checked
 from captum_gag.threads import one_at_a_time
 
@@ -31,16 +31,14 @@ class LayerGuidedAbsoluteGrad(LayerAttribution):
     """
 
     @checked
-    def __init__(self, forward_func: Callable[..., Any], layer: nn.Module, *, freeze_statistics: bool = False) -> None:
+    def __init__(self, forward_func: Callable[..., Any], layer: nn.Module) -> None:
         """Take a model and one of its layers.
 
         Args:
             forward_func: The model, or any callable around it that maps inputs to scores.
             layer: A module of it that runs once in a forward pass, and keeps the examples on its first axis.
-            freeze_statistics: As for ``GuidedAbsoluteGrad``.
         """
         super().__init__(forward_func, layer)
-        self.freeze_statistics = freeze_statistics
 
     @log_usage()
     @one_at_a_time
@@ -71,15 +69,16 @@ class LayerGuidedAbsoluteGrad(LayerAttribution):
             InputError: The layer does not run just once, its activation does not start with the examples, or
                 ``GuidedAbsoluteGrad`` refuses an argument.
         """
-        tensors = tuple(value for value in _as_tuple(inputs) if isinstance(value, Tensor))
-        extra = () if additional_forward_args is None else _as_tuple(additional_forward_args)
+        tensors = tuple(value for value in as_tuple(inputs) if isinstance(value, Tensor))
+        extra = () if additional_forward_args is None else as_tuple(additional_forward_args)
         n = next((len(tensor) for tensor in tensors if tensor.ndim), None)
         if n is None:
             raise InputError(f"inputs are {shown(inputs)}, expected a tensor (N, ...), or a tuple of them.")
-        model, arguments = eager(self.forward_func), (*_as_tuple(inputs), *extra)
-        with buffers_kept(model if self.freeze_statistics else None), explained(model, tensors):
+        model, arguments = eager(self.forward_func), (*as_tuple(inputs), *extra)
+        behaviour = behaviour_of(model, as_tuple(inputs), extra)
+        with state_kept(model), explained(model, tensors):
             activation = layer_activation(model, self.layer, arguments, attribute_to_layer_input)
-        shapes = [tuple(tensor.shape) for tensor in _as_tuple(activation)]
+        shapes = [tuple(tensor.shape) for tensor in as_tuple(activation)]
         if any(shape[:1] != (n,) for shape in shapes):
             raise InputError(
                 f"The layer {type(self.layer).__name__} has an activation of shape {', '.join(map(str, shapes))} for "
@@ -90,7 +89,10 @@ class LayerGuidedAbsoluteGrad(LayerAttribution):
             with replaced(self.layer, values[: len(shapes)], attribute_to_layer_input):
                 return model(*values[len(shapes) :])
 
-        gag = GuidedAbsoluteGrad(forward, freeze_statistics=self.freeze_statistics)
+        gag = GuidedAbsoluteGrad(forward)
+        # The activation's rows are those of the inputs, which are arguments beside it.
+        with_rows = tuple(isinstance(value, Tensor) and value.shape[:1] == (n,) for value in as_tuple(inputs))
+        gag.behaviour = behaviour._replace(with_rows=with_rows + behaviour.with_rows)
         attributions = gag.attribute(activation, target, arguments, **options)
         floating = tuple(tensor for tensor in tensors if tensor.is_floating_point() and tensor.ndim)
         return _mapped(lambda tensor: finite_only(tensor, floating), attributions) if floating else attributions
@@ -141,7 +143,7 @@ def replaced(layer: nn.Module, activation: TensorOrTuple, attribute_to_layer_inp
     """
 
     def replace(own: Any) -> Any:
-        tensors = iter(_as_tuple(activation))
+        tensors = iter(as_tuple(activation))
         # A copy: later layers may write into it, which a leaf of the graph does not allow.
         return _mapped(lambda _: next(tensors).clone(), own)
 
@@ -169,10 +171,6 @@ def _hooked(layer: nn.Module, change: Callable[[Any], Any], at_input: bool) -> I
             yield
     finally:
         handle.remove()
-
-
-def _as_tuple(value: Any) -> tuple[Any, ...]:
-    return value if isinstance(value, tuple) else (value,)
 
 
 def _mapped(function: Callable[[Tensor], Tensor], value: Any) -> Any:

@@ -13,10 +13,19 @@ from torch import Tensor, nn
 from captum_gag.attr.contract import Seed, checked_inputs, explained, finite_only
 from captum_gag.attr.sampled_gradients import Parts
 from captum_gag.errors import InputError, shown, warn
-from captum_gag.modules import buffers_kept, hookable
+from captum_gag.model_probe import behaviour_of, state_kept
+from captum_gag.modules import hookable
 from captum_gag.options import checked, options_of
 from captum_gag.outputs import Output, OutputReader
-from captum_gag.tensors import Target, at_least_single, class_targets, finite_rows
+from captum_gag.tensors import (
+    Target,
+    at_least_single,
+    channels_back,
+    channels_first,
+    check_channel_axis,
+    class_targets,
+    finite_rows,
+)
 from captum_gag.threads import one_at_a_time
 
 Images = Callable[[str, int], Tensor]
@@ -52,6 +61,7 @@ class Method:
         target: SkipValidation[Target],
         seed: Seed | None = 0,
         output: SkipValidation[Output] = "auto",
+        channel_axis: int = 1,
     ) -> Tensor:
         """Explain a batch of images, or of anything else.
 
@@ -64,17 +74,21 @@ class Method:
                 after the classes.
             seed: Fixes noise and random maps, and leaves the global random state alone. None draws from that.
             output: What the model returns; see ``captum_gag.outputs``.
+            channel_axis: The axis of the values that share one position: 1, or -1 for (N, H, W, C) and token embeddings
+                (N, T, E).
 
         Returns:
-            Attributions like the inputs, or (N, 1, *positions) from methods that give one value per position, in at
+            Attributions like the inputs, or with one channel from methods that give one value per position, in at
             least single precision, without graph. NaN for an example with a NaN or an infinity.
 
         Raises:
             InputError: The model, the inputs, the target or the options do not fit together.
         """
-        [attributions] = explain_checked(
-            lambda model, inputs, targets: [self.explain(model, inputs, targets, seed)], model, inputs, target, output
-        )
+
+        def explain(model: Any, inputs: Tensor, targets: Tensor) -> list[Tensor]:
+            return [self.explain(model, inputs, targets, seed)]
+
+        [attributions] = explain_checked(explain, model, inputs, target, output, channel_axis)
         return attributions
 
     def explain(self, model: nn.Module, inputs: Tensor, targets: Tensor, seed: int | None) -> Tensor:
@@ -115,11 +129,16 @@ class Method:
 
 @one_at_a_time
 def explain_checked(
-    explain: Callable[[Any, Tensor, Tensor], Sequence[Tensor]], model: Any, inputs: Any, target: Target, output: Output
+    explain: Callable[[Any, Tensor, Tensor], Sequence[Tensor]],
+    model: Any,
+    inputs: Any,
+    target: Target,
+    output: Output,
+    channel_axis: int = 1,
 ) -> list[Tensor]:
     """Check the arguments of ``Method.attribute``, let the model return scores, explain, and finish the attributions.
 
-    ``explain`` takes (model, inputs, targets) and returns attributions, each of shape (N, ...).
+    ``explain`` takes (model, inputs, targets), all with channels on axis 1, and returns attributions (N, C, ...).
     """
     if not callable(model):
         raise InputError(f"model is {shown(model)}, expected a torch.nn.Module.")
@@ -132,17 +151,29 @@ def explain_checked(
     # The gradient mode of the caller does not matter to an attribution, and its graph is not needed.
     with torch.inference_mode(False), torch.enable_grad(), ExitStack() as stack:
         [finite] = checked_inputs(inputs)
+        check_channel_axis(channel_axis, finite)
         targets = class_targets(target, finite)
-        stack.enter_context(buffers_kept(model))
+        behaviour_of(model, (finite,), read=reader.outputs).require_independent(
+            'explain them by GuidedAbsoluteGrad, SampledGradients, GuidedIG or BlurIG with rows="together"'
+        )
+        stack.enter_context(state_kept(model))
         stack.enter_context(explained(model, (finite,)))
+        images = channels_first(finite, channel_axis)
         if isinstance(model, nn.Module):
+            if channel_axis != 1:
+                turn = model.register_forward_pre_hook(
+                    lambda module, values: (channels_back(values[0], channel_axis), *values[1:])
+                )
+                stack.callback(turn.remove)
             stack.enter_context(reader.reading(model))
-            results = explain(model, finite, targets)
+            results = explain(model, images, targets)
         else:
-            results = explain(lambda *arguments: reader.scores(model(*arguments)), finite, targets)
+            results = explain(
+                lambda values, *rest: reader.scores(model(channels_back(values, channel_axis), *rest)), images, targets
+            )
         attributions = [
-            finite_only(attribution.detach().to(at_least_single(attribution.dtype)), (inputs,))
-            for attribution in results
+            finite_only(channels_back(result.detach().to(at_least_single(result.dtype)), channel_axis), (inputs,))
+            for result in results
         ]
     sound = finite_rows(inputs.detach())
     broken = [int((sound & ~finite_rows(attribution)).sum()) for attribution in attributions]

@@ -88,15 +88,21 @@ class GaussianNoise:
             for tensor in inputs
         }
 
-        def noisy(tensor: Tensor, deviation: Tensor) -> Tensor:
-            shape, generator = tensor.shape if self.seed is None else tensor.shape[1:], generators[tensor.device]
-            noise = torch.randn(shape, generator=generator, dtype=deviation.dtype, device=tensor.device)
-            return torch.addcmul(tensor.to(deviation.dtype), noise, deviation).to(tensor.dtype)
-
         for start in range(0, self.n_samples, chunk):
+            count = min(chunk, self.n_samples - start)
+            # The copies of an example are side by side in memory, as the model takes them.
+            points = [tensor.new_empty((len(tensor), count, *tensor.shape[1:])) for tensor in inputs]
             # One draw per sample, not one per chunk: the stream of random numbers must not depend on chunks.
-            samples = [[noisy(*pair) for pair in pairs] for _ in range(start, min(start + chunk, self.n_samples))]
-            yield Samples(tuple(map(torch.stack, zip(*samples, strict=True))))
+            for number in range(count):
+                for (tensor, deviation), copies in zip(pairs, points, strict=True):
+                    shape = tensor.shape if self.seed is None else tensor.shape[1:]
+                    generator, dtype = generators[tensor.device], deviation.dtype
+                    noise = torch.randn(shape, generator=generator, dtype=dtype, device=tensor.device)
+                    if dtype == tensor.dtype:
+                        torch.addcmul(tensor, noise, deviation, out=copies[:, number])
+                    else:
+                        copies[:, number] = torch.addcmul(tensor.to(dtype), noise, deviation)
+            yield Samples(tuple(copies.transpose(0, 1) for copies in points))
 
     def range(self, tensor: Tensor) -> Tensor:
         """Return the range (max - min) that ``noise_level`` is a share of, broadcastable to the input."""

@@ -9,22 +9,12 @@ from captum.attr import GradientAttribution
 from captum.log import log_usage
 from torch import Tensor
 
-from captum_gag.attr.contract import (
-    Count,
-    Fraction,
-    Inputs,
-    Pixels,
-    Share,
-    TensorOrTuple,
-    checked_inputs,
-    checked_target,
-    like_inputs,
-    scores_for,
-)
+from captum_gag.attr.contract import Count, Fraction, Inputs, Pixels, Share
+from captum_gag.attr.examples import Examples, Rows
 from captum_gag.attr.modifications import Modification
 from captum_gag.attr.paths import Baselines, BlurPath, GuidedPath, format_baselines
 from captum_gag.attr.sampled_gradients import ModelGradients, Parts
-from captum_gag.modules import buffers_kept
+from captum_gag.model_probe import state_kept
 from captum_gag.options import checked
 from captum_gag.threads import one_at_a_time
 
@@ -46,24 +36,25 @@ class PathAttribution(ModelGradients):
         self,
         path: Modification,
         start: tuple[Tensor, ...],
-        return_convergence_delta: bool,
-        inputs: TensorOrTuple,
-        target: Any,
-        additional_forward_args: Any,
+        examples: Examples,
         internal_batch_size: int | None,
+        return_convergence_delta: bool,
     ) -> Any:
-        moments = self.moments(Parts(path), inputs, target, additional_forward_args, internal_batch_size)
-        attributions = like_inputs(inputs, [moment.interpreted.mean for moment in moments])
+        moments = self._moments(Parts(path), examples, internal_batch_size)
+        integrals = tuple(moment.interpreted.mean for moment in moments)
+        attributions = examples.like_inputs(integrals)
         if not return_convergence_delta:
             return attributions
-        tensors = inputs if isinstance(inputs, tuple) else (inputs,)
-        targets = checked_target(target, len(tensors[0]))
-        read = scores_for(targets, len(tensors[0]))
-        with torch.no_grad(), buffers_kept(self.forward_func if self.freeze_statistics else None):
-            scores = GradientAttribution(lambda *arguments: read(self.forward_func(*arguments)))
-            ends = tuple(tensor.detach() for tensor in tensors)
-            delta = scores.compute_convergence_delta(attributions, start, ends, targets, additional_forward_args)
-        return attributions, delta
+        ends, read = examples.tensors, examples.reader(range(len(examples.tensors[0])))
+
+        def scores(*values: Any) -> Tensor:
+            return examples.scores(self.forward_func, values[: len(ends)], values[len(ends) :], read)
+
+        with torch.no_grad(), state_kept(self.forward_func):
+            delta = GradientAttribution(scores).compute_convergence_delta(
+                integrals, start, ends, examples.target, examples.arguments
+            )
+        return attributions, examples.finite_only(delta)
 
 
 class GuidedIG(PathAttribution):
@@ -90,6 +81,7 @@ class GuidedIG(PathAttribution):
         max_dist: Share = 0.02,
         internal_batch_size: Count | None = None,
         return_convergence_delta: bool = False,
+        rows: Rows = "independent",
     ) -> Any:
         """Explain ``inputs``.
 
@@ -103,6 +95,7 @@ class GuidedIG(PathAttribution):
             max_dist: As for ``GuidedPath``.
             internal_batch_size: Most examples in one forward pass. None picks a number.
             return_convergence_delta: Also return sum(attributions) - (f(inputs) - f(baselines)), shape (N,).
+            rows: As for ``GuidedAbsoluteGrad.attribute``; rows together have one delta.
 
         Returns:
             Attributions as from ``SampledGradients.attribute``; with ``return_convergence_delta`` a pair of this and
@@ -111,10 +104,10 @@ class GuidedIG(PathAttribution):
         Raises:
             InputError: Inputs, target or parameters are invalid, or do not fit what the model returns.
         """
-        path = GuidedPath(n_steps, baselines, fraction, max_dist)
-        start = format_baselines(baselines, checked_inputs(inputs))
-        arguments = (inputs, target, additional_forward_args, internal_batch_size)
-        return self._integrate(path, start, return_convergence_delta, *arguments)
+        examples = self._examples(inputs, target, additional_forward_args, rows=rows)
+        start = examples.layout(format_baselines(baselines, examples.checked))
+        path = GuidedPath(n_steps, start, fraction, max_dist)
+        return self._integrate(path, start, examples, internal_batch_size, return_convergence_delta)
 
 
 class BlurIG(PathAttribution):
@@ -142,6 +135,8 @@ class BlurIG(PathAttribution):
         sqrt: bool = False,
         internal_batch_size: Count | None = None,
         return_convergence_delta: bool = False,
+        channel_axis: int = 1,
+        rows: Rows = "independent",
     ) -> Any:
         """Explain ``inputs``.
 
@@ -155,12 +150,15 @@ class BlurIG(PathAttribution):
             sqrt: See there.
             internal_batch_size: Most blurred images in one forward pass. None picks a number.
             return_convergence_delta: Also return sum(attributions) - (f(inputs) - f(blurred inputs)), shape (N,).
+            channel_axis: As for ``GuidedAbsoluteGrad.attribute``.
+            rows: As for ``GuidedAbsoluteGrad.attribute``; each row is blurred by itself.
 
         Returns:
             As ``GuidedIG.attribute``, which raises the same errors.
         """
         path = BlurPath(n_steps, max_sigma, grad_step, sqrt)
         strongest = float(path.sigmas()[-1])
-        start = tuple(path.blur(tensor, strongest).to(tensor.dtype) for tensor in checked_inputs(inputs))
-        arguments = (inputs, target, additional_forward_args, internal_batch_size)
-        return self._integrate(path, start, return_convergence_delta, *arguments)
+        layout = {"channel_axis": channel_axis, "rows": rows, "rows_as_channels": True}
+        examples = self._examples(inputs, target, additional_forward_args, **layout)
+        start = tuple(path.blur(tensor, strongest).to(tensor.dtype) for tensor in examples.tensors)
+        return self._integrate(path, start, examples, internal_batch_size, return_convergence_delta)

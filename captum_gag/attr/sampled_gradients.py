@@ -9,27 +9,17 @@ from typing import Any, NamedTuple
 import torch
 from captum.attr import GradientAttribution
 from captum.log import log_usage
-from pydantic import SkipValidation
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from captum_gag.attr.aggregations import Aggregation, GradientMoments, Mean, warn_of_half_precision
-from captum_gag.attr.contract import (
-    CaptumTarget,
-    Count,
-    Inputs,
-    TensorOrTuple,
-    checked_inputs,
-    checked_target,
-    explained,
-    like_inputs,
-    scores_for,
-)
+from captum_gag.attr.contract import Count, Inputs, TensorOrTuple, explained
+from captum_gag.attr.examples import Examples, Rows
 from captum_gag.attr.interpretations import Interpretation, signed
 from captum_gag.attr.modifications import Modification
 from captum_gag.batching import examples_per_batch
 from captum_gag.errors import InputError, shown
-from captum_gag.modules import buffers_kept, warn_of_batch_statistics
+from captum_gag.model_probe import Behaviour, state_kept
 from captum_gag.options import checked
 from captum_gag.tensors import at_least_single
 from captum_gag.threads import one_at_a_time
@@ -58,103 +48,131 @@ class Parts(NamedTuple):
 
 
 class ModelGradients(GradientAttribution):
-    """Base of attributions that sample gradients of a model."""
+    """Base of attributions that sample gradients of a model.
+
+    Attributes:
+        behaviour: How the model treats rows, where that is known; None asks it.
+    """
+
+    behaviour: Behaviour | None = None
 
     @checked
-    def __init__(self, forward_func: Callable[..., Any], *, freeze_statistics: bool = False) -> None:
+    def __init__(self, forward_func: Callable[..., Any]) -> None:
         """Take a model.
 
         Args:
             forward_func: The model, or any callable that maps inputs to scores of shape (N,) or (N, classes, ...).
-            freeze_statistics: Leave the batch statistics of a model in training mode as they were. Otherwise the
-                forward passes change them, as any does, and a warning says so.
         """
         super().__init__(forward_func)
-        self.freeze_statistics = freeze_statistics
 
-    @torch.no_grad()
-    @one_at_a_time
-    @checked
     def moments(
         self,
-        parts: SkipValidation[Parts],
-        inputs: Inputs,
+        parts: Parts,
+        inputs: TensorOrTuple,
         target: Any = None,
         additional_forward_args: Any = None,
-        internal_batch_size: Count | None = None,
-        show_progress: bool = False,
+        internal_batch_size: int | None = None,
     ) -> list[GradientMoments]:
         """Sample all gradients and return their moments, one for each input; arguments as for ``attribute``.
 
         Several aggregations can be read off the same moments: GAG-0 and GAG-85, say, of the same noise. The moments of
         an example with a NaN or an infinity mean nothing; ``like_inputs`` makes NaN of them.
         """
-        modification = parts.modification
-        if not self.freeze_statistics:
-            warn_of_batch_statistics(self.forward_func)
-        restored = buffers_kept(self.forward_func if self.freeze_statistics else None)
-        with torch.inference_mode(False), torch.no_grad(), restored:
-            tensors = checked_inputs(inputs)
-            n = len(tensors[0])
-            targets = checked_target(target, n)
-            limit = internal_batch_size or gradients_per_batch(tensors[0], modification.n_samples * n)
-            moments = [GradientMoments(parts.interpretation) for _ in tensors]
-            description, source = f"{self.get_name()} attribution", parts.gradient_source
-            with tqdm(total=modification.n_samples, desc=description, disable=not show_progress) as progress:
-                for samples in modification.samples(tensors, max(1, limit // n)):
-                    gradients = self._gradients(source, samples.points, targets, additional_forward_args, limit)
-                    contributions = samples.weigh(gradients) if samples.weigh else gradients
-                    for moment, contribution in zip(moments, contributions, strict=True):
-                        moment.update(contribution)
-                    progress.update(len(contributions[0]))
+        return self._moments(parts, self._examples(inputs, target, additional_forward_args), internal_batch_size)
+
+    @torch.no_grad()
+    @one_at_a_time
+    def _examples(self, *arguments: Any, **layout: Any) -> Examples:
+        with torch.inference_mode(False), torch.no_grad():
+            return Examples(self.forward_func, *arguments, **layout, behaviour=self.behaviour)
+
+    @torch.no_grad()
+    @one_at_a_time
+    def _moments(
+        self,
+        parts: Parts,
+        examples: Examples,
+        internal_batch_size: int | None = None,
+        show_progress: bool = False,
+        mean_only: bool = False,
+    ) -> list[GradientMoments]:
+        modification, tensors = parts.modification, examples.tensors
+        n = len(tensors[0])
+        total = modification.n_samples * n
+        limit = examples.rows_at_once or internal_batch_size or gradients_per_batch(tensors[0], total)
+        moments = [GradientMoments(parts.interpretation, mean_only) for _ in tensors]
+        description = f"{self.get_name()} attribution"
+        with (
+            torch.inference_mode(False),
+            torch.no_grad(),
+            state_kept(self.forward_func),
+            tqdm(total=modification.n_samples, desc=description, disable=not show_progress) as progress,
+        ):
+            for samples in modification.samples(tensors, max(1, limit // n)):
+                gradients = self._gradients(parts.gradient_source, samples.points, examples, limit)
+                contributions = samples.weigh(gradients) if samples.weigh else gradients
+                for moment, contribution in zip(moments, contributions, strict=True):
+                    moment.update(contribution)
+                progress.update(len(contributions[0]))
             warn_of_half_precision(moments, tensors)
         return moments
 
     def _gradients(
-        self,
-        source: GradientSource | None,
-        points: tuple[Tensor, ...],
-        target: CaptumTarget,
-        additional_forward_args: Any,
-        limit: int,
+        self, source: GradientSource | None, points: tuple[Tensor, ...], examples: Examples, limit: int
     ) -> tuple[Tensor, ...]:
         """Return the gradients at the points (k, N, ...), of the same shape, in at least single precision."""
         k, n = points[0].shape[:2]
-        rows = list(range(n)) * k
+        # The copies of an example follow each other, as from NoiseTunnel: where examples are sorted, so are these.
+        outer = int(examples.in_order)
+        rows = [row for row in range(n) for _ in range(k)] if outer == 0 else list(range(n)) * k
+        shape = (n, k) if outer == 0 else (k, n)
+        flat = [(point if outer else point.transpose(0, 1)).flatten(0, 1) for point in points]
         batches = []
         for first in range(0, len(rows), limit):
             batch = slice(first, first + limit)
-            inputs = tuple(point.flatten(0, 1)[batch].requires_grad_() for point in points)
-            targets = [target[row] for row in rows[batch]] if isinstance(target, list) else target
-            read = scores_for(targets, len(inputs[0]))
-            with explained(self.forward_func, inputs), self._scores(source, read) as forward:
-                arguments = arguments_of(additional_forward_args, rows[batch], n)
-                gradients = (source or self.gradient_func)(forward, inputs, targets, arguments)
+            inputs = tuple(point[batch].requires_grad_() for point in flat)
+            targets = (
+                [examples.target[row] for row in rows[batch]] if isinstance(examples.target, list) else examples.target
+            )
+            read = examples.reader(rows[batch])
+            with explained(self.forward_func, inputs), self._scores(source, examples, read) as forward:
+                gradients = (source or self.gradient_func)(forward, inputs, targets, examples.arguments_of(rows[batch]))
             returned = gradients if isinstance(gradients, tuple) else ()
             if [getattr(gradient, "shape", None) for gradient in returned] != [tensor.shape for tensor in inputs]:
                 raise InputError(
                     f"gradient_source returned {shown(gradients)}, expected a tuple with a gradient like each input."
                 )
             batches.append(gradients)
-        return tuple(
-            (torch.cat(parts_) if len(parts_) > 1 else parts_[0])
-            .to(at_least_single(parts_[0].dtype))
-            .unflatten(0, (k, n))
-            for parts_ in zip(*batches, strict=True)
-        )
+        joined = [torch.cat(parts_) if len(parts_) > 1 else parts_[0] for parts_ in zip(*batches, strict=True)]
+        gradients = [part.to(at_least_single(part.dtype)).unflatten(0, shape) for part in joined]
+        return tuple(gradient if outer else gradient.transpose(0, 1) for gradient in gradients)
 
     @contextmanager
-    def _scores(self, source: GradientSource | None, read: Callable[[Any], Tensor]) -> Iterator[Callable[..., Tensor]]:
-        """Yield a model that returns scores: a module stays one, by a hook, for a source that needs modules."""
-        model = self.forward_func
+    def _scores(
+        self, source: GradientSource | None, examples: Examples, read: Callable[[Any], Tensor]
+    ) -> Iterator[Callable[..., Tensor]]:
+        """Yield a model that returns scores: a module stays one, by hooks, for a source that needs modules."""
+        model, count = self.forward_func, len(examples.tensors)
         if source is None or not isinstance(model, nn.Module) or isinstance(model, torch.jit.ScriptModule):
-            yield lambda *arguments: read(model(*arguments))
+            yield lambda *values: examples.scores(model, values[:count], values[count:], read)
             return
-        handle = model.register_forward_hook(lambda module, inputs, returned: read(returned))
+        if examples.together:
+            raise InputError(
+                'rows="together" has one model call for each sample, which a gradient_source does not make.'
+            )
+
+        def turn(module: nn.Module, values: tuple[Any, ...]) -> tuple[Any, ...]:
+            return (*examples.as_model_takes(values[:count]), *values[count:])
+
+        handles = [
+            model.register_forward_pre_hook(turn),
+            model.register_forward_hook(lambda module, inputs, returned: read(returned)),
+        ]
         try:
             yield model
         finally:
-            handle.remove()
+            for handle in handles:
+                handle.remove()
 
 
 class SampledGradients(ModelGradients):
@@ -172,8 +190,6 @@ class SampledGradients(ModelGradients):
         interpretation: Interpretation = signed,
         aggregation: Aggregation | None = None,
         gradient_source: GradientSource | None = None,
-        *,
-        freeze_statistics: bool = False,
     ) -> None:
         """Put a method together.
 
@@ -184,9 +200,8 @@ class SampledGradients(ModelGradients):
                 ``absolute``.
             aggregation: How gradients become one attribution, e.g. ``Mean()`` (default) or ``GuidedMean(85)``.
             gradient_source: The source of gradients: None for the plain ones, or ``guided_backpropagation``.
-            freeze_statistics: As for ``GuidedAbsoluteGrad``.
         """
-        super().__init__(forward_func, freeze_statistics=freeze_statistics)
+        super().__init__(forward_func)
         self.parts = Parts(modification, interpretation, aggregation or Mean(), gradient_source)
 
     @log_usage()
@@ -199,6 +214,8 @@ class SampledGradients(ModelGradients):
         *,
         internal_batch_size: Count | None = None,
         show_progress: bool = False,
+        channel_axis: int = 1,
+        rows: Rows = "independent",
     ) -> TensorOrTuple:
         """Explain ``inputs``.
 
@@ -208,6 +225,8 @@ class SampledGradients(ModelGradients):
             additional_forward_args: As for ``GuidedAbsoluteGrad.attribute``.
             internal_batch_size: Most modified examples in one forward pass. None picks a number.
             show_progress: Show a progress bar over the samples.
+            channel_axis: As for ``GuidedAbsoluteGrad.attribute``.
+            rows: As for ``GuidedAbsoluteGrad.attribute``.
 
         Returns:
             Attributions: shapes, dtype (single precision for half) and device of ``inputs``; a tuple if and only if a
@@ -216,20 +235,6 @@ class SampledGradients(ModelGradients):
         Raises:
             InputError: Inputs, target or parameters are invalid, or do not fit what the model returns.
         """
-        moments = self.moments(self.parts, inputs, target, additional_forward_args, internal_batch_size, show_progress)
-        return like_inputs(inputs, [self.parts.aggregation(moment) for moment in moments])
-
-
-def arguments_of(arguments: Any, examples: list[int], n: int) -> tuple[Any, ...] | None:
-    """Return the additional arguments for some of n examples, by their indices: of tensors of n rows those rows."""
-    if arguments is None:
-        return None
-    rows = torch.tensor(examples)
-
-    def select(value: Any) -> Any:
-        if not isinstance(value, Tensor) or value.ndim == 0 or len(value) != n:
-            return value
-        # Sparse tensors too, such as graphs, which cannot be indexed by a list.
-        return value.index_select(0, rows.to(value.device))
-
-    return tuple(map(select, arguments if isinstance(arguments, tuple) else (arguments,)))
+        examples = self._examples(inputs, target, additional_forward_args, channel_axis=channel_axis, rows=rows)
+        moments = self._moments(self.parts, examples, internal_batch_size, show_progress)
+        return examples.like_inputs([self.parts.aggregation(moment) for moment in moments])

@@ -13,7 +13,7 @@ from torch import Tensor
 from typing_extensions import ParamSpec
 
 from captum_gag.baselines import BaselineLike, Normalization, resolve
-from captum_gag.metrics.map_batch import MapBatch
+from captum_gag.metrics.map_batch import MapBatch, batch_of
 from captum_gag.metrics.masking import Context, Model, Plan, run_plans
 from captum_gag.metrics.readings import Reading
 from captum_gag.options import declared, options_of
@@ -71,6 +71,7 @@ class Metric(ABC):
         output: Output = "auto",
         channel_axis: int = 1,
         internal_batch_size: int | None = None,
+        additional_forward_args: Any = None,
         explain: Callable[[Any, Tensor, Tensor], Tensor] | None = None,
     ) -> Reading:
         """Return the reading of one map of each image.
@@ -82,8 +83,9 @@ class Metric(ABC):
         Raises:
             InputError: If shapes, targets or outputs do not fit.
         """
-        context = Context(model, target, output, internal_batch_size, segmentation, explain)
-        return self.judge(MapBatch(inputs, maps, channel_axis=channel_axis), context)
+        batch = batch_of(inputs, maps, channel_axis)
+        context = Context(model, target, output, internal_batch_size, segmentation, explain, channel_axis)
+        return self.judge(batch, context.with_arguments(additional_forward_args))
 
     @abstractmethod
     def judge(self, batch: MapBatch, context: Context) -> Reading:
@@ -107,7 +109,7 @@ class MaskingMetric(Metric):
 
     def judge(self, batch: MapBatch, context: Context) -> Reading:
         """Return the reading of a batch, after the forward passes that it needs."""
-        return run_plans([self.plan(batch)], context._replace(model=batch.adapt(context.model)))[0]
+        return run_plans([self.plan(batch)], context._replace(layout=batch.layout))[0]
 
 
 class MetricFunction(Protocol[P, R]):
@@ -124,6 +126,7 @@ class MetricFunction(Protocol[P, R]):
         output: Output = "auto",
         channel_axis: int = 1,
         internal_batch_size: int | None = None,
+        additional_forward_args: Any = None,
         *args: P.args,
         **options: P.kwargs,
     ) -> R:
@@ -131,11 +134,17 @@ class MetricFunction(Protocol[P, R]):
 
 
 CHANNEL_AXIS_HELP = "The axis of the values that share one position: 1, or -1 for token embeddings (N, T, E)."
+ARGUMENTS_HELP = (
+    "Further arguments of the model. Of a tensor of N rows each goes with its image, where the model's outputs show "
+    "that it does; everything else is passed as it is."
+)
 _ARGUMENTS = {
     "model": "From images (B, C, H, W), or other inputs, to class scores (B, classes), in evaluation mode.",
-    "inputs": "Images (N, C, H, W), any (N, C, *positions) or tables (N, F), as the model takes them, on its device.",
+    "inputs": "Images (N, C, H, W), any (N, C, *positions) or tables (N, F), as the model takes them, on its device; "
+    "or a tuple of several inputs.",
     "maps": "Attributions like the inputs, or maps (N, *positions) or (N, 1, *positions), of any scale. Another "
-    "resolution than the inputs' is interpolated to it, with a warning.",
+    "resolution than the inputs' is interpolated to it, with a warning. Of several inputs a tuple, with None for those "
+    "that stay as they are; the positions of all maps are ranked together.",
     "target": "Class of all images, or one per image; a tuple (class, ...) for outputs (B, classes, ...) with further "
     "axes.",
 }
@@ -143,6 +152,7 @@ _MODEL_OPTIONS = {
     "output": OUTPUT_HELP,
     "channel_axis": CHANNEL_AXIS_HELP,
     "internal_batch_size": "Images in one forward pass. None picks a number.",
+    "additional_forward_args": ARGUMENTS_HELP,
 }
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from torch import Tensor
 
 from captum_gag.errors import InputError, shown
 from captum_gag.metrics.base import MaskingMetric, Metric
-from captum_gag.metrics.map_batch import MapBatch
+from captum_gag.metrics.map_batch import MapBatch, batch_of
 from captum_gag.metrics.masking import Context, Model, Plan, run_plans
 from captum_gag.metrics.readings import Reading
 from captum_gag.outputs import Output
@@ -25,6 +26,7 @@ def evaluate(
     output: Output = "auto",
     channel_axis: int = 1,
     internal_batch_size: int | None = None,
+    additional_forward_args: Any = None,
 ) -> dict[str, dict[str, Tensor]]:
     """Score the maps of several methods by several metrics.
 
@@ -41,6 +43,7 @@ def evaluate(
         output: Meaning of the model's outputs; see ``captum_gag.outputs``.
         channel_axis: The axis of the values that share one position: 1, or -1 for token embeddings (N, T, E).
         internal_batch_size: Images in one forward pass. None picks a number.
+        additional_forward_args: Further arguments of the model, as for ``rcap``.
 
     Returns:
         Scores of shape (N,) by method and metric; NaN for a map without ranking.
@@ -52,7 +55,8 @@ def evaluate(
         if not isinstance(mapping, Mapping) or not mapping:
             raise InputError(f"{name} are {shown(mapping)}, must be a dict by name with at least one entry.")
     pairs = [(method_maps, list(metrics.values())) for method_maps in maps.values()]
-    readings = readings_of(inputs, pairs, Context(model, target, output, internal_batch_size), channel_axis)
+    context = Context(model, target, output, internal_batch_size, channel_axis=channel_axis)
+    readings = readings_of(inputs, pairs, context.with_arguments(additional_forward_args))
     return {
         method: {name: reading.score for name, reading in zip(metrics, row, strict=True)}
         for method, row in zip(maps, readings, strict=True)
@@ -60,7 +64,7 @@ def evaluate(
 
 
 def readings_of(
-    inputs: Tensor, pairs: Sequence[tuple[Tensor, Sequence[Metric]]], context: Context, channel_axis: int = 1
+    inputs: Tensor, pairs: Sequence[tuple[Tensor, Sequence[Metric]]], context: Context
 ) -> list[list[Reading]]:
     """Return a list of readings, one per metric, for each pair of the images' maps and their metrics; see ``evaluate``.
 
@@ -68,9 +72,9 @@ def readings_of(
     RCAP's two factors.
     """
     shared: dict[object, Tensor] = {}
-    batches = [(MapBatch(inputs, maps, shared, channel_axis), metrics) for maps, metrics in pairs]
+    batches = [(batch_of(inputs, maps, context.channel_axis, shared), metrics) for maps, metrics in pairs]
     plans = [_plan(metric, batch) for batch, metrics in batches for metric in metrics]
-    readings = iter(run_plans(plans, context._replace(model=batches[0][0].adapt(context.model))))
+    readings = iter(run_plans(plans, context._replace(layout=batches[0][0].layout)))
     return [[next(readings) for _ in metrics] for _, metrics in pairs]
 
 

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from captum_gag.attr import catalogue
 from captum_gag.errors import InputError
-from captum_gag.metrics.map_batch import check_channel_axis
 from captum_gag.names import parse_method
 from captum_gag.outputs import Output
 from captum_gag.tensors import require_dense, require_device
@@ -53,8 +52,7 @@ def explain(
     """
     explainer = _build_method(method, options)
     images = as_inputs(inputs, model, device)
-    check_channel_axis(channel_axis, images)
-    attributions = explainer.attribute(model, images, as_targets(targets), seed, output=output)
+    attributions = explainer.attribute(model, images, as_targets(targets), seed, output, channel_axis)
     summed = attributions.sum(channel_axis, keepdim=True) if attributions.ndim > 2 else attributions
     result: NDArray[Any] = summed.cpu().numpy()
     return result

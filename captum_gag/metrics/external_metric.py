@@ -15,12 +15,12 @@ from torch import Tensor, nn
 from captum_gag.baselines import Normalization
 from captum_gag.errors import InputError, in_one_line
 from captum_gag.metrics.base import Metric
-from captum_gag.metrics.map_batch import MapBatch, channels_back
+from captum_gag.metrics.map_batch import MapBatch
 from captum_gag.metrics.masking import Context
 from captum_gag.metrics.readings import Scores
-from captum_gag.modules import require_evaluation_mode
+from captum_gag.model_probe import behaviour_of, state_kept
 from captum_gag.outputs import OutputReader
-from captum_gag.tensors import class_targets
+from captum_gag.tensors import channels_back, class_targets
 from captum_gag.threads import one_at_a_time
 
 
@@ -40,8 +40,9 @@ class ProbabilityModel(nn.Module):
         self.reader = OutputReader.of(context.output)
         if self.reader.kind is None:
             # Decided here: Quantus predicts one image at a time, which may not be enough to tell.
-            model, images = batch.adapt(context.model), batch.images
-            self.reader.settle([model(inputs) for inputs in (images, torch.zeros_like(images), -images)])
+            images = channels_back(batch.images, batch.channel_axis)
+            with state_kept(self.model):
+                self.reader.settle([self.model(inputs) for inputs in (images, torch.zeros_like(images), -images)])
         # Quantus appends a softmax unless the last module is one; this one is, and is never called.
         self.softmax = nn.Softmax(1).eval()
         # Not by eval(), which would go on to the model.
@@ -105,13 +106,14 @@ class ExternalMetric(Metric):
         Quantus's metrics get single precision, and probabilities instead of the model's outputs. Those that explain
         again, a changed image (``MaxSensitivity``) or a changed model (``RandomLogit``), call ``explain``.
         """
-        require_evaluation_mode(context.model)
+        images = channels_back(batch.images, batch.channel_axis)
+        behaviour_of(context.model, (images,)).require_independent("a metric needs a model that judges each by itself")
         targets = class_targets(context.target, batch.images)
         if targets.ndim != 1:
             raise InputError(f"{self.name} takes one class for each image, not targets {tuple(targets.shape)}.")
         model = ProbabilityModel(batch, context)
         try:
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), state_kept(context.model):
                 warnings.simplefilter("ignore")
                 scores = self.metric(
                     model=model,

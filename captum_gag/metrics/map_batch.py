@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from captum_gag.attr.saliency import saliency_map
 from captum_gag.baselines import BaselineLike, Imputation, Normalization, resolve
 from captum_gag.errors import InputError, shown, warn
-from captum_gag.metrics.masking import Imputed, Model
-from captum_gag.tensors import INTERPOLATIONS, finite_rows, interpolated, positions, require_dense
+from captum_gag.metrics.masking import Imputed
+from captum_gag.tensors import (
+    INTERPOLATIONS,
+    channels_back,
+    channels_first,
+    check_channel_axis,
+    finite_rows,
+    interpolated,
+    positions,
+    require_dense,
+)
 
 T = TypeVar("T")
 
@@ -64,16 +74,9 @@ class MapBatch:
         self.images = images if axis == 1 else self.cached(("images", axis), lambda: channels_first(images, axis))
         self.maps = _fit_maps(maps, self.images)
 
-    def adapt(self, model: Model) -> Model:
-        """Return the model as a function of images with their channels on axis 1.
-
-        Raises:
-            InputError: If the model cannot be called.
-        """
-        if not callable(model):
-            raise InputError(f"model is a {type(model).__name__}, must be a torch module, or a function of images.")
-        axis = self.channel_axis
-        return model if axis == 1 else lambda images: model(channels_back(images, axis))
+    def layout(self, images: Tensor, rows: Tensor) -> tuple[Tensor, ...]:
+        """Return changed images, (B, C, ...), of these rows of the batch as the model's inputs."""
+        return (channels_back(images, self.channel_axis),)
 
     @cached_property
     def saliency(self) -> Tensor:
@@ -89,6 +92,10 @@ class MapBatch:
     def relevance(self) -> Tensor:
         """Relevance of each pixel, (N, *positions): the sum of the map over channels, with its sign."""
         return self.maps.sum(1) if self._has_channels() else self.maps
+
+    def maps_like_images(self) -> Tensor:
+        """Return the maps with their channels, or with one on axis 1, (N, C, *positions); of tables (N, F)."""
+        return self.maps if self.maps.ndim == self.images.ndim else self.maps.unsqueeze(1)
 
     def _has_channels(self) -> bool:
         return self.images.ndim > 2 and self.maps.ndim == self.images.ndim
@@ -120,23 +127,100 @@ class MapBatch:
         return result
 
 
-def check_channel_axis(channel_axis: Any, inputs: Tensor) -> None:
-    """Raise InputError unless ``channel_axis`` is an axis of the inputs after the first."""
-    if type(channel_axis) is not int or channel_axis not in (-1, *range(1, inputs.ndim)):
-        raise InputError(
-            f"channel_axis is {shown(channel_axis)} for inputs {tuple(inputs.shape)}, must be an axis after the "
-            "first, or -1 for the last."
+class JointBatch(MapBatch):
+    """Several inputs of a model as one image, whose positions are those of all inputs that have a map.
+
+    Args:
+        inputs: Tensors as ``MapBatch`` takes one, with the same N.
+        maps: A map for each as ``MapBatch`` takes one, None for inputs that stay as they are; or one alone, which fits
+            one input only.
+        shared: As for ``MapBatch``.
+        channel_axis: As for ``MapBatch``, of all inputs.
+
+    Raises:
+        InputError: As for ``MapBatch``; it is not clear whose maps these are, or no input has any.
+    """
+
+    def __init__(self, inputs: tuple[Tensor, ...], maps: Any, shared: dict[object, Any], channel_axis: int) -> None:
+        """Join the images, and the maps."""
+        for tensor in inputs:
+            if not isinstance(tensor, Tensor) or tensor.ndim < 2:
+                raise InputError(f"inputs contain {shown(tensor)}, must be torch tensors (N, ...).")
+        maps = maps if isinstance(maps, tuple) else _maps_of_one(inputs, maps)
+        lengths = {len(tensor) for tensor in inputs}
+        if len(maps) != len(inputs) or len(lengths) != 1 or all(part is None for part in maps):
+            raise InputError(
+                f"inputs are {len(inputs)} tensors of {sorted(lengths)} rows, maps are {len(maps)}; give a map for "
+                "each input, of as many rows, or None for inputs that stay as they are."
+            )
+        self.inputs = inputs
+        self.parts = [
+            None if values is None else MapBatch(tensor, values, {}, channel_axis)
+            for tensor, values in zip(inputs, maps, strict=True)
+        ]
+        parts = [part for part in self.parts if part]
+        self._channels = max(_flat(part.images).shape[1] for part in parts)
+        key = ("images", tuple(values is None for values in maps))
+        joined = shared.setdefault(key, self._joined([part.images for part in parts]))
+        super().__init__(joined, self._joined([part.maps_like_images() for part in parts]), shared)
+
+    def _joined(self, tensors: Sequence[Tensor]) -> Tensor:
+        flat = [_flat(tensor) for tensor in tensors]
+        padded = [functional.pad(tensor, (0, 0, 0, self._channels - tensor.shape[1])) for tensor in flat]
+        return torch.cat(padded, 2)
+
+    def layout(self, images: Tensor, rows: Tensor) -> tuple[Tensor, ...]:
+        """Return changed images, (B, C, P), of these rows of the batch as the model's inputs."""
+        inputs, start = [], 0
+        for tensor, part in zip(self.inputs, self.parts, strict=True):
+            if part is None:
+                inputs.append(tensor[rows.to(tensor.device)])
+                continue
+            _, channels, size = _flat(part.images).shape
+            values = images[:, :channels, start : start + size].reshape(-1, *part.images.shape[1:]).to(tensor.dtype)
+            inputs += part.layout(values, rows)
+            start += size
+        return tuple(inputs)
+
+    def baseline(self, perturb_baseline: BaselineLike, normalization: Normalization | None) -> Tensor | Imputed:
+        """Return the values of hidden pixels, those of each input by itself."""
+        hidden = [part.baseline(perturb_baseline, normalization) for part in self.parts if part]
+        if any(isinstance(values, Imputed) for values in hidden):
+            raise InputError(
+                "perturb_baseline imputes pixels, must be a value for each where there are several inputs."
+            )
+        return self.cached(
+            (str(perturb_baseline), str(normalization), id(perturb_baseline)),
+            lambda: self._joined([values for values in hidden if isinstance(values, Tensor)]),
         )
 
 
-def channels_first(values: Tensor, channel_axis: int) -> Tensor:
-    """Return inputs, or maps like them, with their channels on axis 1; tables (N, F) as they are."""
-    return values.movedim(channel_axis, 1) if values.ndim > 2 else values
+def batch_of(inputs: Any, maps: Any, channel_axis: int, shared: dict[object, Any] | None = None) -> MapBatch:
+    """Return the batch of one input, or of a tuple of several."""
+    shared = {} if shared is None else shared
+    if isinstance(inputs, tuple) and len(inputs) > 1:
+        return JointBatch(inputs, maps, shared, channel_axis)
+    [inputs] = inputs if isinstance(inputs, tuple) and inputs else [inputs]
+    [maps] = maps if isinstance(maps, tuple) and len(maps) == 1 else [maps]
+    return MapBatch(inputs, maps, shared, channel_axis)
 
 
-def channels_back(values: Tensor, channel_axis: int) -> Tensor:
-    """Return the inverse of ``channels_first``."""
-    return values.movedim(1, channel_axis) if values.ndim > 2 else values
+def _flat(tensor: Tensor) -> Tensor:
+    """Return inputs (N, C, *positions) as (N, C, P), tables (N, F) as (N, 1, F)."""
+    return tensor.flatten(2) if tensor.ndim > 2 else tensor.unsqueeze(1)
+
+
+def _maps_of_one(inputs: tuple[Any, ...], maps: Any) -> tuple[Any, ...]:
+    """Return maps of one input as a tuple with None for the others."""
+    shape = tuple(getattr(maps, "shape", ()))
+    fits = [shape in (tuple(tensor.shape), (len(tensor), *positions(tensor))) for tensor in inputs]
+    if sum(fits) != 1:
+        shapes = [tuple(tensor.shape) for tensor in inputs]
+        raise InputError(
+            f"maps are {shape} for inputs {shapes}, must be a tuple with a map for each input, or None for those that "
+            "stay as they are."
+        )
+    return tuple(maps if fit else None for fit in fits)
 
 
 def pixel_ranks(relevance: Tensor, descending: bool = True) -> Tensor:

@@ -14,7 +14,8 @@ from torch import Tensor
 from captum_gag.batching import examples_per_batch, out_of_memory
 from captum_gag.errors import InputError
 from captum_gag.metrics.readings import Reading, nan_causes
-from captum_gag.modules import modules_inside, require_evaluation_mode
+from captum_gag.model_probe import behaviour_of, state_kept
+from captum_gag.modules import modules_inside
 from captum_gag.outputs import Output, OutputReader
 from captum_gag.tensors import Target, class_targets, finite_rows, over_channels
 from captum_gag.threads import one_at_a_time
@@ -144,12 +145,17 @@ class Context(NamedTuple):
     """The model, how its outputs are read, and what else metrics take beside images and maps.
 
     Attributes:
-        model: From images (B, ...) to their outputs. Its modules must be in evaluation mode.
+        model: From images (B, ...) to their outputs. It must treat each by itself, and be deterministic.
         target: Class of all images, or one per image; tuples for outputs (B, classes, ...) with further axes.
         output: Meaning of the model's outputs; see ``captum_gag.outputs``.
         internal_batch_size: Images in one forward pass. None picks a number.
         segmentation: Binary masks (N, 1, *positions) or (N, *positions).
         explain: From (model, images, targets) to attributions.
+        channel_axis: Where the model has the channels that the batches of maps have on axis 1.
+        layout: From images with channels on axis 1, and their rows in the batch, to the model's inputs.
+        arguments: Further arguments of the model.
+        keywords: Names of the last of these.
+        rows: First row of the batch among all, and the number of these, where arguments have rows for all.
     """
 
     model: Model
@@ -158,6 +164,18 @@ class Context(NamedTuple):
     internal_batch_size: int | None = None
     segmentation: Tensor | None = None
     explain: Callable[[Any, Tensor, Tensor], Tensor] | None = None
+    channel_axis: int = 1
+    arguments: Sequence[Any] = ()
+    keywords: Sequence[str] = ()
+    rows: tuple[int, int | None] = (0, None)
+    layout: Callable[[Tensor, Tensor], tuple[Tensor, ...]] = lambda images, rows: (images,)
+
+    def with_arguments(self, additional_forward_args: Any) -> Context:
+        """Return the context with the model's further arguments in Captum's form: a tuple, one alone, or None."""
+        if additional_forward_args is None:
+            return self
+        several = isinstance(additional_forward_args, tuple)
+        return self._replace(arguments=additional_forward_args if several else (additional_forward_args,))
 
 
 def run_plans(plans: Sequence[Plan], context: Context) -> list[Reading]:
@@ -186,38 +204,69 @@ def class_probabilities(masked: Sequence[MaskedInputs], context: Context) -> lis
         One tensor of shape (N, S) for each of ``masked``, in at least single precision.
 
     Raises:
-        InputError: If the model is in training mode, the targets are not its classes, or not one for each image;
-            if its outputs contradict ``output``, or could mean several things; if it does not take such images.
+        InputError: If the model is random, or does not treat each image by itself; if the targets are not its classes,
+            or not one for each image; if its outputs contradict ``output``, or could mean several things; if it does
+            not take such images.
     """
     model, size = context.model, context.internal_batch_size
+    if not callable(model):
+        raise InputError(f"model is a {type(model).__name__}, must be a torch module, or a function of images.")
     if size is not None and (type(size) is not int or size < 1):
         raise InputError(f"internal_batch_size is {size!r}, must be an integer >= 1 or None.")
-    require_evaluation_mode(model)
     images = masked[0].images
     targets = class_targets(context.target, images)
     reader = OutputReader.of(context.output)
+    first, rows_of_all = context.rows
+    behaviour = behaviour_of(
+        model,
+        context.layout(images, torch.arange(len(images))),
+        *(context.arguments, context.keywords),
+        first=first,
+        total=rows_of_all,
+        read=reader.outputs,
+    )
+    behaviour.require_independent("a metric needs a model that judges each image by itself")
     versions = Versions(masked)
     total = len(versions.unique)
     size = size or examples_per_batch(images, IMAGES_PER_CPU_THREAD, IMAGES_PER_ACCELERATOR, total=total)
-    targets = targets[torch.from_numpy(versions.unique[:, 1].copy()).to(images.device)]
+    at_once = len(images) if behaviour.rows == "fixed" else None
+    size = at_once or size
+    rows = torch.from_numpy(versions.unique[:, 1].copy())
+    targets = targets[rows.to(images.device)]
+    positional = len(context.arguments) - len(context.keywords)
+
+    def predict(part: slice) -> Any:
+        batch, indices = versions.batch(masked, part), rows[part]
+        if at_once:
+            # The last version again, up to the number that the model takes.
+            filled = torch.arange(at_once).clamp(max=len(batch) - 1)
+            batch, indices = batch[filled.to(batch.device)], indices[filled]
+        arguments = behaviour.arguments_of(context.arguments, first + indices)
+        named = dict(zip(context.keywords, arguments[positional:], strict=True))
+        return _predict(model, *context.layout(batch, indices), *arguments[:positional], **named)
+
     probabilities: list[Tensor] = []
-    # Outputs wait here, with their targets, until their meaning is clear, most often at once.
-    waiting: list[tuple[Any, Tensor]] = []
+    # Outputs wait here, with their rows, until their meaning is clear, most often at once.
+    waiting: list[tuple[Any, slice]] = []
     for start in range(0, total, size):
         part = slice(start, start + size)
-        waiting.append((_predict(model, versions.batch(masked, part)), targets[part]))
+        with state_kept(model):
+            waiting.append((predict(part), part))
         if not reader.settled(waiting[-1][0]) and start + size >= total:
             reader.settle([outputs for outputs, _ in waiting])
         if reader.kind is not None:
-            probabilities += [_target_probabilities(reader.probabilities(outputs), rows) for outputs, rows in waiting]
+            probabilities += [
+                _target_probabilities(reader.probabilities(outputs), targets[part], at_once)
+                for outputs, part in waiting
+            ]
             waiting = []
     parts = torch.cat(probabilities)[versions.index.to(images.device)].split([m.levels.numel() for m in masked])
     return [part.reshape(inputs.levels.shape) for part, inputs in zip(parts, masked, strict=True)]
 
 
-def _predict(model: Model, images: Tensor) -> Any:
+def _predict(model: Model, images: Tensor, *arguments: Any, **named: Any) -> Any:
     try:
-        return model(images)
+        return model(images, *arguments, **named)
     except RuntimeError as error:
         weights = (weight for module in modules_inside(model) for weight in module.parameters())
         first = next((weight for weight in weights if weight.is_floating_point()), images)
@@ -229,8 +278,9 @@ def _predict(model: Model, images: Tensor) -> Any:
         ) from error
 
 
-def _target_probabilities(probabilities: Tensor, targets: Tensor) -> Tensor:
-    """Return the probability of each target, (B,), of probabilities (B, classes, ...)."""
+def _target_probabilities(probabilities: Tensor, targets: Tensor, at_once: int | None) -> Tensor:
+    """Return the probability of each target, (B,), of probabilities (B, classes, ...), or of more that fill a batch."""
+    probabilities = probabilities[: len(targets)] if at_once == len(probabilities) else probabilities
     indices = targets.reshape(len(targets), -1)
     axes = probabilities.shape[1:]
     highest = indices.amax(0).tolist()

@@ -21,10 +21,11 @@ from captum_gag.metrics.base import CHANNEL_AXIS_HELP, Metric
 from captum_gag.metrics.deletion_insertion import DeletionMetric, InsertionMetric
 from captum_gag.metrics.explain_func import as_inputs, as_targets
 from captum_gag.metrics.faithfulness import FaithfulnessMetric
+from captum_gag.metrics.map_batch import MapBatch
+from captum_gag.metrics.masking import Context
 from captum_gag.metrics.rcap import RCAPMetric
 from captum_gag.metrics.readings import warn_of_nan
 from captum_gag.metrics.segmentation import LogCoshDiceMetric, SegmentationMAEMetric
-from captum_gag.modules import require_evaluation_mode
 from captum_gag.options import declared, option
 from captum_gag.outputs import OUTPUT_HELP, Output, OutputReader, tensor_of
 from captum_gag.tensors import require_device
@@ -83,6 +84,7 @@ class QuantusMetric(Metric, QuantusBase[list[float]]):
         super().__post_init__()
         self.details: list[dict[str, NDArray[Any]]] = []
         self._causes: list[str] = []
+        self._n_images: int | None = None
         self._reader = OutputReader(self.output)
         QuantusBase.__init__(
             self,
@@ -138,6 +140,7 @@ class QuantusMetric(Metric, QuantusBase[list[float]]):
         self._reader = OutputReader(tensor_of if softmax is False else self.output)
         arrays = {"x_batch": x_batch, "a_batch": a_batch, "s_batch": s_batch}
         _check_call(model, batch_size, device, arrays, {"channel_first": channel_first, "softmax": softmax})
+        self._n_images = len(x_batch)
         with _quantus_errors(type(self).__name__):
             scores: list[float] = super().__call__(
                 model,
@@ -166,17 +169,22 @@ class QuantusMetric(Metric, QuantusBase[list[float]]):
     ) -> list[float]:
         """Turn one batch into tensors where the model is and score them; called by Quantus."""
         module = model.get_model()
-        require_evaluation_mode(module)
         inputs = as_inputs(x_batch, module, model.device)
-        reading = self.evaluate(
-            lambda images: module(images, **model.model_predict_kwargs),
-            inputs,
-            torch.as_tensor(np.ascontiguousarray(a_batch), device=inputs.device),
-            as_targets(y_batch),
-            None if s_batch is None else torch.as_tensor(s_batch, device=inputs.device),
-            output=self._reader,
-            channel_axis=self.channel_axis,
+        maps = MapBatch(
+            inputs, torch.as_tensor(np.ascontiguousarray(a_batch), device=inputs.device), channel_axis=self.channel_axis
         )
+        named = model.model_predict_kwargs
+        context = Context(
+            module,
+            as_targets(y_batch),
+            self._reader,
+            segmentation=None if s_batch is None else torch.as_tensor(s_batch, device=inputs.device),
+            channel_axis=self.channel_axis,
+            arguments=tuple(named.values()),
+            keywords=tuple(named),
+            rows=(len(self._causes), self._n_images),
+        )
+        reading = self.judge(maps, context)
         self._causes += reading.causes or [""] * len(x_batch)
         parts = {field.name: getattr(reading, field.name) for field in fields(reading)}
         columns = {name: part.cpu().numpy() for name, part in parts.items() if isinstance(part, torch.Tensor)}

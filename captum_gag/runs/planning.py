@@ -10,6 +10,7 @@ from math import ceil
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
@@ -157,24 +158,24 @@ def plan(config: Config, workers: int = 1) -> Plan:
             f"no image has a confidence above {config.confidence:g}, so that nothing can be measured {failure}".rstrip()
         )
     chunks = bench.chunks(selection["image"].tolist())
-    passes, seconds, rows = Passes(), [], []
-    with passes.counted(bench.scorer.model):
-        for chunk in chunks:
-            began = time.perf_counter()
+    costs, rows = [], []
+    for chunk in chunks:
+        passes, began = Passes(), time.perf_counter()
+        with passes.counted(bench.scorer.model):
             done = bench.do(chunk)
-            seconds.append(time.perf_counter() - began)
-            rows += [row for image in done for row in image.rows]
-    # The first chunk warms up, and the last may not be full.
-    full = [duration for duration, chunk in zip(seconds, chunks, strict=True) if len(chunk) == len(chunks[0])]
-    full = full[1:] or full
+        costs.append((passes.forward, passes.backward, time.perf_counter() - began))
+        rows += [row for image in done for row in image.rows]
+    # The first chunk warms up, and the model is asked how it treats rows; the last may not be full.
+    full = [cost for cost, chunk in zip(costs, chunks, strict=True) if len(chunk) == len(chunks[0])]
+    forward, backward, seconds = np.mean(full[1:] or full, 0) / len(chunks[0])
     return Plan(
         measured=len(selection),
         failed=sum(bool(row["error"]) for row in rows),
         images=images,
         at_once=at_once,
-        forward=passes.forward / len(selection),
-        backward=passes.backward / len(selection),
-        seconds=sum(full) / (len(full) * len(chunks[0])),
+        forward=float(forward),
+        backward=float(backward),
+        seconds=float(seconds),
         opening=opening,
         memory=peak_memory(),
         device_memory=torch.cuda.max_memory_allocated() if config.device.startswith("cuda") else None,

@@ -15,6 +15,7 @@ from torch import nn
 
 from captum_gag.attr import GuidedAbsoluteGrad
 from captum_gag.errors import InputError
+from captum_gag.model_probe import behaviour_of
 
 COEFFICIENTS = torch.tensor([[[0.5, -1.0, 2.0, 0.0], [3.0, 0.1, -0.2, 1.5]]])
 
@@ -37,11 +38,13 @@ def images() -> torch.Tensor:
 
 
 class Recorder(nn.Module):
-    """Keeps every batch that goes through a model."""
+    """Keeps every batch that goes through a model, once it has been asked how it treats inputs like ``x``."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, x: torch.Tensor) -> None:
         super().__init__()
         self.model, self.batches = model, []
+        behaviour_of(self, (x,))
+        self.batches.clear()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         self.batches.append(x.detach().clone())
@@ -96,11 +99,11 @@ class TestClosedForms:
 @pytest.mark.parametrize("percentile", [0, 30, 85, 100])
 @pytest.mark.parametrize("guide", ["paper", "relative"])
 def test_numpy_transcription_of_equations_2_to_4(images: torch.Tensor, percentile: float, guide: str) -> None:
-    model = Recorder(small_convnet())
+    model = Recorder(small_convnet(), images)
     attributions = GuidedAbsoluteGrad(model).attribute(
         images, target=[0, 1, 4], nt_samples=7, percentile=percentile, guide=guide, nt_samples_batch_size=2
     )
-    points = torch.cat([batch.unflatten(0, (-1, 3)) for batch in model.batches])
+    points = torch.cat([batch.unflatten(0, (3, -1)).transpose(0, 1) for batch in model.batches])
     gradients = np.stack(
         [
             np.stack(
@@ -124,9 +127,9 @@ def test_numpy_transcription_of_equations_2_to_4(images: torch.Tensor, percentil
 
 
 def test_percentile_zero_is_plain_absolute_grad(images: torch.Tensor) -> None:
-    model = Recorder(small_convnet())
+    model = Recorder(small_convnet(), images)
     attributions = GuidedAbsoluteGrad(model).attribute(images, target=2, nt_samples=5, percentile=0)
-    points = torch.cat(model.batches).unflatten(0, (5, 3)).requires_grad_()
+    points = torch.cat(model.batches).unflatten(0, (3, 5)).transpose(0, 1).requires_grad_()
     [gradients] = torch.autograd.grad(model.model(points.flatten(0, 1))[:, 2].sum(), points)
     torch.testing.assert_close(attributions, gradients.abs().mean(0))
 
@@ -276,11 +279,11 @@ class TestContract:
 
     def test_standard_error_follows_the_form_of_the_inputs(self) -> None:
         x = torch.rand(2, 5)
-        model = Recorder(nn.Sequential(nn.Linear(5, 3), nn.Tanh(), nn.Linear(3, 1), nn.Flatten(0)))
+        model = Recorder(nn.Sequential(nn.Linear(5, 3), nn.Tanh(), nn.Linear(3, 1), nn.Flatten(0)), x)
         (attribution,), (error,) = GuidedAbsoluteGrad(model).attribute((x,), nt_samples=9, return_standard_error=True)
         points = torch.cat(model.batches).requires_grad_()
         [gradients] = torch.autograd.grad(model.model(points).sum(), points)
-        expected = gradients.unflatten(0, (9, 2)).abs().numpy().std(0, ddof=1) / 3
+        expected = gradients.unflatten(0, (2, 9)).abs().numpy().std(1, ddof=1) / 3
         np.testing.assert_allclose(error.numpy(), expected, rtol=1e-4)
         assert attribution.shape == error.shape == x.shape
 

@@ -166,11 +166,11 @@ def _known() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
         "SampledGradients()": (
             lambda inputs, **parts: SampledGradients(**parts).attribute(inputs, 0),
             {"inputs": x, "forward_func": model, "modification": StraightPath(2), "interpretation": signed}
-            | {"aggregation": Mean(), "gradient_source": None, "freeze_statistics": False},
+            | {"aggregation": Mean(), "gradient_source": None},
         ),
         "LayerGuidedAbsoluteGrad()": (
             lambda inputs, **parts: LayerGuidedAbsoluteGrad(**parts).attribute(inputs, 0, nt_samples=2),
-            {"inputs": x, "forward_func": model, "layer": model[0], "freeze_statistics": False},
+            {"inputs": x, "forward_func": model, "layer": model[0]},
         ),
         "GaussianNoise": (GaussianNoise, {"n_samples": 2, "stdevs": 0.1, "noise_level": 0.1}),
         "GuidedMean": (GuidedMean, {"percentile": 50.0, "guide": "paper", "guide_window": 1}),

@@ -78,6 +78,7 @@ def test_functions_take_the_same_options_by_name(name: str, function: str) -> No
     found = getattr(metrics, function)
     assert found.__name__ == function
     expected = {**OPTIONS[name], "output": "auto", "channel_axis": 1, "internal_batch_size": None}
+    expected["additional_forward_args"] = None
     assert defaults(found, inspect.Parameter.KEYWORD_ONLY) == expected
     assert list(inspect.signature(found).parameters) == ["model", "inputs", "maps", "target", *expected]
     documented = inspect.getdoc(found)

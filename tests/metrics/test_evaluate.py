@@ -65,7 +65,8 @@ def test_the_factors_of_rcap_cost_no_passes(additive, images: torch.Tensor, maps
 
     factors = {name: RCAP(factor=name, perturb_baseline=0.0) for name in ("both", "visual_noise", "localization")}
     found = evaluate(counted, images, maps, 0, factors)
-    assert sum(seen) == len(maps) * len(images) * 5
+    # Two passes ask the model: the images, and one more.
+    assert sum(seen) == len(maps) * len(images) * 5 + 2 * len(images) + 1
     for method, each in maps.items():
         for name, score in found[method].items():
             expected = rcap(additive, images, each, 0, factor=name, perturb_baseline=0.0)  # type: ignore[arg-type]
@@ -80,6 +81,8 @@ def test_no_image_is_predicted_twice(additive, images: torch.Tensor, maps: dict[
         return additive(x)
 
     evaluate(recorded, images, maps, 0, METRICS, internal_batch_size=16)
+    asked, seen = seen[:2], seen[2:]
+    assert [len(batch) for batch in asked] == [4, 5]
     predicted = torch.cat(seen)
     # Whole images: 4 unperturbed, 4 black. Per method and image: 4 of RCAP, 4 inner ones of each of Deletion and
     # Insertion, 4 of AOPC. Per image alone, as its pixels do not depend on the map: 6 of Faithfulness.

@@ -295,4 +295,4 @@ class TestInput:
 
     def test_model_in_training_mode(self) -> None:
         with pytest.raises(InputError, match=r"training mode.*model.eval\(\)"):
-            rcap(nn.Flatten().train(), self.images, torch.rand(2, 32, 32), 0)
+            rcap(nn.Sequential(nn.Flatten(), nn.Dropout()).train(), self.images, torch.rand(2, 32, 32), 0)

@@ -15,6 +15,7 @@ from torch import nn
 
 from captum_gag.errors import InputError
 from captum_gag.metrics.rcap import rcap_factors
+from captum_gag.model_probe import behaviour_of
 from captum_gag.models import Classifier
 from captum_gag.papers.figures import areas, map_sheet, propositions_figure, recovery
 from captum_gag.papers.propositions import Place, gaussian, moved, propositions
@@ -98,6 +99,8 @@ def test_recovery_shows_what_rcap_shows_the_model():
         return torch.stack([images.mean((1, 2, 3)), -images.mean((1, 2, 3))], 1)
 
     photo, saliency = torch.rand(1, 3, 8, 8), torch.rand(1, 8, 8).clamp(0.3) - 0.3
+    behaviour_of(model, (photo,))
+    seen.clear()
     factors = rcap_factors(model, photo, saliency, 0)
     pixels = photo[0].permute(1, 2, 0).numpy()
     figure = recovery(pixels, saliency[0].numpy(), factors.visual_noise[0].numpy(), factors.localization[0].numpy())

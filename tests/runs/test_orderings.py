@@ -12,6 +12,7 @@ from scoring import items, scorer_of
 
 from captum_gag.metrics.aopc import AOPCMetric
 from captum_gag.metrics.rcap import RCAPMetric
+from captum_gag.model_probe import behaviour_of
 from captum_gag.runs.orderings import judging_orderings
 from captum_gag.runs.suite_file import ORDERINGS
 
@@ -58,8 +59,9 @@ def test_a_record_holds_what_the_methods_of_the_single_orderings_score() -> None
 
 
 def forwards(suite: Mapping[str, Any]) -> list[int]:
-    """Return the sizes of the batches that the model sees."""
+    """Return the sizes of the batches that the model sees, once it has been asked how it treats rows."""
     scorer = scorer_of(suite)
+    behaviour_of(scorer.model, (torch.zeros(N_IMAGES, 3, 12, 12),))
     sizes: list[int] = []
     handle = scorer.model.register_forward_pre_hook(lambda module, x: sizes.append(len(x[0])))
     scorer.score_many(items(N_IMAGES))

@@ -1,0 +1,367 @@
+"""What a model does with a batch, asked by two forward passes of the first one, and its state put back afterwards."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
+from itertools import product
+from typing import Any, Literal, NamedTuple
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from captum_gag.batching import memory_share, out_of_memory
+from captum_gag.errors import InputError, warn
+from captum_gag.modules import modules_inside
+from captum_gag.outputs import tensor_of
+from captum_gag.tensors import is_dense, require_dense
+
+# A first batch of more values is asked by its first rows only.
+MOST_VALUES = 2**22
+
+# Differences of outputs, as a share of the largest, that come from rounding: of single precision on a CPU, of an
+# accelerator's shortened products, and of half precision or of integers.
+ROUNDING, ROUNDING_ON_ACCELERATOR, ROUNDING_IN_HALF = 1e-3, 1e-2, 5e-2
+
+# Arguments with as many rows as the inputs for which all combinations are tried.
+MOST_ARGUMENTS = 4
+
+
+class Behaviour(NamedTuple):
+    """How a model treats the rows of a batch, and its further arguments.
+
+    Attributes:
+        rows: "independent"; "fixed": independent, but it takes only as many at once as came; "together": what it
+            returns for one depends on the others, on its place, or is one row for all.
+        with_rows: For each further argument, whether it has a row for each row of the inputs.
+        reason: Where rows belong together, what was seen.
+    """
+
+    rows: Literal["independent", "fixed", "together"] = "independent"
+    with_rows: tuple[bool, ...] = ()
+    reason: str = ""
+
+    def require_independent(self, advice: str) -> None:
+        """Raise InputError, with some advice, where rows belong together."""
+        if self.rows == "together":
+            raise InputError(
+                f"The rows of the inputs belong together, as in a graph or a clip: {self.reason}; {advice}."
+            )
+
+    def arguments_of(self, arguments: Sequence[Any], rows: Sequence[int] | Tensor) -> tuple[Any, ...]:
+        """Return the further arguments for some rows of the inputs: of those with rows, these rows."""
+        index = torch.as_tensor(rows)
+        # Sparse tensors too, such as graphs, which cannot be indexed by a list.
+        return tuple(
+            value.index_select(0, index.to(value.device)) if with_rows else value
+            for value, with_rows in zip(arguments, self.with_rows, strict=True)
+        )
+
+
+_behaviours: WeakKeyDictionary[Any, dict[Any, Behaviour]] = WeakKeyDictionary()
+
+
+def behaviour_of(
+    model: Callable[..., Any],
+    inputs: Sequence[Any],
+    arguments: Sequence[Any] = (),
+    keywords: Sequence[str] = (),
+    *,
+    first: int = 0,
+    total: int | None = None,
+    read: Callable[[Any], Tensor] = tensor_of,
+) -> Behaviour:
+    """Return how a model treats the rows of its inputs; it is asked once for its mode and a form of the inputs.
+
+    The rows come once as they are, and once with the first one twice, so that all the others have another place and
+    other neighbours. A model that fails is not judged: the caller's own pass has the better message.
+
+    Args:
+        model: Any callable; its answers are kept for as long as it lives.
+        inputs: Tensors (N, ...), and whatever else the model takes as it is.
+        arguments: Further arguments.
+        keywords: Names of the last of these.
+        first: Row of the arguments that belongs to the first row of the inputs.
+        total: Number of rows of an argument that has one for each row of all inputs; None: N.
+        read: From what the model returns to its outputs.
+
+    Raises:
+        InputError: The model is in training mode and behaves differently there, or gives different outputs for the
+            same inputs.
+    """
+    modules = list(modules_inside(model))
+    require_evaluation_mode(modules)
+    n = len(next(value for value in inputs if isinstance(value, Tensor) and value.ndim))
+    total = total or n
+    mode = tuple((id(module), getattr(module, "training", False)) for module in modules)
+    form = tuple(_form(value, total) for value in (*inputs, *arguments))
+    key: Any = (getattr(model, "__name__", ""), mode, form, tuple(keywords), total == n)
+    try:
+        # A bound method is made anew whenever it is asked for.
+        owner = getattr(model, "__self__", None)
+        behaviours = _behaviours.setdefault(model if owner is None else owner, {})
+    # Not every callable can be referred to weakly.
+    except TypeError:
+        behaviours = {}
+    exact = (key, n)
+    for known in (key, exact):
+        if known in behaviours:
+            return behaviours[known]
+    probe = _Probe(model, inputs, arguments, keywords, n, first, total, read)
+    behaviour = probe.behaviour()
+    if behaviour is None:
+        return Behaviour(with_rows=probe.candidates)
+    behaviours[key if behaviour.rows == "independent" and n > 1 else exact] = behaviour
+    return behaviour
+
+
+def _form(value: Any, total: int) -> Any:
+    if not isinstance(value, Tensor):
+        return type(value)
+    rows = "rows" if value.ndim and len(value) == total else value.shape[:1]
+    return rows, value.shape[1:], value.dtype, value.device, value.layout
+
+
+class _Probe(NamedTuple):
+    """One model with the first batch of its inputs."""
+
+    model: Callable[..., Any]
+    inputs: Sequence[Any]
+    arguments: Sequence[Any]
+    keywords: Sequence[str]
+    n: int
+    first: int
+    total: int
+    read: Callable[[Any], Tensor]
+
+    @property
+    def candidates(self) -> tuple[bool, ...]:
+        """Whether each argument has as many rows as the inputs."""
+        return tuple(isinstance(value, Tensor) and value.shape[:1] == (self.total,) for value in self.arguments)
+
+    def behaviour(self) -> Behaviour | None:
+        """Return the behaviour, or None of a model that fails.
+
+        The passes leave no gradient, no state of the model and no random state behind.
+        """
+        devices = {value.device for value in self.inputs if isinstance(value, Tensor) and value.device.type == "cuda"}
+        numpy_state, python_state = np.random.get_state(), random.getstate()
+        try:
+            with torch.random.fork_rng(list(devices)), torch.no_grad(), uncompiled(), state_kept(self.model):
+                for most in (MOST_VALUES * memory_share(), 0):
+                    try:
+                        return self._asked(list(range(self._rows(most))))
+                    except Exception as error:
+                        if not out_of_memory(error):
+                            raise
+            return None
+        finally:
+            np.random.set_state(numpy_state)
+            random.setstate(python_state)
+
+    def _asked(self, rows: list[int]) -> Behaviour | None:
+        ways = list(product(*[(True, False) if candidate else (False,) for candidate in self.candidates]))
+        if sum(self.candidates) > MOST_ARGUMENTS:
+            ways = [ways[0], ways[-1]]
+        # One row more, so that the last one has another place, and other neighbours; of one alone, a changed copy.
+        others = [*[0] * len(rows), rows[-1]] if self.n > 1 else [-1, 0]
+        outputs: Tensor | None = None
+        for way in ways:
+            # As they are, the arguments belong to all rows whatever the way.
+            if outputs is None or not self._all(rows):
+                outputs = self._attempt(rows, way)
+            if outputs is None:
+                continue
+            again = self._attempt(others, way)
+            if len(outputs) == len(rows) and self._equal(again, outputs, others):
+                return Behaviour(with_rows=way)
+        return None if outputs is None else self._of_other_rows(rows, outputs, ways)
+
+    def _of_other_rows(self, rows: list[int], outputs: Tensor, ways: list[tuple[bool, ...]]) -> Behaviour:
+        """Return the behaviour of a model that does not treat a row alike wherever it is."""
+        same = rows if len(outputs) == len(rows) else list(range(len(outputs)))
+        again = [self._attempt(rows, way) for way in (ways[:1] if self._all(rows) else ways)]
+        if not any(self._equal(other, outputs, same) for other in again):
+            training = [
+                type(module).__name__ for module in modules_inside(self.model) if getattr(module, "training", 0)
+            ]
+            reason = "by dropout as a function without training=self.training, by noise, or by a state that it keeps"
+            if training:
+                reason = f"it is in training mode ({training[0]}); call model.eval() first"
+            raise InputError(f"The model gives different outputs for the same inputs: {reason}.")
+        if self.n == 1:
+            return Behaviour("fixed", ways[0])
+        if len(outputs) != len(rows):
+            return Behaviour("together", ways[-1], f"the model returns {tuple(outputs.shape)} for {len(rows)} of them")
+        others = [*[0] * (len(rows) - 1), rows[-1] if len(rows) > 2 else 0]
+        for way in ways:
+            if self._equal(self._attempt(others, way), outputs, others):
+                return Behaviour("fixed", way)
+        shared = [str(number) for number, candidate in enumerate(ways[0]) if candidate]
+        hint = f"; further argument {', '.join(shared)} has {self.total} rows, too" if shared else ""
+        reason = "what the model returns for one depends on the others of its batch, or on its place there"
+        return Behaviour("together", ways[-1], reason + hint)
+
+    def _all(self, rows: list[int]) -> bool:
+        return len(rows) == self.n == self.total
+
+    def _attempt(self, rows: list[int], way: tuple[bool, ...]) -> Tensor | None:
+        try:
+            return self._outputs(rows, way)
+        # A model can fail in any way, for lack of rows that it counts on.
+        except Exception as error:
+            if out_of_memory(error):
+                raise
+            return None
+
+    def _rows(self, most: float) -> int:
+        """Return the number of rows to ask: all of them, unless they are large and do not share a graph."""
+        values = sum(value.numel() for value in self.inputs if isinstance(value, Tensor))
+        graph = any(isinstance(value, Tensor) and not value.is_floating_point() for value in self.arguments)
+        return self.n if graph or values <= most else max(2, min(self.n, int(most * self.n / values)))
+
+    def _outputs(self, rows: list[int], way: tuple[bool, ...]) -> Tensor:
+        """Return the outputs for some rows of the inputs; -1 is a changed copy of the first one."""
+        inputs = [self._selected(value, rows) for value in self.inputs]
+        index = [self.first + max(row, 0) for row in rows]
+        arguments = Behaviour(with_rows=way).arguments_of(self.arguments, index)
+        positional = len(arguments) - len(self.keywords)
+        named = dict(zip(self.keywords, arguments[positional:], strict=True))
+        outputs = self.read(self.model(*inputs, *arguments[:positional], **named)).detach()
+        require_dense("outputs", outputs)
+        return outputs.unsqueeze(0) if outputs.ndim == 0 else outputs
+
+    def _selected(self, value: Any, rows: list[int]) -> Any:
+        if not isinstance(value, Tensor) or value.shape[:1] != (self.n,):
+            return value
+        if not is_dense(value):
+            return value.index_select(0, torch.tensor([max(row, 0) for row in rows], device=value.device))
+        changed = value[:1].roll(1, -1)
+        changed = changed / 2 if value.is_floating_point() else changed
+        return torch.cat([changed if row < 0 else value[row : row + 1] for row in rows])
+
+    def _rounding(self, outputs: Tensor) -> float:
+        weights = [weight for module in modules_inside(self.model) for weight in module.parameters(recurse=False)]
+        tensors = [value for value in (outputs, *self.inputs, *weights) if isinstance(value, Tensor)]
+        half = any(value.dtype in (torch.float16, torch.bfloat16) for value in tensors)
+        quantized = any("quant" in type(module).__module__ for module in modules_inside(self.model))
+        if half or quantized or torch.is_autocast_enabled(outputs.device.type):
+            return ROUNDING_IN_HALF
+        return ROUNDING if outputs.device.type == "cpu" else ROUNDING_ON_ACCELERATOR
+
+    def _equal(self, outputs: Tensor | None, expected: Tensor, rows: list[int]) -> bool:
+        """Return whether these are the expected outputs of some rows; those of a changed copy may be anything."""
+        if outputs is None or outputs.shape[1:] != expected.shape[1:] or len(outputs) != len(rows):
+            return False
+        known = [place for place, row in enumerate(rows) if row >= 0]
+        outputs, expected = outputs[known], expected[[rows[place] for place in known]]
+        finite = expected[expected.isfinite()].double()
+        largest = float(finite.abs().max()) if finite.numel() else 0.0
+        atol = self._rounding(expected) * largest + 1e-30
+        return torch.allclose(outputs.double(), expected.double(), rtol=0, atol=atol, equal_nan=True)
+
+
+def require_evaluation_mode(modules: Sequence[nn.Module]) -> None:
+    """Raise InputError where a module in training mode makes outputs random, or dependent on the batch."""
+    for module in modules:
+        if getattr(module, "training", False) and (effect := _effect_of_training(module)):
+            name = type(module).__name__
+            raise InputError(f"The model is in training mode ({name}), {effect}; call model.eval() first.")
+
+
+def _effect_of_training(module: nn.Module) -> str:
+    if isinstance(module, nn.modules.batchnorm._BatchNorm):
+        return "so the outputs of an image depend on the others of its batch"
+    # Dropout, attention and recurrent layers, and the stochastic depth and drop path of torchvision and timm.
+    shares = [getattr(module, name, 0) for name in ("p", "dropout", "drop_prob")]
+    drops = isinstance(module, nn.RNNBase | nn.MultiheadAttention) or "Drop" in type(module).__name__
+    drops = drops or type(module).__name__ == "StochasticDepth"
+    if isinstance(module, nn.RReLU) or (
+        drops and any(isinstance(share, int | float) and share > 0 for share in shares)
+    ):
+        return "so its outputs are random"
+    return ""
+
+
+# Tensors of more values are not copied.
+MOST_COPIED = 2**26
+
+_MODULE_STATE = frozenset(vars(nn.Module())) - {"_buffers"}
+_UNTOUCHED = ("torch._dynamo", "torch.distributed", "torch.nn.parallel", "torch.jit", "torch._export")
+_kept: ContextVar[frozenset[int]] = ContextVar("kept", default=frozenset())
+
+
+@contextmanager
+def state_kept(model: Any) -> Iterator[None]:
+    """Put back the tensors that forward passes change in a model, which are buffers or attributes of its modules.
+
+    Observers of quantization, caches, hidden states and batch statistics are afterwards as they were, after failure
+    too. What a model notes in numbers, lists and dicts stays.
+    """
+    modules = [
+        module
+        for module in modules_inside(model)
+        if id(module) not in _kept.get() and not type(module).__module__.startswith(_UNTOUCHED)
+    ]
+    states = [(module, {name: (value, _copied(value)) for name, value in _tensors(module)}) for module in modules]
+    token = _kept.set(_kept.get() | set(map(id, modules)))
+    try:
+        yield
+    finally:
+        _kept.reset(token)
+        with torch.inference_mode(False), torch.no_grad():
+            for module, state in states:
+                for name in {name for name, value in _tensors(module) if value is not None} - state.keys():
+                    delattr(module, name)
+                for name, (value, copy) in state.items():
+                    _restore(f"{type(module).__name__}.{name}", value, copy)
+                    if isinstance(getattr(module, name, None), Tensor | None) and getattr(module, name, 0) is not value:
+                        setattr(module, name, value)
+
+
+def _tensors(module: nn.Module) -> list[tuple[str, Tensor | None]]:
+    """Return buffers and other attributes of a module that are tensors, or None and may become one."""
+    attributes = {name: value for name, value in vars(module).items() if name not in _MODULE_STATE}
+    buffers: dict[str, Any] = attributes.pop("_buffers", {})
+    return [*buffers.items(), *[item for item in attributes.items() if isinstance(item[1], Tensor | None)]]
+
+
+def _copied(tensor: Tensor | None) -> tuple[int, Tensor | None]:
+    if tensor is None:
+        return 0, None
+    small = tensor.numel() <= MOST_COPIED and is_dense(tensor)
+    return _version(tensor), tensor.detach().clone() if small else None
+
+
+def _restore(name: str, tensor: Tensor | None, copy: tuple[int, Tensor | None]) -> None:
+    if tensor is None:
+        return
+    version, content = copy
+    changed = _version(tensor) != version
+    if content is None and changed:
+        warn(f"A forward pass changes {name} {tuple(tensor.shape)} of the model, which is too large to be put back.")
+    # A change by way of ``data`` is not counted.
+    elif content is not None and (changed or (tensor.device.type == "cpu" and not _same(tensor, content))):
+        if tensor.shape == content.shape and not tensor.is_inference():
+            tensor.detach().copy_(content)
+        else:
+            tensor.data = content
+
+
+def _same(tensor: Tensor, content: Tensor) -> bool:
+    return tensor.shape == content.shape and torch.allclose(tensor, content, rtol=0, atol=0, equal_nan=True)
+
+
+def _version(tensor: Tensor) -> int:
+    # Tensors of inference mode have none.
+    return 0 if tensor.is_inference() else tensor._version
+
+
+def uncompiled() -> AbstractContextManager[Any]:
+    """Run compiled models eagerly inside this context, so that hooks are called, if torch can."""
+    stance: Any = getattr(torch.compiler, "set_stance", None)
+    return stance("force_eager") if stance else nullcontext()
