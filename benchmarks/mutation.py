@@ -45,7 +45,7 @@ from libcst.metadata import MetadataWrapper, ParentNodeProvider, PositionProvide
 from mutmut.mutation.mutators import mutation_operators
 
 ROOT = Path(__file__).parents[1]
-READING_SOURCES = [f"--ignore=tests/test_{name}.py" for name in ("package", "docs", "tutorials")]
+READING_SOURCES = [f"--ignore=tests/test_{name}.py" for name in ("package", "docs")]
 FAST = ["-q", "-m", "not slow and not fuzz", "--hypothesis-profile=ci", "-p", "no:cacheprovider", *READING_SOURCES]
 FOR_PEOPLE = ("warn", "InputError", "cast", "TypeVar", "option")
 FIRST, LONGEST = 20, 60.0

@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from tiny import image, net
+from scoring import config_of
+from tiny import net, write_image
 
 from captum_gag.runs import identity
 from captum_gag.runs.config import Config
@@ -42,9 +43,7 @@ class Surroundings:
 
     def take(self, name: str, seed: int) -> None:
         """Put a photograph into the folder, perhaps in place of another."""
-        file = self.place / "data" / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        image(seed).save(file)
+        write_image(self.place / "data" / name, seed)
         self.photos[name] = seed
 
     def lose(self, name: str) -> None:
@@ -60,12 +59,11 @@ class Surroundings:
 
     def config(self, **options: Any) -> Config:
         """Return what is asked of a run."""
-        given: dict[str, Any] = {
-            "suite": SUITE,
-            "model": {"type": "tiny:model", "weights": str(self.place / "weights.pth")},
-            "data": {"type": "folder", "root": str(self.place / "data")},
-        }
-        return Config(**{**given, "device": "cpu", "batch_size": 2, "save_maps": True, **options})
+        model = {"type": "tiny:model", "weights": str(self.place / "weights.pth")}
+        data = {"type": "folder", "root": str(self.place / "data")}
+        return config_of(
+            **{"suite": SUITE, "model": model, "data": data, "batch_size": 2, "save_maps": True, **options}
+        )
 
     def installed(self) -> Any:
         """Return a context in which torch has its version."""

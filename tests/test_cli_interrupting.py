@@ -13,9 +13,8 @@ from typing import Any
 
 import psutil
 import pytest
-from typer.testing import CliRunner
+from scoring import call
 
-from captum_gag.cli import app
 from captum_gag.runs.store import Run
 
 SUITE = 'methods = ["SG", "Sobel"]\n[metrics.RCAP]\n'
@@ -43,14 +42,14 @@ def test_the_last_line_says_how_far_it_is_and_how_it_goes_on(
 
     monkeypatch.setattr(Run, "keep", interrupted)
     handlers = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
-    result = CliRunner().invoke(app, [*asked, "--limit", "5", "--shard", "1/1", "--engine", "local"])
+    result = call(*asked, "--limit", "5", "--shard", "1/1", "--engine", "local")
     assert result.exit_code == 130
     assert result.stderr.splitlines()[-1] == (
         f"captum-gag: interrupted; 3 of 5 images are done and kept. Go on with: captum-gag resume '{tmp_path}/my run'"
     )
     assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == handlers
     monkeypatch.undo()
-    result = CliRunner().invoke(app, ["resume", str(tmp_path / "my run")])
+    result = call("resume", str(tmp_path / "my run"))
     assert result.exit_code == 0, result.output
     assert Run.load(tmp_path / "my run").progress() == (5, 5)
 
@@ -61,7 +60,7 @@ def test_before_the_first_image_nothing_is_written(
     from captum_gag.runs import execution
 
     monkeypatch.setattr(execution, "choose", lambda bench: signal.raise_signal(signal.SIGINT))
-    result = CliRunner().invoke(app, asked)
+    result = call(*asked)
     assert result.exit_code == 130
     assert result.stderr.splitlines()[-1].endswith("nothing is written: give the same command again")
     assert not (tmp_path / "my run").exists()
@@ -81,7 +80,7 @@ def test_a_training_says_how_it_goes_on(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(training, "_epoch", interrupted)
     monkeypatch.setattr("captum_gag.cli.judge.N_PLANTED", 600)
     asked = ["train", "planted", "colour", "--out", str(tmp_path / "w.safetensors"), "--epochs", "3"]
-    result = CliRunner().invoke(app, asked)
+    result = call(*asked)
     assert result.exit_code == 130
     assert [line for line in result.stdout.splitlines() if line.startswith("epoch")][-1].startswith("epoch 1:")
     assert result.stderr.splitlines()[-1] == (
@@ -92,7 +91,8 @@ def test_a_training_says_how_it_goes_on(tmp_path: Path, monkeypatch: pytest.Monk
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="terminals reach all processes of a group")
-def test_workers_end_too_and_say_nothing(asked: list[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("ended", ["by Ctrl-C", "killed"])
+def test_workers_end_too_and_say_nothing(asked: list[str], tmp_path: Path, ended: str) -> None:
     command = [sys.executable, "-m", "captum_gag.cli", *asked, "--workers", "2"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
     parent = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True)
@@ -101,11 +101,15 @@ def test_workers_end_too_and_say_nothing(asked: list[str], tmp_path: Path) -> No
         time.sleep(0.05)
     workers = psutil.Process(parent.pid).children(recursive=True)
     assert len(workers) >= 2
-    os.killpg(parent.pid, signal.SIGINT)
-    _, said = parent.communicate(timeout=60)
-    assert parent.returncode == 130
-    last = said.splitlines()[-1]
-    assert re.search(r"interrupted; \d+ of 200 images are done and kept\. Go on with: .* --workers 2$", last), said
-    assert "Traceback" not in said
+    if ended == "killed":
+        parent.kill()
+        parent.wait()
+    else:
+        os.killpg(parent.pid, signal.SIGINT)
+        _, said = parent.communicate(timeout=60)
+        assert parent.returncode == 130
+        last = said.splitlines()[-1]
+        assert re.search(r"interrupted; \d+ of 200 images are done and kept\. Go on with: .* --workers 2$", last), said
+        assert "Traceback" not in said
     _, alive = psutil.wait_procs(workers, timeout=10)
     assert alive == []

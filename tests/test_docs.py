@@ -1,8 +1,13 @@
-"""README, CONTRIBUTING and docs: Python runs, commands exist, messages are the package's, example changes apply."""
+"""README, CONTRIBUTING and docs: Python runs, commands exist, messages are the package's, example changes apply.
+
+Every block of a recipe and of README runs as it stands, in order, in one directory, and prints what the page says;
+every notebook runs from top to bottom, and is committed with small, clean outputs.
+"""
 
 from __future__ import annotations
 
 import ast
+import doctest
 import os
 import re
 import shlex
@@ -10,27 +15,45 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import nbformat
 import pytest
 import torch
 import typer
+from nbclient import NotebookClient
 from torch import nn
 
 from captum_gag import method
 from captum_gag.cli import app
+from captum_gag.data.images import demo_image
 from captum_gag.errors import InputError
 from captum_gag.runs.spec import Suite, make_suite, read_suite
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 FENCE = re.compile(r"^(?P<fence>`{3,})(?P<language>\w+)\n(?P<code>.*?)^(?P=fence)$", re.DOTALL | re.MULTILINE)
+FILE = re.compile(r"# (?P<name>\w+\.\w+)\n")
+COMMAND = 'captum-gag() { "$PYTHON" -m captum_gag.cli "$@"; }; python() { "$PYTHON" "$@"; }\n'
+SAME = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+
+
+class Block(NamedTuple):
+    """A fenced block of a page."""
+
+    language: str
+    code: str
+
+
+def fenced(text: str) -> list[Block]:
+    return [Block(found["language"], found["code"]) for found in FENCE.finditer(text)]
 
 
 def blocks(page: Path, language: str) -> list[str]:
-    found = FENCE.finditer(page.read_text(encoding="utf-8"))
-    return [each["code"] for each in found if each["language"] == language]
+    return [each.code for each in fenced(page.read_text(encoding="utf-8")) if each.language == language]
 
 
 def pages_with(language: str) -> list[Any]:
@@ -56,7 +79,7 @@ def run_blocks(page: Path) -> dict[str, Any]:
     return known
 
 
-# Each recipe is run by itself, in tests/test_recipes.py.
+# Each recipe is run by itself, below.
 @pytest.mark.parametrize("page", [each for each in pages_with("python") if each.id != "docs/recipes.md"])
 def test_python_runs(page: Path) -> None:
     run_blocks(page)
@@ -249,3 +272,108 @@ def test_pages_and_notebooks_import_modules_of_the_api_reference() -> None:
         name for name in imports if name.startswith(rooms) or any(f"{each}.".startswith(f"{name}.") for each in named)
     }
     assert covered == imports
+
+
+def recipes() -> dict[str, list[Block]]:
+    parts = re.split(r"^## (.+)$", (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return {title: fenced(text) for title, text in zip(parts[1::2], parts[2::2], strict=True)}
+
+
+def printed(block: Block, names: dict[str, object]) -> str:
+    """Run a block in the working directory, and return what it prints."""
+    if file := FILE.match(block.code):
+        Path(file["name"]).write_text(block.code, encoding="utf-8")
+        return ""
+    if block.language == "python":
+        with redirect_stdout(StringIO()) as out:
+            exec(compile(block.code, "recipe", "exec", dont_inherit=True), names)
+        return out.getvalue()
+    environment = {**os.environ, "PYTHON": sys.executable, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
+    command = ["bash", "-euo", "pipefail", "-c", COMMAND + block.code]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert not done.returncode, done.stdout + done.stderr
+    return done.stdout
+
+
+def run(all_of_them: list[Block]) -> None:
+    """Run the blocks of a recipe in order; a block of text is what the one before it prints."""
+    names: dict[str, object] = {"__name__": "recipe"}
+    said = ""
+    for block in all_of_them:
+        if block.language == "text":
+            assert doctest.OutputChecker().check_output(block.code, said, SAME), said
+        else:
+            said = printed(block, names)
+
+
+def test_what_is_not_printed_is_found() -> None:
+    said = [Block("python", "print((2, 3), 'and more')\n")]
+    run([*said, Block("text", "(2, 3) ...\n")])
+    with pytest.raises(AssertionError, match="and more"):
+        run([*said, Block("text", "(2, 4) ...\n")])
+
+
+def test_each_recipe_says_what_it_prints() -> None:
+    assert len(recipes()) == 10
+    for title, found in recipes().items():
+        assert any(block.language == "text" for block in found), title
+        assert {block.language for block in found} <= {"python", "bash", "text"}, title
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("title", recipes())
+def test_recipe(title: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    run(recipes()[title])
+
+
+@pytest.mark.slow
+def test_commands_of_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("efficientnet_lite_pytorch", reason="EfficientNet-Lite0 comes with the extra demo")
+    monkeypatch.chdir(tmp_path)
+    demo_image("chelsea").save("cat.jpg")
+    shell = [Block("bash", code) for code in blocks(ROOT / "README.md", "bash")]
+    # The first two install: .ci/run does them in a fresh environment.
+    assert [block.code.startswith("pip install") for block in shell] == [True, True, *[False] * (len(shell) - 2)]
+    run(shell[2:])
+    assert Path("captum-gag-out/cat-IG.png").stat().st_size
+    assert "GAG-85" in Path("RUN/report.html").read_text(encoding="utf-8")
+
+
+TUTORIALS = sorted((ROOT / "tutorials").glob("*.ipynb"))
+LARGEST = 400_000
+"""Bytes of a notebook: the repository keeps every version of every figure."""
+
+
+def test_all_six_are_there_and_the_readme_lists_them() -> None:
+    assert [path.name[:3] for path in TUTORIALS] == [f"{number:02d}_" for number in range(1, 7)]
+    assert re.findall(r"\(tutorials/(\w+\.ipynb)\)", (ROOT / "README.md").read_text(encoding="utf-8")) == [
+        path.name for path in TUTORIALS
+    ]
+
+
+@pytest.mark.parametrize("path", TUTORIALS, ids=lambda path: path.stem)
+def test_is_committed_clean(path: Path) -> None:
+    assert path.stat().st_size < LARGEST
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    outputs = [output for cell in cells for output in cell.outputs]
+    assert any("image/png" in output.get("data", {}) for output in outputs)
+    # A warning, a progress bar or a traceback is what a reader would see first.
+    assert all(output.output_type != "error" and output.get("name") != "stderr" for output in outputs)
+    # The site turns notebooks into pages, so that a link from one to a file beside it would lead nowhere there.
+    prose = "".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    assert not re.search(r"\]\((?!https?:)", prose)
+    texts = "".join(str(output.get("text", output.get("data", {}).get("text/plain", ""))) for output in outputs)
+    assert not re.search(r"/(tmp|home|root|work|Users)/|[A-Z]:\\", texts)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", TUTORIALS, ids=lambda path: path.stem)
+def test_runs(path: Path) -> None:
+    notebook = nbformat.read(path, as_version=4)
+    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(path.parent)}}).execute()
+    assert all(cell.execution_count for cell in notebook.cells if cell.cell_type == "code")

@@ -28,11 +28,9 @@ if TYPE_CHECKING:
     from captum_gag.runs.explaining import Explanation
     from captum_gag.runs.scorer import Scorer
 
+# Probability of a class from which on the model is sure of it, and the methods that are compared where none is named.
 SURE = 0.5
-"""Probability of a class from which on the model is sure of it."""
-
 COMPARED = ("GAG-85", "Saliency", "SmoothGrad", "VarGrad (Captum)")
-"""The methods that are compared where none is named."""
 
 
 @command()
@@ -111,8 +109,17 @@ def explain(
         classifier = copy(classifier)
         # A preprocessing is frozen for those who use it; this one is not in use yet.
         object.__setattr__(classifier, "labels", class_names(file))
-    methods = _with_options(specs, options[""]) if options[""] else specs
-    scorer = photo_scorer(classifier, methods or COMPARED, samples, settings.get("seed", 0))
+    if set_here := options[""]:
+        from captum_gag.attr.catalogue import options_of_spec
+
+        keys = {name: sorted(options_of_spec({**spec, **set_here})) for name, spec in specs.items()}
+        for key in set_here:
+            if not any(key in of_method for of_method in keys.values()):
+                has = "; ".join(f"{name} has {', '.join(of_method) or 'none'}" for name, of_method in keys.items())
+                raise InputError(f"none of the methods has an option {key!r}; {has}")
+        for name, spec in specs.items():
+            specs[name] = {**spec, **{key: value for key, value in set_here.items() if key in keys[name]}}
+    scorer = photo_scorer(classifier, specs or COMPARED, samples, settings.get("seed", 0))
     if labels is not None and scorer.classes not in (None, len(classifier.labels or ())):
         raise InputError(
             f"--labels names {len(classifier.labels or ())} classes, and {classifier.name} has {scorer.classes}; "
@@ -120,20 +127,6 @@ def explain(
         )
     photos = {name: partial(read_image, path) for name, path in files.items()}
     _explain_all(scorer, photos, out, target, files, format, json, overlay)
-
-
-def _with_options(specs: Mapping[str, Mapping[str, Any]], options: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return methods, each with those of the options that it has; each option must be one of a method's."""
-    from captum_gag.attr.catalogue import options_of_spec
-
-    keys = {name: sorted(options_of_spec({**spec, **options})) for name, spec in specs.items()}
-    for key in options:
-        if not any(key in of_method for of_method in keys.values()):
-            has = "; ".join(f"{name} has {', '.join(of_method) or 'none'}" for name, of_method in keys.items())
-            raise InputError(f"none of the methods has an option {key!r}; {has}")
-    return {
-        name: {**spec, **{key: options[key] for key in options if key in keys[name]}} for name, spec in specs.items()
-    }
 
 
 def _explain_all(

@@ -90,7 +90,7 @@ def config_of(suite: str, source: Mapping[str, Any], settings: Mapping[str, Any]
     options, name = sections(source, "model", "data"), source.get("model")
     require_device(settings.get("device", "auto"))
     if name is not None or "case" not in source:
-        require_model("demo" if name is None else name)
+        require_model(name or "demo")
     # The other settings are checked here, before anything is opened.
     config = Config(suite=content, model={}, data={}, **settings)
     if "case" in source:
@@ -104,11 +104,9 @@ def config_of(suite: str, source: Mapping[str, Any], settings: Mapping[str, Any]
         for line in column.assumptions({**of_model, "model": name, "weights": of_model.get("weights", name)}):
             typer.echo(f"assumed, as the paper does not say: {line}", err=True)
     else:
-        data, model = (
-            parse_data(source.get("data", "demo")),
-            {**parse_model("demo" if name is None else name), **options["model"]},
-        )
-    require_folder({**data, **options["data"]})
+        data, model = parse_data(source.get("data", "demo")), {**parse_model(name or "demo"), **options["model"]}
+    data |= options["data"]
+    require_folder(data)
     from captum_gag.data import dataset
     from captum_gag.models.catalogue import model as model_of
     from captum_gag.threads import threads_each
@@ -117,7 +115,7 @@ def config_of(suite: str, source: Mapping[str, Any], settings: Mapping[str, Any]
         config,
         suite=content,
         model=model_of(model).absolute().spec(),
-        data=dataset({**data, **options["data"]}).absolute().spec(),
+        data=dataset(data).absolute().spec(),
         confidence=settings.get("confidence", SuiteFile(**content).confidence),
         device=device_named(config.device),
         threads=settings.get("threads") or threads_each(workers),
@@ -168,16 +166,15 @@ def device_named(name: str) -> str:
     return best_device() if name == "auto" else name
 
 
+# Options of models, for commands without a data set.
 SET_MODEL = options_of(Source, "set")[0]._replace(
     metavar="model.KEY=VALUE",
     help="Set an option of the model, such as model.output=logit or model.image_size=[64,96]. captum-gag list models "
     "NAME lists them.",
 )
-"""Options of models, for commands without a data set."""
-
+# Options of methods and models.
 SET_METHOD = SET_MODEL._replace(
     metavar="KEY=VALUE|model.KEY=VALUE",
     help="Set an option of the methods, such as percentile=70 (those that have it take it), or of the model, such as "
     "model.output=logit. captum-gag list methods NAME and list models NAME list them.",
 )
-"""Options of methods and models."""

@@ -187,10 +187,9 @@ def _print_plan(config: Config, workers: int) -> None:
     if forecast is None:
         lines.append("images to a decision: give --until decided, and 10 images or more, to forecast them")
     else:
-        middle = more = f"more than {forecast.most:,}"
-        if forecast.median is not None:
-            high = more if forecast.high is None else f"{forecast.high:,}"
-            middle = f"{forecast.median:,} (median; 90 % quantile {high})"
+        more = f"more than {forecast.most:,}"
+        high = more if forecast.high is None else f"{forecast.high:,}"
+        middle = more if forecast.median is None else f"{forecast.median:,} (median; 90 % quantile {high})"
         lines.append(
             f"images to a decision, forecast from {forecast.pilot}: {middle}; all is decided by {forecast.most:,} in "
             f"{forecast.share:.0%} of the simulated futures"

@@ -114,9 +114,8 @@ def test_other_pickles_are_refused(tmp_path):
     folder = tmp_path / "cifar-10-batches-py"
     folder.mkdir()
     (folder / "test_batch").write_bytes(b"no pickle")
-    with pytest.raises(InputError, match="cifar-10-batches-py: cannot be read as CIFAR-10's batches: ") as caught:
+    with pytest.raises(InputError, match="cifar-10-batches-py: cannot be read as CIFAR-10's batches: "):
         dataset(f"cifar10:{tmp_path}")
-    assert len(str(caught.value).splitlines()) == 1
 
 
 def test_what_programs_leave_is_no_image_and_another_class_is_refused(tmp_path):

@@ -88,9 +88,8 @@ def test_classes_above_255_take_the_second_byte(tmp_path):
 )
 def test_what_cannot_be_told_is_refused(tmp_path, options, wnid, message):
     write(tmp_path, wnid, [3])
-    with pytest.raises(InputError, match=message) as caught:
+    with pytest.raises(InputError, match=message):
         dataset({"type": "imagenet-s", "root": str(tmp_path), **options})
-    assert len(str(caught.value).splitlines()) == 1
 
 
 def test_a_segmentation_of_another_kind_is_refused(tmp_path):

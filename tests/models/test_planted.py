@@ -172,9 +172,8 @@ def test_verified_weights_are_loaded_with_the_classes_of_their_kind(weights):
 )
 def test_weights_that_were_not_verified_or_failed_are_refused(weights, said, message):
     safetensors.torch.save_file(dict(PlantedNet().state_dict()), weights, said)
-    with pytest.raises(InputError, match=message) as caught:
+    with pytest.raises(InputError, match=message):
         load_classifier("planted", weights)
-    assert len(str(caught.value).splitlines()) == 1
 
 
 @pytest.mark.parametrize("options", [{"image_size": 96}, {"mean": (0.5,) * 3}, {"interpolation": "bicubic"}], ids=str)

@@ -20,13 +20,15 @@ def noise(width: int, height: int) -> Image.Image:
     return Image.fromarray(np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8))
 
 
-@pytest.mark.parametrize("size", [(300, 240), (100, 400), (1, 1), (250, 10)])
-@pytest.mark.parametrize("name", ["squeezenet1_1", "efficientnet_b0", "vit_h_14"])
+@pytest.mark.parametrize("size", [(300, 240), (100, 400), (1, 1), (300, 10)])
+@pytest.mark.parametrize("name", ["squeezenet1_1", "efficientnet_b0", "vit_h_14", "inception_v3", "swin_v2_t"])
 def test_preprocessing_is_torchvisions_own(name: str, size: tuple[int, int]) -> None:
     preprocessing = model(name).preprocessing()
     published = torchvision.models.get_model_weights(name).DEFAULT
     expected = published.transforms()(noise(*size))
     torch.testing.assert_close(preprocessing.preprocess(noise(*size)), expected, rtol=0, atol=1e-6)
+    sized = model({"type": "torchvision", "name": name, "image_size": preprocessing.crop}).preprocessing()
+    assert sized.preprocess(noise(*size)).equal(preprocessing.preprocess(noise(*size)))
     assert preprocessing.labels == published.meta["categories"]
     assert preprocessing.normalization == (tuple(published.transforms().mean), tuple(published.transforms().std))
 

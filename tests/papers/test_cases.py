@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,8 @@ import torch
 import torchvision
 import typer
 from safetensors.torch import save_file
-from typer.testing import CliRunner
+from scoring import call
 
-from captum_gag.cli import app
 from captum_gag.errors import InputError
 from captum_gag.models.catalogue import model
 from captum_gag.papers.cases import case, case_names
@@ -77,14 +75,13 @@ def test_what_is_said_counts_more(tmp_path: Path) -> None:
     assert len(chosen.assumptions({"image_size": 64, "weights": "IMAGENET1K_V2"})) == 0
 
 
-def test_a_model_with_a_transform_of_its_own_keeps_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "users_case.py").write_text(
+def test_a_model_with_a_transform_of_its_own_keeps_it(user_module: Any) -> None:
+    user_module(
+        "users_case",
         "from torch import nn\nfrom captum_gag.models import Classifier\n"
         "def net():\n    return nn.Flatten()\n"
-        "def own():\n    return Classifier('own', net(), transform=lambda image: image)\n"
+        "def own():\n    return Classifier('own', net(), transform=lambda image: image)\n",
     )
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "users_case", raising=False)
     assert "image_size" not in case("isic").model_spec("users_case:own", {})
     assert case("isic").model_spec("users_case:net", {})["image_size"] == (448, 448)
 
@@ -127,10 +124,6 @@ def photographs(tmp_path: Path) -> Path:
     return root
 
 
-def call(*arguments: object) -> Any:
-    return CliRunner().invoke(app, [str(each) for each in arguments])
-
-
 def test_the_command_says_once_what_it_assumes(begun: list[Any], photographs: Path, tmp_path: Path) -> None:
     result = call("run", "gag-comparison", "--case", "imagenet-s", "--data", photographs, "--out", tmp_path / "run")
     assert result.exit_code == 0, result.output
@@ -154,19 +147,3 @@ def test_options_of_the_command_give_way_one_by_one(begun: list[Any], photograph
     [config] = begun
     assert (config.model["type"], tuple(config.model["image_size"]), config.confidence) == ("demo", (64, 80), 0.2)
     assert "assumed" not in result.stderr
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--case", "imagenet"], "'imagenet' is not one of 'imagenet-s', 'isic', 'places365'"),
-        (["--case", "imagenet-s"], "case imagenet-s needs its photographs; give --data DIR"),
-        (["--case", "isic", "--data", "{}"], "case isic needs weights of efficientnet_b4 for its 8 or 9 classes"),
-        (["--case", "imagenet-s", "--data", "{}", "--weights", "IMAGENET1K_V3"], "IMAGENET1K_V1, IMAGENET1K_V2"),
-    ],
-)
-def test_what_a_case_lacks_is_said_in_one_line(arguments: list[str], message: str, tmp_path: Path) -> None:
-    result = call("run", "quick", *(each.format(tmp_path) for each in arguments), "--out", tmp_path / "run")
-    assert result.exit_code == 2
-    assert message in result.stderr
-    assert len(result.stderr.splitlines()) == 1

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from scoring import call
 from tiny import image
-from typer.testing import CliRunner, Result
-
-from captum_gag.cli import app
+from typer.testing import Result
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +24,7 @@ def _place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def figure(*arguments: str) -> Result:
-    return CliRunner().invoke(app, ["papers", "figure", *arguments, "--model", "tiny:model", "--out", "out"])
+    return call("papers", "figure", *arguments, "--model", "tiny:model", "--out", "out")
 
 
 def test_maps_of_the_methods_given() -> None:
@@ -80,26 +79,3 @@ def test_images_that_cannot_be_read_are_skipped() -> None:
 
 def test_a_photograph_of_the_demo_is_named() -> None:
     assert figure("areas", "chelsea").stdout.split() == ["out/chelsea-areas.png"]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (("arias", "cat.png"), "'arias' is not one of 'maps', 'areas', 'propositions'"),
-        (("areas", "cat.png", "--method", "SG", "--method", "IG"), "--method IG: areas is of one method"),
-        (("propositions", "cat.png", "--method", "SG"), "--method SG: propositions is of no method"),
-        (("maps", "cat.png", "--at", "0.5,0.5"), "--mask and --at are options of propositions"),
-        (("areas", "cat.png", "--method", "SGG"), "SGG"),
-        (("propositions", "cat.png", "--at", "left"), "--at 'left' must be shares of width and height"),
-        (
-            ("propositions", "cat.png", "cat.png", "--mask", "mask.png"),
-            "--mask mask.png is of one image, and 2 are given",
-        ),
-        (("maps", "cat.png", "--set", "percentile=3"), "--set percentile=... must be model.KEY=VALUE"),
-    ],
-)
-def test_what_has_no_meaning_is_one_line(arguments: tuple[str, ...], message: str) -> None:
-    result = figure(*arguments)
-    assert result.exit_code == 2
-    assert message in result.stderr
-    assert len(result.stderr.strip().splitlines()) == 1

@@ -12,30 +12,17 @@ import pytest
 from captum_gag import reliability
 from captum_gag.errors import InputError
 
-NAMES = [
-    "against_baselines",
-    "faults",
-    "implementation_sensitivity",
-    "inter_method",
-    "inter_rater",
-    "internal_consistency",
-    "report",
-    "stability",
-    "summary",
-    "tricks",
-    "validity",
-]
 BAD = {
     "confidence": [0, 1, 2, -0.5, float("nan"), "high", None, [0.9, 0.95]],
     "n_bootstrap": [0, -1, 2.5, float("nan"), "many", None],
     "seed": [-1, 0.5, float("inf"), None],
 }
-STATISTICS = {name: getattr(reliability, name) for name in NAMES}
 CASES = [
     (statistic, name)
-    for statistic, function in STATISTICS.items()
+    for statistic in reliability.__all__
+    if inspect.isfunction(getattr(reliability, statistic))
     for name in BAD
-    if name in inspect.signature(function).parameters
+    if name in inspect.signature(getattr(reliability, statistic)).parameters
 ]
 
 
@@ -50,4 +37,4 @@ def test_it_is_refused(table: pd.DataFrame, statistic: str, name: str) -> None:
     first: dict[str, Any] = {"truth": ["DAUC"]} if statistic == "validity" else {}
     for value in BAD[name]:
         with pytest.raises(InputError, match=f"{statistic}: {name} is "):
-            STATISTICS[statistic](table, **first, **{name: value})
+            getattr(reliability, statistic)(table, **first, **{name: value})

@@ -1,4 +1,4 @@
-"""The bootstrap against scipy's, and against plain loops over the same draws."""
+"""The bootstrap against scipy's and plain loops over the same draws; the jackknife against Student's t and a loop."""
 
 import krippendorff
 import numpy as np
@@ -12,6 +12,7 @@ from captum_gag import reliability
 from captum_gag.reliability import bootstrap
 from captum_gag.reliability.bootstrap import interval, mean_interval, mean_intervals
 from captum_gag.reliability.directions import known_bounds
+from captum_gag.reliability.jackknife import jackknife_interval, without_each
 from captum_gag.reliability.rankings import Rankings
 from captum_gag.reliability.scores import checked
 
@@ -78,15 +79,6 @@ def test_intervals_of_means_with_gaps_are_those_of_a_loop(images, seed, gaps):
             assert ends == pytest.approx(expected, rel=1e-6, nan_ok=True)
 
 
-def test_the_interval_of_a_mean_is_the_normal_one_where_images_are_many():
-    rng = np.random.default_rng(1)
-    values = rng.normal(3, 2, 2000)
-    wide = scipy.stats.norm.ppf(0.95) * values.std() / np.sqrt(2000)
-    expected = (values.mean() - wide, values.mean() + wide)
-    # The ends of 4,000 draws vary by about a thirtieth of the width.
-    assert mean_interval(values, 4000, 0.9, 0) == pytest.approx(expected, abs=0.06 * wide)
-
-
 def test_of_many_images_nothing_is_drawn_and_the_interval_is_students_where_scores_are_normal():
     values = scipy.stats.norm.ppf((np.arange(4000) + 0.5) / 4000)
     expected = scipy.stats.t.interval(0.95, 3999, values.mean(), scipy.stats.sem(values))
@@ -100,26 +92,9 @@ def test_of_many_images_nothing_is_drawn_and_the_interval_is_students_where_scor
 
 
 @pytest.mark.parametrize("confidence", [0.9, 0.95, 0.99])
-def test_the_interval_of_many_skewed_scores_is_that_of_a_loop_of_draws(confidence):
-    values, rng = np.random.default_rng(1).beta(0.5, 3, size=2500), np.random.default_rng(2)
-    pivots = []
-    for _ in range(20_000):
-        row = values[rng.integers(2500, size=2500)]
-        pivots.append((row.mean() - values.mean()) / (row.std() / np.sqrt(2499)))
-    shares, error = [(1 + confidence) / 2, (1 - confidence) / 2], scipy.stats.sem(values)
-    expected = values.mean() - np.quantile(pivots, shares) * error
-    noise = np.sqrt(shares[0] * shares[1] / 20_000) / scipy.stats.norm.pdf(scipy.stats.norm.ppf(shares[0]))
-    found = mean_interval(values, 2000, confidence, 0)
-    assert found == mean_interval(values, 2000, confidence, 1)
-    assert found == pytest.approx(tuple(expected), abs=4 * noise * error)
-    # The expansion tells the two ends apart, as the normal distribution does not.
-    skew = scipy.stats.skew(values) * (2 * scipy.stats.norm.ppf(shares[0]) ** 2 + 1) / 3 / np.sqrt(2500)
-    assert (sum(found) - 2 * values.mean()) / error == pytest.approx(skew)
-
-
-def test_the_interval_of_many_skewed_scores_is_that_of_halls_polynomials():
+def test_the_interval_of_many_skewed_scores_is_that_of_halls_polynomials(confidence):
     """Hall (1992), sections 2.5 and 2.6: p1 and p2 of the distribution of a studentized mean, and of its quantiles."""
-    n, z = 40_000, scipy.stats.norm.ppf(0.975)
+    n, z = 40_000, scipy.stats.norm.ppf((1 + confidence) / 2)
     values = scipy.stats.gamma.ppf((np.arange(n) + 0.5) / n, 2)
     skew, kurtosis = scipy.stats.skew(values), scipy.stats.kurtosis(values)
     x = np.polynomial.Polynomial([0, 1])
@@ -128,7 +103,7 @@ def test_the_interval_of_many_skewed_scores_is_that_of_halls_polynomials():
     quantile = x - p1 / np.sqrt(n) + (p1 * p1.deriv() - x * p1**2 / 2 - p2) / n
     error = values.std() / np.sqrt(n)
     expected = (values.mean() - quantile(z) * error, values.mean() - quantile(-z) * error)
-    assert mean_interval(values, 2000, 0.95, 0) == pytest.approx(expected, abs=5e-7 * error)
+    assert mean_interval(values, 2000, confidence, 0) == pytest.approx(expected, abs=5e-7 * error)
 
 
 def test_of_many_images_a_column_has_the_interval_that_it_has_alone():
@@ -202,3 +177,37 @@ def test_a_range_is_known_by_exact_name_and_only_where_the_scores_keep_to_it():
     assert known_bounds(checked(scores)) == {"RCAP": (0.0, 1.0), "Faithfulness": (-1.0, 1.0)}
     found = reliability.summary(scores).set_index(["metric", "method"])
     assert (found.loc["RCAP", "low"].dropna() >= 0).all()
+
+
+def test_of_a_mean_it_is_students_but_for_a_degree_of_freedom():
+    values = np.random.default_rng(0).exponential(size=12)
+    found = jackknife_interval(values.mean(), without_each(values), 0.95)
+    assert found == pytest.approx(scipy.stats.t.interval(0.95, 10, values.mean(), scipy.stats.sem(values)))
+
+
+@given(st.integers(4, 12), st.integers(0, 10**6))
+@settings(max_examples=25, deadline=None)
+def test_of_a_ratio_it_is_that_of_a_loop_on_the_logarithms(images, seed):
+    over, under = np.random.default_rng(seed).exponential(size=(2, images))
+    logs = [np.log(np.delete(over, i).mean() / np.delete(under, i).mean()) for i in range(images)]
+    error = np.sqrt((images - 1) / images * sum((each - np.mean(logs)) ** 2 for each in logs))
+    whole = over.mean() / under.mean()
+    reach = np.exp(scipy.stats.t.ppf(0.95, images - 2) * error)
+    [over_without, under_without] = without_each(np.stack([over, under], axis=1)).T
+    found = jackknife_interval(whole, over_without / under_without, 0.9, ratio=True)
+    assert found == pytest.approx((whole / reach, whole * reach))
+    # Upside down it is one over the other end.
+    turned = jackknife_interval(1 / whole, under_without / over_without, 0.9, ratio=True)
+    assert turned == pytest.approx((1 / found[1], 1 / found[0]))
+
+
+def test_a_ratio_that_may_be_negative_has_no_logarithm():
+    without = np.array([-0.1, 0.2, 0.3, 0.2])
+    assert jackknife_interval(0.15, without, 0.95, ratio=True) == jackknife_interval(0.15, without, 0.95)
+
+
+def test_too_few_images_and_a_number_that_is_none_have_no_interval():
+    values = np.arange(1.0, 5.0)
+    told = [np.isfinite(jackknife_interval(1.0, without_each(values[:n]), 0.95)).all() for n in (1, 2, 3, 4)]
+    assert told == [False, False, False, True]
+    assert np.isnan(jackknife_interval(1.0, np.array([1, 2, 3, np.inf]), 0.95)).all()

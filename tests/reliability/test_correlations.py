@@ -117,12 +117,6 @@ def test_the_least_and_the_largest_correlation_are_ends_of_their_intervals(colum
     assert (low, high) == pytest.approx((-1 / (columns - 1), 1))
 
 
-def test_three_images_have_no_interval():
-    rho, low, high = estimate(np.array([[1.0, 1], [2, 2], [3, 4]]))
-    assert rho == pytest.approx(1)
-    assert np.isnan([low, high]).all()
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(("images", "pearson"), [(5, 0.3), (10, 0.9), (50, 0.6)])
 def test_the_interval_contains_the_true_correlation_at_its_nominal_rate(images, pearson):

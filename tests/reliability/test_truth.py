@@ -144,15 +144,6 @@ def test_the_interval_of_a_share_is_scipys_with_an_image_of_each_kind_more() -> 
     assert share_interval(shares, 0.95) == pytest.approx((low, high))
 
 
-def test_the_interval_of_a_share_holds_the_truth() -> None:
-    random = np.random.default_rng(0)
-    held = []
-    for _ in range(500):
-        low, high = share_interval(random.binomial(6, 0.02, 40) / 6, 0.95)
-        held.append(low <= 0.02 <= high)
-    assert np.mean(held) > 0.93
-
-
 def test_a_manipulated_map_of_no_strength_is_no_fault() -> None:
     scores = graded({"m": [[3.0, 2.0, 1.0]] * 40})
     none = scores.assign(strength=scores["strength"].where(scores["method"] != "half", 0.0))

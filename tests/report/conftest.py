@@ -1,15 +1,10 @@
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
+from scoring import config_of, folder_of, run_of
 
-from captum_gag.runs.config import Config
-from captum_gag.runs.execution import begin, execute
 from captum_gag.runs.store import Run
-
-# So that tiny:model is a package.module:callable.
-sys.path.append(str(Path(__file__).parents[1]))
 
 HOSTILE = "<script>alert(1)<img src=x onerror=alert(2)>\"'&.png"
 """As a file, as a metric and as a title."""
@@ -30,23 +25,15 @@ SUITE = {
 @pytest.fixture(scope="session")
 def photographs(tmp_path_factory):
     """Seven images, the first of a hostile name, the last no image at all."""
-    from tiny import image
-
     folder = tmp_path_factory.mktemp("photographs")
-    for number, name in enumerate([HOSTILE, "b.png", "c.png", "d.png", "e.png", "f.png"]):
-        image(number).save(folder / name)
     (folder / "g.png").write_bytes(b"no image")
-    return folder
+    return folder_of(folder, HOSTILE, "b.png", "c.png", "d.png", "e.png", "f.png")
 
 
 @pytest.fixture(scope="session")
 def run(tmp_path_factory, photographs):
     """A run with maps, of which one image failed."""
-    data = {"type": "folder", "root": str(photographs)}
-    config = Config(suite=SUITE, model={"type": "tiny:model"}, data=data, device="cpu", save_maps=True)
-    made, bench = begin(tmp_path_factory.mktemp("run") / "run", config)
-    execute(made, bench=bench, say=lambda text: None)
-    return made
+    return run_of(tmp_path_factory.mktemp("run") / "run", config_of(SUITE, data=photographs, save_maps=True))
 
 
 @pytest.fixture

@@ -27,9 +27,10 @@ def test_each_panel_shows_its_array_under_its_score() -> None:
     assert plt.get_fignums() == []
 
 
-def test_one_bright_pixel_does_not_darken_the_rest() -> None:
+@pytest.mark.parametrize("odd", [1.0, np.nan])
+def test_one_bright_pixel_does_not_darken_the_rest_and_a_nan_does_not_hide_it(odd: float) -> None:
     saliency = np.full((20, 20), 0.1)
-    saliency[3, 4] = 1.0
+    saliency[3, 4] = odd
     figure = _one("", np.zeros((20, 20, 3)), {"A": saliency})
     assert figure.axes[1].images[0].get_clim() == (0.0, 0.1)
 
@@ -37,9 +38,9 @@ def test_one_bright_pixel_does_not_darken_the_rest() -> None:
 def test_sparse_and_empty_maps_are_drawn_dark(tmp_path: Path) -> None:
     sparse = np.zeros((30, 30))
     sparse[3, 4] = 0.5
-    maps = {"sparse": sparse, "empty": np.zeros((30, 30))}
+    maps = {"sparse": sparse, "none": np.full((30, 30), np.nan), "empty": np.zeros((30, 30))}
     figure = _one("", np.zeros((30, 30, 3)), maps)
-    assert [axes.images[0].get_clim() for axes in figure.axes[1:]] == [(0.0, 0.5), (0.0, 1.0)]
+    assert [axes.images[0].get_clim() for axes in figure.axes[1:]] == [(0.0, 0.5), (0.0, 1.0), (0.0, 1.0)]
     save_figure(figure, tmp_path / "dark.png")
     assert np.asarray(Image.open(tmp_path / "dark.png").convert("L"))[200, -100] == 0
 
@@ -77,9 +78,3 @@ def test_what_cannot_be_drawn_is_said() -> None:
         map_grid({}, {})
     with pytest.raises(ValueError, match=r"photographs \['a'\] and maps of \['b'\]"):
         map_grid({"a": np.zeros((6, 6, 3))}, {"b": {"A": np.eye(6)}})
-
-
-def test_a_nan_in_a_map_does_not_hide_the_rest() -> None:
-    saliency = np.full((20, 20), 0.1)
-    saliency[0, 0] = np.nan
-    assert _one("", np.zeros((20, 20, 3)), {"A": saliency}).axes[1].images[0].get_clim() == (0.0, 0.1)

@@ -1,16 +1,21 @@
-"""Pictures keep to the page's size; images on which maps disagree are found."""
+"""Pictures keep to the page's size; of many images those are shown on which maps disagree, the worst, and some."""
 
 import base64
 import io
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
-from tiny import image
+from scoring import config_of, folder_of, run_of
 
 from captum_gag.reliability.scores import checked
-from captum_gag.report.choosing import choose
+from captum_gag.report.choosing import AT_RANDOM, choose
+from captum_gag.report.disagreement import BY_MAPS, agreement, agreement_with_mean, disagreements
 from captum_gag.report.gallery import (
     COLUMNS,
     MOST_BYTES,
@@ -22,8 +27,6 @@ from captum_gag.report.gallery import (
 )
 from captum_gag.report.run_figures import curves_of
 from captum_gag.report.source import Source
-from captum_gag.runs.config import Config
-from captum_gag.runs.execution import begin, execute
 
 from .conftest import HOSTILE
 
@@ -121,22 +124,76 @@ def test_classes_in_words(known, true, said):
 
 
 def test_the_mask_of_the_object_is_the_last_square(tmp_path):
-    photographs, masks = tmp_path / "photographs", tmp_path / "photographs-masks"
-    for folder in (photographs, masks):
-        folder.mkdir()
-    for number in range(2):
-        image(number).save(photographs / f"{number}.png")
-    half = Image.new("L", image(0).size)
-    half.paste(255, (0, 0, half.width // 2, half.height))
+    data, masks = folder_of(tmp_path / "photographs", "0.png", "1.png"), tmp_path / "photographs-masks"
+    masks.mkdir()
+    half = Image.new("L", (14, 14))
+    half.paste(255, (0, 0, 7, 14))
     half.save(masks / "0.png")
     suite = {"methods": ["SG"], "metrics": {"RCAP": {}}, "n_samples": 2}
-    data = {"type": "folder", "root": str(photographs)}
-    config = Config(suite=suite, model={"type": "tiny:model"}, data=data, device="cpu", save_maps=True)
-    made, bench = begin(tmp_path / "run", config)
-    execute(made, bench=bench, say=lambda text: None)
+    made = run_of(tmp_path / "run", config_of(suite, data=data, save_maps=True))
     first, second = gallery_of(made, Source.of(made, trust=True))
     assert (first.masked, second.masked) == (True, False)
     assert (_sheet(first).width, _sheet(second).width) == (3 * SIDE, 2 * SIDE)
     shown = np.asarray(_sheet(first).convert("L"))[:, 2 * SIDE :]
     assert shown[:, : SIDE // 2 - 2].min() > 200
     assert shown[:, SIDE // 2 + 2 :].max() < 50
+
+
+NAMES = [f"{number:03d}" for number in range(60)]
+
+
+def test_the_first_of_each_ranking_in_turn_and_a_quarter_at_random():
+    worst, best = ["007", "005", "003", "001"], ["009", "007", "008"]
+    found = choose(NAMES, {"worst": worst, "best": best}, 8, 0)
+    reasons = {image: reason for image, reason in found.reasons.items() if reason != AT_RANDOM}
+    # 007 is worst before it is best, and two of eight are left to chance.
+    assert reasons == {"007": "worst", "009": "best", "005": "worst", "003": "worst", "008": "best", "001": "worst"}
+    assert len(found.images) == 8
+    assert found.images == sorted(found.images)
+    assert "8 of 60 images are shown: 6 because" in found.words
+    assert "2 drawn at random (seed 0)" in found.words
+
+
+def test_the_seed_fixes_what_is_random():
+    drawn = {seed: choose(NAMES, {}, 10, seed) for seed in (0, 1)}
+    assert drawn[0] == choose(NAMES, {}, 10, 0)
+    assert drawn[0].images != drawn[1].images
+
+
+@given(most=st.none() | st.integers(1, 70), ranked=st.lists(st.lists(st.sampled_from(NAMES), unique=True), max_size=4))
+def test_as_many_as_asked_for_or_all_in_their_order(most, ranked):
+    found = choose(NAMES, {str(place): images for place, images in enumerate(ranked)}, most, 0)
+    assert len(found.images) == min(most or 60, 60)
+    assert found.images == sorted(set(found.images))
+    everything = len(found.images) == 60
+    assert (found.reasons, found.words) == ({}, "") if everything else set(found.reasons) == set(found.images)
+
+
+def test_agreement_is_the_mean_of_rho_over_pairs():
+    rows = torch.arange(16.0).reshape(4, 4)
+    assert agreement({"a": rows, "b": 2 * rows, "c": rows.exp()}) == pytest.approx(1)
+    assert agreement({"a": rows, "b": -rows}) == pytest.approx(-1)
+    assert agreement({"a": rows, "b": rows, "c": -rows}) == pytest.approx(-1 / 3)
+    assert math.isnan(agreement({"a": rows}))
+    assert math.isnan(agreement({"a": rows, "constant": torch.ones(4, 4), "nan": rows * torch.nan}))
+
+
+def test_agreement_with_the_mean_is_pandas_own():
+    rng = np.random.default_rng(0)
+    # Ties, gaps, a row of one score, and one without any.
+    scores = rng.integers(0, 9, (40, 5)).astype(float)
+    scores[rng.uniform(size=scores.shape) < 0.2] = np.nan
+    scores[0, 1:], scores[1] = np.nan, np.nan
+    table = pd.DataFrame(scores, columns=list("abcde"))
+    expected = table.T.corrwith(table.mean(), method="spearman")
+    assert 30 < expected.notna().sum() < 40
+    pd.testing.assert_series_equal(agreement_with_mean(table), expected)
+
+
+def test_random_and_manipulated_maps_do_not_count(run):
+    found = disagreements(run, checked(run.scores()), ["b.png", "c.png", "g.png"])[BY_MAPS]
+    maps = run.maps("b.png")
+    kept = {name: maps[name] for name in ("GAG-85", "GAG-0", "SG", "VG")}
+    assert found["b.png"] == pytest.approx(agreement(kept))
+    assert set(found.index) == {"b.png", "c.png"}, "of an image that failed nothing can be told"
+    assert found.is_monotonic_increasing

@@ -8,12 +8,10 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from typer.testing import CliRunner
+from scoring import call, config_of, folder_of, run_of
 
-from captum_gag.cli import app
 from captum_gag.files import without_directories
-from captum_gag.runs.config import Config
-from captum_gag.runs.execution import begin, execute
+from captum_gag.report.page import write_page
 from captum_gag.runs.store import Run
 
 
@@ -38,27 +36,19 @@ def test_absolute_paths_keep_their_last_part(text, cut):
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
     """A run, with a broken photograph, beside all that is written of it; run.json apart."""
-    from tiny import image
-
     base = tmp_path_factory.mktemp("private")
-    photographs = base / "photographs"
-    photographs.mkdir()
-    for number in range(4):
-        image(number).save(photographs / f"{number}.png")
-    (photographs / "broken.png").write_bytes(b"no image")
+    data = folder_of(base / "photographs", "0.png", "1.png", "2.png", "3.png")
+    (base / "photographs" / "broken.png").write_bytes(b"no image")
     suite = {"methods": ["GAG-85", "SG", "Random"], "metrics": {"RCAP": {}}, "n_samples": 3}
-    data = {"type": "folder", "root": str(photographs)}
-    config = Config(suite=suite, model={"type": "tiny:model"}, data=data, device="cpu", save_maps=True)
-    run, bench = begin(base / "run", config)
-    execute(run, bench=bench, say=lambda text: None)
+    run = run_of(base / "run", config_of(suite, data=data, save_maps=True))
     assert "broken.png" in run.scores()["error"].iloc[-1]
     said = []
     for words in (["table"], ["table", "--compare", "GAG-85", "SG"], ["table", "--worst", "3"]):
         asked = [words[0], str(run.directory), *words[1:], "--json"]
-        said.append(CliRunner().invoke(app, asked).output)
+        said.append(call(*asked).output)
         assert json.loads(said[-1])
     for command in (["reliability", "--out", str(base / "run" / "reliability")], ["report"]):
-        result = CliRunner().invoke(app, [command[0], str(run.directory), *command[1:]])
+        result = call(command[0], str(run.directory), *command[1:])
         assert result.exit_code == 0, result.output
     return base, run, said
 
@@ -91,7 +81,7 @@ def test_the_page_names_them_if_asked_to(written, tmp_path):
     base, run, _ = written
     page = tmp_path / "report.html"
     for flags, there in (([], False), (["--paths"], True)):
-        CliRunner().invoke(app, ["report", str(run.directory), "--out", str(page), *flags])
+        call("report", str(run.directory), "--out", str(page), *flags)
         text = page.read_text(encoding="utf-8")
         assert (f"folder:{base / 'photographs'}" in text) == there
         assert ("--data folder:photographs" in text) != there
@@ -103,8 +93,6 @@ def test_neither_does_a_page_of_photographs_that_are_gone(written, tmp_path):
     moved = Run(Path(shutil.copytree(run.directory, tmp_path / "run")))
     gone = {"type": "folder", "root": str(base / "elsewhere")}
     moved._description = moved._description._replace(config={**moved._description.config, "data": gone})
-    from captum_gag.report.page import write_page
-
     text = write_page(moved, tmp_path / "report.html", n_bootstrap=9).read_text(encoding="utf-8")
     assert "photographs are not shown" in text
     assert "elsewhere" in text

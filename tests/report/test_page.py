@@ -8,18 +8,14 @@ from html.parser import HTMLParser
 
 import pytest
 from pandas.testing import assert_frame_equal
-from typer.testing import CliRunner
+from scoring import call, config_of, run_of
 
-from captum_gag.cli import app
 from captum_gag.errors import InputError
-from captum_gag.names import parse_model
-from captum_gag.option_text import assignments
 from captum_gag.report.page import write_page
 from captum_gag.report.style import DARK_PAGE, PAGE
 from captum_gag.report.tables import comparison
 from captum_gag.report.worst import worst
-from captum_gag.runs.config import Config
-from captum_gag.runs.execution import begin, execute
+from captum_gag.runs.execution import begin
 from captum_gag.runs.store import Run
 
 from .conftest import CLOSING, HOSTILE, SUITE
@@ -114,24 +110,11 @@ def test_the_command_repeats_the_run(run, tmp_path):
     words = shlex.split(command)
     again = tmp_path / "again"
     words[words.index("suite.toml")], words[words.index("RUN")] = str(tmp_path / "suite.toml"), str(again)
-    result = CliRunner().invoke(app, words[1:])
+    result = call(*words[1:])
     assert result.exit_code == 1, "one image is broken"
     drop = ["seconds", "run"]
     assert_frame_equal(Run.load(again).scores().drop(columns=drop), run.scores().drop(columns=drop))
     assert asdict(Run.load(again).config) == asdict(run.config)
-
-
-def test_the_command_says_every_option_of_model_and_data(reconfigured, tmp_path):
-    model = {"type": "torchvision", "name": "resnet18", "weights": "/my weights.pth"}
-    run = reconfigured(model=model, limit=7, threads=2)
-    page = Page(write_page(run, tmp_path / "report.html", n_bootstrap=20, trust=True, paths=True))
-    words = shlex.split(next(text for text in page.text if text.startswith("captum-gag run")))
-    assert words[:5] == ["captum-gag", "run", "suite.toml", "--model", "torchvision:resnet18"]
-    options = [words[place + 1] for place, word in enumerate(words) if word == "--set"]
-    assert assignments(options) == {"model.weights": "/my weights.pth"}
-    assert words[words.index("--data") + 1] == f"folder:{run.config.data['root']}"
-    assert (words[words.index("--limit") + 1], words[words.index("--threads") + 1]) == ("7", "2")
-    assert parse_model(words[4]) | {"weights": assignments(options)["model.weights"]} == model
 
 
 def test_the_worst_images_of_the_best_explanations_lead_to_the_gallery(run, page):
@@ -217,9 +200,7 @@ def test_a_run_with_a_truth_answers_which_metric_to_take(tmp_path):
         "MAE": {"type": "SegmentationMAE"},
     }
     suite = {"methods": ["SG", "VG", "GAG-0", "Truth", half], "metrics": metrics, "truth": ["Mass"], "n_samples": 3}
-    config = Config(suite=suite, model={"type": "tiny:model"}, data={"type": "tiny:photos"}, device="cpu")
-    run, bench = begin(tmp_path / "run", config)
-    execute(run, bench=bench, say=lambda text: None)
+    run = run_of(tmp_path / "run", config_of(suite))
     page = Page(write_page(run, tmp_path / "report.html", n_bootstrap=50, trust=True))
     # MAE is given the segmentation, and Mass is the truth: neither is advised.
     advice = [text for text in page.text if re.match("It is not sure that any metric .*: RCAP has", text)]
@@ -232,9 +213,7 @@ def test_a_run_with_a_truth_answers_which_metric_to_take(tmp_path):
 
 def test_random_orderings_alone_are_shown_unchecked(tmp_path):
     suite = {"methods": ["Random"], "metrics": {"Sparseness": {"type": "quantus:Sparseness"}}}
-    config = Config(suite=suite, model={"type": "tiny:model"}, data={"type": "tiny:photos"}, limit=2, device="cpu")
-    run, bench = begin(tmp_path / "run", config)
-    execute(run, bench=bench, say=lambda text: None)
+    run = run_of(tmp_path / "run", config_of(suite, limit=2))
     page = Page(write_page(run, tmp_path / "report.html", n_bootstrap=20, trust=True))
     assert any("Not checked: there is no method to judge" in text for text in page.text)
 
@@ -251,18 +230,11 @@ def test_all_colours_of_the_page_are_those_of_the_style(page):
 
 
 def test_the_command_writes_the_page_and_needs_a_run(run, tmp_path):
-    result = CliRunner().invoke(app, ["report", str(run.directory), "--out", str(tmp_path / "x.html")])
+    result = call("report", str(run.directory), "--out", str(tmp_path / "x.html"))
     assert result.output.strip() == str(tmp_path / "x.html")
     assert (tmp_path / "x.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
-    few = CliRunner().invoke(app, ["report", str(run.directory), "--images=2", "--out", str(tmp_path / "x.html")])
+    few = call("report", str(run.directory), "--images=2", "--out", str(tmp_path / "x.html"))
     assert len(Page(tmp_path / "x.html").data()["shown"]) == 2, few.output
-    refused = CliRunner().invoke(app, ["report", str(run.directory), "--images=none"])
-    assert refused.exit_code == 2
-    assert "must be a number of images above 0, or all" in " ".join(refused.output.split())
-    missing = CliRunner().invoke(app, ["report", str(tmp_path)])
-    assert missing.exit_code == 2
-    assert "holds no run" in missing.output
-    config = Config(suite=SUITE, model={"type": "tiny:model"}, data={"type": "tiny:photos"}, device="cpu")
-    empty, _ = begin(tmp_path / "new", config)
+    empty, _ = begin(tmp_path / "new", config_of(SUITE))
     with pytest.raises(InputError, match=r"no image is (chosen|done) yet"):
         write_page(empty, tmp_path / "y.html")

@@ -1,4 +1,4 @@
-"""Two methods beside each other, against scores worked out by hand and what SciPy and reliability say."""
+"""Two methods beside each other, and the best beside the runner-up, by hand and by SciPy and reliability."""
 
 from __future__ import annotations
 
@@ -8,11 +8,16 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.stats
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from captum_gag import reliability
 from captum_gag.errors import InputError
-from captum_gag.report.paired_tests import holm
+from captum_gag.reliability.scores import checked
+from captum_gag.report.paired_tests import holm, rank_biserial, wilcoxon
 from captum_gag.report.pairs import extremes, notes, paired, save_pair
+from captum_gag.report.runner_up import duels
+from captum_gag.report.tables import comparison
 
 ROWS = {
     "RCAP": {"A": [0.5, 0.2, 0.6, 0.9, 0.4, np.nan], "B": [0.4, 0.4, 0.3, 0.5, 0.4, 0.1]},
@@ -89,3 +94,62 @@ def test_what_is_no_pair_is_refused() -> None:
         paired(scores(), "A", "C")
     with pytest.raises(InputError, match="A cannot be compared with itself"):
         extremes(scores(), "A", "A")
+
+
+DIFFERENCES = st.lists(st.integers(-50, 50), min_size=1, max_size=30).filter(any)
+
+
+def test_holm_of_a_worked_example() -> None:
+    # Holm (1979): the smallest times 3, the next times 2, and never less than the one before.
+    assert holm({"a": 0.01, "b": 0.04, "c": 0.03, "d": np.nan}) == pytest.approx(
+        {"a": 0.03, "b": 0.06, "c": 0.06, "d": np.nan}, nan_ok=True
+    )
+    assert holm({"a": 0.6, "b": 0.7}) == {"a": 1.0, "b": 1.0}
+
+
+def test_rank_biserial_by_hand() -> None:
+    # Ranks 1 to 4 of 1, -2, 3, 4: 1 + 3 + 4 above, 2 below, of 10 in all.
+    assert rank_biserial([1, -2, 3, 4]) == pytest.approx(0.6)
+    assert rank_biserial([1, -2, 3, 4, 0, np.nan]) == pytest.approx(0.6), "ties and gaps do not count"
+    assert rank_biserial([1, -1]) == 0
+    assert np.isnan([rank_biserial([0, np.nan]), wilcoxon([0, np.nan])]).all()
+
+
+@settings(deadline=None)
+@given(DIFFERENCES)
+def test_rank_biserial_is_wilcoxons_statistic_scaled(differences: list[int]) -> None:
+    told = [each for each in differences if each]
+    above = scipy.stats.wilcoxon(told, alternative="greater").statistic
+    assert rank_biserial(differences) == pytest.approx(2 * above / (len(told) * (len(told) + 1) / 2) - 1)
+    assert rank_biserial([-each for each in differences]) == pytest.approx(-rank_biserial(differences))
+
+
+SCORES = {"best": [0.9, 0.8, 0.7, 0.6, 0.2], "second": [0.5, 0.9, 0.3, 0.3, 0.2], "third": [0.1, 0.1, 0.2, 0.1, 0.1]}
+
+
+@pytest.fixture
+def table():
+    control = {"Random": [0.95, 0.95, 0.95, 0.95, 0.95]}
+    found = reliability.from_arrays({"RCAP": {**SCORES, **control}}, images=list("abcde"), levels="metric")
+    return checked(found)
+
+
+def test_controls_are_neither_and_the_images_are_those_furthest_apart(table):
+    [duel] = duels(table, comparison(table, n_bootstrap=100), 100, 0)
+    assert (duel.metric, duel.methods) == ("RCAP", ["best", "second"])
+    assert [(each["image"], each["ahead"]) for each in duel.images] == [
+        ("a", "best"),
+        ("c", "best"),
+        ("d", "best"),
+        ("b", "second"),
+    ]
+    row = paired(table, "best", "second", 100, 0).iloc[0]
+    assert duel.words.startswith("best is better on 60% of 5 images, equal on 1; the mean difference is +0.200 [")
+    assert f"effect size {row['effect']:+.2f}; p = {row['p']:.2g} " in duel.words
+
+
+def test_without_two_explanations_there_is_none(table):
+    alone = table[table["method"].isin(["best", "Random"])]
+    assert duels(alone, comparison(alone, n_bootstrap=50), 50, 0) == []
+    unscored = table.assign(score=table["score"].where(table["method"] == "best", np.nan))
+    assert duels(unscored, comparison(unscored, n_bootstrap=50), 50, 0) == []

@@ -12,10 +12,9 @@ import tomli_w
 import typer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from typer.testing import CliRunner
+from scoring import call
 
 from captum_gag import options
-from captum_gag.cli import app
 from captum_gag.report.reproduce_command import command, plain_name
 from captum_gag.runs import execution
 from captum_gag.runs.config import Config
@@ -92,7 +91,7 @@ def begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Config]:
 def again(config: Config, begun: list[Config]) -> dict[str, Any]:
     """Return the config that the command line makes of the command of another."""
     Path("suite.toml").write_text(tomli_w.dumps(config.suite), encoding="utf-8")
-    result = CliRunner().invoke(app, command(config, config.model, config.data)[1:])
+    result = call(*command(config, config.model, config.data)[1:])
     assert result.exit_code == 0, result.output
     return plain(begun.pop())
 

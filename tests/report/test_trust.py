@@ -2,17 +2,13 @@
 
 import json
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
+from scoring import call, config_of, run_of
 
-from captum_gag.cli import app
 from captum_gag.errors import InputError
 from captum_gag.importing import imported, nothing_imported
-from captum_gag.runs.config import Config
-from captum_gag.runs.execution import begin, execute
 
 BOMB = "from pathlib import Path\nPath(__file__).with_name('it was run').touch()\n"
 LOOKS = {
@@ -32,21 +28,14 @@ def made(tmp_path_factory):
         "metrics": {"RCAP": {}, "DAUC": {"type": "Deletion"}},
         "n_samples": 3,
     }
-    config = Config(
-        suite=suite, model={"type": "tiny:model"}, data={"type": "tiny:photos"}, device="cpu", save_maps=True
-    )
-    run, bench = begin(tmp_path_factory.mktemp("made") / "run", config)
-    execute(run, bench=bench, say=lambda text: None)
-    return run.directory
+    return run_of(tmp_path_factory.mktemp("made") / "run", config_of(suite, save_maps=True)).directory
 
 
 @pytest.fixture
-def trapped(made, tmp_path, monkeypatch):
+def trapped(made, tmp_path, monkeypatch, user_module):
     """A run whose every name is of a module that says so when it is imported."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delitem(sys.modules, "bomb", raising=False)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    Path("bomb.py").write_text(BOMB)
+    user_module("bomb", BOMB)
     shutil.copytree(made, "run")
     said = json.loads(Path("run/run.json").read_text())
     config = said["config"]
@@ -59,7 +48,7 @@ def trapped(made, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("look", LOOKS)
 def test_nothing_that_it_names_is_imported(trapped, look):
-    result = CliRunner().invoke(app, [*LOOKS[look], "run"])
+    result = call(*LOOKS[look], "run")
     assert not (trapped / "it was run").exists()
     assert result.exit_code == (2 if look == "claims" else 0), result.output
     if look == "report":
@@ -68,7 +57,7 @@ def test_nothing_that_it_names_is_imported(trapped, look):
 
 @pytest.mark.parametrize("look", ["report", "claims"])
 def test_it_is_where_the_author_is_trusted(trapped, look):
-    CliRunner().invoke(app, [*LOOKS[look], "run", "--trust"])
+    call(*LOOKS[look], "run", "--trust")
     assert (trapped / "it was run").exists()
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from pandas.testing import assert_frame_equal
-from scoring import items, scorer_of
+from scoring import config_of, items, quiet, scorer_of
 from tiny import image, net
 
 from captum_gag.data import dataset
@@ -17,7 +17,6 @@ from captum_gag.data.datasets import Example
 from captum_gag.models import load_classifier
 from captum_gag.models.loading import Classifier
 from captum_gag.names import METHODS
-from captum_gag.runs.config import Config
 from captum_gag.runs.execution import begin, execute
 from captum_gag.runs.executors import Bench
 from captum_gag.runs.scorer import Item, Scorer
@@ -125,16 +124,10 @@ def test_images_of_different_sizes_are_scored_alone() -> None:
 
 
 def test_a_half_done_chunk_is_resumed_to_the_same_numbers_bit_for_bit(tmp_path: Path) -> None:
-    asked = Config(
-        suite={"methods": ["GAG-85", "Sobel"], "metrics": METRICS, "n_samples": 3, "random_orderings": 2},
-        model={"type": "tiny:model"},
-        data={"type": "tiny:photos"},
-        device="cpu",
-        batch_size=4,
-    )
-    run, bench = begin(tmp_path / "run", asked)
+    suite = {"methods": ["GAG-85", "Sobel"], "metrics": METRICS, "n_samples": 3, "random_orderings": 2}
+    run, bench = begin(tmp_path / "run", config_of(suite, batch_size=4))
     assert bench.chunks(list("abcdef")) == [("a", "b", "c", "d"), ("e", "f")]
-    assert execute(run, bench=bench, say=lambda text: None) == 6
+    assert execute(run, bench=bench, say=quiet) == 6
     before = run.scores()
     run._scores_of("000002").unlink()
     said: list[str] = []
@@ -155,9 +148,8 @@ def test_what_size_of_chunk_is_taken_unless_it_is_said() -> None:
     for side in (12, 112, 224):
         made = load_classifier("tiny:model", device="cpu")
         object.__setattr__(made, "crop", side)
-        asked = {"suite": {"methods": ["VG"], "metrics": {"RCAP": {}}}, "model": {"type": "tiny:model"}}
-        config = Config(**asked, data={"type": "tiny:photos"}, device="cpu")
-        scorer = scorer_of(asked["suite"])
+        config = config_of({"methods": ["VG"], "metrics": {"RCAP": {}}})
+        scorer = scorer_of(config.suite)
         scorer.classifier = made
         sizes[side] = len(Bench(config, dataset("tiny:photos"), scorer).chunks([str(each) for each in range(64)])[0])
     assert sizes == {12: 32, 112: 4, 224: 1}

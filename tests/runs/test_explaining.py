@@ -43,15 +43,12 @@ def photo() -> Image.Image:
     return Image.fromarray(np.random.default_rng(3).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8))
 
 
-def compared(percentile: float = 85.0) -> list[str]:
-    return [f"GAG-{percentile:g}", "Saliency", "SmoothGrad", "VarGrad (Captum)"]
+COMPARED = ["GAG-85", "Saliency", "SmoothGrad", "VarGrad (Captum)"]
 
 
-def explained(
-    model: nn.Module, percentile: float = 85.0, target: int | None = None, samples: int = 20, seed: int = 0
-) -> Explanation:
+def explained(model: nn.Module, target: int | None = None, samples: int = 20, seed: int = 0) -> Explanation:
     classifier = Classifier("tiny", model.eval(), resize=SIDE, crop=SIDE, labels=["ant", "bee", "cat"])
-    scorer = photo_scorer(classifier, compared(percentile), samples, seed)
+    scorer = photo_scorer(classifier, COMPARED, samples, seed)
     return explain_photo(scorer, photo(), "it", target)
 
 
@@ -105,21 +102,9 @@ def test_the_seed_decides_and_the_global_state_stays() -> None:
         assert np.abs(first.attributions[name] - other.attributions[name]).max() > 0
 
 
-def test_the_model_is_left_as_it_was() -> None:
-    model = Curved()
-    explained(model, samples=2)
-    assert all(parameter.grad is None and parameter.requires_grad for parameter in model.parameters())
-
-
-def test_percentile_reaches_gag() -> None:
-    low, high = (explained(Curved(), p, samples=4).attributions[f"GAG-{p}"] for p in (0, 95))
-    assert np.all(high <= low * (1 + 1e-6))
-    assert (high < low * 0.99).mean() == pytest.approx(0.95, abs=0.02)
-
-
 def test_rows_are_tidy() -> None:
     rows = explained(Linear(bias=5.0), samples=2).rows
-    assert [row["method"] for row in rows] == ["GAG-85", "Saliency", "SmoothGrad", "VarGrad (Captum)"]
+    assert [row["method"] for row in rows] == COMPARED
     assert {(row["image"], row["metric"], row["target"], row["label"]) for row in rows} == {("it", "RCAP", 1, "bee")}
 
 
@@ -139,7 +124,7 @@ def test_attributions_come_back_from_disk(tmp_path: Path, suffix: str) -> None:
 
 def test_the_demo_model_knows_espresso_and_gag_lies_on_the_cup() -> None:
     classifier = load_classifier("demo", device="cpu")
-    scorer = photo_scorer(classifier, compared(), n_samples=8)
+    scorer = photo_scorer(classifier, COMPARED, n_samples=8)
     done = explain_photo(scorer, demo_images()["coffee"], "coffee")
     assert done.label == "espresso"
     assert done.probability > 0.7
@@ -147,19 +132,3 @@ def test_the_demo_model_knows_espresso_and_gag_lies_on_the_cup() -> None:
     # The cup fills the middle of the crop: 36 % of it.
     middle = slice(45, 179)
     assert done.maps["GAG-85"][middle, middle].sum() / done.maps["GAG-85"].sum() > 0.5
-
-
-def test_a_single_pixel_photograph_is_explained() -> None:
-    classifier = load_classifier("demo", device="cpu")
-    one = Image.new("RGB", (1, 1), (120, 60, 200))
-    done = explain_photo(photo_scorer(classifier, ["Saliency"]), one, "one")
-    np.testing.assert_allclose(done.photo, np.broadcast_to(np.array([120, 60, 200]) / 255, (224, 224, 3)), atol=1e-5)
-    assert done.maps["Saliency"].max() == 1
-
-
-def test_a_method_that_fails_costs_its_own_cells() -> None:
-    classifier = Classifier("tiny", Curved().eval(), resize=SIDE, crop=SIDE)
-    done = explain_photo(photo_scorer(classifier, ["Grad-CAM", "SG"], n_samples=2), photo(), "it")
-    assert list(done.maps) == ["SG"]
-    assert [bool(row["error"]) for row in done.rows] == [True, False]
-    assert np.isnan(done.scores["Grad-CAM"])

@@ -9,7 +9,8 @@ import resource
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,11 @@ from unittest.mock import patch
 
 import pyarrow.parquet as pq
 import pytest
-from failing import Failure, failing
+import safetensors.numpy
 from pandas.testing import assert_frame_equal
+from scoring import call, quiet, run_of
 from surroundings import Surroundings, one_line
-from typer.testing import CliRunner
 
-from captum_gag.cli import app
 from captum_gag.errors import InputError
 from captum_gag.files import remove_abandoned, replace_file
 from captum_gag.runs import collecting
@@ -30,9 +30,44 @@ from captum_gag.runs.execution import begin, execute
 from captum_gag.runs.executors import in_processes
 from captum_gag.runs.store import Run
 
+Failure = Callable[[int], bool]
+"""Tells of the n-th thing that is asked of the file system whether it fails."""
 
-def quiet(text: str) -> None:
-    pass
+WRITING = (
+    (Path, "touch"),
+    (Path, "mkdir"),
+    (Path, "write_text"),
+    (pq, "write_table"),
+    (safetensors.numpy, "save_file"),
+    (os, "fsync"),
+    (os, "replace"),
+)
+"""What is asked of it."""
+
+
+@contextmanager
+def failing(code: int, fails: Failure) -> Iterator[list[str]]:
+    """Let the system fail with an error number, when half of a file is written; yields what was asked of it."""
+    asked: list[str] = []
+    numbers = count()
+
+    def patched(place: Any, name: str) -> Any:
+        real = getattr(place, name)
+
+        def call(*args: Any, **options: Any) -> Any:
+            asked.append(name)
+            if fails(next(numbers)):
+                if name in ("write_text", "write_table", "save_file"):
+                    next(each for each in args if isinstance(each, Path)).write_bytes(b"half of it")
+                raise OSError(code, os.strerror(code))
+            return real(*args, **options)
+
+        return patch.object(place, name, call)
+
+    with ExitStack() as stack:
+        for place, name in WRITING:
+            stack.enter_context(patched(place, name))
+        yield asked
 
 
 @pytest.fixture(scope="module")
@@ -46,9 +81,7 @@ def whole(around: Surroundings, tmp_path_factory: pytest.TempPathFactory) -> Run
 
 
 def go_on(directory: Path, around: Surroundings) -> Run:
-    run, bench = begin(directory, around.config())
-    execute(run, bench=bench, say=quiet)
-    return run
+    return run_of(directory, around.config())
 
 
 def numbers(run: Run) -> Any:
@@ -118,7 +151,7 @@ def test_on_the_command_line_it_is_one_line(around: Surroundings, tmp_path: Path
     run, bench = begin(tmp_path / "run", around.config())
     execute(run, bench=bench, shard=(1, 2), say=quiet)
     with failing(FULL, FOR_EVER(3)):
-        result = CliRunner().invoke(app, ["resume", str(run.directory)])
+        result = call("resume", str(run.directory))
     assert result.exit_code == 2
     assert result.stderr.splitlines()[-1] == "captum-gag: [Errno 28] No space left on device"
     assert "Traceback" not in result.output

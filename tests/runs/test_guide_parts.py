@@ -6,11 +6,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from tiny import image
+from scoring import config_of, folder_of, quiet
 
 from captum_gag import GuidedAbsoluteGrad, saliency_map
 from captum_gag.attr.catalogue import method
-from captum_gag.runs.config import Config
 from captum_gag.runs.execution import begin, execute
 from captum_gag.runs.guide_parts import guided, quantised
 
@@ -25,16 +24,13 @@ def redrawn(parts, percentile):
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("photographs")
-    for number in range(2):
-        image(number).save(folder / f"{number}.png")
+    data = folder_of(tmp_path_factory.mktemp("photographs"), "0.png", "1.png")
     suite = {"methods": ["SG", "GAG-85", "VarGrad", "IG"], "metrics": {"RCAP": {}}, "n_samples": 6}
-    data = {"type": "folder", "root": str(folder)}
     runs = []
     for save_maps in (True, False):
-        config = Config(suite=suite, model={"type": "tiny:model"}, data=data, device="cpu", seed=3, save_maps=save_maps)
+        config = config_of(suite, data=data, seed=3, save_maps=save_maps)
         run, bench = begin(tmp_path_factory.mktemp("run") / "run", config)
-        execute(run, bench=bench, say=lambda text: None)
+        execute(run, bench=bench, say=quiet)
         runs.append((run, bench))
     return runs
 

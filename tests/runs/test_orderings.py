@@ -10,12 +10,10 @@ import pytest
 import torch
 from scoring import items, scorer_of
 
-from captum_gag.errors import InputError
 from captum_gag.metrics.aopc import AOPCMetric
 from captum_gag.metrics.rcap import RCAPMetric
 from captum_gag.model_probe import behaviour_of
 from captum_gag.runs.orderings import judging_orderings
-from captum_gag.runs.spec import make_suite
 from captum_gag.runs.suite_file import ORDERINGS
 
 N_ORDERINGS, N_IMAGES, STEPS = 4, 3, 5
@@ -93,9 +91,3 @@ def test_metrics_stand_for_one_another_in_their_direction_alone() -> None:
     both = [AOPCMetric(order=each, perturb_baseline=baseline) for each in ("lerf", "morf")]
     assert judging_orderings([*both, AOPCMetric(perturb_baseline=baseline.clone())])[1] == [0, 0, 1]
     assert judging_orderings([AOPCMetric(order="random"), morf])[1] == [0, 1]
-
-
-def test_a_method_of_the_same_label_is_refused() -> None:
-    suite = {"methods": {ORDERINGS: {"type": "Random"}}, "metrics": {"RCAP": {}}, "random_orderings": 2}
-    with pytest.raises(InputError, match="method 'Random orderings' comes twice"):
-        make_suite(suite)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +9,8 @@ import numpy as np
 import pytest
 import quantus
 import torch
+from scoring import items, scorer_of
+from torch import nn
 
 from captum_gag import GuidedAbsoluteGrad
 from captum_gag.attr import saliency_map
@@ -19,13 +20,9 @@ from captum_gag.errors import InputError
 from captum_gag.metrics import aopc, rcap
 from captum_gag.models import load_classifier
 from captum_gag.runs.cells import Row
-from captum_gag.runs.scorer import Scorer
+from captum_gag.runs.config import Config
+from captum_gag.runs.scorer import Autocast, Scorer
 from captum_gag.runs.spec import make_suite
-
-
-def scorer_of(suite: Mapping[str, Any], **options: Any) -> Scorer:
-    classifier = load_classifier("tiny:model", device="cpu")
-    return Scorer(classifier, make_suite(suite, classifier.normalization), **options)
 
 
 def rows_of(scorer: Scorer, index: int = 2) -> list[Row]:
@@ -76,17 +73,14 @@ def test_rows_hold_what_the_functions_give() -> None:
 def test_maps_of_known_quality_are_judged_where_there_is_a_segmentation() -> None:
     half = {"label": "half", "type": "Truth", "transform": "misplaced", "strength": 0.5}
     scorer = scorer_of({"methods": ["Truth", half, "VG"], "metrics": {"MAE": {"type": "SegmentationMAE"}, "RCAP": {}}})
-    known = {row["method"]: row for row in scorer.score("2", lambda: dataset("tiny:photos")[2]).rows}
+    rows = rows_of(scorer)
+    known = {row["method"]: row for row in rows}
     assert {name: (row["base"], row["transform"], row["strength"]) for name, row in known.items()} == {
         "Truth": ("", "", None),
         "half": ("Truth", "misplaced", 0.5),
         "VG": ("", "", None),
     }
-    of_masks = {
-        row["method"]: row["score"]
-        for row in scorer.score("2", lambda: dataset("tiny:photos")[2]).rows
-        if row["metric"] == "MAE"
-    }
+    of_masks = {row["method"]: row["score"] for row in rows if row["metric"] == "MAE"}
     # The left half of the image; moved by a quarter of the width, half of it lies beside.
     assert of_masks["Truth"] == pytest.approx(0, abs=0.001)
     assert of_masks["half"] == pytest.approx(0.5, abs=0.001)
@@ -231,7 +225,49 @@ def test_references_are_the_training_split_and_differ_from_random_colours() -> N
     assert all(any(torch.equal(each, one) for one in given) for each in references)
 
 
-def test_references_without_a_training_split_are_refused_before_anything_is_computed() -> None:
-    suite = {"methods": {"train": {"type": "DeepSHAP", "references": "train"}, "SG": {}}, "metrics": {"RCAP": {}}}
-    with pytest.raises(InputError, match="method 'train': tiny:photos: has no training images"):
+@pytest.mark.parametrize(
+    ("references", "message"), [("train", "tiny:photos: has no training images"), ("nowhere", "nowhere")]
+)
+def test_references_that_are_not_there_are_refused_before_anything_is_computed(references: str, message: str) -> None:
+    suite = {"methods": {"of": {"type": "DeepSHAP", "references": references}, "SG": {}}, "metrics": {"RCAP": {}}}
+    with pytest.raises(InputError, match=f"method 'of': .*{message}"):
         scorer_of(suite, data=dataset("tiny:photos"))
+
+
+class Precisions(nn.Module):
+    """Remembers in which dtype its layer computed, with gradients or without."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer, self.seen = nn.Linear(3 * 12 * 12, 3), set()
+
+    def forward(self, x):
+        found = self.layer(x.flatten(1))
+        self.seen.add((found.dtype, x.requires_grad and torch.is_grad_enabled()))
+        return found * 10
+
+
+@pytest.mark.parametrize(
+    ("autocast", "explaining", "judging"),
+    [
+        (Autocast(attribution=torch.bfloat16), torch.bfloat16, torch.float32),
+        (Autocast(metrics=torch.bfloat16), torch.float32, torch.bfloat16),
+    ],
+)
+def test_methods_and_metrics_compute_in_less_apart(autocast, explaining, judging):
+    suite = {"methods": ["GAG-85", "VG"], "metrics": {"RCAP": {}, "quantus:MaxSensitivity": {"nr_samples": 2}}}
+    model = Precisions()
+    scorer = scorer_of(suite, model, autocast=autocast)
+    model.seen.clear()
+    [outcome] = scorer.score_many(items(1))
+    assert not any(row["error"] for row in outcome.rows)
+    assert {dtype for dtype, gradient in model.seen if gradient} == {explaining}
+    # Classes are predicted in the model's own precision; before it explains, the model is asked in that of methods.
+    assert {dtype for dtype, gradient in model.seen if not gradient} == {torch.float32, judging, explaining}
+    assert not torch.is_autocast_enabled("cpu")
+
+
+def test_autocast_of_less_than_single_precision_is_refused():
+    with pytest.raises(InputError, match=r"autocast is for a model in float32, dtype is bfloat16"):
+        Config(suite={}, model={}, data={}, dtype="bfloat16", metrics_autocast="bfloat16")

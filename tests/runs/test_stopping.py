@@ -13,13 +13,15 @@ import pandas as pd
 import psutil
 import pytest
 from pandas.testing import assert_frame_equal
+from scoring import config_of, folder_of, quiet
+from scoring import run_of as done
 
 from captum_gag import reliability
 from captum_gag.errors import InputError
 from captum_gag.report.decisions import decisions
 from captum_gag.runs.config import Config
 from captum_gag.runs.execution import begin, execute
-from captum_gag.runs.executors import Bench, Chunk, Done, in_processes, in_this_process
+from captum_gag.runs.executors import Bench, Chunk, Done, Executor, in_processes, in_this_process
 from captum_gag.runs.spec import make_suite
 from captum_gag.runs.stopping import UntilDecided, require_answerable
 from captum_gag.runs.store import Run
@@ -29,18 +31,8 @@ SUITE = {"methods": ["VG", "Random", "Sobel"], "metrics": {"RCAP": {}}}
 
 
 def config(**options: Any) -> Config:
-    given = {"suite": SUITE, "model": {"type": "tiny:model"}, "data": {"type": "tiny:sixty_photos"}, "device": "cpu"}
-    return Config(**{**given, "batch_size": 2, "until": "decided", "against": "VG", **options})
-
-
-def quiet(text: str) -> None:
-    pass
-
-
-def done(directory: Path, asked: Config, **options: Any) -> Run:
-    run, bench = begin(directory, asked)
-    execute(run, bench=bench, **{"say": quiet, **options})
-    return run
+    given = {"data": {"type": "tiny:sixty_photos"}, "batch_size": 2, "until": "decided", "against": "VG"}
+    return config_of(**{"suite": SUITE, **given, **options})
 
 
 def found(run: Run) -> pd.DataFrame:
@@ -89,11 +81,15 @@ def backwards(bench: Bench, chunks: Iterable[Chunk]) -> Iterator[list[Done]]:
         yield from map(bench.do, reversed(some))
 
 
-def test_whatever_the_order_in_which_they_come_they_count_in_the_same(whole: Run, tmp_path: Path) -> None:
-    run = done(tmp_path / "run", config(), executor=backwards)
+@pytest.mark.parametrize("executor", [backwards, pytest.param(in_processes(2), marks=pytest.mark.slow)])
+def test_whatever_the_order_in_which_they_come_they_count_in_the_same(
+    whole: Run, tmp_path: Path, executor: Executor
+) -> None:
+    run = done(tmp_path / "run", config(), executor=executor)
     named = ["metric", "rival", "decision", "decided_at"]
     assert_frame_equal(found(run)[named], found(whole)[named])
-    assert run.scores()["image"].nunique() <= whole.scores()["image"].nunique() + 8
+    if executor is backwards:
+        assert run.scores()["image"].nunique() <= whole.scores()["image"].nunique() + 8
 
 
 def test_a_gap_is_waited_for(tmp_path: Path) -> None:
@@ -128,13 +124,6 @@ def test_interrupted_and_resumed_it_decides_the_same(whole: Run, tmp_path: Path)
 
 
 @pytest.mark.slow
-def test_several_processes_decide_the_same(whole: Run, tmp_path: Path) -> None:
-    run = done(tmp_path / "run", config(), executor=in_processes(2))
-    named = ["metric", "rival", "decision", "decided_at"]
-    assert_frame_equal(found(run)[named], found(whole)[named])
-
-
-@pytest.mark.slow
 def test_workers_that_are_still_starting_when_the_run_stops_say_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     bench, others = Bench.open(config()), multiprocessing.active_children()
 
@@ -162,12 +151,9 @@ def test_at_the_limit_what_is_open_is_open(tmp_path: Path) -> None:
 
 def test_metrics_without_a_word_keep_no_run_going(tmp_path: Path) -> None:
     """Photographs without segmentations have no mean absolute error."""
-    from tiny import write_image
-
-    for number in range(40):
-        write_image(tmp_path / "data" / f"{number}.png", number)
+    data = folder_of(tmp_path / "data", *(f"{number}.png" for number in range(40)))
     suite = {**SUITE, "metrics": {"RCAP": {}, "MAE": {"type": "SegmentationMAE"}}}
-    run = done(tmp_path / "run", config(suite=suite, data={"type": "folder", "root": str(tmp_path / "data")}))
+    run = done(tmp_path / "run", config(suite=suite, data=data))
     table = found(run)
     assert set(table.loc[table["metric"] == "MAE", "n"]) == {0}
     assert set(table.loc[table["metric"] == "RCAP", "decision"]) == {"better"}

@@ -1,4 +1,4 @@
-"""What a run keeps: typed columns whatever is in them, and damaged files that are named, not read."""
+"""What a run keeps: typed columns whatever is in them, damaged files that are named, and all records in one file."""
 
 from __future__ import annotations
 
@@ -11,22 +11,23 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pandas.testing import assert_frame_equal
+from scoring import config_of, run_of
 
 from captum_gag.errors import InputError
+from captum_gag.runs import collecting
 from captum_gag.runs.columns import RECORD
 from captum_gag.runs.config import Config
-from captum_gag.runs.execution import begin, execute
+from captum_gag.runs.execution import execute
 from captum_gag.runs.store import Run
+from captum_gag.runs.tables import DamagedError
 
 SUITE = {"methods": ["Sobel", "Random"], "metrics": {"RCAP": {}, "AOPC": {"steps": [2]}}}
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    asked = Config(suite=SUITE, model={"type": "tiny:model"}, data={"type": "tiny:photos"}, device="cpu", limit=3)
-    run, bench = begin(tmp_path / "run", asked)
-    execute(run, bench=bench, say=lambda text: None)
-    return run
+    return run_of(tmp_path / "run", config_of(SUITE, limit=3))
 
 
 def test_every_file_has_every_column_of_its_type(run: Run) -> None:
@@ -90,6 +91,12 @@ def test_a_damaged_selection_is_named_and_made_again(run: Run) -> None:
         (lambda text: "", "run.json: is damaged"),
         (lambda text: text[: len(text) // 2], "run.json: is damaged"),
         (lambda text: "[1]", "run.json: was written with schema None"),
+        (lambda text: "3", "run.json: was written with schema None"),
+        (lambda text: "{}", "run.json: was written with schema"),
+        (lambda text: '{"schema": 2}', "run.json: is damaged"),
+        (lambda text: '{"schema": 2, "config": {}, "identity": {}}', "run.json: "),
+        (lambda text: '{"schema": 2, "config": [], "identity": []}', "run.json: is damaged"),
+        (lambda text: text.replace('"seed"', '"colour"'), "run.json: Config: unknown option 'colour'"),
         (lambda text: json.dumps({"suite": {}, "versions": {}}), "was written with schema 1, this version .* reads 2"),
         (lambda text: json.dumps({**json.loads(text), "schema": 3}), "was written with schema 3"),
         (lambda text: json.dumps({"schema": 2, "config": 1, "identity": {}}), "is damaged"),
@@ -98,17 +105,7 @@ def test_a_damaged_selection_is_named_and_made_again(run: Run) -> None:
 def test_a_run_that_cannot_be_read_is_one_line(run: Run, change: Any, message: str) -> None:
     path = run.directory / "run.json"
     path.write_text(change(path.read_text()))
-    with pytest.raises(InputError, match=message) as caught:
-        Run.load(run.directory)
-    assert "\n" not in str(caught.value)
-
-
-def test_an_unknown_field_is_one_line(run: Run) -> None:
-    path = run.directory / "run.json"
-    stored = json.loads(path.read_text())
-    stored["config"]["colour"] = "red"
-    path.write_text(json.dumps(stored))
-    with pytest.raises(InputError, match=r"run.json: Config: unknown option 'colour'"):
+    with pytest.raises(InputError, match=message):
         Run.load(run.directory)
 
 
@@ -132,3 +129,100 @@ def test_records_say_which_run_they_are_of(run: Run) -> None:
     other = pq.read_table(file).replace_schema_metadata({"run": "another", "photo": ""})
     pq.write_table(pa.table(other), file)
     assert run.scores()["image"].nunique() == 2
+
+
+IMAGES = list("abcdef")
+CONFIG = Config(suite={"methods": ["Sobel"], "metrics": ["RCAP"]}, model={"type": "demo"}, data={"type": "demo"})
+
+
+@pytest.fixture
+def collected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """A run of six images, the first three of which are done; more than one of them is kept in one file too."""
+    monkeypatch.setattr(collecting, "FEW", 1)
+    run = Run.create(tmp_path / "run", CONFIG, {})
+    run.select(pd.DataFrame({"image": IMAGES, "target": 1, "probability": 0.5, "photo": "p", "stamp": ""}))
+    for image in "abc":
+        keep(run, image, 1)
+    return run
+
+
+def keep(run: Run, image: str, score: float) -> None:
+    row = {"image": image, "target": 1, "method": "Sobel", "metric": "RCAP", "score": score, "error": ""}
+    run.keep(image, "p", [row | {"curve_x": [0.0, 1.0], "curve_y": [score, score]}], {})
+
+
+def fail(*args: Any) -> Any:
+    raise AssertionError("a file of an image was read")
+
+
+def test_what_was_read_is_read_from_one_file_again(collected: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    for place, image in enumerate(IMAGES):
+        keep(collected, image, place)
+    expected = collected.scores()
+    assert expected["image"].tolist() == IMAGES
+    monkeypatch.setattr(Run, "_read", fail)
+    assert_frame_equal(Run.load(collected.directory).scores(), expected)
+    # Beside the directory of which docs/runs.md says that pandas reads it: no row is there twice.
+    assert len(pd.read_parquet(collected.directory / "scores")) == len(IMAGES)
+
+
+def test_columns_left_out_change_nothing_else(collected: Run) -> None:
+    for place, image in enumerate(IMAGES):
+        keep(collected, image, place)
+    # Of the images' own files first, then of the one for all.
+    for left_out in (["photo", "curve_x"], ["photo", "curve_x"], []):
+        found = collected.scores(left_out)
+        assert_frame_equal(found, collected.scores().drop(columns=left_out))
+    assert collected.scores()["curve_y"].tolist() == [[place, place] for place in range(len(IMAGES))]
+
+
+def test_few_images_have_no_file_for_all(collected: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(collecting, "FEW", 3)
+    assert len(collected.scores()) == 3
+    assert not collected._collected.exists()
+    for image in "abc":
+        collected._scores_of(image).unlink()
+    with pytest.raises(InputError, match="no image is done yet; go on with: captum-gag resume"):
+        collected.scores()
+
+
+def test_a_record_that_comes_while_others_are_read_is_there_the_next_time(
+    collected: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = Run._read
+
+    def meanwhile(self: Run, image: str, photo: str) -> Any:
+        found = read(self, image, photo)
+        if image == "c":
+            # One that was read already is replaced by a file of the same size, and another comes.
+            keep(collected, "a", 2)
+            keep(collected, "b", 3)
+            keep(collected, "e", 4)
+        return found
+
+    monkeypatch.setattr(Run, "_read", meanwhile)
+    assert collected.scores()["score"].tolist() == [1, 1, 1, 4]
+    monkeypatch.setattr(Run, "_read", read)
+    assert collected.scores()["score"].tolist() == [2, 3, 1, 4]
+
+
+def test_a_file_for_all_that_is_damaged_or_of_before_is_not_taken(collected: Run) -> None:
+    expected = collected.scores()
+    content = bytearray(collected._collected.read_bytes())
+    for place in (len(content) // 2, len(content) - 40):
+        content[place] ^= 0x41
+        collected._collected.write_bytes(content)
+        assert_frame_equal(collected.scores(), expected)
+    # As large as the one before.
+    keep(collected, "a", 2)
+    assert collected.scores()["score"].tolist() == [2, 1, 1]
+
+
+def test_a_damaged_record_is_named_though_all_were_collected(collected: Run) -> None:
+    assert len(collected.scores()) == 3
+    collected._scores_of("b").write_bytes(b"PAR1")
+    for _ in range(2):
+        with pytest.warns(UserWarning, match=r"is damaged \(.*\); left out until scored again by: captum-gag resume"):
+            assert collected.scores()["image"].tolist() == ["a", "c"]
+    with pytest.raises(DamagedError, match="is damaged"):
+        collected.is_done("b", "p")
