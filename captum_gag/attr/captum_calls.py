@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any
 
 import captum.attr
@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from captum_gag.attr.hooks import seen_by_hooks
 from captum_gag.attr.sampled_gradients import gradients_per_batch
 from captum_gag.batching import out_of_memory
 from captum_gag.errors import InputError, warn
@@ -142,7 +143,7 @@ def captum_errors(name: str, model: Any, *inputs: Any) -> Iterator[None]:
     Raises:
         InputError: The method does not fit the model, the inputs, or its options, or the model gives no scores.
     """
-    with _unhooked_afterwards(model), uncompiled():
+    with _unhooked_afterwards(model), seen_by_hooks():
         try:
             yield
         # Captum asserts, lets hooks fail, and indexes what is not there.
@@ -157,12 +158,6 @@ def captum_errors(name: str, model: Any, *inputs: Any) -> Iterator[None]:
             if isinstance(error, AttributeError):
                 require_module(name, model, "reaches into the model's layers")
             raise InputError(f"{name}: {' '.join(str(error).split()) or type(error).__name__}") from error
-
-
-def uncompiled() -> AbstractContextManager[Any]:
-    """Run compiled models eagerly inside this context, so that hooks are called, if torch can."""
-    stance: Any = getattr(torch.compiler, "set_stance", None)
-    return stance("force_eager") if stance else nullcontext()
 
 
 @contextmanager

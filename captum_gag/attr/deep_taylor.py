@@ -16,7 +16,7 @@ from torch import Tensor, fx, nn
 from torch.nn.functional import linear
 
 from captum_gag.attr.captum_calls import call, captum_errors
-from captum_gag.attr.layers import eager
+from captum_gag.attr.hooks import eager
 from captum_gag.baselines import Normalization, constant
 from captum_gag.errors import InputError
 from captum_gag.modules import with_folded_batch_norm
