@@ -151,7 +151,7 @@ class _BoxedRelevance(torch.autograd.Function):
         layer, weight = ctx.layer, ctx.layer.weight.detach()
         with torch.enable_grad():
             x, low, high = (
-                bound.detach().reshape(inputs.shape).clone().requires_grad_() for bound in (inputs, *ctx.box)
+                bound.detach().to(inputs).reshape(inputs.shape).clone().requires_grad_() for bound in (inputs, *ctx.box)
             )
             up, down = weight.clamp(min=0), weight.clamp(max=0)
             z = _applied(layer, weight, x) - _applied(layer, up, low) - _applied(layer, down, high)
