@@ -35,7 +35,8 @@ class DeepTaylor(Attribution):
 
     For a network of ReLUs this is deep Taylor decomposition (Montavon et al., 2017). Batch normalisation is folded
     into the convolutions, in a copy of the model, because a rule of its own would break the decomposition; biases get
-    no relevance. Max pooling hands all relevance to the winner.
+    no relevance. Max pooling hands all relevance to the winner. A warning says where relevance does not add up, as in
+    networks with additions, for which Captum's LRP has no rule in ``forward``.
     """
 
     @log_usage()
