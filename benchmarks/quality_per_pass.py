@@ -82,7 +82,7 @@ def noisy_maps(model: Any, image: Tensor, target: int, passes: list[int], window
                 maps["VarGrad"][plain.signed.count] = saliency_map(Variance()(plain))
 
     noise = Watched(GaussianNoise(max(passes), seed=seed), see)
-    SampledGradients(model, noise, freeze_statistics=True).attribute(image, target=target)
+    SampledGradients(model, noise).attribute(image, target=target)
     return maps
 
 

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import captum.attr
 import numpy as np
 import torch
-from torch import Tensor
+from captum.attr import LRP, DeepLift, DeepLiftShap, LayerLRP, PerturbationAttribution
+from torch import Tensor, nn
 
+from captum_gag.attr.hooks import seen_by_hooks
 from captum_gag.attr.sampled_gradients import gradients_per_batch
 from captum_gag.batching import out_of_memory
 from captum_gag.errors import InputError, warn
-from captum_gag.model_probe import behaviour_of, uncompiled
+from captum_gag.model_probe import behaviour_of
 from captum_gag.modules import modules_inside, require_module
+from captum_gag.tensors import at_least_single
 
 # Those whose every row of a batch has a gradient of its own, so that its batches can be divided.
 ROW_BY_ROW = (
@@ -149,24 +152,77 @@ def mean_over_references(
 
 
 def call(name: str, explainer: Any, images: Tensor, **arguments: Any) -> Any:
-    """Return Captum's attributions; warn where DeepLIFT's do not add up to f(x) - f(baseline), as its rules promise.
+    """Return Captum's attributions; warn where those of DeepLIFT or LRP do not add up to what their rules promise.
 
-    Captum has rules for some activations and poolings; the others pass their plain gradient, without a word.
+    Captum has rules for some modules. Other activations and poolings, and for LRP what ``forward`` does between the
+    modules, pass their plain gradient, without a word.
+
+    Args:
+        name: Of the method, for the warning.
+        explainer: An attribution of Captum; LRP's is around a copy of the model, whose biases may be 0 afterwards.
+        images: What to explain.
+        arguments: Further arguments of its ``attribute``.
     """
     images = images.detach()
-    if not isinstance(explainer, captum.attr.PerturbationAttribution):
+    if not isinstance(explainer, PerturbationAttribution):
         images = images.clone().requires_grad_()
-    if type(explainer) not in (captum.attr.DeepLift, captum.attr.DeepLiftShap) or not explainer.multiplies_by_inputs:
+    if not adds_up(explainer):
         return explainer.attribute(images, **arguments)
+    # LRP takes its rules away afterwards.
+    rules = {module: module.rule for module in modules_inside(explainer.model) if hasattr(module, "rule")}
     attributions, delta = explainer.attribute(images, **arguments, return_convergence_delta=True)
-    missed = delta.detach().reshape(len(images), -1).double().mean(1)
-    total = attributions.detach().flatten(1).double().sum(1) - missed
-    if bool((missed.abs() > 0.01 * total.abs() + 1e-6).any()):
+    if isinstance(explainer, LRP | LayerLRP):
+        # A layer may have more or less than its share and the right sum.
+        conserved = isinstance(explainer, LRP) and not _misses(attributions, -delta)
+        if not conserved and not _conserved_without_biases(explainer.model, rules, images, arguments):
+            warn(
+                f"{name}: on its way to the inputs, relevance misses more than a hundredth of f(x), also without "
+                "biases, which take a part by the rules: Captum has no rule for something that the model's forward "
+                "does between its modules, such as an addition or a functional pooling; take another method, such as "
+                "IG."
+            )
+    elif _misses(attributions, delta):
         warn(
             f"{name} misses more than a hundredth of f(x) - f(baseline), to which it should add up: Captum has no rule "
             "for some activation or pooling of this model; take another method, such as IG."
         )
     return attributions
+
+
+def adds_up(explainer: Any) -> bool:
+    """Return whether the rules of an attribution promise a sum, which ``call`` checks."""
+    deep_lift = type(explainer) in (DeepLift, DeepLiftShap) and explainer.multiplies_by_inputs
+    return deep_lift or isinstance(explainer, LRP | LayerLRP)
+
+
+def _conserved_without_biases(
+    model: nn.Module, rules: dict[nn.Module, Any], images: Tensor, arguments: dict[str, Any]
+) -> bool:
+    """Return whether the relevance of the inputs adds up to f(x) once all biases of a model are set to 0."""
+    dtype = at_least_single(images.dtype)
+    for key, values in model.to(dtype).state_dict().items():
+        if key.rpartition(".")[2] in ("bias", "running_mean"):
+            values.zero_()
+    for module, rule in rules.items():
+        module.rule = rule
+    of_inputs = {key: arguments[key] for key in ("target", "additional_forward_args") if key in arguments}
+    # A layer may then get negative inputs, which its rule is not for.
+    with suppress(InputError):
+        relevance, delta = LRP(model).attribute(images.to(dtype), **of_inputs, return_convergence_delta=True)
+        return not _misses(relevance, -delta, rounding=1e-7)
+    return False
+
+
+def _misses(attributions: Any, delta: Tensor, rounding: float = 0.0) -> bool:
+    """Return whether the sum of attributions is off by delta from what it should be, by more than a hundredth of it.
+
+    Rounding is a share of the magnitudes, which may be far larger than their sum.
+    """
+    parts = attributions if isinstance(attributions, tuple) else (attributions,)
+    rows = torch.cat([part.detach().flatten(1).double() for part in parts], 1)
+    missed = delta.detach().reshape(len(rows), -1).double().mean(1)
+    total = rows.sum(1) - missed
+    return bool((missed.abs() > 0.01 * total.abs() + rounding * rows.abs().sum(1) + 1e-6).any())
 
 
 @contextmanager
@@ -178,7 +234,7 @@ def captum_errors(name: str, model: Any, *inputs: Any) -> Iterator[None]:
     Raises:
         InputError: The method does not fit the model, the inputs, or its options, or the model gives no scores.
     """
-    with _unhooked_afterwards(model), uncompiled():
+    with _unhooked_afterwards(model), seen_by_hooks():
         try:
             yield
         # Captum asserts, lets hooks fail, and indexes what is not there.

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from captum_gag.attr.captum_calls import (
     ONE_PASS,
     ROW_BY_ROW,
+    adds_up,
     call,
     captum_errors,
     captum_target,
@@ -114,7 +115,11 @@ class CaptumMethod(AttributionMethod):
             if isinstance(explainer, ROW_BY_ROW):
                 # Its gradients are taken in batches: the noise need not be, and does not depend on memory then.
                 tunnel["nt_samples_batch_size"] = self.nt_samples_batch_size  # type: ignore[attr-defined]
-            return NoiseTunnel(explainer).attribute(images, **{**arguments, **tunnel})
+            attributions = NoiseTunnel(explainer).attribute(images, **{**arguments, **tunnel})
+            if adds_up(explainer):
+                # For its warning, as the tunnel asks for no sums.
+                call(name, explainer, images, **arguments)
+            return attributions
 
     @contextmanager
     def _layer(self, model: nn.Module, image: Tensor) -> Iterator[nn.Module | None]:

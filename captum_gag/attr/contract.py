@@ -12,6 +12,7 @@ from annotated_types import Ge, Gt, Le
 from pydantic import SkipValidation
 from torch import Tensor
 
+from captum_gag.attr.hooks import reentrant_with_gradients
 from captum_gag.batching import out_of_memory
 from captum_gag.errors import InputError, in_one_line, shown, warn
 from captum_gag.modules import modules_inside
@@ -182,7 +183,8 @@ def _complaint(outputs: Tensor, target: Any, of_each: bool) -> str:
 def explained(forward_func: Any, inputs: tuple[Tensor, ...]) -> Iterator[None]:
     """Turn torch's errors where inputs do not fit the model into InputError: device, dtype, shape, no gradient."""
     try:
-        yield
+        with reentrant_with_gradients():
+            yield
     except TypeError as error:
         if not _ARGUMENTS.search(str(error)):
             raise
@@ -203,6 +205,11 @@ def explained(forward_func: Any, inputs: tuple[Tensor, ...]) -> Iterator[None]:
             raise InputError(
                 f"The model writes into its inputs, which have gradients; let it begin with x = x.clone(): "
                 f"{in_one_line(error)}"
+            ) from error
+        if "checkpoint" in text.lower():
+            raise InputError(
+                "The model's activation checkpointing keeps out gradients or hooks, as re-entrant ones other than "
+                f"torch's do: {in_one_line(error)}; switch it off."
             ) from error
         weights = [weight for module in modules_inside(forward_func) for weight in module.parameters(recurse=False)]
         for tensor in inputs:

@@ -16,7 +16,7 @@ from torch import Tensor, fx, nn
 from torch.nn.functional import linear
 
 from captum_gag.attr.captum_calls import call, captum_errors
-from captum_gag.attr.layers import eager
+from captum_gag.attr.hooks import eager
 from captum_gag.baselines import Normalization, constant
 from captum_gag.errors import InputError
 from captum_gag.modules import with_folded_batch_norm
@@ -35,7 +35,8 @@ class DeepTaylor(Attribution):
 
     For a network of ReLUs this is deep Taylor decomposition (Montavon et al., 2017). Batch normalisation is folded
     into the convolutions, in a copy of the model, because a rule of its own would break the decomposition; biases get
-    no relevance. Max pooling hands all relevance to the winner.
+    no relevance. Max pooling hands all relevance to the winner. A warning says where relevance does not add up, as in
+    networks with additions, for which Captum's LRP has no rule in ``forward``.
     """
 
     @log_usage()
@@ -151,7 +152,7 @@ class _BoxedRelevance(torch.autograd.Function):
         layer, weight = ctx.layer, ctx.layer.weight.detach()
         with torch.enable_grad():
             x, low, high = (
-                bound.detach().reshape(inputs.shape).clone().requires_grad_() for bound in (inputs, *ctx.box)
+                bound.detach().to(inputs).reshape(inputs.shape).clone().requires_grad_() for bound in (inputs, *ctx.box)
             )
             up, down = weight.clamp(min=0), weight.clamp(max=0)
             z = _applied(layer, weight, x) - _applied(layer, up, low) - _applied(layer, down, high)

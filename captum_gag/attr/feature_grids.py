@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from captum_gag.attr.hooks import seen_by_hooks
 from captum_gag.errors import InputError
 from captum_gag.outputs import tensor_of
 from captum_gag.tensors import positions
@@ -82,8 +83,13 @@ class Activations:
     appear (class, distillation, register tokens) are no positions of the image.
     """
 
-    def __init__(self, model: nn.Module, image: Tensor) -> None:
+    def __init__(self, model: nn.Module, image: Tensor, arguments: tuple[Any, ...] = ()) -> None:
         """Run a model, whose scripted modules cannot be seen inside, on an image (1, C, *positions).
+
+        Args:
+            model: Takes the image and the arguments.
+            image: The first of the inputs.
+            arguments: Additional arguments of the model, for that image.
 
         Raises:
             InputError: The model's output has no gradient.
@@ -100,12 +106,12 @@ class Activations:
         noise = torch.rand(image.shape, generator=torch.Generator().manual_seed(0)).to(image)
         # One after the other, because memory may not hold two.
         with torch.no_grad():
-            self._run(model, image.detach() + spread * (noise - 0.5))
+            self._run(model, image.detach() + spread * (noise - 0.5), arguments)
         self._others = [activation for _, activation in self._seen]
         self._seen, self._same = [], []
         self._axes.clear()
         with torch.enable_grad():
-            self._outputs = self._run(model, image.detach().requires_grad_())
+            self._outputs = self._run(model, image.detach().requires_grad_(), arguments)
         if not self._outputs.requires_grad:
             raise InputError(
                 "Grad-CAM needs gradients, and the model's output has none; let it compute without no_grad or detach."
@@ -119,13 +125,14 @@ class Activations:
                 self._axes[one] = self._axes[other] = both
         self._stages = set(self._sizes_of_stages())
 
-    def _run(self, model: nn.Module, image: Tensor) -> Tensor:
+    def _run(self, model: nn.Module, image: Tensor, arguments: tuple[Any, ...]) -> Tensor:
         with ExitStack() as hooks:
+            hooks.enter_context(seen_by_hooks())
             for module in self._names:
                 if not isinstance(module, torch.jit.ScriptModule):
                     hooks.callback(module.register_forward_hook(self._note, with_kwargs=True).remove)
             # A copy, because some models change what they get.
-            return tensor_of(model(image.clone()))
+            return tensor_of(model(image.clone(), *arguments))
 
     def _note(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         activation = activation_in(output)

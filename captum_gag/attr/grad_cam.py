@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from captum_gag.attr.captum_calls import batches_of, captum_errors
 from captum_gag.attr.feature_grids import Activations, Layer, activation_in
-from captum_gag.attr.layers import eager
+from captum_gag.attr.hooks import eager
 from captum_gag.attr.sampled_gradients import gradients_per_batch
 from captum_gag.errors import InputError
 from captum_gag.tensors import interpolated, positions
@@ -55,14 +55,20 @@ class GradCAM(Attribution):
                 "shows where in a feature map the evidence is."
             )
         model: Any = self.forward_func
-        image, size, maps = inputs[:1], gradients_per_batch(inputs, len(inputs)), []
+        size, maps = gradients_per_batch(inputs, len(inputs)), []
+        (image,), _, arguments = next(batches_of(model, (inputs,), target, additional_forward_args, 1))
+        first = arguments or ()
         with ExitStack() as stack:
-            stack.enter_context(captum_errors("Grad-CAM", model, image))
-            grid = last_layer(model, image) if layer is None else read_layer(model, layer, image, channel_axis)
+            stack.enter_context(captum_errors("Grad-CAM", model, image, *first))
+            grid = (
+                last_layer(model, image, first)
+                if layer is None
+                else read_layer(model, layer, image, channel_axis, first)
+            )
             if grid is None:
                 raise InputError(
                     f"Grad-CAM needs a layer that runs once in a pass and gives (N, C, ...); {layer!r} is none; "
-                    f"{_others(Activations(model, image))}."
+                    f"{_others(Activations(model, image, first))}."
                 )
             cam = LayerGradCam(model, stack.enter_context(turned(grid)))
             for (images,), labels, arguments in batches_of(model, (inputs,), target, additional_forward_args, size):
@@ -87,7 +93,7 @@ def named_layer(model: nn.Module, layer: str) -> nn.Module:
     raise InputError(f"The model has no layer {layer!r}; its outermost ones are {names}.")
 
 
-def last_layer(model: nn.Module, image: Tensor) -> Layer:
+def last_layer(model: nn.Module, image: Tensor, arguments: tuple[Any, ...] = ()) -> Layer:
     """Return the last module, in the order of a forward pass, whose output is a feature map with effect on the scores.
 
     For torchvision's convolutional classifiers this is what the papers use: ``layer4`` of a ResNet, ``features`` of a
@@ -98,7 +104,7 @@ def last_layer(model: nn.Module, image: Tensor) -> Layer:
     Raises:
         InputError: There is none.
     """
-    layers = Activations(model, image).layers()
+    layers = Activations(model, image, arguments).layers()
     if not layers:
         raise InputError(
             "Grad-CAM finds no feature map in this model, nor tokens that form a grid; name a layer: 'Grad-CAM:LAYER'."
@@ -106,14 +112,16 @@ def last_layer(model: nn.Module, image: Tensor) -> Layer:
     return layers[-1]
 
 
-def read_layer(model: nn.Module, name: str, image: Tensor, channel_axis: int | None = None) -> Layer | None:
+def read_layer(
+    model: nn.Module, name: str, image: Tensor, channel_axis: int | None = None, arguments: tuple[Any, ...] = ()
+) -> Layer | None:
     """Return a named layer as a feature map; None for one without activation (N, C, ...), or with several.
 
     Raises:
         InputError: The activation is no feature map, or nothing shows which axis is the channels'.
     """
     module = named_layer(model, name)
-    seen = Activations(model, image)
+    seen = Activations(model, image, arguments)
     activation = seen.of_layer(module)
     if activation is None:
         return None

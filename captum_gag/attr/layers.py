@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from captum_gag.attr.contract import TensorOrTuple, explained, finite_only
 from captum_gag.attr.examples import as_tuple
 from captum_gag.attr.guided_absolute_grad import GuidedAbsoluteGrad
+from captum_gag.attr.hooks import eager
 from captum_gag.errors import InputError, shown
 from captum_gag.model_probe import behaviour_of, state_kept, uncompiled
 from captum_gag.options import checked
@@ -85,15 +86,19 @@ class LayerGuidedAbsoluteGrad(LayerAttribution):
                 f"{n} examples, expected (N, ...); give a layer that keeps the examples on its first axis."
             )
 
-        def forward(*values: Any) -> Any:
-            with replaced(self.layer, values[: len(shapes)], attribute_to_layer_input):
-                return model(*values[len(shapes) :])
+        values: list[Tensor] = []
+
+        def forward(*points: Any) -> Any:
+            values[:] = points[: len(shapes)]
+            return model(*points[len(shapes) :])
 
         gag = GuidedAbsoluteGrad(forward)
         # The activation's rows are those of the inputs, which are arguments beside it.
         with_rows = tuple(isinstance(value, Tensor) and value.shape[:1] == (n,) for value in as_tuple(inputs))
         gag.behaviour = behaviour._replace(with_rows=with_rows + behaviour.with_rows)
-        attributions = gag.attribute(activation, target, arguments, **options)
+        # Also while gradients are taken: a backward pass recomputes what is checkpointed.
+        with replaced(self.layer, values, attribute_to_layer_input):
+            attributions = gag.attribute(activation, target, arguments, **options)
         floating = tuple(tensor for tensor in tensors if tensor.is_floating_point() and tensor.ndim)
         return _mapped(lambda tensor: finite_only(tensor, floating), attributions) if floating else attributions
 
@@ -136,26 +141,22 @@ def layer_activation(
 
 
 @contextmanager
-def replaced(layer: nn.Module, activation: TensorOrTuple, attribute_to_layer_input: bool = False) -> Iterator[None]:
+def replaced(
+    layer: nn.Module, activation: TensorOrTuple | list[Tensor], attribute_to_layer_input: bool = False
+) -> Iterator[None]:
     """Replace the output, or the input, of a layer inside this context; gradients flow into the replacement.
 
-    A model that is wrapped by ``torch.compile`` or ``DataParallel`` must be called through ``eager``.
+    A list may change from pass to pass. A model that is wrapped by ``torch.compile`` or ``DataParallel`` must be called
+    through ``eager``.
     """
 
     def replace(own: Any) -> Any:
-        tensors = iter(as_tuple(activation))
+        tensors = iter(activation if isinstance(activation, list) else as_tuple(activation))
         # A copy: later layers may write into it, which a leaf of the graph does not allow.
         return _mapped(lambda _: next(tensors).clone(), own)
 
     with _hooked(layer, replace, attribute_to_layer_input):
         yield
-
-
-def eager(forward_func: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a model without wrappers that hide its layers from hooks: ``torch.compile`` and ``DataParallel``."""
-    while isinstance(forward_func, nn.DataParallel) or hasattr(forward_func, "_orig_mod"):
-        forward_func = forward_func.module if isinstance(forward_func, nn.DataParallel) else forward_func._orig_mod
-    return forward_func
 
 
 @contextmanager

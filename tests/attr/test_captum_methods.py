@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import captum.attr as ca
 import numpy as np
 import pytest
 import torch
+from captum.attr._utils.custom_modules import Addition_Module
 from torch import nn
-from torch.nn.functional import interpolate
+from torch.nn.functional import adaptive_avg_pool2d, interpolate, relu
+from torchvision import models
 
 from captum_gag.attr.captum_methods import as_maps, captum_method, class_names, square_regions
 from captum_gag.attr.catalogue import method, method_class
@@ -588,6 +593,80 @@ def test_deep_lift_says_where_it_does_not_add_up(activation: nn.Module, complete
         found = method("captum:DeepLift").attribute(OneActivation(activation), inputs, 0)
     assert float(found.sum()) == (36.0 if complete else 0.0)
     assert any("add up" in str(each.message) for each in caught) is not complete
+
+
+class Residual(nn.Module):
+    """Two branches that are joined, a convolution, a pooling and a head, with biases; ReLUs are functions."""
+
+    def __init__(self, join: Any, pool: Any = None, scale: float = 1.0) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.second = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)
+        self.join, self.norm, self.scale = join, nn.BatchNorm2d(4), scale
+        self.third, self.pool, self.head = nn.LazyConv2d(4, 3), pool or nn.AdaptiveAvgPool2d(2), nn.Linear(16, 4)
+        self.norm.running_mean.uniform_(-0.2, 0.2)  # type: ignore[union-attr, operator]
+        self.eval()(torch.rand(1, 3, 11, 11))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = relu(self.first(x))
+        x = relu(self.third(relu(self.join(x, self.norm(self.second(x))))))
+        return self.head(self.pool(x).flatten(1)) * self.scale  # type: ignore[no-any-return]
+
+
+def no_join(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    return y
+
+
+def concatenated(*branches: torch.Tensor) -> torch.Tensor:
+    return torch.cat(branches, 1)
+
+
+def without_biases(net: nn.Module) -> nn.Module:
+    net = copy.deepcopy(net)
+    for name, values in net.state_dict().items():
+        if name.endswith(("bias", "running_mean")):
+            values.zero_()
+    return net
+
+
+# Whether LRP adds up, and deep Taylor, in whose traced copy Captum's module for additions is an addition again.
+SUMS: dict[str, tuple[Callable[[], nn.Module], bool, bool]] = {
+    "one branch": (lambda: Residual(no_join), True, True),
+    "concatenation": (lambda: Residual(lambda x, y: concatenated(y, y)), True, True),
+    "concatenation with a shortcut": (lambda: Residual(concatenated), False, False),
+    "addition": (lambda: Residual(torch.add), False, False),
+    "Captum's addition": (lambda: Residual(Addition_Module()), True, False),
+    "functional pooling": (lambda: Residual(no_join, pool=partial(adaptive_avg_pool2d, output_size=2)), False, True),
+    "temperature": (lambda: Residual(no_join, scale=0.5), False, False),
+    "squeezenet1_1": (lambda: models.squeezenet1_1(num_classes=4), True, True),
+    "resnet18": (lambda: models.resnet18(num_classes=4), False, False),
+}
+
+
+@pytest.mark.parametrize("name", SUMS)
+def test_relevance_says_where_it_does_not_add_up_but_for_biases(name: str) -> None:
+    build, *complete = SUMS[name]
+    torch.manual_seed(0)
+    net, images = build().eval(), torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    for chosen, sums in zip(("captum:LRP", "Deep Taylor"), complete, strict=True):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            method(chosen).attribute(net, images, TARGET)
+        assert any("relevance misses more than a hundredth" in str(each.message) for each in caught) is not sums
+        unbiased = without_biases(net)
+        relevance, scores = method(chosen).attribute(unbiased, images, TARGET), unbiased(images)[[0, 1], TARGET]
+        assert torch.allclose(relevance.sum((1, 2, 3)), scores, rtol=0.01, atol=1e-6) is sums
+
+
+@pytest.mark.parametrize("join", [torch.add, Addition_Module()], ids=["addition", "Captum's addition"])
+def test_relevance_of_a_layer_and_of_noisy_images_says_it_too(join: Any, images: torch.Tensor) -> None:
+    # The addition gives all relevance to each of its branches, so that the layer's sum is right.
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        method("captum:LayerLRP", layer="second").attribute(Residual(join), images, TARGET)
+        method("captum:NoiseTunnel", attribution_method="LRP", nt_samples=2).attribute(Residual(join), images, TARGET)
+    names = {str(each.message).split(": ")[0] for each in caught if "relevance misses" in str(each.message)}
+    assert names == ({"captum:LayerLRP", "captum:NoiseTunnel"} if join is torch.add else set())
 
 
 def test_an_attribution_that_is_not_finite_is_said() -> None:

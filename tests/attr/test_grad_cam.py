@@ -14,7 +14,8 @@ from torch.nn.functional import interpolate, max_pool2d, unfold
 from torchvision import models
 
 from captum_gag.attr.catalogue import method
-from captum_gag.attr.grad_cam import last_layer
+from captum_gag.attr.grad_cam import GradCAM, last_layer
+from captum_gag.batching import smaller_batches
 from captum_gag.errors import InputError
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning", "ignore::FutureWarning")
@@ -220,6 +221,43 @@ def test_patches_of_a_model_without_feature_maps_are_in_proportion_to_the_image(
     expected = by_hand(model, model.embed, images, tokens(0, 2, 4))
     assert bool((expected.flatten(1).amax(1) > 0).all())
     torch.testing.assert_close(method("Grad-CAM:embed").attribute(model, images, TARGET), expected)
+
+
+class WithTable(nn.Module):
+    """A table's rows, and a number for all, say how much each feature map counts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features, self.head = convolutional()[:2], nn.Linear(5, 4)
+
+    def forward(self, x: Tensor, table: Tensor, gain: float) -> Tensor:
+        return self.head(self.features(x).mean((2, 3)) * table * gain)  # type: ignore[no-any-return]
+
+
+class OfOne(nn.Module):
+    def __init__(self, model: nn.Module, *arguments: Any) -> None:
+        super().__init__()
+        self.model, self.arguments = model, arguments
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.model(x, *self.arguments)  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("layer", [None, "features.0"])
+@pytest.mark.parametrize("share", [1.0, 1e-9])
+def test_additional_arguments_go_with_their_images(layer: str | None, share: float) -> None:
+    torch.manual_seed(0)
+    model, images, table = WithTable().eval(), images_of(16), torch.rand(2, 5)
+    expected = torch.cat(
+        [
+            GradCAM(OfOne(model, row, 0.5)).attribute(image[None], label, layer=layer and f"model.{layer}")
+            for image, row, label in zip(images, table, TARGET, strict=True)
+        ]
+    )
+    assert bool((expected.flatten(1).amax(1) > 0).all())
+    with smaller_batches(share):
+        attributions = GradCAM(model).attribute(images, TARGET, (table, 0.5), layer=layer)
+    torch.testing.assert_close(attributions, expected)
 
 
 class Merging(nn.Module):
