@@ -72,6 +72,10 @@ class ModelGradients(GradientAttribution):
         super().__init__(forward_func)
         self.freeze_statistics = freeze_statistics
 
+    def attribute_future(self, *args: Any, **options: Any) -> None:
+        """Raise NotImplementedError, as Captum's own attributions without futures do."""
+        raise NotImplementedError(f"attribute_future is not implemented for {type(self).__name__}")
+
     @torch.no_grad()
     @one_at_a_time
     @checked
