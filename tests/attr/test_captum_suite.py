@@ -218,6 +218,18 @@ class TestWhatCaptumRefuses:
                 method(model).attribute(torch.rand(2, 1, 4, 4), target=target)
         assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
 
+    @pytest.mark.parametrize("method", [*METHODS, lambda model: LayerGuidedAbsoluteGrad(model, model[0])])
+    def test_an_error_of_the_model_stays_its_own_and_leaves_no_hook(self, method: Any) -> None:
+        class Failing(nn.Module):
+            def forward(self, *_: Any) -> Tensor:
+                raise AssertionError("of the model")
+
+        model = nn.Sequential(nn.Conv2d(1, 2, 3), Failing())
+        with pytest.raises(AssertionError, match=r"^of the model$") as caught:
+            method(model).attribute(torch.rand(2, 1, 4, 4), target=0)
+        assert caught.type is AssertionError
+        assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+
     @pytest.mark.parametrize("method", [*METHODS, lambda model: LayerGuidedAbsoluteGrad(model, model)])
     def test_there_are_no_futures(self, method: Any) -> None:
         attribution = method(nn.Linear(2, 2))
