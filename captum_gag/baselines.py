@@ -108,6 +108,11 @@ def black(normalization: Normalization | None = None) -> Baseline:
     return constant(0.0, normalization)
 
 
+def white(normalization: Normalization | None = None) -> Baseline:
+    """Return a white baseline: pixel value 1."""
+    return constant(1.0, normalization)
+
+
 def mean(normalization: Normalization | None = None) -> Baseline:
     """Return the baseline of each image's own mean colour; the same in pixel space and in model space."""
 
@@ -139,16 +144,18 @@ def blur(
     """Return the baseline of the blurred image, as RISE's insertion does: Gaussian, sigma 5, 11 x 11, in pixels.
 
     It is the same in pixel space and in model space. Borders are reflected (RISE pads with 0 in model space). Images
-    smaller than the kernel get the largest odd kernel that reflection allows. Images must be (N, C, H, W).
+    smaller than the kernel get the largest odd kernel that reflection allows. Images must be (N, C, H, W), or signals
+    (N, C, T), which are blurred along T.
     """
 
     def baseline(images: Tensor) -> Tensor:
-        _require_inputs(images, images_only="blur")
-        height, width = (min(kernel_size, 2 * side - 1) for side in images.shape[-2:])
+        _require_inputs(images, "blur")
+        planes = images.unsqueeze(2) if images.ndim == 3 else images
+        height, width = (min(kernel_size, 2 * side - 1) for side in planes.shape[-2:])
         # Rows, then columns: the same image for 2 x 11 products per pixel instead of 11 x 11.
-        rows = gaussian_blur(images, [width, 1], [sigma, sigma])
+        rows = gaussian_blur(planes, [width, 1], [sigma, sigma])
         blurred: Tensor = gaussian_blur(rows, [1, height], [sigma, sigma])
-        return blurred
+        return blurred.reshape(images.shape)
 
     return baseline
 
@@ -170,7 +177,7 @@ def road(
     """
 
     def impute(images: Tensor, removed: Tensor) -> Tensor:
-        _require_inputs(images, images_only="road")
+        _require_inputs(images, "road")
         scale = _scaling(images, normalization)[1]
         return fill_from_neighbours(images, removed) + (_random(torch.randn, images, seed) * noise / scale).to(images)
 
@@ -178,8 +185,15 @@ def road(
 
 
 BASELINES: dict[str, Callable[..., Baseline]] = {
-    baseline.__name__: baseline for baseline in (black, mean, uniform_rgb, blur, road)
+    **{baseline.__name__: baseline for baseline in (black, white, mean, uniform_rgb, blur, road)},
+    "uniform": uniform_rgb,  # Quantus's name.
 }
+
+LOCAL = {"blur": {3: "signals (N, C, T)", 4: "images (N, C, H, W)"}, "road": {4: "images (N, C, H, W)"}}
+"""Inputs, by their number of axes, for which a baseline is that is made of a position's neighbours."""
+
+# Quantus has these names, but none of its metrics takes them.
+_INSTEAD = {"random": "uniform", "neighbourhood_mean": "blur", "neighbourhood_random_min_max": "road"}
 
 
 @checked
@@ -187,10 +201,10 @@ def resolve(perturb_baseline: BaselineLike, normalization: Normalization | None 
     """Return the baseline that a ``perturb_baseline`` stands for.
 
     Args:
-        perturb_baseline: A name from ``BASELINES`` (a colour in pixel space), or a dict with such a name as ``type``
-            and its options, as in {"type": "blur", "sigma": 16, "kernel_size": 33}; a number or a tensor broadcastable
-            to the images (both in model space), or a callable from images to images like them, which is an
-            ``Imputation`` where it depends on the removed pixels.
+        perturb_baseline: A name from ``BASELINES`` (a colour in pixel space; its case does not matter), or a dict with
+            such a name as ``type`` and its options, as in {"type": "blur", "sigma": 16, "kernel_size": 33}; a number or
+            a tensor broadcastable to the images (both in model space), or a callable from images to images like them,
+            which is an ``Imputation`` where it depends on the removed pixels.
         normalization: (mean, std) of the model's input, for the names.
 
     Raises:
@@ -203,7 +217,10 @@ def resolve(perturb_baseline: BaselineLike, normalization: Normalization | None 
         return lambda images: _like(images, value(images) if callable(value) else value)
     options = dict(perturb_baseline) if isinstance(perturb_baseline, dict) else {"type": perturb_baseline}
     name = options.pop("type", None)
-    if not isinstance(name, str) or name not in BASELINES:
+    name = name.lower() if isinstance(name, str) else ""
+    if name in _INSTEAD:
+        raise InputError(f'perturb_baseline is "{name}", which Quantus\'s metrics refuse too; take "{_INSTEAD[name]}".')
+    if name not in BASELINES:
         choices = [*BASELINES, "a dict of type and options", "a tensor", "a callable"]
         raise unknown("perturb_baseline", perturb_baseline, choices)
     names = [option for option in inspect.signature(BASELINES[name]).parameters if option != "normalization"]
@@ -244,12 +261,16 @@ def perturb_func(
 
 def _from_pixels(pixels: Tensor, images: Tensor, normalization: Normalization | None) -> Tensor:
     """Return colours in [0, 1] in the space of the images, and in their shape."""
-    # Signals and tables have negative values of their own.
-    if normalization is None and images.ndim == 4 and bool((images < 0).any()):
-        warn(
-            f"The input reaches down to {images.nan_to_num().min().item():.3g}, so it seems to be normalised and pixel "
-            "value 0 is probably not black; pass normalization=(mean, std)."
-        )
+    # Signals and tables have values of their own; 0 is black for pixels up to 255, too.
+    if normalization is None and images.ndim == 4:
+        lowest, highest = (end.item() for end in images.nan_to_num(posinf=0.0).aminmax())
+        if lowest < 0 or (highest > 1 and bool((pixels > 0).any())):
+            end = f"down to {lowest:.3g}" if lowest < 0 else f"up to {highest:.3g}"
+            colour = "0 is probably not black" if lowest < 0 else "1 is probably not white"
+            warn(
+                f"The input reaches {end}, so it seems to be normalised and pixel value {colour}; pass "
+                "normalization=(mean, std)."
+            )
     shift, scale = _scaling(images, normalization)
     return ((pixels - shift) / scale).expand_as(images)
 
@@ -275,14 +296,14 @@ def _random(draw: Callable[..., Tensor], images: Tensor, seed: int | None) -> Te
     return draw(shape, generator=generator, device=images.device).to(images.dtype)
 
 
-def _require_inputs(images: Any, images_only: str = "") -> None:
+def _require_inputs(images: Any, name: str = "") -> None:
     if not isinstance(images, Tensor) or not images.is_floating_point() or images.ndim < 2:
         raise InputError(f"images are {shown(images)}, must be a floating-point tensor (N, C, H, W) or (N, ...).")
     require_dense("images", images)
-    if images_only and images.ndim != 4:
+    if name and (images.ndim not in LOCAL[name] or 0 in images.shape[1:]):
         raise InputError(
-            f'The baseline "{images_only}" is for images (N, C, H, W), not for inputs {tuple(images.shape)}; pass '
-            'perturb_baseline="mean".'
+            f'The baseline "{name}" is for {" and ".join(LOCAL[name].values())}, not for inputs {tuple(images.shape)}; '
+            'pass perturb_baseline="mean".'
         )
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import warnings
+from types import FrameType
 from typing import Any
 
 _LIBRARIES = ("captum_gag", "captum", "quantus", "torch", "contextlib", "functools")
@@ -15,8 +17,11 @@ _CONTROLS = {
 }
 
 
-class InputError(ValueError):
-    """Something that the user passed cannot be used; the message is one line, whatever it quotes."""
+class InputError(ValueError, AssertionError):
+    """Something that the user passed cannot be used; the message is one line, whatever it quotes.
+
+    Captum and Quantus refuse by AssertionError, so code written around them catches that.
+    """
 
     def __init__(self, message: object = "") -> None:
         super().__init__(printable(" ".join(line.strip() for line in str(message).splitlines())))
@@ -45,6 +50,14 @@ def shown(value: Any) -> str:
         return f"a {type(value).__name__} {tuple(value.shape)} of {dtype}"
     text = " ".join(repr(value).split())
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def caller() -> str:
+    """Return the name of the module that called this package; decorators, such as Captum's, do not count."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame and re.match(r"(captum_gag|captum\.log|contextlib|functools)\b", frame.f_globals.get("__name__", "")):
+        frame = frame.f_back
+    return str(frame and frame.f_globals.get("__name__", ""))
 
 
 def warn(message: str) -> None:

@@ -9,7 +9,8 @@ import pytest
 import quantus
 import torch
 from captum.attr import IntegratedGradients
-from scipy.ndimage import gaussian_filter
+from quantus.helpers.utils import get_baseline_value
+from scipy.ndimage import gaussian_filter, gaussian_filter1d
 from torchvision.transforms.v2 import GaussianBlur
 
 from captum_gag import baselines
@@ -36,6 +37,35 @@ def test_a_normalised_input_gets_the_normalised_baseline(pixels: torch.Tensor, n
         in_model_space = baselines.resolve(name, (MEAN, STD))(normalised(pixels))
     assert in_pixels.shape == pixels.shape
     torch.testing.assert_close(in_model_space, normalised(in_pixels), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["black", "white", "mean", "White"])
+def test_names_mean_what_they_mean_in_quantus(name: str) -> None:
+    # Of one channel, with black and white in it: what Quantus's names mean of other images is in docs/differences.md.
+    images = torch.rand(3, 1, 6, 5)
+    images[..., 0, :2] = torch.tensor([0.0, 1.0])
+    expected = [get_baseline_value(name, image, image.shape) for image in images.numpy()]
+    np.testing.assert_allclose(baselines.resolve(name)(images), expected, rtol=1e-6)
+
+
+def test_uniform_is_drawn_with_a_seed_that_leaves_the_global_states_alone(pixels: torch.Tensor) -> None:
+    torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()
+    drawn = baselines.resolve("uniform")(pixels)
+    assert torch.equal(drawn, baselines.uniform_rgb()(pixels))
+    assert not torch.equal(drawn, baselines.resolve({"type": "uniform", "seed": 1})(pixels))
+    assert torch.equal(torch.get_rng_state(), torch_state)
+    np.testing.assert_array_equal(np.random.get_state()[1], numpy_state)
+
+
+@pytest.mark.parametrize(
+    ("name", "instead"),
+    [("random", "uniform"), ("neighbourhood_mean", "blur"), ("neighbourhood_random_min_max", "road")],
+)
+def test_names_that_quantus_has_and_refuses(name: str, instead: str) -> None:
+    with pytest.raises(ValueError, match="'"):
+        get_baseline_value(name, np.zeros((1, 4, 4)), (1, 4, 4))
+    with pytest.raises(InputError, match=f'^perturb_baseline is "{name}", which .* refuse too; take "{instead}"'):
+        baselines.resolve(name)
 
 
 def test_colours(pixels: torch.Tensor) -> None:
@@ -66,8 +96,14 @@ def test_blur_with_options_is_torchvisions() -> None:
     torch.testing.assert_close(blurred, GaussianBlur(33, 16.0)(images))
 
 
-@pytest.mark.parametrize("size", [(1, 1), (1, 7), (3, 2)])
-def test_blur_of_images_smaller_than_the_kernel(size: tuple[int, int]) -> None:
+def test_blur_of_signals_is_scipys_gaussian() -> None:
+    signals = torch.rand(2, 3, 40)
+    expected = gaussian_filter1d(signals.numpy(), 1.0, mode="mirror", truncate=5.0)
+    np.testing.assert_allclose(baselines.blur(sigma=1.0)(signals), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 7), (3, 2), (1,), (4,)])
+def test_blur_of_images_smaller_than_the_kernel(size: tuple[int, ...]) -> None:
     images = torch.rand(1, 3, *size)
     blurred = baselines.blur()(images)
     assert blurred.shape == images.shape
@@ -82,9 +118,15 @@ def test_numbers_tensors_and_callables_are_in_model_space(pixels: torch.Tensor) 
     assert torch.equal(baselines.resolve(lambda x: x.flip(3))(images), images.flip(3))
 
 
-def test_black_on_a_normalised_input_warns(pixels: torch.Tensor) -> None:
+def test_a_colour_on_an_input_that_is_no_pixels_in_0_to_1_warns(pixels: torch.Tensor) -> None:
     with pytest.warns(UserWarning, match=r"probably not black; pass normalization=\(mean, std\)"):
         baselines.black()(normalised(pixels))
+    with pytest.warns(UserWarning, match=r"up to 2\d\d, .* 1 is probably not white; pass normalization=\(mean, std\)"):
+        baselines.white()(255 * pixels)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        baselines.black()(255 * pixels)
+        assert baselines.white((0, 1 / 255))(255 * pixels).unique().item() == pytest.approx(255)
 
 
 @pytest.mark.parametrize(
@@ -113,11 +155,17 @@ def test_errors(pixels: torch.Tensor, baseline: object, message: str) -> None:
         baselines.resolve(baseline)(pixels)
 
 
-@pytest.mark.parametrize("name", ["blur", "road"])
-def test_baselines_of_images_only(name: str) -> None:
-    message = rf'The baseline "{name}" is for images \(N, C, H, W\), not for inputs \(2, 3, 100\)'
-    with pytest.raises(InputError, match=message):
-        baselines.resolve(name)(torch.rand(2, 3, 100))
+@pytest.mark.parametrize(
+    ("name", "shape", "message"),
+    [
+        ("blur", (2, 100), r"signals \(N, C, T\) and images \(N, C, H, W\), not for inputs \(2, 100\)"),
+        ("blur", (2, 3, 4, 5, 6), r"signals \(N, C, T\) and images \(N, C, H, W\), not for inputs \(2, 3, 4, 5, 6\)"),
+        ("road", (2, 3, 100), r"images \(N, C, H, W\), not for inputs \(2, 3, 100\)"),
+    ],
+)
+def test_baselines_made_of_neighbours(name: str, shape: tuple[int, ...], message: str) -> None:
+    with pytest.raises(InputError, match=f'The baseline "{name}" is for {message}; pass perturb_baseline="mean"'):
+        baselines.resolve(name)(torch.rand(shape))
 
 
 @pytest.mark.parametrize("mask", [torch.ones(2, 3, 20, 16), torch.ones(2, 1, 20, 15) > 0, torch.ones(20, 16) > 0])

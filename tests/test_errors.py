@@ -1,17 +1,20 @@
 """What comes from outside steers no terminal, whatever it is written in."""
 
 import re
+from typing import Annotated
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import AfterValidator
 from rich.console import Console
 
 from captum_gag import reliability
 from captum_gag.data.class_names import class_names
 from captum_gag.data.images import shown
-from captum_gag.errors import InputError, printable
+from captum_gag.errors import InputError, in_one_line, printable
+from captum_gag.options import declared
 from captum_gag.reliability.scores import checked
 from captum_gag.report.tables import comparison
 from captum_gag.report.tables import printable as table_printable
@@ -48,3 +51,18 @@ def test_names_of_a_table(dtype):
     with console.capture() as caught:
         console.print(table_printable(comparison(table)))
     assert not STEERING.search(caught.get().replace("\n", ""))
+
+
+def test_what_is_refused_is_caught_as_the_hosts_errors_and_stays_one_line():
+    @declared
+    class Even:
+        number: Annotated[int, AfterValidator(refuse)]
+
+    for error in (ValueError, AssertionError):
+        with pytest.raises(error, match="number is 3, must be even") as caught:
+            Even(3)
+        assert in_one_line(caught.value) == "number is 3, must be even"
+
+
+def refuse(number):
+    raise InputError(f"number is {number}, must be even")

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from captum.attr import NoiseTunnel
 from captum.log import log_usage
 
 from captum_gag.attr.aggregations import Guide, GuidedMean, Window
 from captum_gag.attr.contract import Count, Inputs, Level, Percentile, Seed
 from captum_gag.attr.examples import Rows
 from captum_gag.attr.interpretations import absolute
-from captum_gag.attr.modifications import GaussianNoise
+from captum_gag.attr.modifications import Deviations, GaussianNoise
 from captum_gag.attr.sampled_gradients import ModelGradients, Parts
+from captum_gag.errors import InputError, caller
 from captum_gag.options import checked
 
 
@@ -43,7 +45,7 @@ class GuidedAbsoluteGrad(ModelGradients):
         *,
         nt_samples: Count = 20,
         nt_samples_batch_size: Count | None = None,
-        stdevs: Level | tuple[Level, ...] | None = None,
+        stdevs: Deviations | None = None,
         noise_level: Level = 0.15,
         percentile: Percentile = 85.0,
         guide: Guide = "paper",
@@ -95,8 +97,17 @@ class GuidedAbsoluteGrad(ModelGradients):
             the same form. An example with NaN or infinite values gets a map of NaN and does not touch its neighbours.
 
         Raises:
-            InputError: Inputs, target or parameters are invalid, or do not fit what the model returns.
+            InputError: Inputs, target or parameters are invalid, or do not fit what the model returns; ``NoiseTunnel``
+                is around it, with noise or a guide of its own.
         """
+        if caller() == NoiseTunnel.__module__:
+            if noise_level or percentile:
+                raise InputError(
+                    "NoiseTunnel keeps nt_samples and stdevs for itself, and GuidedAbsoluteGrad adds noise of its own; "
+                    "call GuidedAbsoluteGrad(model).attribute(inputs, nt_samples=...) without NoiseTunnel, or pass "
+                    "noise_level=0.0 and percentile=0.0 for magnitudes of the gradients at NoiseTunnel's samples."
+                )
+            nt_samples = 1
         noise = {"nt_samples": nt_samples, "stdevs": stdevs, "noise_level": noise_level, "seed": seed}
         parts = self.parts(**noise, percentile=percentile, guide=guide, guide_window=guide_window)
         layout = {"channel_axis": channel_axis, "rows": rows, "in_order": nt_samples_batch_size == 1}

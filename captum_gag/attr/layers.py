@@ -41,6 +41,10 @@ class LayerGuidedAbsoluteGrad(LayerAttribution):
         """
         super().__init__(forward_func, layer)
 
+    def attribute_future(self, *args: Any, **options: Any) -> None:
+        """Raise NotImplementedError, as Captum's own attributions without futures do."""
+        raise NotImplementedError(f"attribute_future is not implemented for {type(self).__name__}")
+
     @log_usage()
     @one_at_a_time
     @checked

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, runtime_checkable
+from math import inf
+from typing import Annotated, Any, NamedTuple, Protocol, runtime_checkable
 
+import numpy as np
 import torch
+from pydantic import BeforeValidator
 from torch import Tensor
 
 from captum_gag.attr.contract import Count, Level, Seed
@@ -60,6 +63,19 @@ def lowest_and_highest(tensor: Tensor) -> tuple[Tensor, Tensor]:
     return lowest.reshape(shape), highest.reshape(shape)
 
 
+def _deviations(value: Any) -> Any:
+    value = value.tolist() if isinstance(value, Tensor | np.ndarray) else value
+    value = tuple(value) if isinstance(value, list) else value
+    numbers = value if isinstance(value, tuple) else (value,)
+    if not all(isinstance(each, int | float) and type(each) is not bool and 0 <= each < inf for each in numbers):
+        raise ValueError("a finite number >= 0, or a tuple of them, one for each input")
+    return value
+
+
+Deviations = Annotated[float | tuple[float, ...], BeforeValidator(_deviations)]
+"""Standard deviations in units of the inputs: one number, or one for each input."""
+
+
 @checked
 @dataclass(frozen=True)
 class GaussianNoise:
@@ -76,7 +92,7 @@ class GaussianNoise:
     """
 
     n_samples: Count = 20
-    stdevs: Level | tuple[Level, ...] | None = None
+    stdevs: Deviations | None = None
     noise_level: Level = 0.15
     seed: Seed | None = None
 

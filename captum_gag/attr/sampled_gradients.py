@@ -65,6 +65,10 @@ class ModelGradients(GradientAttribution):
         """
         super().__init__(forward_func)
 
+    def attribute_future(self, *args: Any, **options: Any) -> None:
+        """Raise NotImplementedError, as Captum's own attributions without futures do."""
+        raise NotImplementedError(f"attribute_future is not implemented for {type(self).__name__}")
+
     def moments(
         self,
         parts: Parts,

@@ -17,6 +17,8 @@ from captum_gag.metrics.readings import Curve, Reading, thin_curve, warn_of_nan
 from captum_gag.options import declared, option
 from captum_gag.tensors import positions
 
+DEFAULT_STEPS = 100
+
 
 @dataclass(frozen=True, eq=False)
 class AOPCCurve(Reading):
@@ -58,7 +60,9 @@ class AOPCMetric(MaskingMetric):
         help='"morf" replaces the most relevant regions first, "lerf" the least relevant, "random" a seeded order, the '
         "same for all images, that does not look at the map. Equal ones follow in reading order.",
     )
-    n_steps: int = option(default=100, help="How many regions are replaced; at most as many as there are.", ge=1)
+    n_steps: int | None = option(
+        default=None, help="How many regions are replaced; None: 100, or all where there are fewer.", ge=1
+    )
     perturb_baseline: BaselineOption = "mean"
     normalization: NormalizationOption = None
     region_size: int = option(
@@ -80,10 +84,10 @@ class AOPCMetric(MaskingMetric):
         images = batch.images
         size = min(self.region_size, max(positions(images)))
         regions = _regions(batch.relevance, size)
-        if self.n_steps > regions[0].numel():
-            raise InputError(
-                f"n_steps is {self.n_steps}, but there are only {regions[0].numel()} regions; take fewer steps."
-            )
+        total = regions[0].numel()
+        n_steps = self.n_steps or min(DEFAULT_STEPS, total)
+        if n_steps > total:
+            raise InputError(f"n_steps is {n_steps}, but there are only {total} regions; take fewer steps.")
         ranking: Tensor | None = batch.relevance
         undefined = without_ranking(batch.relevance).unsqueeze(1)
         if self.order == "random":
@@ -95,7 +99,7 @@ class AOPCMetric(MaskingMetric):
         pixels = pixel_ranks(distinct, descending=self.order != "lerf").expand_as(regions)
         for axis, side in enumerate(positions(images) if size > 1 else (), start=1):
             pixels = pixels.repeat_interleave(size, axis).narrow(axis, 0, side)
-        replaced = torch.arange(self.n_steps + 1, device=images.device).expand(len(images), -1)
+        replaced = torch.arange(n_steps + 1, device=images.device).expand(len(images), -1)
 
         def read(outputs: Tensor) -> AOPCCurve:
             lost = (outputs[:, :1] - outputs).cumsum(1)[:, 1:]

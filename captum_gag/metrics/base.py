@@ -27,9 +27,9 @@ R = TypeVar("R", covariant=True)
 BaselineOption = Annotated[
     BaselineLike,
     Field(
-        description='What hidden pixels show: a name ("black", "mean", "uniform_rgb", "blur", "road"; in pixel space), '
-        "a dict of type (such a name) and its options, a number or tensor (in model space), or a callable from images "
-        "to images."
+        description='What hidden pixels show: a name ("black", "white", "mean", "uniform", "blur", "road"; in pixel '
+        "space), a dict of type (such a name) and its options, a number or tensor (in model space), or a callable from "
+        "images to images."
     ),
 ]
 """Type of a metric's option ``perturb_baseline``."""

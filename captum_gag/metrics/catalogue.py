@@ -15,13 +15,13 @@ from captum_gag.names import METRICS
 from captum_gag.options import options_of, unknown
 
 
-def metric(type: str, options: Mapping[str, Any], normalization: Normalization | None = None) -> Metric:
+def metric(type: str, options: Mapping[str, Any] = {}, normalization: Normalization | None = None) -> Metric:
     """Build a metric.
 
     Args:
         type: A name, such as "RCAP", or ``package.module:Class``: a ``Metric`` of one's own, a metric of Quantus
             (``quantus:Sparseness``), or any class that is constructed and called like one.
-        options: Its options.
+        options: Its options; without, the defaults.
         normalization: (mean, std) of the model's input, for a metric with this option, unless ``options`` have it.
 
     Raises:

@@ -15,6 +15,8 @@ from captum_gag.metrics.readings import Reading, warn_of_nan
 from captum_gag.options import declared, option
 from captum_gag.tensors import positions
 
+DEFAULT_PIXELS = 100
+
 ROUNDING = 4.0
 """Units in the last place by which outputs may differ for inputs that mean the same to the model."""
 
@@ -46,7 +48,9 @@ class Losses(Reading):
 class FaithfulnessMetric(MaskingMetric):
     """Replace single pixels and correlate their relevance with what the class loses; see ``faithfulness``."""
 
-    n_pixels: int = option(default=100, help="Random pixels, the same for every image.", ge=2)
+    n_pixels: int | None = option(
+        default=None, help="Random pixels, the same for every image; None: 100, or all where there are fewer.", ge=2
+    )
     perturb_baseline: BaselineOption = "mean"
     normalization: NormalizationOption = None
     seed: int = option(default=0, help="Seed of the pixels.", ge=-(2**63), lt=2**64)
@@ -56,7 +60,8 @@ class FaithfulnessMetric(MaskingMetric):
     def plan(self, batch: MapBatch) -> Plan:
         """Return the image with one random pixel replaced at a time, read as ``Losses``."""
         images, relevance = batch.images, batch.relevance.flatten(1)
-        n_pixels, total = self.n_pixels, relevance.shape[1]
+        total = relevance.shape[1]
+        n_pixels = self.n_pixels or min(DEFAULT_PIXELS, total)
         if n_pixels > total:
             raise InputError(f"n_pixels is {n_pixels}, must be 2 to {total}, the number of pixels.")
         pixels = torch.randperm(total, generator=torch.Generator().manual_seed(self.seed))[:n_pixels].to(images.device)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from quantus.helpers.enums import DataType, EvaluationCategory, ModelType, ScoreDirection
 from quantus.metrics.base import Metric as QuantusBase
 
+from captum_gag.baselines import LOCAL
 from captum_gag.errors import InputError, in_one_line, shown
 from captum_gag.metrics.aopc import AOPCMetric
 from captum_gag.metrics.base import CHANNEL_AXIS_HELP, Metric
@@ -25,22 +26,36 @@ from captum_gag.metrics.map_batch import MapBatch
 from captum_gag.metrics.masking import Context
 from captum_gag.metrics.rcap import RCAPMetric
 from captum_gag.metrics.readings import warn_of_nan
-from captum_gag.metrics.segmentation import LogCoshDiceMetric, SegmentationMAEMetric
+from captum_gag.metrics.segmentation import LogCoshDiceMetric, SegmentationMAEMetric, SegmentationMetric
 from captum_gag.options import declared, option
 from captum_gag.outputs import OUTPUT_HELP, Output, OutputReader, tensor_of
-from captum_gag.tensors import require_device
+from captum_gag.tensors import require_dense, require_device
 from captum_gag.threads import one_at_a_time
 
 
-class _Direction:
-    """Quantus's ``score_direction`` of a metric, or of a class with its default options; None if it is unknown."""
+class _Stated:
+    """What Quantus keeps per class, and ours state by their options: of a class, by the defaults."""
 
-    def __get__(self, metric: Metric | None, owner: type[Metric]) -> ScoreDirection | None:
+    def __init__(self, of: Callable[[Metric | None], Any]) -> None:
+        self.of = of
+
+    def __get__(self, metric: Metric | None, owner: type[Metric]) -> Any:
         try:
-            higher = (owner() if metric is None else metric).higher_is_better
+            return self.of(owner() if metric is None else metric)
         except (TypeError, InputError):  # abstract, or without default for some option
-            return None
-        return {True: ScoreDirection.HIGHER, False: ScoreDirection.LOWER, None: None}[higher]
+            return self.of(None)
+
+
+def _direction(metric: Metric | None) -> ScoreDirection | None:
+    higher = None if metric is None else metric.higher_is_better
+    return {True: ScoreDirection.HIGHER, False: ScoreDirection.LOWER, None: None}[higher]
+
+
+def _applicability(metric: Metric | None) -> set[DataType]:
+    axes = {2: DataType.TABULAR, 3: DataType.TIMESERIES, 4: DataType.IMAGE}
+    baseline = getattr(metric, "perturb_baseline", "")
+    name = str(baseline.get("type") if isinstance(baseline, dict) else baseline).lower()
+    return {axes[count] for count in LOCAL.get(name, axes)}
 
 
 @declared
@@ -52,9 +67,9 @@ class QuantusMetric(Metric, QuantusBase[list[float]]):
     """
 
     name: ClassVar[str]
-    data_applicability: ClassVar[set[DataType]] = {DataType.IMAGE, DataType.TIMESERIES, DataType.TABULAR}
+    data_applicability = _Stated(_applicability)
     model_applicability: ClassVar[set[ModelType]] = {ModelType.TORCH}
-    score_direction = _Direction()  # type: ignore[assignment]
+    score_direction = _Stated(_direction)
     evaluation_category = EvaluationCategory.FAITHFULNESS
 
     _: KW_ONLY
@@ -114,12 +129,13 @@ class QuantusMetric(Metric, QuantusBase[list[float]]):
         softmax: bool | None = True,
         device: str | None = None,
         batch_size: int = 64,
+        custom_batch: Any = None,
         **kwargs: Any,
     ) -> list[float]:
-        """Score attributions; the arguments are those of every Quantus metric.
+        """Score attributions; the arguments are those of every Quantus metric, and tensors are taken for arrays.
 
         Args:
-            model: Torch classifier in evaluation mode.
+            model: Torch classifier in evaluation mode; segmentation metrics do without, None.
             x_batch: Images (N, C, H, W), or (N, H, W, C) with ``channel_first=False``; signals (N, C, T), rows (N, F).
             y_batch: Class index of each image, (N,); (N, k) for outputs (N, classes, ...) with k - 1 further axes.
             a_batch: Attributions like the images with their channels first, (N, 1, H, W) or (N, H, W).
@@ -131,6 +147,7 @@ class QuantusMetric(Metric, QuantusBase[list[float]]):
             softmax: Read probabilities, by the option ``output``. False takes outputs as they are.
             device: Device to compute on; None for the model's own.
             batch_size: Images at a time.
+            custom_batch: What a subclass wants beside these; a list or array has an entry for each image.
             kwargs: Refused by Quantus with a message that names them.
 
         Returns:
@@ -138,8 +155,11 @@ class QuantusMetric(Metric, QuantusBase[list[float]]):
         """
         self.details, self._causes = [], []
         self._reader = OutputReader(tensor_of if softmax is False else self.output)
+        x_batch, y_batch, a_batch, s_batch = map(_as_array, (x_batch, y_batch, a_batch, s_batch))
         arrays = {"x_batch": x_batch, "a_batch": a_batch, "s_batch": s_batch}
-        _check_call(model, batch_size, device, arrays, {"channel_first": channel_first, "softmax": softmax})
+        if not isinstance(model, torch.nn.Module) and not (model is None and isinstance(self, SegmentationMetric)):
+            raise InputError(f"model is {shown(model)}, must be a torch module.")
+        _check_call(batch_size, device, arrays, {"channel_first": channel_first, "softmax": softmax})
         self._n_images = len(x_batch)
         with _quantus_errors(type(self).__name__):
             scores: list[float] = super().__call__(
@@ -149,6 +169,7 @@ class QuantusMetric(Metric, QuantusBase[list[float]]):
                 softmax=None,  # Quantus's own would follow outputs that are probabilities already.
                 device=device,
                 batch_size=batch_size,
+                custom_batch=custom_batch,
                 **kwargs,
             )
         return scores
@@ -168,12 +189,15 @@ class QuantusMetric(Metric, QuantusBase[list[float]]):
         **kwargs: Any,
     ) -> list[float]:
         """Turn one batch into tensors where the model is and score them; called by Quantus."""
-        module = model.get_model()
-        inputs = as_inputs(x_batch, module, model.device)
+        if isinstance(self, SegmentationMetric):
+            # They never run the model, so that any will do, or none.
+            module, device, named = torch.nn.Identity(), None, {}
+        else:
+            module, device, named = model.get_model(), model.device, model.model_predict_kwargs
+        inputs = as_inputs(x_batch, module, device)
         maps = MapBatch(
             inputs, torch.as_tensor(np.ascontiguousarray(a_batch), device=inputs.device), channel_axis=self.channel_axis
         )
-        named = model.model_predict_kwargs
         context = Context(
             module,
             as_targets(y_batch),
@@ -269,13 +293,22 @@ def register_with_quantus() -> None:
         available[metric.evaluation_category.value][metric.name] = metric
 
 
-def _check_call(model: Any, batch_size: Any, device: Any, arrays: Mapping[str, Any], flags: Mapping[str, Any]) -> None:
+def _as_array(values: Any) -> Any:
+    """Return a tensor as an array, in single precision where NumPy lacks its own; anything else as it is."""
+    if not isinstance(values, torch.Tensor):
+        return values
+    require_dense("a batch", values)
+    values = values.detach().cpu()
+    return (values.float() if values.dtype == torch.bfloat16 else values).numpy()
+
+
+def _check_call(batch_size: Any, device: Any, arrays: Mapping[str, Any], flags: Mapping[str, Any]) -> None:
     """Raise InputError unless the arguments have the types that Quantus takes them to have."""
     for name, array in arrays.items():
         if array is not None and not (isinstance(array, np.ndarray) and array.ndim and array.dtype.kind in "fiub"):
             raise InputError(f"{name} is {shown(array)}, must be a NumPy array of numbers, (N, ...).")
-    if not isinstance(model, torch.nn.Module):
-        raise InputError(f"model is {shown(model)}, must be a torch module.")
+        if array is not None and not len(array):
+            raise InputError(f"{name} is empty, {array.shape}, must have one or more images, (N, ...) with N >= 1.")
     if isinstance(batch_size, bool) or not isinstance(batch_size, int | np.integer) or batch_size < 1:
         raise InputError(f"batch_size is {shown(batch_size)}, must be an integer >= 1.")
     if device is not None:

@@ -37,6 +37,8 @@ def attribute(
         torch.manual_seed(1234)
         attribution = NoiseTunnel(attribution)
     arguments = {**case["attribute_args"], **changes}
+    if method is GuidedAbsoluteGrad and case.get("noise_tunnel"):
+        arguments |= {"noise_level": 0.0, "percentile": 0.0}
     if method is GuidedAbsoluteGrad:
         arguments["seed"] = 0
     for other in ("abs", "method"):  # of Saliency and of IntegratedGradients

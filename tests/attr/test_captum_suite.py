@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from captum.attr import (
@@ -21,7 +22,7 @@ from captum.attr import (
 )
 from torch import Tensor, nn
 
-from captum_gag.attr import BlurIG, GuidedAbsoluteGrad, GuidedIG, SampledGradients, StraightPath
+from captum_gag.attr import BlurIG, GuidedAbsoluteGrad, GuidedIG, SampledGradients, StraightPath, absolute
 from captum_gag.attr.layers import LayerGuidedAbsoluteGrad
 from captum_gag.attr.modifications import GaussianNoise
 from captum_gag.errors import InputError
@@ -181,6 +182,88 @@ class TestNoiseTunnel:
         same(
             NoiseTunnel(method(case["model"])).attribute(**arguments_of(case)), method(case["model"]).attribute(**plain)
         )
+
+    @pytest.mark.parametrize("of_layer", [False, True])
+    def test_its_samples_are_all_that_are_taken_or_it_is_refused(self, of_layer: bool) -> None:
+        model, forward_passes = nn.Sequential(nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, 3)), []
+        model[2].register_forward_hook(lambda module, inputs, outputs: forward_passes.append(len(outputs)))
+        inputs, tunnel = torch.rand(2, 5), {"nt_samples": 3, "stdevs": 0.1, "target": 1}
+        gag = LayerGuidedAbsoluteGrad(model, model[0]) if of_layer else GuidedAbsoluteGrad(model)
+        for own in ({}, {"noise_level": 0.0}, {"percentile": 0.0}):
+            with pytest.raises(InputError, match=r"^NoiseTunnel keeps nt_samples .* noise_level=0.0 and perc"):
+                NoiseTunnel(gag).attribute(inputs, **tunnel, **own)
+        forward_passes.clear()
+        torch.manual_seed(0)
+        found = NoiseTunnel(gag).attribute(inputs, **tunnel, noise_level=0.0, percentile=0.0)
+        # A layer's activation is read once more.
+        assert sum(forward_passes) == 2 * 3 * (1 + of_layer)
+        if not of_layer:
+            torch.manual_seed(0)
+            same(found, NoiseTunnel(Saliency(model)).attribute(inputs, **tunnel))
+
+    def test_samples_that_a_method_was_made_with_are_taken_at_each_of_its_own(self) -> None:
+        model = nn.Linear(5, 3)
+        found = NoiseTunnel(SampledGradients(model, GaussianNoise(4), absolute)).attribute(torch.rand(2, 5), target=0)
+        torch.testing.assert_close(found, model.weight[0].abs().expand(2, 5))
+
+
+class TestWhatCaptumRefuses:
+    METHODS = (GuidedAbsoluteGrad, GuidedIG, BlurIG, without_noise)
+
+    @pytest.mark.parametrize("method", [*METHODS, lambda model: LayerGuidedAbsoluteGrad(model, model[0])])
+    def test_a_wrong_target_is_an_assertion_error_and_leaves_no_hook(self, method: Any) -> None:
+        model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8, 3))
+        for target in ((9999,) * 20, 9999, None):
+            with pytest.raises(AssertionError, match="target"):
+                method(model).attribute(torch.rand(2, 1, 4, 4), target=target)
+        assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+
+    @pytest.mark.parametrize("method", [*METHODS, lambda model: LayerGuidedAbsoluteGrad(model, model[0])])
+    def test_an_error_of_the_model_stays_its_own_and_leaves_no_hook(self, method: Any) -> None:
+        class Failing(nn.Module):
+            def forward(self, *_: Any) -> Tensor:
+                raise AssertionError("of the model")
+
+        model = nn.Sequential(nn.Conv2d(1, 2, 3), Failing())
+        with pytest.raises(AssertionError, match=r"^of the model$") as caught:
+            method(model).attribute(torch.rand(2, 1, 4, 4), target=0)
+        assert caught.type is AssertionError
+        assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+
+    @pytest.mark.parametrize("method", [*METHODS, lambda model: LayerGuidedAbsoluteGrad(model, model)])
+    def test_there_are_no_futures(self, method: Any) -> None:
+        attribution = method(nn.Linear(2, 2))
+        with pytest.raises(NotImplementedError, match=f"^attribute_future is not .* {type(attribution).__name__}$"):
+            attribution.attribute_future()
+
+    def test_a_gradient_of_the_inputs_stays(self) -> None:
+        inputs = torch.rand(2, 5, requires_grad=True)
+        inputs.grad = torch.ones_like(inputs)
+        GuidedAbsoluteGrad(nn.Linear(5, 3)).attribute(inputs, target=0)
+        assert torch.equal(inputs.grad, torch.ones_like(inputs))
+
+
+class TestStandardDeviations:
+    @pytest.mark.parametrize("form", [list, tuple, torch.tensor, np.array])
+    def test_one_for_each_input_in_any_form(self, form: Any) -> None:
+        def forward(one: Tensor, other: Tensor) -> Tensor:
+            return ((one**3).flatten(1) + (other**3).flatten(1)).sum(1)
+
+        inputs = torch.rand(2, 4), torch.rand(2, 4)
+        found = GuidedAbsoluteGrad(forward).attribute(inputs, stdevs=form([0.0, 0.5]), seed=0, percentile=0.0)
+        torch.testing.assert_close(found[0], 3 * inputs[0] ** 2)
+        assert not torch.allclose(found[1], 3 * inputs[1] ** 2)
+        same(found, GuidedAbsoluteGrad(forward).attribute(inputs, stdevs=(0.0, 0.5), seed=0, percentile=0.0), rtol=1e-6)
+
+    @pytest.mark.parametrize("stdevs", [-1.0, (-0.1,), [0.1, -0.1], float("nan"), (float("inf"),), True, "0.1", [None]])
+    def test_others_are_refused_in_one_line(self, stdevs: Any) -> None:
+        with pytest.raises(InputError, match=r"stdevs is .*, expected a finite number >= 0, or a tuple of them, one f"):
+            GuidedAbsoluteGrad(nn.Linear(5, 3)).attribute(torch.rand(2, 5), target=0, stdevs=stdevs)
+
+    @pytest.mark.parametrize("stdevs", [(0.1, 0.2), [0.1, 0.2], ()])
+    def test_as_many_as_inputs(self, stdevs: Any) -> None:
+        with pytest.raises(InputError, match="entries for 1 inputs; give one for each, or one number"):
+            GuidedAbsoluteGrad(nn.Linear(5, 3)).attribute(torch.rand(2, 5), target=0, stdevs=stdevs)
 
 
 class TestPaths:

@@ -36,13 +36,13 @@ OPTIONS = {
     },
     "AOPC": {
         "order": "morf",
-        "n_steps": 100,
+        "n_steps": None,
         "perturb_baseline": "mean",
         "normalization": None,
         "region_size": 1,
         "seed": 0,
     },
-    "Faithfulness": {"n_pixels": 100, "perturb_baseline": "mean", "normalization": None, "seed": 0},
+    "Faithfulness": {"n_pixels": None, "perturb_baseline": "mean", "normalization": None, "seed": 0},
     "LogCoshDice": {},
     "SegmentationMAE": {},
 }

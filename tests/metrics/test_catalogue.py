@@ -37,6 +37,7 @@ def case() -> tuple[nn.Module, torch.Tensor, torch.Tensor, torch.Tensor]:
 def test_options_and_the_models_normalization_reach_the_metric(case) -> None:
     expected = rcap(*case, lower_bound=60, normalization=NORMALIZATION)
     assert torch.equal(metric("RCAP", {"lower_bound": 60}, NORMALIZATION).evaluate(*case).score, expected)
+    assert metric("RCAP").higher_is_better
     given = metric("RCAP", {"normalization": NORMALIZATION}, ((0.0,), (1.0,)))
     assert torch.equal(given.evaluate(*case).score, rcap(*case, normalization=NORMALIZATION))
     assert metric("LogCoshDice", {}, NORMALIZATION).needs_segmentation
@@ -150,7 +151,7 @@ def test_rows_say_what_a_user_can_set() -> None:
         **dict.fromkeys(("Deletion", "LogCoshDice", "SegmentationMAE"), "lower"),
     }
     options = {each["name"]: each for each in listed["AOPC"]["options"]}
-    assert options["n_steps"]["default"] == 100
+    assert options["n_steps"]["default"] is None
     assert options["n_steps"]["range"] == ">= 1"
     assert all(each["help"] and each["type"] for each in options.values())
     assert listed["RCAP"]["summary"].endswith("alone")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import matplotlib
@@ -20,7 +21,8 @@ from numpy.typing import NDArray
 from quantus.helpers.model.models import ConvNet1D, LeNet
 from torch import Tensor, nn
 
-from captum_gag import AOPC, RCAP, Deletion, Faithfulness, Insertion, LogCoshDice, SegmentationMAE
+from captum_gag import AOPC, RCAP, Deletion, Faithfulness, Insertion, LogCoshDice, SegmentationMAE, explain
+from captum_gag.errors import InputError
 from captum_gag.metrics import aopc, deletion, faithfulness, insertion, log_cosh_dice, rcap, segmentation_mae
 
 N, CLASSES = 6, 10
@@ -80,6 +82,13 @@ METRICS = {
     "Dice": Judge(LogCoshDice, log_cosh_dice, {}, 0, np.log(np.cosh(1)), masks=True),
     "MAE": Judge(SegmentationMAE, segmentation_mae, {}, 0, 1, masks=True),
 }
+FEWER = {"small digits": 64, "signals": 100, "signals of one channel": 28, "passengers": 12}
+"""Positions of the inputs, which are all that a default of 100 takes."""
+TAKEN_BY_DEFAULT: dict[str, dict[str, Options]] = {
+    "MoRF": {name: {"n_steps": positions} for name, positions in FEWER.items()},
+    "LeRF": {name: {"n_steps": positions} for name, positions in FEWER.items()},
+    "Faithfulness": {name: {"n_pixels": positions} for name, positions in FEWER.items()},
+}
 MASKING = [name for name, metric in METRICS.items() if not metric.masks]
 
 
@@ -92,6 +101,8 @@ def situation(name: str) -> Situation:
 
     if name == "digits":
         return Situation(LeNet().eval(), *data(1, 28, 28), True)
+    if name == "small digits":
+        return Situation(nn.Sequential(nn.Flatten(), nn.Linear(64, CLASSES)).eval(), *data(1, 8, 8), True)
     if name == "photographs":
         layers = nn.Conv2d(3, 4, 5), nn.ReLU(), nn.MaxPool2d(4), nn.Flatten(), nn.Linear(4 * 36, CLASSES)
         return Situation(nn.Sequential(*layers).eval(), *data(3, 28, 28), None)
@@ -244,10 +255,91 @@ def test_a_position_is_what_a_pixel_of_an_image_of_height_1_is(metric: str, name
     np.testing.assert_allclose(found, score(metric, name), rtol=1e-4, atol=ATOL)
 
 
-@pytest.mark.parametrize("metric", METRICS)
-def test_images_tables_and_signals_are_declared(metric: str) -> None:
-    kinds = METRICS[metric].of_quantus.data_applicability
-    assert {kind.value for kind in kinds} >= {"image", "time-series", "tabular"}
+@pytest.mark.filterwarnings(BY_SOFTMAX)
+@pytest.mark.parametrize("name", ["small digits", "signals", "signals of one channel", "passengers"])
+@EVERY_METRIC
+def test_defaults_fit_what_they_are_declared_for(metric: str, name: str) -> None:
+    there, judge = situation(name), METRICS[metric]
+    options = {key: value for key, value in judge.options.items() if key == "order"}
+    kind = {2: "tabular", 3: "time-series", 4: "image"}[there.x_batch.ndim]
+    given = (there.model, there.x_batch, there.y_batch, there.maps(), there.masks() if judge.masks else None)
+    metric_object = judge.of_quantus(**options)
+    applies = kind in {each.value for each in metric_object.data_applicability}
+    assert applies == (metric != "Insertion" or kind != "tabular")
+    assert metric_object.data_applicability == judge.of_quantus.data_applicability
+    if applies:
+        assert np.isfinite(metric_object(*given, channel_first=True)).all()
+        fits = judge.of_quantus(**options, **TAKEN_BY_DEFAULT.get(metric, {}).get(name, {}))
+        assert fits(*given, channel_first=True) == metric_object(*given, channel_first=True)
+    else:
+        with pytest.raises(InputError, match=r"signals .* and images .*, not for inputs \(6, 12\); pass perturb_b"):
+            metric_object(*given)
+        assert "tabular" in {each.value for each in judge.of_quantus(perturb_baseline="mean").data_applicability}
+
+
+@pytest.mark.parametrize("name", ["digits", "passengers"])
+@EVERY_METRIC
+@pytest.mark.filterwarnings(BY_SOFTMAX)
+def test_tensors_are_taken_for_arrays(metric: str, name: str) -> None:
+    there, judge = situation(name), METRICS[metric]
+    call = {"a_batch": torch.from_numpy(there.maps()), "s_batch": torch.from_numpy(there.masks()), "batch_size": 4}
+    found = judge.of_quantus(**judge.options)(
+        there.model, torch.from_numpy(there.x_batch).requires_grad_(), torch.from_numpy(there.y_batch), **call
+    )
+    assert found == score(metric, name, {"batch_size": 4})
+
+
+@EVERY_METRIC
+def test_a_custom_batch_is_taken_as_quantus_metrics_take_it(metric: str) -> None:
+    entries = [(1, 1, 0, 0)] * N
+    for custom in (entries, np.array(entries), {"mosaics": 1}, None):
+        assert score(metric, "digits", {"custom_batch": custom, "batch_size": 4}) == score(
+            metric, "digits", {"batch_size": 4}
+        )
+    with pytest.raises(InputError, match=r"custom_batch. has incorrect length \(expected: 6, is: 5\)"):
+        score(metric, "digits", {"custom_batch": entries[1:]})
+
+
+@pytest.mark.parametrize("metric", ["Dice", "MAE"])
+@pytest.mark.parametrize("model", [None, nn.Linear(1, 1), nn.Dropout()])
+def test_a_segmentation_is_compared_without_the_model(metric: str, model: nn.Module | None) -> None:
+    there = situation("photographs")._replace(model=model)
+    found = METRICS[metric].of_quantus()(model, there.x_batch, there.y_batch, there.maps(), there.masks())
+    assert found == score(metric, "photographs")
+
+
+@pytest.mark.parametrize("metric", MASKING)
+def test_a_model_is_needed_by_the_others(metric: str) -> None:
+    there = situation("digits")
+    with pytest.raises(InputError, match=r"^model is None, must be a torch module"):
+        METRICS[metric].of_quantus()(None, there.x_batch, there.y_batch, there.maps())
+
+
+@EVERY_METRIC
+def test_an_empty_batch_is_refused_in_one_line(metric: str) -> None:
+    there, judge = situation("digits"), METRICS[metric]
+    empty = [each[:0] for each in (there.x_batch, there.y_batch, there.maps(), there.masks())]
+    with pytest.raises(InputError, match=r"^x_batch is empty, \(0, 1, 28, 28\), must have one or more images"):
+        judge.of_quantus()(there.model, *empty)
+    if not judge.masks:
+        x, y, maps = map(torch.from_numpy, empty[:3])
+        with pytest.raises(InputError, match="with N >= 1"):
+            judge.function(there.model, x, maps, y)
+
+
+@pytest.mark.parametrize("label", ["mine", "Saliency", "IG"])
+def test_a_partial_of_explain_is_evaluated_under_any_label(label: str) -> None:
+    there = situation("digits")
+    options = {"seed": 0, "n_samples": 3}
+    metrics = {"RCAP": RCAP(), "again": quantus.MaxSensitivity(nr_samples=2, disable_warnings=True)}
+    methods = {label: partial(explain, method="GAG-85"), "GAG-85": explain, "VG": explain}
+    data = {"x_batch": there.x_batch[:2], "y_batch": there.y_batch[:2], "explain_func_kwargs": options}
+    found = quantus.evaluate(metrics, methods, there.model, **data)
+    assert found[label]["RCAP"] == found["GAG-85"]["RCAP"] != found["VG"]["RCAP"]
+    assert all(len(scores["again"]) == 2 for scores in found.values())
+    tensors = {name: torch.from_numpy(data[name]) for name in ("x_batch", "y_batch")}
+    again = quantus.evaluate({"RCAP": RCAP()}, methods, there.model, **{**data, **tensors})
+    assert all(again[name]["RCAP"] == found[name]["RCAP"] for name in methods)
 
 
 def test_nothing_is_warned_of_when_nothing_is_wrong() -> None:

@@ -194,11 +194,13 @@ def test_channel_axes_that_there_are_not(axis: object) -> None:
             call()
 
 
-@pytest.mark.parametrize("shape", [(12,), (3, 12), (3, 2, 4, 3), (1, 2, 2, 2, 3)])
-def test_blur_is_for_images(shape: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("shape", [(12,), (3, 2, 4, 3), (1, 2, 2, 2, 3)])
+def test_blur_is_for_images_and_signals(shape: tuple[int, ...]) -> None:
     inputs = torch.rand(2, *shape)
     model = nn.Sequential(nn.Flatten(), nn.LazyLinear(3)).eval()
-    with pytest.raises(InputError, match=r'baseline "blur" is for images.*pass perturb_baseline="mean"'):
+    with pytest.raises(
+        InputError, match=r'baseline "blur" is for signals .* and images .*pass perturb_baseline="mean"'
+    ):
         metrics.insertion(model, inputs, torch.rand(inputs.shape), 0)
 
 
