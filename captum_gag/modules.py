@@ -79,7 +79,12 @@ _HOLDERS = (
 
 
 def _in_training(model: Any) -> list[nn.Module]:
-    return [module for module in modules_inside(model) if module.training]
+    # A frozen scripted module has no mode, and one of Keras takes it as an argument of the call, by default evaluation.
+    return [module for module in modules_inside(model) if getattr(module, "training", False) and not _of_keras(module)]
+
+
+def _of_keras(module: nn.Module) -> bool:
+    return any(cls.__module__.partition(".")[0] == "keras" for cls in type(module).__mro__)
 
 
 def require_evaluation_mode(model: Any) -> None:
@@ -99,8 +104,8 @@ def require_module(name: str, model: Any, use: str) -> None:
 
 
 def hookable(model: nn.Module) -> nn.Module:
-    """Return a model that takes hooks: a scripted module, which does not, inside one that does."""
-    return nn.Sequential(model) if isinstance(model, torch.jit.ScriptModule) else model
+    """Return a model that takes hooks: a scripted module or one of Keras, which do not, inside one that does."""
+    return nn.Sequential(model) if isinstance(model, torch.jit.ScriptModule) or _of_keras(model) else model
 
 
 @contextmanager

@@ -101,7 +101,7 @@ def test_black_on_a_normalised_input_warns(pixels: torch.Tensor) -> None:
         ({"type": "road", "seed": 0.5}, "seed is 0.5, expected a valid integer"),
         (float("nan"), "perturb_baseline is nan, expected .* a finite number"),
         (torch.zeros(5), r"is a Tensor \(5,\) of float32, must broadcast to the images \(2, 3, 20, 16\)"),
-        (lambda images: "black", "perturb_baseline is 'black', must broadcast to the images"),
+        (lambda images: "black", "perturb_baseline is 'black', must be real numbers"),
         (
             Imputation(lambda images, removed: images[..., :2]),
             r"\(2, 3, 20, 2\) of float32, must broadcast",

@@ -15,6 +15,7 @@ from captum_gag.attr.sampled_gradients import gradients_per_batch
 from captum_gag.batching import out_of_memory
 from captum_gag.errors import InputError, warn
 from captum_gag.modules import modules_inside, require_module
+from captum_gag.tensors import as_tensor
 
 # Those whose every row of a batch has a gradient of its own, so that its batches can be divided.
 ROW_BY_ROW = (
@@ -85,7 +86,7 @@ def reference_images(references: float | str | Tensor, n: int, image: Tensor, se
     its brightest.
     """
     if isinstance(references, Tensor):
-        return references.to(image)
+        return as_tensor("references", references).to(image)
     if not isinstance(references, str):
         return torch.full_like(image, references).unsqueeze(0)
     if references != "random":
@@ -94,7 +95,8 @@ def reference_images(references: float | str | Tensor, n: int, image: Tensor, se
             "or a tensor (k, C, H, W), or call prepare(images) first"
         )
     generator = None if seed is None else torch.Generator(image.device).manual_seed(seed)
-    noise = torch.rand((n, *image.shape), generator=generator, device=image.device).to(image.dtype)
+    shape = (n, *image.shape)
+    noise = torch.rand(shape, generator=generator, dtype=torch.float32, device=image.device).to(image.dtype)
     return image.min() + noise * (image.max() - image.min())
 
 

@@ -48,6 +48,11 @@ def checked_inputs(inputs: Any) -> tuple[Tensor, ...]:
     for tensor in tensors:
         if not isinstance(tensor, Tensor):
             raise InputError(f"inputs contain {shown(tensor)}, expected torch tensors (N, ...); convert it first.")
+        if tensor.is_complex():
+            raise InputError(
+                f"inputs have dtype {tensor.dtype}, must be real; give a function of real and imaginary parts, "
+                "such as lambda x: model(torch.view_as_complex(x)) of torch.view_as_real(inputs)."
+            )
         if not tensor.is_floating_point():
             raise InputError(
                 f"inputs have dtype {tensor.dtype}, expected floating point: integers have no gradient. "
@@ -194,6 +199,11 @@ def explained(forward_func: Any, inputs: tuple[Tensor, ...]) -> Iterator[None]:
             raise InputError(
                 "The score does not depend on all of the inputs by anything that has a gradient; pass unused "
                 "inputs as additional_forward_args, and do not detach."
+            ) from error
+        if "nference tensor" in text:
+            raise InputError(
+                "The model uses a tensor that was made in torch.inference_mode(), such as a cache of an earlier call, "
+                "which has no gradient; make a new model, or call it under torch.no_grad() instead."
             ) from error
         weights = [weight for module in modules_inside(forward_func) for weight in module.parameters(recurse=False)]
         for tensor in inputs:

@@ -249,6 +249,7 @@ def shared_gradients(
     target: SkipValidation[Target],
     seed: Seed | None = 0,
     output: SkipValidation[Output] = "auto",
+    class_axis: int | None = None,
 ) -> list[Tensor]:
     """Explain a batch of images with several methods that take the same gradients.
 
@@ -259,6 +260,7 @@ def shared_gradients(
         target: See there.
         seed: Fixes noise. With it the attributions are those that each method gives by itself, bit for bit.
         output: See there.
+        class_axis: See there.
 
     Returns:
         Attributions like the inputs, one for each method.
@@ -286,4 +288,4 @@ def shared_gradients(
         ]
         return list(like_inputs((inputs,) * len(parts), attributions))
 
-    return explain_checked(explain, model, inputs, target, output)
+    return explain_checked(explain, model, inputs, target, output, class_axis)

@@ -17,6 +17,7 @@ from captum_gag.attr.guided_absolute_grad import GuidedAbsoluteGrad
 from captum_gag.errors import InputError, shown
 from captum_gag.modules import buffers_kept
 from captum_gag.options import checked
+from captum_gag.tensors import copied
 from captum_gag.threads import one_at_a_time
 
 
@@ -118,7 +119,7 @@ def layer_activation(
         return activation
 
     with torch.no_grad(), _hooked(layer, keep, attribute_to_layer_input):
-        eager(forward_func)(*arguments)
+        eager(forward_func)(*copied(arguments))
     if runs != 1:
         raise InputError(
             f"The layer {type(layer).__name__} runs {runs} times in a forward pass, expected once; give a module of "

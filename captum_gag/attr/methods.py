@@ -16,7 +16,7 @@ from captum_gag.errors import InputError, shown, warn
 from captum_gag.modules import buffers_kept, hookable
 from captum_gag.options import checked, options_of
 from captum_gag.outputs import Output, OutputReader
-from captum_gag.tensors import Target, at_least_single, class_targets, finite_rows
+from captum_gag.tensors import Target, at_least_single, class_targets, copied, finite_rows
 from captum_gag.threads import one_at_a_time
 
 Images = Callable[[str, int], Tensor]
@@ -52,6 +52,7 @@ class Method:
         target: SkipValidation[Target],
         seed: Seed | None = 0,
         output: SkipValidation[Output] = "auto",
+        class_axis: int | None = None,
     ) -> Tensor:
         """Explain a batch of images, or of anything else.
 
@@ -64,6 +65,8 @@ class Method:
                 after the classes.
             seed: Fixes noise and random maps, and leaves the global random state alone. None draws from that.
             output: What the model returns; see ``captum_gag.outputs``.
+            class_axis: The axis of the classes in that, where there are further axes: 1 or -1. It is asked for only
+                where there may be a single column, such as (N, 1, classes).
 
         Returns:
             Attributions like the inputs, or (N, 1, *positions) from methods that give one value per position, in at
@@ -73,7 +76,8 @@ class Method:
             InputError: The model, the inputs, the target or the options do not fit together.
         """
         [attributions] = explain_checked(
-            lambda model, inputs, targets: [self.explain(model, inputs, targets, seed)], model, inputs, target, output
+            lambda model, inputs, targets: [self.explain(model, inputs, targets, seed)],
+            *(model, inputs, target, output, class_axis),
         )
         return attributions
 
@@ -115,7 +119,12 @@ class Method:
 
 @one_at_a_time
 def explain_checked(
-    explain: Callable[[Any, Tensor, Tensor], Sequence[Tensor]], model: Any, inputs: Any, target: Target, output: Output
+    explain: Callable[[Any, Tensor, Tensor], Sequence[Tensor]],
+    model: Any,
+    inputs: Any,
+    target: Target,
+    output: Output,
+    class_axis: int | None,
 ) -> list[Tensor]:
     """Check the arguments of ``Method.attribute``, let the model return scores, explain, and finish the attributions.
 
@@ -127,7 +136,7 @@ def explain_checked(
         raise InputError(f"inputs are {shown(inputs)}, expected a tensor (N, C, H, W), (N, C, ...) or (N, F).")
     if output is model:
         raise InputError("output is the model itself, expected a name or a function of what the model returns.")
-    reader = OutputReader(output)
+    reader = OutputReader.of(output, class_axis)
     model = hookable(model)
     # The gradient mode of the caller does not matter to an attribution, and its graph is not needed.
     with torch.inference_mode(False), torch.enable_grad(), ExitStack() as stack:
@@ -136,10 +145,11 @@ def explain_checked(
         stack.enter_context(buffers_kept(model))
         stack.enter_context(explained(model, (finite,)))
         if isinstance(model, nn.Module):
+            stack.enter_context(model.register_forward_pre_hook(lambda module, arguments: copied(arguments)))
             stack.enter_context(reader.reading(model))
             results = explain(model, finite, targets)
         else:
-            results = explain(lambda *arguments: reader.scores(model(*arguments)), finite, targets)
+            results = explain(lambda *arguments: reader.scores(model(*copied(arguments))), finite, targets)
         attributions = [
             finite_only(attribution.detach().to(at_least_single(attribution.dtype)), (inputs,))
             for attribution in results

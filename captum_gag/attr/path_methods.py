@@ -26,6 +26,7 @@ from captum_gag.attr.paths import Baselines, BlurPath, GuidedPath, format_baseli
 from captum_gag.attr.sampled_gradients import ModelGradients, Parts
 from captum_gag.modules import buffers_kept
 from captum_gag.options import checked
+from captum_gag.tensors import copied
 from captum_gag.threads import one_at_a_time
 
 
@@ -60,7 +61,7 @@ class PathAttribution(ModelGradients):
         targets = checked_target(target, len(tensors[0]))
         read = scores_for(targets, len(tensors[0]))
         with torch.no_grad(), buffers_kept(self.forward_func if self.freeze_statistics else None):
-            scores = GradientAttribution(lambda *arguments: read(self.forward_func(*arguments)))
+            scores = GradientAttribution(lambda *arguments: read(self.forward_func(*copied(arguments))))
             ends = tuple(tensor.detach() for tensor in tensors)
             delta = scores.compute_convergence_delta(attributions, start, ends, targets, additional_forward_args)
         return attributions, delta

@@ -31,7 +31,7 @@ from captum_gag.batching import examples_per_batch
 from captum_gag.errors import InputError, shown
 from captum_gag.modules import buffers_kept, warn_of_batch_statistics
 from captum_gag.options import checked
-from captum_gag.tensors import at_least_single
+from captum_gag.tensors import at_least_single, copied
 from captum_gag.threads import one_at_a_time
 
 # Examples per batch when the caller does not say: 4 per CPU thread was best for EfficientNet-Lite0 and ResNet-18 on
@@ -148,13 +148,13 @@ class ModelGradients(GradientAttribution):
         """Yield a model that returns scores: a module stays one, by a hook, for a source that needs modules."""
         model = self.forward_func
         if source is None or not isinstance(model, nn.Module) or isinstance(model, torch.jit.ScriptModule):
-            yield lambda *arguments: read(model(*arguments))
+            yield lambda *arguments: read(model(*copied(arguments)))
             return
-        handle = model.register_forward_hook(lambda module, inputs, returned: read(returned))
-        try:
+        with (
+            model.register_forward_pre_hook(lambda module, arguments: copied(arguments)),
+            model.register_forward_hook(lambda module, arguments, returned: read(returned)),
+        ):
             yield model
-        finally:
-            handle.remove()
 
 
 class SampledGradients(ModelGradients):
@@ -229,7 +229,9 @@ def arguments_of(arguments: Any, examples: list[int], n: int) -> tuple[Any, ...]
     def select(value: Any) -> Any:
         if not isinstance(value, Tensor) or value.ndim == 0 or len(value) != n:
             return value
-        # Sparse tensors too, such as graphs, which cannot be indexed by a list.
-        return value.index_select(0, rows.to(value.device))
+        # Sparse tensors too, such as graphs, which cannot be indexed by a list; compressed ones not even by rows.
+        coordinates = value if value.layout in (torch.strided, torch.sparse_coo) else value.to_sparse_coo()
+        selected = coordinates.index_select(0, rows.to(value.device))
+        return selected if coordinates is value else selected.to_sparse(layout=value.layout)
 
     return tuple(map(select, arguments if isinstance(arguments, tuple) else (arguments,)))

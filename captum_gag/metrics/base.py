@@ -17,7 +17,7 @@ from captum_gag.metrics.map_batch import MapBatch
 from captum_gag.metrics.masking import Context, Model, Plan, run_plans
 from captum_gag.metrics.readings import Reading
 from captum_gag.options import declared, options_of
-from captum_gag.outputs import OUTPUT_HELP, Output
+from captum_gag.outputs import CLASS_AXIS_HELP, OUTPUT_HELP, Output, OutputReader
 from captum_gag.tensors import Target
 
 P = ParamSpec("P")
@@ -69,6 +69,7 @@ class Metric(ABC):
         segmentation: Tensor | None = None,
         *,
         output: Output = "auto",
+        class_axis: int | None = None,
         channel_axis: int = 1,
         internal_batch_size: int | None = None,
         explain: Callable[[Any, Tensor, Tensor], Tensor] | None = None,
@@ -82,7 +83,9 @@ class Metric(ABC):
         Raises:
             InputError: If shapes, targets or outputs do not fit.
         """
-        context = Context(model, target, output, internal_batch_size, segmentation, explain)
+        context = Context(
+            model, target, OutputReader.of(output, class_axis), internal_batch_size, segmentation, explain
+        )
         return self.judge(MapBatch(inputs, maps, channel_axis=channel_axis), context)
 
     @abstractmethod
@@ -122,6 +125,7 @@ class MetricFunction(Protocol[P, R]):
         maps: Tensor,
         target: Target,
         output: Output = "auto",
+        class_axis: int | None = None,
         channel_axis: int = 1,
         internal_batch_size: int | None = None,
         *args: P.args,
@@ -141,6 +145,7 @@ _ARGUMENTS = {
 }
 _MODEL_OPTIONS = {
     "output": OUTPUT_HELP,
+    "class_axis": CLASS_AXIS_HELP,
     "channel_axis": CHANNEL_AXIS_HELP,
     "internal_batch_size": "Images in one forward pass. None picks a number.",
 }

@@ -26,8 +26,8 @@ from captum_gag.metrics.readings import warn_of_nan
 from captum_gag.metrics.segmentation import LogCoshDiceMetric, SegmentationMAEMetric
 from captum_gag.modules import require_evaluation_mode
 from captum_gag.options import declared, option
-from captum_gag.outputs import OUTPUT_HELP, Output, OutputReader, tensor_of
-from captum_gag.tensors import require_device
+from captum_gag.outputs import CLASS_AXIS_HELP, OUTPUT_HELP, Output, OutputReader, tensor_of
+from captum_gag.tensors import as_tensor, require_device
 from captum_gag.threads import one_at_a_time
 
 
@@ -58,6 +58,7 @@ class QuantusMetric(Metric, QuantusBase[list[float]]):
 
     _: KW_ONLY
     output: Output = option(default="auto", help=OUTPUT_HELP)
+    class_axis: int | None = option(default=None, help=CLASS_AXIS_HELP)
     channel_axis: int = option(default=1, help=CHANNEL_AXIS_HELP)
     abs: bool = option(default=False, help="Take magnitudes of ``a_batch`` before the metric's own processing.")
     normalise: bool = option(default=False, help="Normalise ``a_batch`` before the metric's own processing.")
@@ -83,7 +84,7 @@ class QuantusMetric(Metric, QuantusBase[list[float]]):
         super().__post_init__()
         self.details: list[dict[str, NDArray[Any]]] = []
         self._causes: list[str] = []
-        self._reader = OutputReader(self.output)
+        self._reader = OutputReader(self.output, self.class_axis)
         QuantusBase.__init__(
             self,
             abs=self.abs,
@@ -135,7 +136,7 @@ class QuantusMetric(Metric, QuantusBase[list[float]]):
             One score per image, or a list of one with ``return_aggregate``.
         """
         self.details, self._causes = [], []
-        self._reader = OutputReader(tensor_of if softmax is False else self.output)
+        self._reader = OutputReader(tensor_of if softmax is False else self.output, self.class_axis)
         arrays = {"x_batch": x_batch, "a_batch": a_batch, "s_batch": s_batch}
         _check_call(model, batch_size, device, arrays, {"channel_first": channel_first, "softmax": softmax})
         with _quantus_errors(type(self).__name__):
@@ -153,7 +154,7 @@ class QuantusMetric(Metric, QuantusBase[list[float]]):
     def custom_postprocess(self, **kwargs: Any) -> None:
         """Name the images whose score is undefined; called by Quantus before it aggregates."""
         if not self.disable_warnings:
-            warn_of_nan(type(self).__name__, torch.tensor(self.evaluation_scores), self._causes)
+            warn_of_nan(type(self).__name__, torch.tensor(self.evaluation_scores, dtype=torch.float32), self._causes)
 
     def evaluate_batch(
         self,
@@ -171,9 +172,9 @@ class QuantusMetric(Metric, QuantusBase[list[float]]):
         reading = self.evaluate(
             lambda images: module(images, **model.model_predict_kwargs),
             inputs,
-            torch.as_tensor(np.ascontiguousarray(a_batch), device=inputs.device),
+            as_tensor("a_batch", a_batch).to(inputs.device),
             as_targets(y_batch),
-            None if s_batch is None else torch.as_tensor(s_batch, device=inputs.device),
+            None if s_batch is None else as_tensor("s_batch", s_batch).to(inputs.device),
             output=self._reader,
             channel_axis=self.channel_axis,
         )
@@ -264,7 +265,8 @@ def register_with_quantus() -> None:
 def _check_call(model: Any, batch_size: Any, device: Any, arrays: Mapping[str, Any], flags: Mapping[str, Any]) -> None:
     """Raise InputError unless the arguments have the types that Quantus takes them to have."""
     for name, array in arrays.items():
-        if array is not None and not (isinstance(array, np.ndarray) and array.ndim and array.dtype.kind in "fiub"):
+        fits = isinstance(array, np.ndarray) and array.ndim > 0 and array.dtype.kind in "fiub"
+        if array is not None and (not fits or isinstance(array, np.ma.MaskedArray)):
             raise InputError(f"{name} is {shown(array)}, must be a NumPy array of numbers, (N, ...).")
     if not isinstance(model, torch.nn.Module):
         raise InputError(f"model is {shown(model)}, must be a torch module.")
