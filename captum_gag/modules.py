@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from types import ModuleType
 from typing import Any
 
@@ -150,6 +150,41 @@ def with_folded_batch_norm(model: nn.Module, caller: str) -> nn.Module:
     except Exception as error:
         reason = in_one_line(error)
         raise InputError(f"{caller} needs a model that torch.fx can trace; this one fails: {reason}") from error
+
+
+@contextmanager
+def single_by_default(model: Any) -> Iterator[Any]:
+    """Make single precision torch's default dtype inside this context, but not in the model's forward passes.
+
+    Captum and Quantus draw and integrate in it, whatever the precision of model and inputs. It is one for all threads,
+    so that nothing is set where it is the usual one.
+
+    Args:
+        model: A module or a function.
+
+    Yields:
+        The model, to be called inside this context.
+    """
+    own = torch.get_default_dtype()
+    if own == torch.float32:
+        yield model
+        return
+
+    def as_own(*arguments: Any) -> Any:
+        torch.set_default_dtype(own)
+        try:
+            return model(*arguments)
+        finally:
+            torch.set_default_dtype(torch.float32)
+
+    with ExitStack() as stack:
+        if isinstance(model, nn.Module):
+            enter, leave = (lambda *_, dtype=dtype: torch.set_default_dtype(dtype) for dtype in (own, torch.float32))
+            stack.enter_context(model.register_forward_pre_hook(enter))
+            stack.enter_context(model.register_forward_hook(leave, always_call=True))
+        stack.callback(torch.set_default_dtype, own)
+        torch.set_default_dtype(torch.float32)
+        yield model if isinstance(model, nn.Module) else as_own
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, as_completed, wait
 from concurrent.futures.thread import _WorkItem
 from contextlib import ContextDecorator, suppress
 from pathlib import Path
@@ -50,7 +50,7 @@ class _OneAtATime(ContextDecorator):
         with self._changed:
             while self._inside and not self._may_enter(self._inside[-1]):
                 # Nobody says when a thread begins to wait for this one.
-                self._changed.wait(0.05)
+                self._changed.wait(0.02)
             self._inside.append(threading.get_ident())
 
     def __exit__(self, *_: object) -> None:
@@ -61,17 +61,21 @@ class _OneAtATime(ContextDecorator):
 
     @staticmethod
     def _may_enter(last: int) -> bool:
-        """Return whether this thread is the last that entered, or that one waits for it, by join or for its result."""
+        """Return whether this thread is the last that entered, or that one waits for it, by its end or its result."""
         if last == threading.get_ident():
             return True
         own: list[object] = [threading.current_thread()]
         own += [frame.f_locals["self"].future for frame in _frames(sys._getframe()) if frame.f_code is _RUNS]
-        waits = [frame.f_locals["self"] for frame in _frames(sys._current_frames().get(last)) if frame.f_code in _WAITS]
-        return any(one is other for one in own for other in waits)
+        waits = [frame.f_locals for frame in _frames(sys._current_frames().get(last)) if frame.f_code in _WAITS]
+        awaited = [item for names in waits for item in (names.get("self"), *names.get("fs", ()))]
+        return any(one is other for one in own for other in awaited)
 
 
-# Of a thread that waits for another, or for what another computes; and of one that computes it.
-_WAITS, _RUNS = (threading.Thread.join.__code__, Future.result.__code__), _WorkItem.run.__code__
+# The code of a thread that waits for another (self), or for results (self or fs), and of one that computes a result.
+_WAITS = [
+    function.__code__ for function in (threading.Thread.join, Future.result, Future.exception, wait, as_completed)
+]
+_RUNS = _WorkItem.run.__code__
 
 
 def _frames(innermost: FrameType | None) -> Iterator[FrameType]:

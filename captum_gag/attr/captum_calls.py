@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from captum_gag.attr.contract import NO_GRADIENT
 from captum_gag.attr.sampled_gradients import gradients_per_batch
 from captum_gag.batching import out_of_memory
 from captum_gag.errors import InputError, warn
@@ -139,7 +140,8 @@ def call(name: str, explainer: Any, images: Tensor, **arguments: Any) -> Any:
 def captum_errors(name: str, model: Any, *inputs: Any) -> Iterator[None]:
     """Turn what Captum raises for a user's arguments into an InputError, and leave no hook of its behind.
 
-    An error that the model also raises alone is the model's, and stays as it is, as does a lack of memory.
+    An error that the model also raises alone is the model's, and stays as it is, as does a lack of memory or of a
+    gradient, which ``explained`` puts in words.
 
     Raises:
         InputError: The method does not fit the model, the inputs, or its options, or the model gives no scores.
@@ -149,7 +151,7 @@ def captum_errors(name: str, model: Any, *inputs: Any) -> Iterator[None]:
             yield
         # Captum asserts, lets hooks fail, and indexes what is not there.
         except Exception as error:
-            if isinstance(error, InputError) or out_of_memory(error):
+            if isinstance(error, InputError) or out_of_memory(error) or NO_GRADIENT.search(str(error)):
                 raise
             failure = _failure(model, inputs)
             if isinstance(failure, InputError):

@@ -24,7 +24,7 @@ from captum_gag.errors import InputError, first_line
 from captum_gag.options import checked, declared, option, options_of
 from captum_gag.outputs import Output
 from captum_gag.signatures import declared_as, first_sentence, options_in, passed
-from captum_gag.tensors import Target
+from captum_gag.tensors import Target, as_tensor
 
 NOT_OPTIONS = {
     *("self", "model", "forward_func", "device_ids", "inputs", "target", "additional_forward_args", "show_progress"),
@@ -75,6 +75,9 @@ class AttributionMethod(NamedMethod):
     def arguments(self) -> dict[str, Any]:
         """Return the options, with references fetched."""
         arguments = self.options()
+        for name in REFERENCES:
+            if isinstance(arguments.get(name), Tensor):
+                as_tensor(name, arguments[name])
         if self._references is not None:
             arguments |= {name: self._references for name in REFERENCES if isinstance(arguments.get(name), str)}
         return arguments

@@ -17,7 +17,7 @@ from captum_gag.attr.guided_absolute_grad import GuidedAbsoluteGrad
 from captum_gag.errors import InputError, shown
 from captum_gag.modules import buffers_kept
 from captum_gag.options import checked
-from captum_gag.tensors import copied
+from captum_gag.tensors import copied, is_dense
 from captum_gag.threads import one_at_a_time
 
 
@@ -93,7 +93,9 @@ class LayerGuidedAbsoluteGrad(LayerAttribution):
 
         gag = GuidedAbsoluteGrad(forward, freeze_statistics=self.freeze_statistics)
         attributions = gag.attribute(activation, target, arguments, **options)
-        floating = tuple(tensor for tensor in tensors if tensor.is_floating_point() and tensor.ndim)
+        floating = tuple(
+            tensor for tensor in tensors if tensor.is_floating_point() and tensor.ndim and is_dense(tensor)
+        )
         return _mapped(lambda tensor: finite_only(tensor, floating), attributions) if floating else attributions
 
 
@@ -160,6 +162,8 @@ def eager(forward_func: Callable[..., Any]) -> Callable[..., Any]:
 @contextmanager
 def _hooked(layer: nn.Module, change: Callable[[Any], Any], at_input: bool) -> Iterator[None]:
     """Pass the output of a layer, or its input as (args, kwargs), through a function inside this context."""
+    if isinstance(layer, torch.jit.ScriptModule):
+        raise InputError("The layer is scripted, so that no hook can reach it; give a layer that is not.")
     handle = (
         layer.register_forward_pre_hook(lambda module, args, kwargs: change((args, kwargs)), with_kwargs=True)
         if at_input

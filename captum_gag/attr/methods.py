@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from captum_gag.attr.contract import Seed, checked_inputs, explained, finite_only
 from captum_gag.attr.sampled_gradients import Parts
 from captum_gag.errors import InputError, shown, warn
-from captum_gag.modules import buffers_kept, hookable
+from captum_gag.modules import buffers_kept, hookable, single_by_default
 from captum_gag.options import checked, options_of
 from captum_gag.outputs import Output, OutputReader
 from captum_gag.tensors import Target, at_least_single, class_targets, copied, finite_rows
@@ -140,6 +140,7 @@ def explain_checked(
     model = hookable(model)
     # The gradient mode of the caller does not matter to an attribution, and its graph is not needed.
     with torch.inference_mode(False), torch.enable_grad(), ExitStack() as stack:
+        model = stack.enter_context(single_by_default(model))
         [finite] = checked_inputs(inputs)
         targets = class_targets(target, finite)
         stack.enter_context(buffers_kept(model))

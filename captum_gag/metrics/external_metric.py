@@ -18,7 +18,7 @@ from captum_gag.metrics.base import Metric
 from captum_gag.metrics.map_batch import MapBatch, channels_back
 from captum_gag.metrics.masking import Context
 from captum_gag.metrics.readings import Scores
-from captum_gag.modules import require_evaluation_mode
+from captum_gag.modules import require_evaluation_mode, single_by_default
 from captum_gag.outputs import OutputReader
 from captum_gag.tensors import as_tensor, class_targets
 from captum_gag.threads import one_at_a_time
@@ -111,7 +111,7 @@ class ExternalMetric(Metric):
             raise InputError(f"{self.name} takes one class for each image, not targets {tuple(targets.shape)}.")
         model, segmentation = ProbabilityModel(batch, context), context.segmentation
         try:
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), single_by_default(model):
                 warnings.simplefilter("ignore")
                 scores = self.metric(
                     model=model,
