@@ -180,7 +180,7 @@ def single_by_default(model: Any) -> Iterator[Any]:
     with ExitStack() as stack:
         if isinstance(model, nn.Module):
             enter, leave = (lambda *_, dtype=dtype: torch.set_default_dtype(dtype) for dtype in (own, torch.float32))
-            stack.enter_context(model.register_forward_pre_hook(enter))
+            stack.enter_context(model.register_forward_pre_hook(enter, prepend=True))
             stack.enter_context(model.register_forward_hook(leave, always_call=True))
         stack.callback(torch.set_default_dtype, own)
         torch.set_default_dtype(torch.float32)

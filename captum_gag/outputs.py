@@ -164,7 +164,7 @@ class OutputReader:
         outputs = torch.cat([_usable(self._tensor(part)) for part in returned])
         if not len(outputs):
             raise InputError('The model returned no finite output, by which output="auto" could decide.')
-        outputs = outputs.movedim(self._axis(outputs), 1)
+        outputs = outputs.movedim(self._axis(outputs, normalises=True), 1)
         small, single = _in_unit_interval(outputs), outputs.shape[1] == 1
         if small and single:
             raise InputError(
@@ -212,8 +212,8 @@ class OutputReader:
 
         Args:
             outputs: Shape (N, ...).
-            normalises: Whether probabilities are made along that axis. Where the classes may be on several axes, it is
-                asked for then, and where there may be one column, since columns of one become two.
+            normalises: Whether probabilities are made along that axis, so that it must be known; it must be, too, where
+                it may be a single column, which becomes two.
         """
         shape = outputs.shape[1:]
         if self.class_axis is not None:
@@ -225,7 +225,8 @@ class OutputReader:
             return self.class_axis
         # Images' classes are on axis 1 throughout; of (N, classes, T) and (N, tokens, classes) both are usual.
         several = len(shape) == 2 or (len(shape) > 2 and shape[0] == shape[1] != shape[-1])
-        if not several or self.kind in ("sigmoid", "callable"):
+        needed = normalises or 1 in shape
+        if not several or self.kind in ("sigmoid", "callable") or (self.kind is None and not needed):
             return 1
         if self.kind not in ("logits", "logit"):
             values = _usable(outputs)
@@ -234,7 +235,7 @@ class OutputReader:
             if len(axes) == 1:
                 [self.class_axis] = axes
                 return axes[0]
-        if normalises or 1 in shape:
+        if needed:
             raise InputError(
                 f"The model gives outputs of shape {tuple(outputs.shape)}, whose classes may be on axis 1 or on the "
                 "last, as in (N, tokens, classes); declare class_axis=1 or -1."

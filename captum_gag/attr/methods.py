@@ -146,7 +146,7 @@ def explain_checked(
         stack.enter_context(buffers_kept(model))
         stack.enter_context(explained(model, (finite,)))
         if isinstance(model, nn.Module):
-            stack.enter_context(model.register_forward_pre_hook(lambda module, arguments: copied(arguments)))
+            stack.enter_context(model.register_forward_pre_hook(lambda module, args: copied(args), prepend=True))
             stack.enter_context(reader.reading(model))
             results = explain(model, finite, targets)
         else:

@@ -151,7 +151,7 @@ class ModelGradients(GradientAttribution):
             yield lambda *arguments: read(model(*copied(arguments)))
             return
         with (
-            model.register_forward_pre_hook(lambda module, arguments: copied(arguments)),
+            model.register_forward_pre_hook(lambda module, arguments: copied(arguments), prepend=True),
             model.register_forward_hook(lambda module, arguments, returned: read(returned)),
         ):
             yield model
