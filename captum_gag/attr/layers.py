@@ -78,7 +78,8 @@ class LayerGuidedAbsoluteGrad(LayerAttribution):
         if n is None:
             raise InputError(f"inputs are {shown(inputs)}, expected a tensor (N, ...), or a tuple of them.")
         model, arguments = eager(self.forward_func), (*_as_tuple(inputs), *extra)
-        with buffers_kept(model if self.freeze_statistics else None), explained(model, tensors):
+        restored = buffers_kept(model if self.freeze_statistics else None)
+        with torch.inference_mode(False), restored, explained(model, tensors):
             activation = layer_activation(model, self.layer, arguments, attribute_to_layer_input)
         shapes = [tuple(tensor.shape) for tensor in _as_tuple(activation)]
         if any(shape[:1] != (n,) for shape in shapes):

@@ -60,7 +60,8 @@ class PathAttribution(ModelGradients):
         tensors = inputs if isinstance(inputs, tuple) else (inputs,)
         targets = checked_target(target, len(tensors[0]))
         read = scores_for(targets, len(tensors[0]))
-        with torch.no_grad(), buffers_kept(self.forward_func if self.freeze_statistics else None):
+        restored = buffers_kept(self.forward_func if self.freeze_statistics else None)
+        with torch.inference_mode(False), torch.no_grad(), restored:
             scores = GradientAttribution(lambda *arguments: read(self.forward_func(*copied(arguments))))
             ends = tuple(tensor.detach() for tensor in tensors)
             delta = scores.compute_convergence_delta(attributions, start, ends, targets, additional_forward_args)

@@ -98,6 +98,7 @@ class ExternalMetric(Metric):
     def _quantus_enum(self, attribute: str) -> str:
         return str(getattr(getattr(self.metric, attribute, None), "name", ""))
 
+    @torch.inference_mode(False)
     @one_at_a_time
     def judge(self, batch: MapBatch, context: Context) -> Scores:
         """Return the scores of maps that are summed over their channels, as Quantus's own are.

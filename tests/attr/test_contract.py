@@ -35,7 +35,7 @@ from captum_gag.attr.catalogue import method
 from captum_gag.attr.contract import checked_target
 from captum_gag.attr.entries import shared_gradients
 from captum_gag.errors import InputError
-from captum_gag.metrics import rcap
+from captum_gag.metrics import metric, rcap
 
 METHODS = ["GAG-85", "SG", "IG", "Guided IG", "Blur IG"]
 
@@ -624,12 +624,21 @@ def test_what_was_made_in_inference_mode(images: Tensor) -> None:
             self.cache = torch.full((1, 3, 1, 1), 2.0) if self.cache is None else self.cache
             return self.network(x * self.cache)
 
-    caching, plain = Caching().eval(), Caching().eval()
-    with torch.inference_mode():
-        # Neither metrics nor attributions leave a cache that has no gradient.
-        rcap(caching, images, images, 0)
-        found = GuidedAbsoluteGrad(caching).attribute(images.clone(), 0, nt_samples=3, seed=0)
-    assert torch.equal(found, GuidedAbsoluteGrad(plain).attribute(images, 0, nt_samples=3, seed=0))
+    calls: list[Callable[[Any], Tensor]] = [
+        lambda model: rcap(model, images, images, 0),
+        lambda model: metric("quantus:Sparseness", {}).evaluate(model, images, images, 0).score,
+        lambda model: GuidedAbsoluteGrad(model).attribute(images, 0, nt_samples=3, seed=0),
+        lambda model: GuidedIG(model).attribute(images, 0, 0, n_steps=3, return_convergence_delta=True)[1],
+        lambda model: LayerGuidedAbsoluteGrad(model, model.network[0]).attribute(images, 0, nt_samples=3, seed=0),
+        lambda model: method("IG").attribute(model, images, 0),
+    ]
+    for call in calls:
+        caching = Caching().eval()
+        with torch.inference_mode():
+            found = call(caching)
+        assert torch.equal(found, call(Caching().eval()))
+        assert caching.cache is not None
+        assert not caching.cache.is_inference()
     broken = Caching().eval()
     with torch.inference_mode():
         broken(images)
