@@ -15,6 +15,7 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as transforms
 
 from captum_gag.errors import InputError
+from captum_gag.tensors import as_tensor
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -206,7 +207,7 @@ class Preprocessing:
 
 def _image_of(made: Any) -> Tensor:
     """Return what a transform made of a photograph as a tensor (C, H, W)."""
-    image = torch.from_numpy(made) if isinstance(made, np.ndarray) else made
+    image = as_tensor("what preprocess returns", made) if isinstance(made, np.ndarray) else made
     if not isinstance(image, Tensor) or image.ndim != 3 or not image.is_floating_point():
         found = f"{tuple(image.shape)} of {image.dtype}" if isinstance(image, Tensor) else type(made).__name__
         raise InputError(f"preprocess returned {found}; expected a floating-point tensor (C, H, W)")
