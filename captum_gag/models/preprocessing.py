@@ -105,7 +105,7 @@ class Preprocessing:
         if self.transform is not None:
             return _image_of(self.transform(image))
         grey = image.convert("L") if self.channels == 1 else image
-        pixels = transforms.to_tensor(self._cut(grey, self.interpolation))
+        pixels = _pixels(self._cut(grey, self.interpolation))
         normalised: Tensor = transforms.normalize(pixels, list(self.mean), list(self.std))
         return normalised
 
@@ -144,8 +144,7 @@ class Preprocessing:
         """
         if self.transform is not None:
             return self._transformed(mask)
-        pixels: Tensor = transforms.to_tensor(self._cut(mask, InterpolationMode.NEAREST))
-        return pixels.round()
+        return _pixels(self._cut(mask, InterpolationMode.NEAREST)).round()
 
     def to_pixels(self, x: Tensor) -> Tensor:
         """Undo the normalisation, for display.
@@ -156,7 +155,7 @@ class Preprocessing:
         Returns:
             Like x, in [0, 1].
         """
-        mean, std = (torch.tensor(value).to(x)[:, None, None] for value in self.normalization)
+        mean, std = (torch.tensor(value, dtype=torch.float32).to(x)[:, None, None] for value in self.normalization)
         return (x * std + mean).clamp(0, 1)
 
     def to_rgb(self, x: Tensor) -> Tensor:
@@ -203,6 +202,12 @@ class Preprocessing:
         # Where both are alike, the transform has put a border of its own.
         share = torch.where(span != 0, (shown - black) / span, 0.0)
         return (share.mean(0, keepdim=True) >= 0.5).float()
+
+
+def _pixels(image: Image.Image) -> Tensor:
+    """Return an image of 8 bits in single precision, (C, H, W) in [0, 1], whatever torch's default dtype is."""
+    levels: Tensor = transforms.pil_to_tensor(image)
+    return levels.contiguous().to(torch.float32).div(255)
 
 
 def _image_of(made: Any) -> Tensor:
