@@ -19,7 +19,7 @@ from torchvision.transforms.functional import gaussian_blur
 from captum_gag.errors import InputError, shown, warn
 from captum_gag.imputation import fill_from_neighbours
 from captum_gag.options import checked, unknown
-from captum_gag.tensors import Seed, is_dense, require_dense
+from captum_gag.tensors import Seed, as_tensor, is_dense, require_dense
 
 Baseline = Callable[[Tensor], Tensor]
 """A function from images (N, C, H, W) in model space, any (N, C, *positions) or rows (N, F), to others like them."""
@@ -33,14 +33,14 @@ def _tuples(value: Any) -> Any:
 
 
 def _tensor(value: Any) -> Any:
-    return torch.as_tensor(value) if isinstance(value, np.ndarray) and value.dtype.kind in "fiub" else value
+    return as_tensor("perturb_baseline", value) if isinstance(value, np.ndarray) else value
 
 
 def _statistics(value: Any) -> tuple[tuple[float, ...], ...]:
     try:
-        mean, std = (torch.as_tensor(part, dtype=torch.float64).flatten().tolist() for part in value)
+        mean, std = (as_tensor("normalization", part).double().flatten().tolist() for part in value)
     # Not two, or not numbers.
-    except (TypeError, ValueError, OverflowError, RuntimeError):
+    except (TypeError, ValueError):
         mean, std = [], []
     if not std or min(std) <= 0 or not all(map(math.isfinite, mean + std)):
         raise ValueError("finite numbers and deviations above 0 (1 for a channel that was not scaled), as (mean, std)")
@@ -88,7 +88,8 @@ class Imputation:
                 f"removed is {shown(mask)}, must be a mask of bool that broadcasts to the images {tuple(images.shape)}."
             )
         require_dense("masks of removed pixels", mask)
-        return torch.where(mask, _like(images, self.function(images, mask)), images)
+        # A copy, because the function is a user's, which may write into what it gets.
+        return torch.where(mask, _like(images, self.function(images.clone(), mask)), images)
 
 
 @checked
@@ -214,7 +215,7 @@ def resolve(perturb_baseline: BaselineLike, normalization: Normalization | None 
         return perturb_baseline
     if not isinstance(perturb_baseline, str | dict):
         value = perturb_baseline
-        return lambda images: _like(images, value(images) if callable(value) else value)
+        return lambda images: _like(images, value(images.clone()) if callable(value) else value)
     options = dict(perturb_baseline) if isinstance(perturb_baseline, dict) else {"type": perturb_baseline}
     name = options.pop("type", None)
     name = name.lower() if isinstance(name, str) else ""
@@ -249,7 +250,7 @@ def perturb_func(
     baseline = resolve(perturb_baseline, normalization)
 
     def perturb(arr: NDArray[Any], indices: NDArray[Any], **kwargs: Any) -> NDArray[Any]:
-        images = torch.as_tensor(arr).reshape(len(arr), *shape)
+        images = as_tensor("arr", arr).reshape(len(arr), *shape)
         removed = np.zeros(arr.shape, bool)
         removed[np.arange(len(arr))[:, None], indices] = True
         mask = torch.as_tensor(removed).reshape(images.shape)
@@ -293,7 +294,7 @@ def _random(draw: Callable[..., Tensor], images: Tensor, seed: int | None) -> Te
     _require_inputs(images)
     generator = None if seed is None else torch.Generator(images.device).manual_seed(seed)
     shape = images.shape if seed is None else images.shape[1:]
-    return draw(shape, generator=generator, device=images.device).to(images.dtype)
+    return draw(shape, generator=generator, dtype=torch.float32, device=images.device).to(images.dtype)
 
 
 def _require_inputs(images: Any, name: str = "") -> None:
@@ -310,10 +311,10 @@ def _require_inputs(images: Any, name: str = "") -> None:
 def _like(images: Tensor, replacement: Any) -> Tensor:
     """Return a number, a tensor or a function's result as images of the same shape, type and device."""
     _require_inputs(images)
+    numbers = as_tensor("perturb_baseline", replacement)
     try:
-        return torch.as_tensor(replacement, dtype=images.dtype, device=images.device).expand_as(images)
-    # No numbers, lists of different lengths, or another shape.
-    except (TypeError, ValueError, OverflowError, RuntimeError):
+        return numbers.to(images.device, images.dtype).expand_as(images)
+    except RuntimeError:
         raise InputError(
             f"perturb_baseline is {shown(replacement)}, must broadcast to the images {tuple(images.shape)}."
         ) from None

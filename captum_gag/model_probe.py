@@ -57,12 +57,17 @@ class Behaviour(NamedTuple):
 
     def arguments_of(self, arguments: Sequence[Any], rows: Sequence[int] | Tensor) -> tuple[Any, ...]:
         """Return the further arguments for some rows of the inputs: of those with rows, these rows."""
-        index = torch.as_tensor(rows)
-        # Sparse tensors too, such as graphs, which cannot be indexed by a list.
         return tuple(
-            value.index_select(0, index.to(value.device)) if with_rows else value
+            _rows_of(value, torch.as_tensor(rows)) if with_rows else value
             for value, with_rows in zip(arguments, self.with_rows, strict=True)
         )
+
+
+def _rows_of(tensor: Tensor, index: Tensor) -> Tensor:
+    # Sparse tensors, such as graphs, cannot be indexed by a list; compressed ones not even by rows.
+    coordinates = tensor if tensor.layout in (torch.strided, torch.sparse_coo) else tensor.to_sparse_coo()
+    rows = coordinates.index_select(0, index.to(tensor.device))
+    return rows if coordinates is tensor else rows.to_sparse(layout=tensor.layout)
 
 
 _behaviours: WeakKeyDictionary[Any, dict[Any, Behaviour]] = WeakKeyDictionary()
@@ -267,7 +272,7 @@ class _Probe(NamedTuple):
         if not isinstance(value, Tensor) or value.shape[:1] != (self.n,):
             return value
         if not is_dense(value):
-            return value.index_select(0, torch.tensor([max(row, 0) for row in rows], device=value.device))
+            return _rows_of(value, torch.tensor([max(row, 0) for row in rows]))
         changed = value[:1].roll(1, -1)
         changed = changed * 1.25 if value.is_floating_point() else changed
         return torch.cat([changed if row < 0 else value[row : row + 1] for row in rows])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -78,6 +78,10 @@ def references(item: Any) -> list[Any]:
     return references
 
 
+def _of_keras(module: nn.Module) -> bool:
+    return any(cls.__module__.partition(".")[0] == "keras" for cls in type(module).__mro__)
+
+
 def require_module(name: str, model: Any, use: str) -> None:
     """Raise InputError, with the method's name and its use of a module, unless the model is one."""
     if not isinstance(model, nn.Module):
@@ -87,8 +91,8 @@ def require_module(name: str, model: Any, use: str) -> None:
 
 
 def hookable(model: nn.Module) -> nn.Module:
-    """Return a model that takes hooks: a scripted module, which does not, inside one that does."""
-    return nn.Sequential(model) if isinstance(model, torch.jit.ScriptModule) else model
+    """Return a model that takes hooks: a scripted module or one of Keras, which do not, inside one that does."""
+    return nn.Sequential(model) if isinstance(model, torch.jit.ScriptModule) or _of_keras(model) else model
 
 
 def with_folded_batch_norm(model: nn.Module, caller: str) -> nn.Module:
@@ -109,6 +113,41 @@ def with_folded_batch_norm(model: nn.Module, caller: str) -> nn.Module:
     except Exception as error:
         reason = in_one_line(error)
         raise InputError(f"{caller} needs a model that torch.fx can trace; this one fails: {reason}") from error
+
+
+@contextmanager
+def single_by_default(model: Any) -> Iterator[Any]:
+    """Make single precision torch's default dtype inside this context, but not in the model's forward passes.
+
+    Captum and Quantus draw and integrate in it, whatever the precision of model and inputs. It is one for all threads,
+    so that nothing is set where it is the usual one.
+
+    Args:
+        model: A module or a function.
+
+    Yields:
+        The model, to be called inside this context.
+    """
+    own = torch.get_default_dtype()
+    if own == torch.float32:
+        yield model
+        return
+
+    def as_own(*arguments: Any) -> Any:
+        torch.set_default_dtype(own)
+        try:
+            return model(*arguments)
+        finally:
+            torch.set_default_dtype(torch.float32)
+
+    with ExitStack() as stack:
+        if isinstance(model, nn.Module):
+            enter, leave = (lambda *_, dtype=dtype: torch.set_default_dtype(dtype) for dtype in (own, torch.float32))
+            stack.enter_context(model.register_forward_pre_hook(enter, prepend=True))
+            stack.enter_context(model.register_forward_hook(leave, always_call=True))
+        stack.callback(torch.set_default_dtype, own)
+        torch.set_default_dtype(torch.float32)
+        yield model if isinstance(model, nn.Module) else as_own
 
 
 @contextmanager

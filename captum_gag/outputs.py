@@ -10,7 +10,7 @@ from pydantic import AfterValidator
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from captum_gag.errors import InputError, warn
+from captum_gag.errors import InputError, shown, warn
 from captum_gag.importing import imported
 from captum_gag.options import unknown
 from captum_gag.tensors import at_least_single, require_dense
@@ -73,6 +73,11 @@ OUTPUT_HELP = (
     + "; a callable from what the model returns to the numbers (N, classes) to read; or auto, which decides by what "
     "comes out (a sum of 1: probabilities; one column: logit; else logits), says so, and refuses what could be either."
 )
+CLASS_AXIS_HELP = (
+    "The axis of the classes in what the model returns: 1, as in (N, classes) and (N, classes, H, W), or -1, as in "
+    "(N, tokens, classes). None takes 1, and refuses shapes that leave it open: those of three axes, and "
+    "(N, H, W, classes)."
+)
 
 
 class OutputReader:
@@ -80,11 +85,14 @@ class OutputReader:
 
     Attributes:
         output: As declared.
+        class_axis: The axis of the classes, declared or shown by the numbers; None while it is neither.
         kind: The meaning in use: a name of ``KINDS``, "callable", or None while "auto" has not decided.
     """
 
-    def __init__(self, output: Output = "auto") -> None:
-        self.output = _loaded(output)
+    def __init__(self, output: Output = "auto", class_axis: int | None = None) -> None:
+        if class_axis is not None and (type(class_axis) is not int or class_axis < -1 or class_axis == 0):
+            raise InputError(f"class_axis is {shown(class_axis)}, must be an axis after the first, or -1 for the last.")
+        self.output, self.class_axis = _loaded(output), class_axis
         self.kind: str | None = "callable" if callable(self.output) else self.output
         if self.kind == "auto":
             self.kind = None
@@ -92,9 +100,9 @@ class OutputReader:
         self._unsuspected = self._warned = False
 
     @classmethod
-    def of(cls, output: Output) -> OutputReader:
-        """Return a reader as it is, or a new one of a declaration."""
-        return output if isinstance(output, cls) else cls(output)
+    def of(cls, output: Output, class_axis: int | None = None) -> OutputReader:
+        """Return a reader, which has an axis of its own, as it is, or a new one of a declaration."""
+        return output if isinstance(output, cls) else cls(output, class_axis)
 
     def scores(self, returned: Any) -> Tensor:
         """Return the scores (N, classes, ...) that attributions explain, from a model's return value for N images.
@@ -106,10 +114,12 @@ class OutputReader:
             InputError: There is no tensor of scores, or it contradicts the declaration.
         """
         outputs = self._tensor(returned)
-        self._check(outputs)
+        axis = self._axis(outputs)
+        columns = outputs.movedim(axis, 1)
+        self._check(columns)
         if self.kind == "probabilities":
-            return _with_complement(outputs)
-        if outputs.shape[1] > 1 or self.kind not in (None, "logit"):
+            return _with_complement(columns).movedim(1, axis)
+        if columns.shape[1] > 1 or self.kind not in (None, "logit"):
             return outputs
         if self.kind is None and not self._warned:
             self._warned = True
@@ -117,7 +127,7 @@ class OutputReader:
                 "The model gives one number for each image, read as the score of class 1 of two; declare "
                 'output="logit" or "probabilities" if that is so.'
             )
-        return torch.cat([-outputs, outputs], 1)
+        return torch.cat([-columns, columns], 1).movedim(1, axis)
 
     def probabilities(self, returned: Any) -> Tensor:
         """Return probabilities (N, classes, ...) in at least single precision; errors as for ``scores``.
@@ -126,9 +136,11 @@ class OutputReader:
         """
         outputs = self._tensor(returned)
         self.settle([outputs])
-        self._check(outputs)
-        outputs = outputs.to(at_least_single(outputs.dtype))
-        return KINDS[self.kind].probabilities(outputs) if self.kind in KINDS else outputs
+        axis = self._axis(outputs, normalises=self.kind in ("logits", "logit"))
+        columns = outputs.movedim(axis, 1)
+        self._check(columns)
+        columns = columns.to(at_least_single(columns.dtype))
+        return (KINDS[self.kind].probabilities(columns) if self.kind in KINDS else columns).movedim(1, axis)
 
     @torch.no_grad()
     def settled(self, returned: Any) -> bool:
@@ -152,6 +164,7 @@ class OutputReader:
         outputs = torch.cat([_usable(self._tensor(part)) for part in returned])
         if not len(outputs):
             raise InputError('The model returned no finite output, by which output="auto" could decide.')
+        outputs = outputs.movedim(self._axis(outputs, normalises=True), 1)
         small, single = _in_unit_interval(outputs), outputs.shape[1] == 1
         if small and single:
             raise InputError(
@@ -194,9 +207,44 @@ class OutputReader:
             )
         outputs = outputs.unsqueeze(1) if outputs.ndim == 1 else outputs
         # One column may be a quantity all the same.
-        if self.kind is None and outputs.shape[1] > 1 and isinstance(_part(returned, "logits"), Tensor):
+        if self.kind is None and 1 not in outputs.shape[1:] and isinstance(_part(returned, "logits"), Tensor):
             self.kind = "logits"
         return outputs
+
+    def _axis(self, outputs: Tensor, normalises: bool = False) -> int:
+        """Return the axis of the classes.
+
+        Args:
+            outputs: Shape (N, ...).
+            normalises: Whether probabilities are made along that axis, so that it must be known; it must be, too, where
+                it may be a single column, which becomes two.
+        """
+        shape = outputs.shape[1:]
+        if self.class_axis is not None:
+            if self.class_axis > len(shape):
+                raise InputError(
+                    f"class_axis is {self.class_axis} for outputs of shape {tuple(outputs.shape)}, must be 1 to "
+                    f"{len(shape)}, or -1 for the last."
+                )
+            return self.class_axis
+        # Images' classes are on axis 1 throughout; of (N, classes, T) and (N, tokens, classes) both are usual.
+        several = len(shape) == 2 or (len(shape) > 2 and shape[0] == shape[1] != shape[-1])
+        needed = normalises or 1 in shape
+        if not several or self.kind in ("sigmoid", "callable") or (self.kind is None and not needed):
+            return 1
+        if self.kind not in ("logits", "logit"):
+            values = _usable(outputs)
+            values = values.exp() if self.kind == "log_probabilities" else values
+            axes = [axis for axis in (1, -1) if len(values) and sum_to_one(values.movedim(axis, 1))]
+            if len(axes) == 1:
+                [self.class_axis] = axes
+                return axes[0]
+        if needed:
+            raise InputError(
+                f"The model gives outputs of shape {tuple(outputs.shape)}, whose classes may be on axis 1 or on the "
+                "last, as in (N, tokens, classes); declare class_axis=1 or -1."
+            )
+        return 1
 
     def _check(self, outputs: Tensor) -> None:
         """Raise InputError if outputs contradict the meaning in use."""

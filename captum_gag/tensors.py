@@ -61,13 +61,12 @@ def target_indices(target: Target, n: int) -> Tensor:
         InputError: There is neither one target nor one for each example, or one is not an integer >= 0.
     """
     try:
-        values = target if isinstance(target, Tensor) else torch.as_tensor(np.asarray(target))
-    # Not numbers, or lists of different lengths.
-    except (TypeError, ValueError, RuntimeError):
+        values = as_tensor("target", target)
+    except InputError:
         values = torch.empty(0)
     if isinstance(target, tuple):
         values = values.reshape(1, -1)
-    real = is_dense(values) and values.numel() > 0 and values.dtype != torch.bool and not values.is_complex()
+    real = values.numel() > 0 and values.dtype != torch.bool
     one_each = values.ndim < 2 or values.shape[1] == 1
     if real and (one_each or (values.ndim == 2 and isinstance(target, tuple | list))):
         values = values.reshape(-1) if one_each else values
@@ -84,6 +83,42 @@ def class_targets(target: Target, images: Tensor) -> Tensor:
     """Return class indices (N,) on the device of the images, (N, k) for tuples; see ``target_indices``."""
     indices = target_indices(target, len(images))
     return indices.to(images.device).expand(len(images), *indices.shape[1:])
+
+
+def as_tensor(name: str, values: Any) -> Tensor:
+    """Return real numbers as a tensor: a dense tensor as it is; arrays of any strides and byte order, and lists.
+
+    Raises:
+        InputError: They are something else; the message has their name.
+    """
+    if isinstance(values, Tensor):
+        require_dense(name, values)
+        if not values.is_complex():
+            return values
+    elif (numbers := _numbers(values)) is not None:
+        return torch.from_numpy(numbers)
+    raise InputError(f"{name} is {shown(values)}, must be real numbers, none of them masked.")
+
+
+def _numbers(values: Any) -> NDArray[Any] | None:
+    """Return an array that torch takes: contiguous, writable, in native byte order; None of other than numbers."""
+    try:
+        array = np.asarray(values)
+    # Lists of different lengths, tensors on another device or in a graph.
+    except (TypeError, ValueError, RuntimeError):
+        return None
+    if array.dtype.kind not in "fiub" or (isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values)):
+        return None
+    # Torch has neither larger floats, nor arithmetic of larger unsigned integers.
+    native = array.dtype.itemsize <= (1 if array.dtype.kind == "u" else 8)
+    dtype = array.dtype.newbyteorder("=") if native else np.dtype(np.float64)
+    numbers: NDArray[Any] = np.require(array, dtype, ["C", "W"])
+    return numbers
+
+
+def copied(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return a model's arguments with copies of the tensors: it may write into them, even where a leaf forbids that."""
+    return tuple(value.clone() if isinstance(value, Tensor) else value for value in arguments)
 
 
 def is_dense(tensor: Tensor) -> bool:

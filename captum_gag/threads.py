@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 import threading
+from collections.abc import Iterator
+from concurrent.futures import Future, as_completed, wait
+from concurrent.futures.thread import _WorkItem
 from contextlib import ContextDecorator, suppress
 from pathlib import Path
+from types import FrameType
 
 # CPU quota and period of a container: cgroup v2, v1.
 _QUOTAS = (["cpu.max"], ["cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"])
@@ -31,16 +36,52 @@ def threads_each(workers: int = 1) -> int:
 
 
 class _OneAtATime(ContextDecorator):
-    """A context, or decorator, that one thread at a time may be in; that thread may enter again."""
+    """A context, or decorator, that one thread at a time may be in; it may enter again, as may one that it waits for.
+
+    A model's forward may explain another model, in a thread whose result it waits for.
+    """
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()
+        self._changed = threading.Condition()
+        # Who is in, each as often as it has entered; the others wait for the last.
+        self._inside: list[int] = []
 
     def __enter__(self) -> None:
-        self._lock.acquire()
+        with self._changed:
+            while self._inside and not self._may_enter(self._inside[-1]):
+                # Nobody says when a thread begins to wait for this one.
+                self._changed.wait(0.02)
+            self._inside.append(threading.get_ident())
 
     def __exit__(self, *_: object) -> None:
-        self._lock.release()
+        own = threading.get_ident()
+        with self._changed:
+            del self._inside[len(self._inside) - 1 - self._inside[::-1].index(own)]
+            self._changed.notify_all()
+
+    @staticmethod
+    def _may_enter(last: int) -> bool:
+        """Return whether this thread is the last that entered, or that one waits for it, by its end or its result."""
+        if last == threading.get_ident():
+            return True
+        own: list[object] = [threading.current_thread()]
+        own += [frame.f_locals["self"].future for frame in _frames(sys._getframe()) if frame.f_code is _RUNS]
+        waits = [frame.f_locals for frame in _frames(sys._current_frames().get(last)) if frame.f_code in _WAITS]
+        awaited = [item for names in waits for item in (names.get("self"), *names.get("fs", ()))]
+        return any(one is other for one in own for other in awaited)
+
+
+# The code of a thread that waits for another (self), or for results (self or fs), and of one that computes a result.
+_WAITS = [
+    function.__code__ for function in (threading.Thread.join, Future.result, Future.exception, wait, as_completed)
+]
+_RUNS = _WorkItem.run.__code__
+
+
+def _frames(innermost: FrameType | None) -> Iterator[FrameType]:
+    while innermost is not None:
+        yield innermost
+        innermost = innermost.f_back
 
 
 one_at_a_time = _OneAtATime()

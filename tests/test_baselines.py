@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import quantus
 import torch
+from array_forms import FORMS
 from captum.attr import IntegratedGradients
 from quantus.helpers.utils import get_baseline_value
 from scipy.ndimage import gaussian_filter, gaussian_filter1d
@@ -143,7 +144,7 @@ def test_a_colour_on_an_input_that_is_no_pixels_in_0_to_1_warns(pixels: torch.Te
         ({"type": "road", "seed": 0.5}, "seed is 0.5, expected a valid integer"),
         (float("nan"), "perturb_baseline is nan, expected .* a finite number"),
         (torch.zeros(5), r"is a Tensor \(5,\) of float32, must broadcast to the images \(2, 3, 20, 16\)"),
-        (lambda images: "black", "perturb_baseline is 'black', must broadcast to the images"),
+        (lambda images: "black", "perturb_baseline is 'black', must be real numbers"),
         (
             Imputation(lambda images, removed: images[..., :2]),
             r"\(2, 3, 20, 2\) of float32, must broadcast",
@@ -224,3 +225,25 @@ def test_pixel_flipping_onto_a_number_is_quantus_own() -> None:
     ours = quantus.PixelFlipping(perturb_func=baselines.perturb_func(0.25, (3, 4, 4)), disable_warnings=True)
     scores = [metric(model, images.numpy(), [0, 1], maps, device="cpu") for metric in (own, ours)]
     np.testing.assert_allclose(scores[1], scores[0])
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_arrays_of_any_memory(pixels: torch.Tensor, form: str) -> None:
+    colour, change = np.array([0.1, 0.5, 0.75], np.float32), FORMS[form]
+    if form == "larger":
+        colour = np.array([1, 2, 3])
+    expected = torch.tensor(colour, dtype=torch.float32).reshape(3, 1, 1).expand_as(pixels)
+    for given in (change(colour.reshape(3, 1, 1)), lambda images: change(colour.reshape(3, 1, 1))):
+        assert torch.equal(baselines.resolve(given)(pixels), expected)
+    statistics = (change(colour), change(colour))
+    torch.testing.assert_close(baselines.black(statistics)(pixels), torch.full_like(pixels, -1.0))
+    rows = pixels.flatten(1).numpy()
+    blacken = baselines.perturb_func(0.0, pixels.shape[1:])
+    assert blacken(arr=change(rows), indices=np.array([[1], [2]]))[[0, 1], [1, 2]].tolist() == [0, 0]
+
+
+def test_a_function_that_writes_into_its_images_leaves_them_alone(pixels: torch.Tensor) -> None:
+    before = pixels.clone()
+    assert torch.equal(baselines.resolve(lambda images: images.zero_())(pixels), torch.zeros_like(pixels))
+    Imputation(lambda images, removed: images.zero_())(pixels)
+    assert torch.equal(pixels, before)

@@ -6,6 +6,7 @@ import warnings
 from collections import namedtuple
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
@@ -296,3 +297,67 @@ def test_a_hooked_module_returns_scores() -> None:
         raise ZeroDivisionError
     assert torch.equal(model(images), plain)
     assert not model._forward_hooks
+
+
+class TestClassAxis:
+    """The axis of the classes: declared, shown by probabilities, 1 for images, and asked for elsewhere."""
+
+    scores = torch.randn(2, 4, 3, generator=torch.Generator().manual_seed(0))
+
+    @pytest.mark.parametrize("axis", [1, 2, -1])
+    def test_a_declared_axis(self, axis: int) -> None:
+        expected = self.scores.exp() / self.scores.exp().sum(axis, keepdim=True)
+        torch.testing.assert_close(OutputReader(class_axis=axis).probabilities(self.scores), expected)
+        logits = OutputReader("logits", axis)
+        torch.testing.assert_close(logits.probabilities(self.scores), expected)
+        assert torch.equal(logits.scores(self.scores), self.scores)
+        found = OutputReader("log_probabilities", axis).probabilities(expected.log())
+        torch.testing.assert_close(found, expected)
+
+    @pytest.mark.parametrize("kind", ["auto", "probabilities", "log_probabilities"])
+    @pytest.mark.parametrize("axis", [1, 2])
+    def test_probabilities_show_it(self, kind: str, axis: int) -> None:
+        probabilities = self.scores.softmax(axis)
+        outputs = probabilities.log() if kind == "log_probabilities" else probabilities
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            torch.testing.assert_close(OutputReader(kind).probabilities(outputs), probabilities)
+
+    @pytest.mark.parametrize("shape", [(2, 3, 4, 5), (2, 3, 3, 3), (2, 3, 2, 4, 5)])
+    def test_classes_of_images_are_on_axis_1(self, shape: tuple[int, ...]) -> None:
+        outputs = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+        torch.testing.assert_close(OutputReader().probabilities(outputs), outputs.softmax(1))
+
+    def test_labels_have_no_axis(self) -> None:
+        torch.testing.assert_close(OutputReader("sigmoid").probabilities(self.scores), 1 / (1 + (-self.scores).exp()))
+
+    def test_one_column_on_the_last_axis(self) -> None:
+        column = self.scores[..., :1]
+        reader = OutputReader("logit", -1)
+        assert torch.equal(reader.scores(column), torch.cat([-column, column], 2))
+        torch.testing.assert_close(reader.probabilities(column)[..., 1], 1 / (1 + (-column[..., 0]).exp()))
+
+    @pytest.mark.parametrize("output", ["auto", "logits"])
+    @pytest.mark.parametrize("shape", [(2, 4, 3), (2, 1, 3), (2, 4, 1), (2, 4, 4, 3)])
+    def test_where_it_is_open_it_is_asked_for(self, output: str, shape: tuple[int, ...]) -> None:
+        outputs = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+        asks = pytest.raises(InputError, match=r"axis 1 or on the last, .* declare class_axis=1 or -1")
+        with asks:
+            OutputReader(output).probabilities(outputs)
+        # Scores are read as they are, unless a single column may have to become two.
+        if 1 not in shape:
+            assert torch.equal(OutputReader(output).scores(outputs), outputs)
+            return
+        with asks:
+            OutputReader(output).scores(outputs)
+
+    @pytest.mark.parametrize(
+        ("axis", "message"),
+        [
+            *((axis, "must be an axis after the first, or -1 for the last") for axis in (0, -2, True, "1", 1.0)),
+            (3, r"class_axis is 3 for outputs of shape \(2, 4, 3\), must be 1 to 2, or -1"),
+        ],
+    )
+    def test_what_is_no_axis(self, axis: Any, message: str) -> None:
+        with pytest.raises(InputError, match=message):
+            OutputReader("logits", axis).probabilities(self.scores)

@@ -11,7 +11,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed, wait
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +147,77 @@ def test_asyncio() -> None:
         return list(zip(order, values, strict=True))
 
     assert not wrong(asked, asyncio.run(together()))
+
+
+def in_thread(job: Job) -> Any:
+    results: list[Any] = []
+    thread = threading.Thread(target=lambda: results.append(job()))
+    thread.start()
+    thread.join()
+    return results[0]
+
+
+def in_pool(job: Job) -> Any:
+    with ThreadPoolExecutor(3) as pool:
+        return next(iter(pool.map(lambda _: job(), range(4))))
+
+
+def in_waiting(job: Job) -> Any:
+    with ThreadPoolExecutor(2) as pool:
+        futures = [pool.submit(job) for _ in range(3)]
+        wait(futures)
+        return futures[2].result()
+
+
+def in_completing(job: Job) -> Any:
+    with ThreadPoolExecutor(2) as pool:
+        return next(as_completed([pool.submit(job) for _ in range(3)])).result()
+
+
+class Explaining(nn.Module):
+    """A model whose forward weighs an image by what another model says of it."""
+
+    def __init__(self, how: Callable[[Job], Any]) -> None:
+        super().__init__()
+        self.network, self.other, self.how = network(), network(), how
+        self.eval()
+
+    def forward(self, x: Tensor) -> Tensor:
+        weights = self.how(lambda: GuidedAbsoluteGrad(self.other).attribute(x.detach(), 0, nt_samples=2, seed=0))
+        return self.network(x * (1 + weights))
+
+
+@pytest.mark.parametrize("how", [in_thread, in_pool, in_waiting, in_completing])
+def test_a_forward_may_explain_in_a_thread_that_it_waits_for(how: Callable[[Job], Any]) -> None:
+    direct, threaded = Explaining(lambda job: job()), Explaining(how)
+    for asked in (
+        lambda model: GuidedAbsoluteGrad(model).attribute(IMAGES, TARGET, nt_samples=2, seed=0),
+        lambda model: method("Saliency").attribute(model, IMAGES, TARGET),
+        lambda model: deletion(model, IMAGES, MAPS, TARGET, output="logits", n_steps=2),
+    ):
+        assert torch.equal(asked(threaded), asked(direct))
+
+
+def test_others_wait_until_it_is_done() -> None:
+    """A thread that nobody waits for stays outside, also while another is let in."""
+    order: list[str] = []
+
+    def inner() -> None:
+        with one_at_a_time:
+            order.append("inner")
+
+    def other() -> None:
+        with one_at_a_time:
+            order.append("other")
+
+    outside = threading.Thread(target=other)
+    with one_at_a_time:
+        outside.start()
+        in_thread(inner)
+        in_pool(inner)
+        order.append("outer")
+    outside.join()
+    assert order == ["inner"] * 5 + ["outer", "other"]
 
 
 def test_a_child_does_not_wait_for_a_thread_that_it_does_not_have() -> None:

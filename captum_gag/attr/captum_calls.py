@@ -12,13 +12,14 @@ import torch
 from captum.attr import LRP, DeepLift, DeepLiftShap, LayerLRP, PerturbationAttribution
 from torch import Tensor, nn
 
+from captum_gag.attr.contract import NO_GRADIENT
 from captum_gag.attr.hooks import seen_by_hooks
 from captum_gag.attr.sampled_gradients import gradients_per_batch
 from captum_gag.batching import out_of_memory
 from captum_gag.errors import InputError, warn
 from captum_gag.model_probe import behaviour_of
 from captum_gag.modules import modules_inside, require_module
-from captum_gag.tensors import at_least_single
+from captum_gag.tensors import as_tensor, at_least_single
 
 # Those whose every row of a batch has a gradient of its own, so that its batches can be divided.
 ROW_BY_ROW = (
@@ -124,7 +125,7 @@ def reference_images(references: float | str | Tensor, n: int, image: Tensor, se
     its brightest.
     """
     if isinstance(references, Tensor):
-        return references.to(image)
+        return as_tensor("references", references).to(image)
     if not isinstance(references, str):
         return torch.full_like(image, references).unsqueeze(0)
     if references != "random":
@@ -133,7 +134,8 @@ def reference_images(references: float | str | Tensor, n: int, image: Tensor, se
             "or a tensor (k, C, H, W), or call prepare(images) first"
         )
     generator = None if seed is None else torch.Generator(image.device).manual_seed(seed)
-    noise = torch.rand((n, *image.shape), generator=generator, device=image.device).to(image.dtype)
+    shape = (n, *image.shape)
+    noise = torch.rand(shape, generator=generator, dtype=torch.float32, device=image.device).to(image.dtype)
     return image.min() + noise * (image.max() - image.min())
 
 
@@ -229,7 +231,8 @@ def _misses(attributions: Any, delta: Tensor, rounding: float = 0.0) -> bool:
 def captum_errors(name: str, model: Any, *inputs: Any) -> Iterator[None]:
     """Turn what Captum raises for a user's arguments into an InputError, and leave no hook of its behind.
 
-    An error that the model also raises alone is the model's, and stays as it is, as does a lack of memory.
+    An error that the model also raises alone is the model's, and stays as it is, as does a lack of memory or of a
+    gradient, which ``explained`` puts in words.
 
     Raises:
         InputError: The method does not fit the model, the inputs, or its options, or the model gives no scores.
@@ -239,7 +242,7 @@ def captum_errors(name: str, model: Any, *inputs: Any) -> Iterator[None]:
             yield
         # Captum asserts, lets hooks fail, and indexes what is not there.
         except Exception as error:
-            if isinstance(error, InputError) or out_of_memory(error):
+            if isinstance(error, InputError) or out_of_memory(error) or NO_GRADIENT.search(str(error)):
                 raise
             failure = _failure(model, inputs)
             if isinstance(failure, InputError):

@@ -33,6 +33,9 @@ Inputs = SkipValidation[TensorOrTuple]
 UNNOTICED = 0.05
 """Share of attributions that may be beyond single precision without a warning: few pixels, as at a black border."""
 
+# Torch's messages for a score without gradient.
+NO_GRADIENT = re.compile("not have been used in the graph|does not require grad|nference tensor")
+
 # Python's messages for a call that does not fit a signature.
 _ARGUMENTS = re.compile(r"positional argument|unexpected keyword argument")
 
@@ -49,6 +52,11 @@ def checked_inputs(inputs: Any) -> tuple[Tensor, ...]:
     for tensor in tensors:
         if not isinstance(tensor, Tensor):
             raise InputError(f"inputs contain {shown(tensor)}, expected torch tensors (N, ...); convert it first.")
+        if tensor.is_complex():
+            raise InputError(
+                f"inputs have dtype {tensor.dtype}, must be real; give a function of real and imaginary parts, "
+                "such as lambda x: model(torch.view_as_complex(x)) of torch.view_as_real(inputs)."
+            )
         if not tensor.is_floating_point():
             raise InputError(
                 f"inputs have dtype {tensor.dtype}, expected floating point: integers have no gradient. "
@@ -196,7 +204,12 @@ def explained(forward_func: Any, inputs: tuple[Tensor, ...]) -> Iterator[None]:
         if out_of_memory(error):
             raise
         text = str(error)
-        if "not have been used in the graph" in text or "does not require grad" in text:
+        if "nference tensor" in text:
+            raise InputError(
+                "The model has a tensor that was made in torch.inference_mode(), such as a cache of an earlier call, "
+                "which cannot have gradients; build the model again, and call it under torch.no_grad() instead."
+            ) from error
+        if NO_GRADIENT.search(text):
             raise InputError(
                 "The score does not depend on all of the inputs by anything that has a gradient; pass unused "
                 "inputs as additional_forward_args, and do not detach."

@@ -35,7 +35,7 @@ class RandomMap(Attribution):
         """
         generator = None if seed is None else torch.Generator(inputs.device).manual_seed(seed)
         shape = (len(inputs) if seed is None else 1, *positions(inputs))
-        values = torch.rand(shape, generator=generator, device=inputs.device)
+        values = torch.rand(shape, generator=generator, dtype=torch.float32, device=inputs.device)
         return over_channels(values.expand(len(inputs), *shape[1:]), inputs)
 
 
@@ -112,7 +112,7 @@ class TruthMap(Attribution):
             raise InputError("Truth is a map of the segmentation; judge it in a run, on data with segmentations")
         generator = None if seed is None else torch.Generator().manual_seed(seed)
         truth = segmentation.float()
-        noise, floor = torch.rand((2, *truth.shape), generator=generator).to(truth.device)
+        noise, floor = torch.rand((2, *truth.shape), generator=generator, dtype=torch.float32).to(truth.device)
         result: Tensor = _with_fault(truth, noise, distractor, transform, strength) + FLOOR * floor
         return result
 

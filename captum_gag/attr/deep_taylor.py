@@ -20,6 +20,7 @@ from captum_gag.attr.hooks import eager
 from captum_gag.baselines import Normalization, constant
 from captum_gag.errors import InputError
 from captum_gag.modules import with_folded_batch_norm
+from captum_gag.tensors import copied
 
 _WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 # They hand on every value as it is, in eval mode.
@@ -67,6 +68,7 @@ class DeepTaylor(Attribution):
         box = _box(inputs, input_rule, normalization)
         folded: Any = with_folded_batch_norm(eager(self.forward_func), "Deep Taylor")  # type: ignore[arg-type]
         attach(folded, box)
+        folded.register_forward_pre_hook(lambda module, arguments: copied(arguments))
         with captum_errors("Deep Taylor has no rule for a layer of this model, or cannot use one", folded, inputs):
             arguments = {"target": target, "additional_forward_args": additional_forward_args}
             relevance: Tensor = call("Deep Taylor", LRP(folded), inputs, **arguments)

@@ -24,7 +24,7 @@ from captum_gag.errors import InputError, first_line
 from captum_gag.options import checked, declared, option, options_of
 from captum_gag.outputs import Output
 from captum_gag.signatures import declared_as, first_sentence, options_in, passed
-from captum_gag.tensors import Target
+from captum_gag.tensors import Target, as_tensor
 
 NOT_OPTIONS = {
     *("self", "model", "forward_func", "device_ids", "inputs", "target", "additional_forward_args", "show_progress"),
@@ -75,6 +75,9 @@ class AttributionMethod(NamedMethod):
     def arguments(self) -> dict[str, Any]:
         """Return the options, with references fetched."""
         arguments = self.options()
+        for name in REFERENCES:
+            if isinstance(arguments.get(name), Tensor):
+                as_tensor(name, arguments[name])
         if self._references is not None:
             arguments |= {name: self._references for name in REFERENCES if isinstance(arguments.get(name), str)}
         return arguments
@@ -247,6 +250,7 @@ def shared_gradients(
     target: SkipValidation[Target],
     seed: Seed | None = 0,
     output: SkipValidation[Output] = "auto",
+    class_axis: int | None = None,
 ) -> list[Tensor]:
     """Explain a batch of images with several methods that take the same gradients.
 
@@ -257,6 +261,7 @@ def shared_gradients(
         target: See there.
         seed: Fixes noise. With it the attributions are those that each method gives by itself, bit for bit.
         output: See there.
+        class_axis: See there.
 
     Returns:
         Attributions like the inputs, one for each method.
@@ -284,4 +289,4 @@ def shared_gradients(
         ]
         return list(like_inputs((inputs,) * len(parts), attributions))
 
-    return explain_checked(explain, model, inputs, target, output)
+    return explain_checked(explain, model, inputs, target, output, class_axis=class_axis)

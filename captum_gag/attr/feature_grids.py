@@ -103,7 +103,8 @@ class Activations:
         # As long as these live, no other tensor has their identity.
         self._alive: list[Any] = []
         spread = (image.max() - image.min()).clamp(min=1e-3)
-        noise = torch.rand(image.shape, generator=torch.Generator().manual_seed(0)).to(image)
+        generator = torch.Generator().manual_seed(0)
+        noise = torch.rand(image.shape, generator=generator, dtype=torch.float32).to(image)
         # One after the other, because memory may not hold two.
         with torch.no_grad():
             self._run(model, image.detach() + spread * (noise - 0.5), arguments)
@@ -235,7 +236,8 @@ class Activations:
                 activations.append(activation)
         if not layers:
             return []
-        weights = torch.randn(self._outputs.shape, generator=torch.Generator().manual_seed(0)).to(self._outputs)
+        generator = torch.Generator().manual_seed(0)
+        weights = torch.randn(self._outputs.shape, generator=generator, dtype=torch.float32).to(self._outputs)
         score = (self._outputs * weights).sum()
         gradients = torch.autograd.grad(score, activations, allow_unused=True, retain_graph=True)
         effective = [

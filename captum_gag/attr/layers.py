@@ -18,6 +18,7 @@ from captum_gag.attr.hooks import eager
 from captum_gag.errors import InputError, shown
 from captum_gag.model_probe import behaviour_of, state_kept, uncompiled
 from captum_gag.options import checked
+from captum_gag.tensors import copied, is_dense
 from captum_gag.threads import one_at_a_time
 
 
@@ -81,7 +82,7 @@ class LayerGuidedAbsoluteGrad(LayerAttribution):
             raise InputError(f"inputs are {shown(inputs)}, expected a tensor (N, ...), or a tuple of them.")
         model, arguments = eager(self.forward_func), (*as_tuple(inputs), *extra)
         behaviour = behaviour_of(model, as_tuple(inputs), extra)
-        with state_kept(model), explained(model, tensors):
+        with torch.inference_mode(False), state_kept(model), explained(model, tensors):
             activation = layer_activation(model, self.layer, arguments, attribute_to_layer_input)
         shapes = [tuple(tensor.shape) for tensor in as_tuple(activation)]
         if any(shape[:1] != (n,) for shape in shapes):
@@ -103,7 +104,9 @@ class LayerGuidedAbsoluteGrad(LayerAttribution):
         # Also while gradients are taken: a backward pass recomputes what is checkpointed.
         with replaced(self.layer, values, attribute_to_layer_input):
             attributions = gag.attribute(activation, target, arguments, **options)
-        floating = tuple(tensor for tensor in tensors if tensor.is_floating_point() and tensor.ndim)
+        floating = tuple(
+            tensor for tensor in tensors if tensor.is_floating_point() and tensor.ndim and is_dense(tensor)
+        )
         return _mapped(lambda tensor: finite_only(tensor, floating), attributions) if floating else attributions
 
 
@@ -129,7 +132,7 @@ def layer_activation(
         return activation
 
     with torch.no_grad(), _hooked(layer, keep, attribute_to_layer_input):
-        eager(forward_func)(*arguments)
+        eager(forward_func)(*copied(arguments))
     if runs != 1:
         raise InputError(
             f"The layer {type(layer).__name__} runs {runs} times in a forward pass, expected once; give a module of "
@@ -166,6 +169,8 @@ def replaced(
 @contextmanager
 def _hooked(layer: nn.Module, change: Callable[[Any], Any], at_input: bool) -> Iterator[None]:
     """Pass the output of a layer, or its input as (args, kwargs), through a function inside this context."""
+    if isinstance(layer, torch.jit.ScriptModule):
+        raise InputError("The layer is scripted, so that no hook can reach it; give a layer that is not.")
     handle = (
         layer.register_forward_pre_hook(lambda module, args, kwargs: change((args, kwargs)), with_kwargs=True)
         if at_input

@@ -14,7 +14,7 @@ from captum_gag.attr.contract import Seed, checked_inputs, explained, finite_onl
 from captum_gag.attr.sampled_gradients import Parts
 from captum_gag.errors import InputError, shown, warn
 from captum_gag.model_probe import behaviour_of, state_kept
-from captum_gag.modules import hookable
+from captum_gag.modules import hookable, single_by_default
 from captum_gag.options import checked, options_of
 from captum_gag.outputs import Output, OutputReader
 from captum_gag.tensors import (
@@ -24,6 +24,7 @@ from captum_gag.tensors import (
     channels_first,
     check_channel_axis,
     class_targets,
+    copied,
     finite_rows,
 )
 from captum_gag.threads import one_at_a_time
@@ -62,6 +63,7 @@ class Method:
         seed: Seed | None = 0,
         output: SkipValidation[Output] = "auto",
         channel_axis: int = 1,
+        class_axis: int | None = None,
     ) -> Tensor:
         """Explain a batch of images, or of anything else.
 
@@ -76,6 +78,8 @@ class Method:
             output: What the model returns; see ``captum_gag.outputs``.
             channel_axis: The axis of the values that share one position: 1, or -1 for (N, H, W, C) and token embeddings
                 (N, T, E).
+            class_axis: The axis of the classes in that, where there are further axes: 1 or -1. It is asked for only
+                where there may be a single column, such as (N, 1, classes).
 
         Returns:
             Attributions like the inputs, or with one channel from methods that give one value per position, in at
@@ -88,7 +92,7 @@ class Method:
         def explain(model: Any, inputs: Tensor, targets: Tensor) -> list[Tensor]:
             return [self.explain(model, inputs, targets, seed)]
 
-        [attributions] = explain_checked(explain, model, inputs, target, output, channel_axis)
+        [attributions] = explain_checked(explain, model, inputs, target, output, channel_axis, class_axis)
         return attributions
 
     def explain(self, model: nn.Module, inputs: Tensor, targets: Tensor, seed: int | None) -> Tensor:
@@ -135,6 +139,7 @@ def explain_checked(
     target: Target,
     output: Output,
     channel_axis: int = 1,
+    class_axis: int | None = None,
 ) -> list[Tensor]:
     """Check the arguments of ``Method.attribute``, let the model return scores, explain, and finish the attributions.
 
@@ -146,7 +151,7 @@ def explain_checked(
         raise InputError(f"inputs are {shown(inputs)}, expected a tensor (N, C, H, W), (N, C, ...) or (N, F).")
     if output is model:
         raise InputError("output is the model itself, expected a name or a function of what the model returns.")
-    reader = OutputReader(output)
+    reader = OutputReader.of(output, class_axis)
     model = hookable(model)
 
     def back(value: Any) -> Any:
@@ -159,6 +164,7 @@ def explain_checked(
 
     # The gradient mode of the caller does not matter to an attribution, and its graph is not needed.
     with torch.inference_mode(False), torch.enable_grad(), ExitStack() as stack:
+        model = stack.enter_context(single_by_default(model))
         [finite] = checked_inputs(inputs)
         check_channel_axis(channel_axis, finite)
         targets = class_targets(target, finite)
@@ -169,13 +175,16 @@ def explain_checked(
         stack.enter_context(explained(model, (finite,)))
         images = channels_first(finite, channel_axis)
         if isinstance(model, nn.Module):
+            stack.enter_context(model.register_forward_pre_hook(lambda module, args: copied(args), prepend=True))
             if channel_axis != 1:
-                stack.callback(model.register_forward_pre_hook(turn).remove)
+                stack.enter_context(model.register_forward_pre_hook(turn))
             stack.enter_context(reader.reading(model))
             results = explain(model, images, targets)
         else:
             results = explain(
-                lambda values, *rest: reader.scores(model(channels_back(values, channel_axis), *rest)), images, targets
+                lambda *values: reader.scores(model(*turn(model, copied(values)))),
+                images,
+                targets,
             )
         attributions = [
             finite_only(channels_back(result.detach().to(at_least_single(result.dtype)), channel_axis), (inputs,))

@@ -15,7 +15,7 @@ from captum_gag.attr.contract import Count, Fraction, Pixels, Share
 from captum_gag.attr.modifications import Gradients, Samples
 from captum_gag.errors import InputError
 from captum_gag.options import checked
-from captum_gag.tensors import at_least_single, double_where_there, require_dense, row_order_statistics
+from captum_gag.tensors import as_tensor, at_least_single, double_where_there, row_order_statistics
 
 Baselines = None | float | Tensor | tuple[float | Tensor, ...]
 """Where a path starts, as Captum takes it: None for 0, or a number or tensor for all inputs or for each."""
@@ -32,9 +32,7 @@ def format_baselines(baselines: Baselines, inputs: tuple[Tensor, ...]) -> tuple[
         raise InputError(f"baselines has {len(several)} entries for {len(inputs)} inputs; give one for each.")
     starts = []
     for baseline, tensor in zip(several, inputs, strict=True):
-        if isinstance(baseline, Tensor):
-            require_dense("baselines", baseline)
-        start = torch.as_tensor(baseline, dtype=tensor.dtype, device=tensor.device)
+        start = as_tensor("baselines", baseline).to(tensor.device, tensor.dtype)
         try:
             starts.append(start.expand_as(tensor))
         except RuntimeError:

@@ -21,7 +21,7 @@ from captum_gag.batching import examples_per_batch
 from captum_gag.errors import InputError, shown
 from captum_gag.model_probe import Behaviour, state_kept
 from captum_gag.options import checked
-from captum_gag.tensors import at_least_single
+from captum_gag.tensors import at_least_single, copied
 from captum_gag.threads import one_at_a_time
 
 # Examples per batch when the caller does not say: 4 per CPU thread was best for EfficientNet-Lite0 and ResNet-18 on
@@ -165,7 +165,7 @@ class ModelGradients(GradientAttribution):
         """Yield a model that returns scores: a module stays one, by hooks, for a source that needs modules."""
         model, count = self.forward_func, len(examples.tensors)
         if source is None or not isinstance(model, nn.Module) or isinstance(model, torch.jit.ScriptModule):
-            yield lambda *values: examples.scores(model, values[:count], values[count:], read)
+            yield lambda *values: examples.scores(model, copied(values[:count]), copied(values[count:]), read)
             return
         if examples.together:
             raise InputError(
@@ -173,17 +173,13 @@ class ModelGradients(GradientAttribution):
             )
 
         def turn(module: nn.Module, values: tuple[Any, ...]) -> tuple[Any, ...]:
-            return (*examples.as_model_takes(values[:count]), *values[count:])
+            return (*examples.as_model_takes(copied(values[:count])), *copied(values[count:]))
 
-        handles = [
-            model.register_forward_pre_hook(turn),
+        with (
+            model.register_forward_pre_hook(turn, prepend=True),
             model.register_forward_hook(lambda module, inputs, returned: read(returned)),
-        ]
-        try:
+        ):
             yield model
-        finally:
-            for handle in handles:
-                handle.remove()
 
 
 class SampledGradients(ModelGradients):

@@ -122,7 +122,11 @@ def _fitting_mask(mask: Any, image: Any, name: str) -> Image.Image:
 
 def _array(values: Any) -> NDArray[Any]:
     if not isinstance(values, torch.Tensor):
-        return np.asarray(values)
+        if np.ma.is_masked(values):
+            raise InputError("an array has masked values, which are no numbers; fill them in")
+        array = np.asarray(values)
+        # Types are compared below, and uint16 in the byte order of another machine is not the same.
+        return array.astype(array.dtype.newbyteorder("="), copy=False)
     # NumPy has no bfloat16, and half precision does not hold the steps of 8 bits.
     try:
         plain = values.detach().cpu()

@@ -92,7 +92,8 @@ class AOPCMetric(MaskingMetric):
         undefined = without_ranking(batch.relevance).unsqueeze(1)
         if self.order == "random":
             generator = torch.Generator().manual_seed(self.seed)
-            regions = torch.rand(regions.shape[1:], generator=generator).to(images.device).expand_as(regions)
+            regions = torch.rand(regions.shape[1:], generator=generator, dtype=torch.float32)
+            regions = regions.to(images.device).expand(len(images), *regions.shape)
             ranking, undefined = None, torch.zeros_like(undefined)
         # Rows of a random order are one memory, ranked once.
         distinct = regions if regions.stride(0) else regions[:1]

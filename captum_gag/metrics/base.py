@@ -17,7 +17,7 @@ from captum_gag.metrics.map_batch import MapBatch, batch_of
 from captum_gag.metrics.masking import Context, Model, Plan, run_plans
 from captum_gag.metrics.readings import Reading
 from captum_gag.options import declared, options_of
-from captum_gag.outputs import OUTPUT_HELP, Output
+from captum_gag.outputs import CLASS_AXIS_HELP, OUTPUT_HELP, Output, OutputReader
 from captum_gag.tensors import Target
 
 P = ParamSpec("P")
@@ -69,6 +69,7 @@ class Metric(ABC):
         segmentation: Tensor | None = None,
         *,
         output: Output = "auto",
+        class_axis: int | None = None,
         channel_axis: int = 1,
         internal_batch_size: int | None = None,
         additional_forward_args: Any = None,
@@ -84,7 +85,8 @@ class Metric(ABC):
             InputError: If shapes, targets or outputs do not fit.
         """
         batch = batch_of(inputs, maps, channel_axis)
-        context = Context(model, target, output, internal_batch_size, segmentation, explain, channel_axis)
+        reader = OutputReader.of(output, class_axis)
+        context = Context(model, target, reader, internal_batch_size, segmentation, explain, channel_axis)
         return self.judge(batch, context.with_arguments(additional_forward_args))
 
     @abstractmethod
@@ -124,6 +126,7 @@ class MetricFunction(Protocol[P, R]):
         maps: Tensor,
         target: Target,
         output: Output = "auto",
+        class_axis: int | None = None,
         channel_axis: int = 1,
         internal_batch_size: int | None = None,
         additional_forward_args: Any = None,
@@ -150,6 +153,7 @@ _ARGUMENTS = {
 }
 _MODEL_OPTIONS = {
     "output": OUTPUT_HELP,
+    "class_axis": CLASS_AXIS_HELP,
     "channel_axis": CHANNEL_AXIS_HELP,
     "internal_batch_size": "Images in one forward pass. None picks a number.",
     "additional_forward_args": ARGUMENTS_HELP,

@@ -53,7 +53,7 @@ class ProbabilityCurveMetric(MaskingMetric):
 
     def shares(self) -> Tensor:
         """Return the shares of the pixels, (S,) in double precision, rising in [0, 1]."""
-        return torch.linspace(0, 1, self.n_steps + 1).double()
+        return torch.linspace(0, 1, self.n_steps + 1, dtype=torch.float32).double()
 
     def plan(self, batch: MapBatch) -> Plan:
         """Return the image with ever more of its most salient pixels changed, read as ``ProbabilityCurve``."""

@@ -12,7 +12,7 @@ from captum_gag.metrics.base import MaskingMetric, Metric
 from captum_gag.metrics.map_batch import MapBatch, batch_of
 from captum_gag.metrics.masking import Context, Model, Plan, run_plans
 from captum_gag.metrics.readings import Reading
-from captum_gag.outputs import Output
+from captum_gag.outputs import Output, OutputReader
 from captum_gag.tensors import Target
 
 
@@ -24,6 +24,7 @@ def evaluate(
     metrics: Mapping[str, Metric],
     *,
     output: Output = "auto",
+    class_axis: int | None = None,
     channel_axis: int = 1,
     internal_batch_size: int | None = None,
     additional_forward_args: Any = None,
@@ -41,6 +42,7 @@ def evaluate(
         metrics: By any names, metrics that mask images, with their options: ``RCAP()``, ``Deletion()`` and the like,
             whose ``details`` stay as they are; or, without Quantus, ``metric("RCAP", {})``.
         output: Meaning of the model's outputs; see ``captum_gag.outputs``.
+        class_axis: The axis of their classes; see ``rcap``.
         channel_axis: The axis of the values that share one position: 1, or -1 for token embeddings (N, T, E).
         internal_batch_size: Images in one forward pass. None picks a number.
         additional_forward_args: Further arguments of the model, as for ``rcap``.
@@ -55,7 +57,8 @@ def evaluate(
         if not isinstance(mapping, Mapping) or not mapping:
             raise InputError(f"{name} are {shown(mapping)}, must be a dict by name with at least one entry.")
     pairs = [(method_maps, list(metrics.values())) for method_maps in maps.values()]
-    context = Context(model, target, output, internal_batch_size, channel_axis=channel_axis)
+    reader = OutputReader.of(output, class_axis)
+    context = Context(model, target, reader, internal_batch_size, channel_axis=channel_axis)
     readings = readings_of(inputs, pairs, context.with_arguments(additional_forward_args))
     return {
         method: {name: reading.score for name, reading in zip(metrics, row, strict=True)}

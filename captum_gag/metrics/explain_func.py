@@ -16,7 +16,7 @@ from captum_gag.attr import catalogue
 from captum_gag.errors import InputError
 from captum_gag.names import parse_method
 from captum_gag.outputs import Output
-from captum_gag.tensors import require_dense, require_device
+from captum_gag.tensors import as_tensor, require_device
 
 
 def explain(
@@ -28,6 +28,7 @@ def explain(
     seed: int | None = None,
     device: str | None = None,
     output: Output = "auto",
+    class_axis: int | None = None,
     channel_axis: int = 1,
     **options: Any,
 ) -> NDArray[Any]:
@@ -43,6 +44,7 @@ def explain(
         seed: Fixes noise and random maps; None draws from torch's global generator.
         device: Device to compute on; None for the model's own.
         output: Meaning of the model's outputs; see ``captum_gag.outputs``.
+        class_axis: The axis of their classes; see ``rcap``.
         channel_axis: The axis of the values that share one position: 1, or -1 for token embeddings (N, T, E).
         options: Options of the method, such as ``n_samples=20``. That one is left out for methods without it, because
             ``quantus.evaluate`` passes the same options to all.
@@ -57,7 +59,7 @@ def explain(
     fixed = _quantus_partial(sys._getframe(1))
     explainer = _build_method(fixed.keywords["method"] if fixed else method, options)
     images = as_inputs(inputs, model, device)
-    attributions = explainer.attribute(model, images, as_targets(targets), seed, output, channel_axis)
+    attributions = explainer.attribute(model, images, as_targets(targets), seed, output, channel_axis, class_axis)
     summed = attributions.sum(channel_axis, keepdim=True) if attributions.ndim > 2 else attributions
     result: NDArray[Any] = summed.cpu().numpy()
     return result
@@ -83,13 +85,9 @@ def as_inputs(inputs: Any, model: torch.nn.Module, device: str | None) -> torch.
     """Return inputs as a tensor in the precision and on the device of the model."""
     if not isinstance(model, torch.nn.Module):
         raise InputError(f"model is a {type(model).__name__}, must be a torch module.")
-    try:
-        images = inputs if isinstance(inputs, torch.Tensor) else torch.as_tensor(np.asarray(inputs))
-    except (TypeError, ValueError, RuntimeError):
-        raise InputError(f"inputs are a {type(inputs).__name__}, must be an array (N, C, H, W) of numbers.") from None
-    require_dense("inputs", images)
+    images = as_tensor("inputs", inputs)
     weights = (weight for weight in model.parameters() if weight.is_floating_point())
-    parameter = next(weights, torch.empty(0))
+    parameter = next(weights, torch.empty(0, dtype=torch.float32))
     if device is not None:
         require_device(device)
     return images.to(device or parameter.device, parameter.dtype)

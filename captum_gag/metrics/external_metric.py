@@ -19,8 +19,9 @@ from captum_gag.metrics.map_batch import MapBatch
 from captum_gag.metrics.masking import Context
 from captum_gag.metrics.readings import Scores
 from captum_gag.model_probe import behaviour_of, state_kept
+from captum_gag.modules import single_by_default
 from captum_gag.outputs import OutputReader
-from captum_gag.tensors import channels_back, class_targets
+from captum_gag.tensors import as_tensor, channels_back, class_targets
 from captum_gag.threads import one_at_a_time
 
 
@@ -42,7 +43,9 @@ class ProbabilityModel(nn.Module):
             # Decided here: Quantus predicts one image at a time, which may not be enough to tell.
             images = channels_back(batch.images, batch.channel_axis)
             with state_kept(self.model):
-                self.reader.settle([self.model(inputs) for inputs in (images, torch.zeros_like(images), -images)])
+                self.reader.settle(
+                    [self.model(inputs) for inputs in (images.clone(), torch.zeros_like(images), -images)]
+                )
         # Quantus appends a softmax unless the last module is one; this one is, and is never called.
         self.softmax = nn.Softmax(1).eval()
         # Not by eval(), which would go on to the model.
@@ -99,6 +102,7 @@ class ExternalMetric(Metric):
     def _quantus_enum(self, attribute: str) -> str:
         return str(getattr(getattr(self.metric, attribute, None), "name", ""))
 
+    @torch.inference_mode(False)
     @one_at_a_time
     def judge(self, batch: MapBatch, context: Context) -> Scores:
         """Return the scores of maps that are summed over their channels, as Quantus's own are.
@@ -111,16 +115,16 @@ class ExternalMetric(Metric):
         targets = class_targets(context.target, batch.images)
         if targets.ndim != 1:
             raise InputError(f"{self.name} takes one class for each image, not targets {tuple(targets.shape)}.")
-        model = ProbabilityModel(batch, context)
+        model, segmentation = ProbabilityModel(batch, context), context.segmentation
         try:
-            with warnings.catch_warnings(), state_kept(context.model):
+            with warnings.catch_warnings(), state_kept(context.model), single_by_default(model):
                 warnings.simplefilter("ignore")
                 scores = self.metric(
                     model=model,
                     x_batch=batch.images.detach().float().cpu().numpy(),
                     y_batch=targets.cpu().numpy(),
                     a_batch=_summed(batch),
-                    s_batch=None if context.segmentation is None else context.segmentation.cpu().numpy(),
+                    s_batch=None if segmentation is None else as_tensor("segmentation", segmentation).cpu().numpy(),
                     channel_first=True,
                     explain_func=self._explain_func(batch, context),
                     softmax=True,
@@ -136,15 +140,15 @@ class ExternalMetric(Metric):
             ) from error
         if len(scores) != len(targets):
             raise InputError(f"{self.name} returned {len(scores)} scores for {len(targets)} images.")
-        return Scores(torch.tensor([float(np.mean(scores[row])) for row in range(len(scores))]))
+        return Scores(torch.tensor([float(np.mean(scores[row])) for row in range(len(scores))], dtype=torch.float32))
 
     def _explain_func(self, batch: MapBatch, context: Context) -> Callable[..., NDArray[Any]]:
         def explain_func(model: nn.Module, inputs: Any, targets: Any, **_: Any) -> NDArray[Any]:
             if context.explain is None:
                 raise InputError(f"{self.name} explains again, which a map alone does not allow; give it explain.")
-            images = channels_back(torch.as_tensor(np.asarray(inputs)).to(batch.images), batch.channel_axis)
+            images = channels_back(as_tensor("inputs", inputs).to(batch.images), batch.channel_axis)
             original = model.model if isinstance(model, ProbabilityModel) else model
-            maps = context.explain(original, images, torch.as_tensor(np.asarray(targets), device=images.device))
+            maps = context.explain(original, images, as_tensor("targets", targets).to(images.device))
             return _summed(MapBatch(images, maps, channel_axis=batch.channel_axis))
 
         return explain_func

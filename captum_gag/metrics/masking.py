@@ -192,6 +192,7 @@ def _read(plan: Plan, probabilities: Tensor) -> Reading:
     return replace(reading, causes=nan_causes(reading.score, plan.ranking, images, probabilities))
 
 
+@torch.inference_mode(False)
 @torch.no_grad()
 @one_at_a_time
 def class_probabilities(masked: Sequence[MaskedInputs], context: Context) -> list[Tensor]:

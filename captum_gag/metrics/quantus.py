@@ -28,8 +28,8 @@ from captum_gag.metrics.rcap import RCAPMetric
 from captum_gag.metrics.readings import warn_of_nan
 from captum_gag.metrics.segmentation import LogCoshDiceMetric, SegmentationMAEMetric, SegmentationMetric
 from captum_gag.options import declared, option
-from captum_gag.outputs import OUTPUT_HELP, Output, OutputReader, tensor_of
-from captum_gag.tensors import require_dense, require_device
+from captum_gag.outputs import CLASS_AXIS_HELP, OUTPUT_HELP, Output, OutputReader, tensor_of
+from captum_gag.tensors import as_tensor, require_dense, require_device
 from captum_gag.threads import one_at_a_time
 
 
@@ -74,6 +74,7 @@ class QuantusMetric(Metric, QuantusBase[list[float]]):
 
     _: KW_ONLY
     output: Output = option(default="auto", help=OUTPUT_HELP)
+    class_axis: int | None = option(default=None, help=CLASS_AXIS_HELP)
     channel_axis: int = option(default=1, help=CHANNEL_AXIS_HELP)
     abs: bool = option(default=False, help="Take magnitudes of ``a_batch`` before the metric's own processing.")
     normalise: bool = option(default=False, help="Normalise ``a_batch`` before the metric's own processing.")
@@ -100,7 +101,7 @@ class QuantusMetric(Metric, QuantusBase[list[float]]):
         self.details: list[dict[str, NDArray[Any]]] = []
         self._causes: list[str] = []
         self._n_images: int | None = None
-        self._reader = OutputReader(self.output)
+        self._reader = OutputReader(self.output, self.class_axis)
         QuantusBase.__init__(
             self,
             abs=self.abs,
@@ -154,7 +155,7 @@ class QuantusMetric(Metric, QuantusBase[list[float]]):
             One score per image, or a list of one with ``return_aggregate``.
         """
         self.details, self._causes = [], []
-        self._reader = OutputReader(tensor_of if softmax is False else self.output)
+        self._reader = OutputReader(tensor_of if softmax is False else self.output, self.class_axis)
         x_batch, y_batch, a_batch, s_batch = map(_as_array, (x_batch, y_batch, a_batch, s_batch))
         arrays = {"x_batch": x_batch, "a_batch": a_batch, "s_batch": s_batch}
         if not isinstance(model, torch.nn.Module) and not (model is None and isinstance(self, SegmentationMetric)):
@@ -177,7 +178,7 @@ class QuantusMetric(Metric, QuantusBase[list[float]]):
     def custom_postprocess(self, **kwargs: Any) -> None:
         """Name the images whose score is undefined; called by Quantus before it aggregates."""
         if not self.disable_warnings:
-            warn_of_nan(type(self).__name__, torch.tensor(self.evaluation_scores), self._causes)
+            warn_of_nan(type(self).__name__, torch.tensor(self.evaluation_scores, dtype=torch.float32), self._causes)
 
     def evaluate_batch(
         self,
@@ -195,14 +196,12 @@ class QuantusMetric(Metric, QuantusBase[list[float]]):
         else:
             module, device, named = model.get_model(), model.device, model.model_predict_kwargs
         inputs = as_inputs(x_batch, module, device)
-        maps = MapBatch(
-            inputs, torch.as_tensor(np.ascontiguousarray(a_batch), device=inputs.device), channel_axis=self.channel_axis
-        )
+        maps = MapBatch(inputs, as_tensor("a_batch", a_batch).to(inputs.device), channel_axis=self.channel_axis)
         context = Context(
             module,
             as_targets(y_batch),
             self._reader,
-            segmentation=None if s_batch is None else torch.as_tensor(s_batch, device=inputs.device),
+            segmentation=None if s_batch is None else as_tensor("s_batch", s_batch).to(inputs.device),
             channel_axis=self.channel_axis,
             arguments=tuple(named.values()),
             keywords=tuple(named),
@@ -305,7 +304,8 @@ def _as_array(values: Any) -> Any:
 def _check_call(batch_size: Any, device: Any, arrays: Mapping[str, Any], flags: Mapping[str, Any]) -> None:
     """Raise InputError unless the arguments have the types that Quantus takes them to have."""
     for name, array in arrays.items():
-        if array is not None and not (isinstance(array, np.ndarray) and array.ndim and array.dtype.kind in "fiub"):
+        fits = isinstance(array, np.ndarray) and array.ndim > 0 and array.dtype.kind in "fiub"
+        if array is not None and (not fits or isinstance(array, np.ma.MaskedArray)):
             raise InputError(f"{name} is {shown(array)}, must be a NumPy array of numbers, (N, ...).")
         if array is not None and not len(array):
             raise InputError(f"{name} is empty, {array.shape}, must have one or more images, (N, ...) with N >= 1.")

@@ -15,6 +15,7 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as transforms
 
 from captum_gag.errors import InputError
+from captum_gag.tensors import as_tensor
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -104,7 +105,7 @@ class Preprocessing:
         if self.transform is not None:
             return _image_of(self.transform(image))
         grey = image.convert("L") if self.channels == 1 else image
-        pixels = transforms.to_tensor(self._cut(grey, self.interpolation))
+        pixels = _pixels(self._cut(grey, self.interpolation))
         normalised: Tensor = transforms.normalize(pixels, list(self.mean), list(self.std))
         return normalised
 
@@ -143,8 +144,7 @@ class Preprocessing:
         """
         if self.transform is not None:
             return self._transformed(mask)
-        pixels: Tensor = transforms.to_tensor(self._cut(mask, InterpolationMode.NEAREST))
-        return pixels.round()
+        return _pixels(self._cut(mask, InterpolationMode.NEAREST)).round()
 
     def to_pixels(self, x: Tensor) -> Tensor:
         """Undo the normalisation, for display.
@@ -155,7 +155,7 @@ class Preprocessing:
         Returns:
             Like x, in [0, 1].
         """
-        mean, std = (torch.tensor(value).to(x)[:, None, None] for value in self.normalization)
+        mean, std = (torch.tensor(value, dtype=torch.float32).to(x)[:, None, None] for value in self.normalization)
         return (x * std + mean).clamp(0, 1)
 
     def to_rgb(self, x: Tensor) -> Tensor:
@@ -204,9 +204,15 @@ class Preprocessing:
         return (share.mean(0, keepdim=True) >= 0.5).float()
 
 
+def _pixels(image: Image.Image) -> Tensor:
+    """Return an image of 8 bits in single precision, (C, H, W) in [0, 1], whatever torch's default dtype is."""
+    levels: Tensor = transforms.pil_to_tensor(image)
+    return levels.contiguous().to(torch.float32).div(255)
+
+
 def _image_of(made: Any) -> Tensor:
     """Return what a transform made of a photograph as a tensor (C, H, W)."""
-    image = torch.from_numpy(made) if isinstance(made, np.ndarray) else made
+    image = as_tensor("what preprocess returns", made) if isinstance(made, np.ndarray) else made
     if not isinstance(image, Tensor) or image.ndim != 3 or not image.is_floating_point():
         found = f"{tuple(image.shape)} of {image.dtype}" if isinstance(image, Tensor) else type(made).__name__
         raise InputError(f"preprocess returned {found}; expected a floating-point tensor (C, H, W)")

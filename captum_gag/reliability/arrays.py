@@ -126,7 +126,8 @@ def _array(values: Any, what: str) -> NDArray[np.float64]:
     try:
         # Tensors may be on a GPU, part of a graph, or of a dtype that NumPy lacks.
         plain = values.detach().cpu().tolist() if hasattr(values, "detach") else values
-        found = np.asarray(plain)
+        # A masked score is a missing one.
+        found = np.asarray(np.ma.filled(plain.astype(float), np.nan) if isinstance(plain, np.ma.MaskedArray) else plain)
         # NumPy would take text such as 1_000 for a number, and drop the imaginary part of another.
         if found.dtype.kind in "USc" or any(isinstance(each, str) for each in found.ravel() if found.dtype == object):
             raise TypeError

@@ -33,6 +33,7 @@ from captum_gag.attr.catalogue import method
 from captum_gag.attr.contract import checked_target
 from captum_gag.attr.entries import shared_gradients
 from captum_gag.errors import InputError
+from captum_gag.metrics import metric, rcap
 
 METHODS = ["GAG-85", "SG", "IG", "Guided IG", "Blur IG"]
 
@@ -446,8 +447,10 @@ def test_arguments_that_the_model_does_not_take(model: nn.Module, images: Tensor
             attribution.attribute(images, 0, True, nt_samples=2)
 
 
-def test_sparse_arguments_go_with_the_examples(images: Tensor) -> None:
-    rows = torch.eye(3).to_sparse()
+@pytest.mark.filterwarnings("ignore:Sparse CS")
+@pytest.mark.parametrize("layout", [torch.sparse_coo, torch.sparse_csr, torch.sparse_csc])
+def test_sparse_arguments_go_with_the_examples(images: Tensor, layout: torch.layout) -> None:
+    rows = torch.eye(3).to_sparse(layout=layout)
 
     def forward(x: Tensor, row: Tensor) -> Tensor:
         return (x.flatten(1).sum(1, keepdim=True) * row.to_dense()).sum(1)
@@ -475,3 +478,167 @@ def test_the_model_is_not_its_own_output(images: Tensor) -> None:
     identity = nn.Identity()
     with pytest.raises(InputError, match="output is the model itself"):
         method("VG").attribute(identity, images, 0, output=identity)
+
+
+class Changing(nn.Module):
+    """A model that writes into its input, or into a copy of it."""
+
+    def __init__(self, write: Callable[[Tensor], Any], into_copy: bool = False) -> None:
+        super().__init__()
+        self.network, self.write, self.into_copy = network(), write, into_copy
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.clone() if self.into_copy else x
+        self.write(x)
+        return self.network(x)
+
+
+ALL_METHODS = [*METHODS, "SmoothGrad", "Grad-CAM", "GB", "DeepSHAP", "Deep Taylor", "captum:FeatureAblation"]
+
+
+@pytest.mark.parametrize("write", [lambda x: x.mul_(2), lambda x: x[:, 0].zero_(), lambda x: torch.relu_(x)])
+def test_a_model_may_write_into_its_inputs(images: Tensor, write: Callable[[Tensor], Any]) -> None:
+    writing, copying = Changing(write).eval(), Changing(write, into_copy=True).eval()
+    before, target = images.clone(), [0, 1, 2]
+    for name in ALL_METHODS:
+        found, expected = (method(name).attribute(each, images, target) for each in (writing, copying))
+        assert torch.equal(found, expected)
+        assert torch.equal(images, before)
+    for name, explain in captum_level(writing).items():
+        assert torch.equal(explain(images, target=target), captum_level(copying)[name](images, target=target))
+    pairs = [
+        (
+            LayerGuidedAbsoluteGrad(each, each.network[0]).attribute(images, target, nt_samples=3, seed=0),
+            GuidedIG(each).attribute(images, target=target, n_steps=3, return_convergence_delta=True)[1],
+        )
+        for each in (writing, copying)
+    ]
+    for found, expected in zip(*pairs, strict=True):
+        assert torch.equal(found, expected)
+    assert torch.equal(images, before)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_torchs_default_dtype_changes_no_map(images: Tensor, dtype: torch.dtype) -> None:
+    model = network()
+    seen = []
+    model.register_forward_pre_hook(lambda module, arguments: seen.append(torch.get_default_dtype()))
+    names = [*ALL_METHODS, "captum:KernelShap", "captum:GradientShap", "Random", "Sobel"]
+    options = {"captum:GradientShap": {"baselines": "random"}}
+
+    def maps() -> list[Tensor]:
+        found = [method(name, **options.get(name, {})).attribute(model, images, [0, 1, 2]) for name in names]
+        found.append(method("IG").attribute(lambda x: model(x), images, [0, 1, 2]))
+        return [*found, *(explain(images, target=[0, 1, 2]) for explain in captum_level(model).values())]
+
+    expected = maps()
+    torch.set_default_dtype(dtype)
+    try:
+        seen.clear()
+        for found, wanted in zip(maps(), expected, strict=True):
+            assert found.dtype == wanted.dtype
+            assert torch.equal(found, wanted)
+        # The model computes in its user's.
+        assert set(seen) == {dtype}
+        assert torch.get_default_dtype() == dtype
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit", "ignore:Guided backpropagation met no", "ignore:DeepSHAP misses")
+def test_frozen_scripted_models(images: Tensor) -> None:
+    model = network()
+    frozen = torch.jit.freeze(torch.jit.script(model))
+    for name in [*METHODS, "SmoothGrad", "captum:FeatureAblation"]:
+        found = method(name).attribute(frozen, images, [0, 1, 2])
+        torch.testing.assert_close(found, method(name).attribute(model, images, [0, 1, 2]))
+    for name, explain in captum_level(frozen).items():
+        torch.testing.assert_close(explain(images, target=0), captum_level(model)[name](images, target=0))
+    with pytest.raises(InputError, match="Grad-CAM finds no feature map"):
+        method("Grad-CAM").attribute(frozen, images, 0)
+    with pytest.warns(UserWarning, match="Guided backpropagation met no ReLU"):
+        method("GB").attribute(frozen, images, 0)
+    around = nn.Sequential(frozen).eval()
+    with pytest.raises(InputError, match="layer is scripted"):
+        LayerGuidedAbsoluteGrad(around, frozen).attribute(images, 0, nt_samples=2)
+
+
+def test_what_was_made_in_inference_mode(images: Tensor) -> None:
+    class Caching(nn.Module):
+        cache: Tensor | None = None
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network()
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.cache = torch.full((1, 3, 1, 1), 2.0) if self.cache is None else self.cache
+            return self.network(x * self.cache)
+
+    calls: list[Callable[[Any], Tensor]] = [
+        lambda model: rcap(model, images, images, 0),
+        lambda model: metric("quantus:Sparseness", {}).evaluate(model, images, images, 0).score,
+        lambda model: GuidedAbsoluteGrad(model).attribute(images, 0, nt_samples=3, seed=0),
+        lambda model: GuidedIG(model).attribute(images, 0, 0, n_steps=3, return_convergence_delta=True)[1],
+        lambda model: LayerGuidedAbsoluteGrad(model, model.network[0]).attribute(images, 0, nt_samples=3, seed=0),
+        lambda model: method("IG").attribute(model, images, 0),
+    ]
+    for call in calls:
+        caching = Caching().eval()
+        with torch.inference_mode():
+            found = call(caching)
+        assert torch.equal(found, call(Caching().eval()))
+        assert caching.cache is not None
+        assert not caching.cache.is_inference()
+    broken = Caching().eval()
+    with torch.inference_mode():
+        broken(images)
+    for name in ["GAG-85", "IG", "SmoothGrad", "Grad-CAM", "GB", "DeepSHAP", "captum:IntegratedGradients"]:
+        with pytest.raises(InputError, match=r"^The model has a tensor that was made in torch.inference_mode\(\)"):
+            method(name).attribute(broken, images, 0)
+    with pytest.raises(InputError, match=r"made in torch.inference_mode\(\)"):
+        GuidedAbsoluteGrad(broken).attribute(images, 0)
+
+
+def test_a_module_of_keras_is_called_as_it_computes_alone(images: Tensor) -> None:
+    """Its mode is an argument of the call: neither train() nor eval() matters, and Captum must not pass more."""
+
+    class Layer(nn.Module):
+        __module__ = "keras.src.layers.layer"
+
+    class Model(Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network()
+
+        def forward(self, x: Tensor, training: Any = None) -> Tensor:
+            return self.network(x) + (0 if training is None else 1)
+
+    model = Model().train()
+    model.network.eval()
+    torch.testing.assert_close(rcap(model, images, images, 0), rcap(model.network, images, images, 0))
+    for name in ["GAG-85", "IG", "DeepSHAP", "SmoothGrad"]:
+        found, expected = (method(name).attribute(each, images, [0, 1, 2]) for each in (model, model.network))
+        torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("what", ["inputs", "outputs", "baselines", "references"])
+@pytest.mark.parametrize("change", [lambda x: x.to(torch.complex64), lambda x: x.to_sparse()])
+def test_complex_and_sparse_tensors_are_refused(images: Tensor, what: str, change: Callable[[Tensor], Tensor]) -> None:
+    model = network()
+    own = Wrapped(model, change if what == "outputs" else lambda scores: scores).eval()
+    x = change(images) if what == "inputs" else images
+    if what == "baselines":
+        calls = [
+            lambda: GuidedIG(own).attribute(x, baselines=change(images), target=0),
+            lambda: method("captum:IntegratedGradients", baselines=change(images)).attribute(own, x, 0),
+        ]
+    elif what == "references":
+        calls = [lambda: method("DeepSHAP", references=change(images)).attribute(own, x, 0)]
+    else:
+        names = ["GAG-85", "IG", "SmoothGrad", "GB", "DeepSHAP", "captum:FeatureAblation"]
+        calls = [lambda name=name: method(name).attribute(own, x, 0) for name in names]
+        calls += [lambda explain=explain: explain(x, target=0) for explain in captum_level(own).values()]
+    for call in calls:
+        with pytest.raises(InputError, match=r"must be (real|dense|floating-point)|expected floating-point"):
+            call()

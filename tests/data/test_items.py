@@ -26,6 +26,7 @@ def first(pixels):
         *(COLOURS / 255, (COLOURS / 255).astype(np.float16), (COLOURS / 255).clip(-5e-4, 1) + 5e-4),
         *(COLOURS.astype(np.uint16) * 257, torch.tensor(first(COLOURS)), torch.tensor(COLOURS)),
         *(torch.tensor(first(COLOURS)) / 255, (torch.tensor(first(COLOURS)) / 255).half()),
+        *((COLOURS.astype(np.uint16) * 257).astype(">u2"), np.ascontiguousarray(COLOURS[::-1])[::-1]),
         (torch.tensor(first(COLOURS)) / 255).double().requires_grad_(),
     ],
     ids=lambda image: f"{type(image).__name__} {getattr(image, 'dtype', '')} {getattr(image, 'shape', '')}",
@@ -67,6 +68,7 @@ def test_black_and_white_and_16_bits():
         (np.full((4, 4), 300), "int64 values from 300 to 300"),
         (np.full((4, 4), -1), "int64 values from -1 to -1"),
         (np.full((4, 4), 4095, np.uint16), "uint16 values from 4095 to 4095"),
+        (np.full((4, 4), 200, ">u2"), "uint16 values from 200 to 200"),
         (np.eye(4, dtype=np.uint8), "uint8 values from 0 to 1"),
         (torch.full((3, 4, 4), float("nan")), "values that are no finite numbers"),
         (torch.full((3, 4, 4), float("inf")), "values that are no finite numbers"),
@@ -202,8 +204,10 @@ def test_items_of_another_form_are_refused(item, message):
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize(
-    "image", [torch.eye(4).to_sparse(), torch.zeros(3, 4, 4, device="meta")], ids=["sparse", "meta"]
+    "image",
+    [torch.eye(4).to_sparse(), torch.zeros(3, 4, 4, device="meta"), np.ma.masked_equal([[0, 255]], 0)],
+    ids=["sparse", "meta", "masked"],
 )
-def test_tensors_without_plain_numbers_are_refused(image):
-    with pytest.raises(InputError, match="a tensor cannot be read as numbers"):
+def test_what_has_no_plain_numbers_is_refused(image):
+    with pytest.raises(InputError, match=r"a tensor cannot be read as numbers|an array has masked values"):
         photo_of(image, "7")

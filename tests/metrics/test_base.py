@@ -65,7 +65,7 @@ def test_classes_take_their_options_by_position_and_quantus_own_by_name(name: st
     for cls in (getattr(metrics, name), METRICS[name].load()):
         assert defaults(cls, inspect.Parameter.POSITIONAL_OR_KEYWORD) == OPTIONS[name]
     quantus_own = set(inspect.signature(quantus.Metric.__init__).parameters) - {"self", "kwargs"}
-    by_name = quantus_own | {"output", "channel_axis"}
+    by_name = quantus_own | {"output", "class_axis", "channel_axis"}
     assert set(defaults(getattr(metrics, name), inspect.Parameter.KEYWORD_ONLY)) == by_name
     assert defaults(METRICS[name].load(), inspect.Parameter.KEYWORD_ONLY) == {}
     documented = inspect.getdoc(getattr(metrics, name))
@@ -77,7 +77,7 @@ def test_classes_take_their_options_by_position_and_quantus_own_by_name(name: st
 def test_functions_take_the_same_options_by_name(name: str, function: str) -> None:
     found = getattr(metrics, function)
     assert found.__name__ == function
-    expected = {**OPTIONS[name], "output": "auto", "channel_axis": 1, "internal_batch_size": None}
+    expected = {**OPTIONS[name], "output": "auto", "class_axis": None, "channel_axis": 1, "internal_batch_size": None}
     expected["additional_forward_args"] = None
     assert defaults(found, inspect.Parameter.KEYWORD_ONLY) == expected
     assert list(inspect.signature(found).parameters) == ["model", "inputs", "maps", "target", *expected]

@@ -67,5 +67,5 @@ def test_less_goes_through_the_model_where_memory_is_short(parts: tuple[torch.Te
 
 
 def test_output_that_is_none_of_classes(parts: tuple[torch.Tensor, ...]) -> None:
-    with pytest.raises(InputError, match=r"output of shape \(6, 2, 3\) for 6 images with targets up to 0"):
-        class_probabilities([MaskedInputs(*parts)], Context(lambda x: 9 * torch.ones(len(x), 2, 3), 0))
+    with pytest.raises(InputError, match=r"output of shape \(6, 2, 3, 1\) for 6 images with targets up to 0"):
+        class_probabilities([MaskedInputs(*parts)], Context(lambda x: 9 * torch.ones(len(x), 2, 3, 1), 0))

@@ -329,3 +329,67 @@ def test_what_was_decided_is_said_once_for_all_metrics_and_batches(case) -> None
         evaluate(model, images, {"one": maps, "two": -maps}, target, both, internal_batch_size=2)
         metrics.Deletion()(model, images.numpy(), np.array(target), maps.numpy(), batch_size=1)
     assert sum("read as probabilities" in str(each.message) for each in caught) == 2
+
+
+class Detector(nn.Module):
+    """A detection transformer in small: each of 6 queries attends to the pixels, and has 4 logits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.features, self.head = nn.Conv2d(3, 8, 3, padding=1), nn.Linear(8, 4)
+        self.queries = nn.Parameter(torch.randn(6, 8))
+        self.eval()
+
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        memory = self.features(x).flatten(2).movedim(1, 2)
+        attention = (self.queries @ memory.movedim(1, 2)).softmax(2)
+        return {"logits": 9 * self.head(attention @ memory), "boxes": attention}
+
+
+class Tagger(nn.Module):
+    """A token classifier: embeddings (N, T, E) to logits (N, T, classes)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer, self.head = nn.TransformerEncoderLayer(4, 2, 8, batch_first=True), nn.Linear(4, 5)
+        self.eval()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return 3 * self.head(self.layer(x))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("network", "shape", "axis"), [(Detector, (2, 3, 6, 6), 1), (Tagger, (2, 7, 4), -1)])
+class TestClassAxis:
+    """Outputs (N, queries or tokens, classes): a softmax over the classes, written out."""
+
+    def case(self, network: type[nn.Module], shape: tuple[int, ...], axis: int) -> tuple[Any, ...]:
+        x, maps = torch.randn(2, *shape, generator=torch.Generator().manual_seed(1))
+        return network(), x, maps.abs().sum(axis), [(2, 3), (4, 0)]
+
+    def written_out(self, returned: Any) -> torch.Tensor:
+        powers = tensor_of(returned).double().exp()
+        return (powers / powers.sum(2, keepdim=True)).float()
+
+    def options(self, name: str) -> dict[str, Any]:
+        return {**OPTIONS[name], **({"n_pixels": 5} if name == "Faithfulness" else {}), "perturb_baseline": 0.0}
+
+    def test_declared(self, name: str, network: type[nn.Module], shape: tuple[int, ...], axis: int) -> None:
+        model, x, maps, target = self.case(network, shape, axis)
+        judge = metric(name, self.options(name))
+        expected = judge.evaluate(model, x, maps, target, output=self.written_out, channel_axis=axis).score
+        declared = {"class_axis": -1, "channel_axis": axis}
+        found = judge.evaluate(model, x, maps, target, **declared).score
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
+        several = evaluate(model, x, {"map": maps}, target, {name: judge}, **declared)
+        assert torch.equal(several["map"][name], found)
+        made = getattr(metrics, name)(**self.options(name), **declared)
+        scores = made(model, x.numpy(), np.array(target), maps.unsqueeze(axis).numpy(), channel_first=True)
+        np.testing.assert_allclose(scores, found, rtol=1e-6)
+
+    def test_open(self, name: str, network: type[nn.Module], shape: tuple[int, ...], axis: int) -> None:
+        model, x, maps, target = self.case(network, shape, axis)
+        with pytest.raises(InputError, match="declare class_axis=1 or -1"):
+            metric(name, self.options(name)).evaluate(model, x, maps, target, channel_axis=axis)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import quantus
 import torch
+from array_forms import FORMS
 from quantus.helpers.enums import DataType, EvaluationCategory, ModelType, ScoreDirection
 from torch import nn
 
@@ -339,3 +340,19 @@ class TestExplain:
     ) -> None:
         with pytest.raises(InputError, match="unknown"):
             explain(model, batch["x_batch"], batch["y_batch"], **options)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("name", ["x_batch", "y_batch", "a_batch", "s_batch"])
+def test_arrays_of_any_memory(model: nn.Module, batch: dict[str, np.ndarray], form: str, name: str) -> None:
+    masks = (batch["a_batch"].sum(1, keepdims=True) > 0).astype(np.int64)
+    given = {**batch, "a_batch": np.abs(batch["a_batch"]).sum(1), "s_batch": masks}
+    changed = {**given, name: FORMS[form](given[name])}
+    if form == "nothing masked" and name != "y_batch":
+        with pytest.raises(InputError, match=f"{name} is a MaskedArray .*, must be a NumPy array of numbers"):
+            RCAP()(model, **changed)
+        return
+    for metric in (RCAP(), LogCoshDice()):
+        assert metric(model, **changed) == pytest.approx(metric(model, **given), rel=1e-6)
+    found = explain(model, changed["x_batch"], changed["y_batch"], method="GB")
+    np.testing.assert_allclose(found, explain(model, given["x_batch"], given["y_batch"], method="GB"), rtol=1e-6)

@@ -95,3 +95,17 @@ def test_labels_fall_back_to_numbers() -> None:
     named = Preprocessing(labels=["cat"])
     assert [named.label(0), named.label(1)] == ["cat", "class 1"]
     assert Preprocessing().label(7) == "class 7"
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_torchs_default_dtype_changes_no_input(dtype: torch.dtype) -> None:
+    image, preprocessing = noise(40, 30), Preprocessing(resize=32, crop=20)
+    expected = preprocessing.preprocess(image), preprocessing.preprocess_mask(image.convert("L"))
+    torch.set_default_dtype(dtype)
+    try:
+        found = preprocessing.preprocess(image), preprocessing.preprocess_mask(image.convert("L"))
+    finally:
+        torch.set_default_dtype(torch.float32)
+    for one, other in zip(found, expected, strict=True):
+        assert one.dtype == torch.float32
+        assert torch.equal(one, other)

@@ -144,3 +144,12 @@ def test_what_is_no_score_per_image_is_refused(scores, images, message):
 @pytest.mark.parametrize("images", [["007", "7"], np.array(["007", "7"]), pd.Series(["007", "7"])])
 def test_images_keep_their_names(images):
     assert from_arrays({"x": {"RCAP": [1, 2]}}, images)["image"].tolist() == ["007", "7"]
+
+
+def test_reversed_foreign_and_masked_scores():
+    plain = from_arrays({"RCAP": {"x": [0.1, 0.2, 0.3]}})["score"]
+    reversed_, foreign = np.array([0.3, 0.2, 0.1])[::-1], np.array([0.1, 0.2, 0.3], ">f8")
+    for values in (reversed_, foreign):
+        assert from_arrays({"RCAP": {"x": values}})["score"].tolist() == plain.tolist()
+    masked = from_arrays({"RCAP": {"x": np.ma.masked_equal([0.1, 9.0, 0.3], 9.0)}})["score"]
+    np.testing.assert_array_equal(masked, [0.1, np.nan, 0.3])
