@@ -214,11 +214,6 @@ def explained(forward_func: Any, inputs: tuple[Tensor, ...]) -> Iterator[None]:
                 "The score does not depend on all of the inputs by anything that has a gradient; pass unused "
                 "inputs as additional_forward_args, and do not detach."
             ) from error
-        if "in-place" in text or "inplace" in text:
-            raise InputError(
-                f"The model writes into its inputs, which have gradients; let it begin with x = x.clone(): "
-                f"{in_one_line(error)}"
-            ) from error
         if "checkpoint" in text.lower():
             raise InputError(
                 "The model's activation checkpointing keeps out gradients or hooks, as re-entrant ones other than "

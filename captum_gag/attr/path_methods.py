@@ -16,6 +16,7 @@ from captum_gag.attr.paths import Baselines, BlurPath, GuidedPath, format_baseli
 from captum_gag.attr.sampled_gradients import ModelGradients, Parts
 from captum_gag.model_probe import state_kept
 from captum_gag.options import checked
+from captum_gag.tensors import copied
 from captum_gag.threads import one_at_a_time
 
 
@@ -48,9 +49,10 @@ class PathAttribution(ModelGradients):
         ends, read = examples.tensors, examples.reader(range(len(examples.tensors[0])))
 
         def scores(*values: Any) -> Tensor:
+            values = copied(values)
             return examples.scores(self.forward_func, values[: len(ends)], values[len(ends) :], read)
 
-        with torch.no_grad(), state_kept(self.forward_func):
+        with torch.inference_mode(False), torch.no_grad(), state_kept(self.forward_func):
             delta = GradientAttribution(scores).compute_convergence_delta(
                 integrals, start, ends, examples.target, examples.arguments
             )

@@ -192,6 +192,7 @@ class TestNoiseTunnel:
         for own in ({}, {"noise_level": 0.0}, {"percentile": 0.0}):
             with pytest.raises(InputError, match=r"^NoiseTunnel keeps nt_samples .* noise_level=0.0 and perc"):
                 NoiseTunnel(gag).attribute(inputs, **tunnel, **own)
+        NoiseTunnel(gag).attribute(inputs, **tunnel, noise_level=0.0, percentile=0.0)
         forward_passes.clear()
         torch.manual_seed(0)
         found = NoiseTunnel(gag).attribute(inputs, **tunnel, noise_level=0.0, percentile=0.0)
