@@ -85,8 +85,9 @@ def behaviour_of(
 ) -> Behaviour:
     """Return how a model treats the rows of its inputs; it is asked once for its mode and a form of the inputs.
 
-    The rows come once as they are, and once with the first one twice, so that all the others have another place and
-    other neighbours. A model that fails is not judged: the caller's own pass has the better message.
+    The rows come once as they are, and once with the first one several times beside a changed copy and the last, so
+    that these have another place and other neighbours; where arguments have as many rows, twice more with one row
+    alone. A model that fails is not judged: the caller's own pass has the better message.
 
     Args:
         model: Any callable; its answers are kept for as long as it lives.
@@ -209,9 +210,16 @@ class _Probe(NamedTuple):
                 # A model that checks the range of its inputs.
                 others = [max(row, 0) for row in others]
                 again = self._attempt(others, way)
-            if len(outputs) == len(rows) and self._equal(again, outputs, others):
+            if len(outputs) != len(rows) or not self._equal(again, outputs, others):
+                continue
+            if self._goes_along(rows, outputs, way):
                 return Behaviour(with_rows=way)
         return None if outputs is None else self._of_other_rows(rows, outputs, ways)
+
+    def _goes_along(self, rows: list[int], outputs: Tensor, way: tuple[bool, ...]) -> bool:
+        """Return whether rows of arguments count for their own row alone: not, say, by the largest of all."""
+        batches = [[row] * (len(rows) + 1) for row in (0, rows[-1])] if any(way) and self.n > 1 else []
+        return all(self._equal(self._attempt(batch, way), outputs, batch) for batch in batches)
 
     def _of_other_rows(self, rows: list[int], outputs: Tensor, ways: list[tuple[bool, ...]]) -> Behaviour:
         """Return the behaviour of a model that does not treat a row alike wherever it is."""

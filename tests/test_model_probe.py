@@ -265,6 +265,13 @@ def test_second_inputs_go_with_their_rows_where_outputs_show_that_they_do(name: 
         assert quantus_scores[row] == pytest.approx(float(scores[row]), abs=1e-6)
 
 
+@pytest.mark.parametrize("weights", [[5.0, 1.0, 2.0, 3.0], [1.0, 2.0, 3.0, 5.0]])
+def test_an_argument_whose_largest_row_counts_is_the_same_for_all(weights: list[float]) -> None:
+    further = torch.tensor(weights)
+    found = gag(lambda x, weights: NET(x) * weights.max(), X, (further,))
+    torch.testing.assert_close(found, gag(lambda x: NET(x) * 5.0))
+
+
 def test_copies_follow_their_example() -> None:
     """As from NoiseTunnel: where lengths are sorted, so are those of the copies."""
 
