@@ -201,8 +201,8 @@ class TestInputs:
 
         extra = (["a", "b", "c"], torch.rand(3, 1), torch.ones(2), 0.5)
         found = GuidedAbsoluteGrad(forward).attribute(images, None, extra, nt_samples=4, nt_samples_batch_size=1)
-        # Two passes ask the model, four explain.
-        assert seen == [(["a", "b", "c"], True, (2,), 0.5)] * 6
+        # Four passes ask the model, for there is an argument of as many rows; four explain.
+        assert seen == [(["a", "b", "c"], True, (2,), 0.5)] * 8
         # Also where there are as many entries as modified examples.
         SampledGradients(forward, StraightPath(1)).attribute(images, None, extra, internal_batch_size=2)
         assert [len(names) for names, *_ in seen] == [3] * len(seen)
