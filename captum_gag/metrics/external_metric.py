@@ -18,7 +18,8 @@ from captum_gag.metrics.base import Metric
 from captum_gag.metrics.map_batch import MapBatch
 from captum_gag.metrics.masking import Context
 from captum_gag.metrics.readings import Scores
-from captum_gag.model_probe import behaviour_of, state_kept
+from captum_gag.model_probe import behaviour_of
+from captum_gag.model_state import state_kept
 from captum_gag.modules import single_by_default
 from captum_gag.outputs import OutputReader
 from captum_gag.tensors import as_tensor, channels_back, class_targets
