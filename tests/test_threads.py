@@ -159,7 +159,8 @@ def in_thread(job: Job) -> Any:
 
 def in_pool(job: Job) -> Any:
     with ThreadPoolExecutor(3) as pool:
-        return next(iter(pool.map(lambda _: job(), range(4))))
+        first, *_ = pool.map(lambda _: job(), range(4))
+        return first
 
 
 def in_waiting(job: Job) -> Any:
