@@ -81,6 +81,8 @@ def test_tables_filter_and_say_how_many_rows_are_left(page):
 
 def test_scores_of_each_image_sort_filter_and_change_metric(page):
     page.get_by_text("Scores of each image").first.click()
+    # The page draws the table when it has loaded.
+    page.locator("#cells tbody tr").first.wait_for()
     assert page.locator("#cells tbody tr").count() == 7
     page.locator("#cells-metric").select_option("DAUC")
     page.locator("#cells thead button").nth(2).click()
