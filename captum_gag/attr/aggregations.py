@@ -42,7 +42,8 @@ class RunningMoments:
         """Take in samples of shape (k, ...)."""
         if self.count == 0:
             self.mean = torch.zeros_like(samples[0])
-            self.squares = torch.zeros_like(samples[0], dtype=double_where_there(samples))
+            if not self.mean_only:
+                self.squares = torch.zeros_like(samples[0], dtype=double_where_there(samples))
         for sample in samples:
             self.count += 1
             share = 1 / self.count
@@ -58,6 +59,8 @@ class RunningMoments:
 
         0 where samples differ by the rounding of their mean alone, as the same gradient does in two batches.
         """
+        if self.mean_only:
+            raise InputError("The mean alone was kept of these samples; a variance needs mean_only=False.")
         if self.count < 2:
             raise InputError(f"A variance needs at least 2 samples, got {self.count}; raise the number of samples.")
         variance = self.squares / (self.count - 1)

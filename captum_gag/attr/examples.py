@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from captum_gag.attr.contract import (
+    CaptumTarget,
     TensorOrTuple,
     checked_inputs,
     checked_target,
@@ -117,8 +118,11 @@ class Examples:
         """Return a function from what the model returns for these rows to its outputs."""
         if self.together:
             return scores_for(self.all_targets, self.all_rows, one_row=True)
-        targets = [self.target[row] for row in rows] if isinstance(self.target, list) else self.target
-        return scores_for(targets, len(rows), one_row=self.in_order)
+        return scores_for(self.targets_of(rows), len(rows), one_row=self.in_order)
+
+    def targets_of(self, rows: Sequence[int]) -> CaptumTarget:
+        """Return the targets of some rows: of a list theirs, else the one of all."""
+        return [self.target[row] for row in rows] if isinstance(self.target, list) else self.target
 
     def arguments_of(self, rows: Sequence[int]) -> tuple[Any, ...] | None:
         """Return the further arguments for some rows."""

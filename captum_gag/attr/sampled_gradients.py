@@ -133,20 +133,17 @@ class ModelGradients(GradientAttribution):
         """Return the gradients at the points (k, N, ...), of the same shape, in at least single precision."""
         k, n = points[0].shape[:2]
         # The copies of an example follow each other, as from NoiseTunnel: where examples are sorted, so are these.
-        outer = int(examples.in_order)
-        rows = [row for row in range(n) for _ in range(k)] if outer == 0 else list(range(n)) * k
-        shape = (n, k) if outer == 0 else (k, n)
-        flat = [(point if outer else point.transpose(0, 1)).flatten(0, 1) for point in points]
+        in_order = examples.in_order
+        rows = list(range(n)) * k if in_order else [row for row in range(n) for _ in range(k)]
+        flat = [(point if in_order else point.transpose(0, 1)).flatten(0, 1) for point in points]
         batches = []
         for first in range(0, len(rows), limit):
             batch = slice(first, first + limit)
             inputs = tuple(point[batch].requires_grad_() for point in flat)
-            targets = (
-                [examples.target[row] for row in rows[batch]] if isinstance(examples.target, list) else examples.target
-            )
+            targets, arguments = examples.targets_of(rows[batch]), examples.arguments_of(rows[batch])
             read = examples.reader(rows[batch])
             with explained(self.forward_func, inputs), self._scores(source, examples, read) as forward:
-                gradients = (source or self.gradient_func)(forward, inputs, targets, examples.arguments_of(rows[batch]))
+                gradients = (source or self.gradient_func)(forward, inputs, targets, arguments)
             # Each pass starts from the same state.
             put_back()
             returned = gradients if isinstance(gradients, tuple) else ()
@@ -156,8 +153,10 @@ class ModelGradients(GradientAttribution):
                 )
             batches.append(gradients)
         joined = [torch.cat(parts_) if len(parts_) > 1 else parts_[0] for parts_ in zip(*batches, strict=True)]
-        gradients = [part.to(at_least_single(part.dtype)).unflatten(0, shape) for part in joined]
-        return tuple(gradient if outer else gradient.transpose(0, 1) for gradient in gradients)
+        gradients = [part.to(at_least_single(part.dtype)) for part in joined]
+        if in_order:
+            return tuple(gradient.unflatten(0, (k, n)) for gradient in gradients)
+        return tuple(gradient.unflatten(0, (n, k)).transpose(0, 1) for gradient in gradients)
 
     @contextmanager
     def _scores(

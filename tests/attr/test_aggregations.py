@@ -88,3 +88,12 @@ def test_a_tie_at_the_threshold_is_kept_whole(guide: str) -> None:
     # V = 2 * 0.1 ** 2 everywhere, so that each value is the percentile: V >= p holds.
     pair = torch.tensor([[[-0.1, -0.1, -0.1]], [[0.1, 0.1, 0.1]]])
     torch.testing.assert_close(GuidedMean(85, guide)(moments_of(pair, absolute)), pair[1], check_dtype=False)
+
+
+def test_a_mean_alone_has_no_variance() -> None:
+    """Zeros would be a wrong answer without a word."""
+    moments, samples = RunningMoments(mean_only=True), torch.rand(5, 2, 3)
+    moments.update(samples)
+    torch.testing.assert_close(moments.mean, samples.mean(0))
+    with pytest.raises(InputError, match="mean alone"):
+        _ = moments.variance
