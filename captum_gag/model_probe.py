@@ -1,4 +1,4 @@
-"""What a model does with a batch, asked by two forward passes of the first one."""
+"""Probe of a model: two forward passes of the first batch show how it treats rows and further arguments."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ MOST_ARGUMENTS = 4
 
 
 class Behaviour(NamedTuple):
-    """How a model treats the rows of a batch, and its further arguments.
+    """Answers of a probed model: the treatment of rows in a batch, and of further arguments.
 
     Attributes:
         rows: "independent"; "fixed": independent, but it takes only as many at once as came; "together": what it
@@ -83,7 +83,7 @@ def behaviour_of(
     total: int | None = None,
     read: Callable[[Any], Tensor] = tensor_of,
 ) -> Behaviour:
-    """Return how a model treats the rows of its inputs; it is asked once for its mode and a form of the inputs.
+    """Return the behaviour of a model with the rows of its inputs, probed once for its mode and a form of inputs.
 
     The rows come once as they are, and once with the first one several times beside a changed copy and the last, so
     that these have another place and other neighbours; where arguments have as many rows, twice more with one row
@@ -133,7 +133,7 @@ def _length(value: Any) -> int | None:
 
 
 def _mode(module: nn.Module) -> Any:
-    """Return by what a module may behave in another way than before: its mode, flags, hooks and own ``forward``."""
+    """Return the mode, flags, hooks and own ``forward`` of a module, by which its behaviour may change."""
     values = vars(module)
     flags = [(name, value) for name, value in values.items() if isinstance(value, bool | str)]
     hooks = [*values.get("_forward_hooks", {}).values(), *values.get("_forward_pre_hooks", {}).values()]

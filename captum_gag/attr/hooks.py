@@ -44,7 +44,7 @@ def seen_by_hooks() -> Iterator[None]:
 
 
 def reentrant_with_gradients() -> AbstractContextManager[None]:
-    """Let re-entrantly checkpointed blocks, which have no gradients by inputs, run as those that are not re-entrant."""
+    """Run re-entrantly checkpointed blocks, which have no gradients by inputs, as those that are not re-entrant."""
 
     def apply(function: Callable[..., Any], preserve_rng_state: bool, *arguments: Any) -> Any:
         options: Any = {"use_reentrant": False, "preserve_rng_state": preserve_rng_state}

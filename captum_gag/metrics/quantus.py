@@ -34,7 +34,7 @@ from captum_gag.threads import one_at_a_time
 
 
 class _Stated:
-    """What Quantus keeps per class, and ours state by their options: of a class, by the defaults."""
+    """Attribute that Quantus keeps per class, and ours derive from their options: for a class, the defaults."""
 
     def __init__(self, of: Callable[[Metric | None], Any]) -> None:
         self.of = of

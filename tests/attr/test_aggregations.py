@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from captum_gag.attr import GuidedMean, Mean, Variance, absolute, negative, positive, signed, squared
 from captum_gag.attr.aggregations import GradientMoments, RunningMoments
+from captum_gag.errors import InputError
 
 
 def moments_of(gradients: torch.Tensor, interpretation=signed) -> GradientMoments:
