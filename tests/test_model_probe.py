@@ -659,3 +659,14 @@ def test_batches_of_quantus_are_one_form_of_input() -> None:
     model.register_forward_pre_hook(lambda module, values: passes.append(len(values[0])))
     RCAP()(model, X.numpy(), torch.ones(4).long().numpy(), MAPS[:, None].numpy(), batch_size=3)
     assert passes == [3, 4, 15, 5]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"inputs": (X, X), "maps": (MAPS, MAPS)}, {"additional_forward_args": torch.rand(4)}],
+    ids=["two", "args"],
+)
+def test_metrics_of_quantus_take_one_input(arguments: dict[str, Any]) -> None:
+    call = {"model": lambda x, *_: NET(x), "inputs": X, "maps": MAPS, "target": 1, **arguments}
+    with pytest.raises(InputError, match=r"quantus:Sparseness calls a model with one input alone"):
+        metric("quantus:Sparseness", {}).evaluate(**call)

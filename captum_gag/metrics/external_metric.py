@@ -111,6 +111,11 @@ class ExternalMetric(Metric):
         Quantus's metrics get single precision, and probabilities instead of the model's outputs. Those that explain
         again, a changed image (``MaxSensitivity``) or a changed model (``RandomLogit``), call ``explain``.
         """
+        if context.arguments or len(batch.with_maps) > 1:
+            raise InputError(
+                f"{self.name} calls a model with one input alone; give it a function of that input, such as "
+                "lambda images: model(images, further)."
+            )
         images = channels_back(batch.images, batch.channel_axis)
         behaviour_of(context.model, (images,)).require_independent("a metric needs a model that judges each by itself")
         targets = class_targets(context.target, batch.images)
