@@ -21,6 +21,9 @@ LABEL = "metric_label"
 CONTROLS = {"Random": "random", "Sobel": "edges", "Constant": "constant", "Truth": "truth"}
 """The catalogue's methods that know nothing of the model, for tables without the column ``control``."""
 
+DISPLACED = "displaced"
+"""The control of an explanation's map that was moved by half the image."""
+
 
 def read_scores(path: str | Path) -> pd.DataFrame:
     """Read a score table.
@@ -60,10 +63,13 @@ def checked(scores: pd.DataFrame) -> pd.DataFrame:
             - higher_is_better (bool): see ``directions``;
             - uses_segmentation (bool): whether the metric is given where the object lies;
             - control (text): "random", "edges", "constant" or "truth" (the segmentation) for methods that know nothing
-              of the model, else "";
+              of the model, "displaced" for an explanation's map that was moved by half the image, else "";
               without this column the methods named in ``CONTROLS`` are such;
             - base and transform (text): of a manipulated map, the method whose map it was, and what was done to it;
-              and strength (a number): how much of it, where there are degrees.
+              and strength (a number): how much of it, where there are degrees;
+            - target (an integer) and label (text): the class explained, and its name; baseline_probability: what the
+              model gives that class on the metric's baseline;
+            - group (text): images that depend on each other, such as those of one patient, have the same.
 
             Others are left alone.
 
@@ -87,9 +93,10 @@ def checked(scores: pd.DataFrame) -> pd.DataFrame:
         found[name] = found[name].astype(str)
     for name in ("image", "method", "metric", "variant", "base"):
         found[name] = _printable(found[name])
-    strange = sorted(set(found["control"].unique()) - {"", *CONTROLS.values()})
+    kinds = [*CONTROLS.values(), DISPLACED]
+    strange = sorted(set(found["control"].unique()) - {"", *kinds})
     if strange:
-        raise InputError(f"the column control has {strange[0]!r}; expected random, edges, constant, truth or nothing")
+        raise InputError(f"the column control has {strange[0]!r}; it must be {', '.join(kinds)} or nothing")
     found["strength"] = _numbers(found.get("strength", pd.Series(np.nan, index=found.index)))
     found["steps"] = _whole(found.get("steps", pd.Series(pd.NA, index=found.index)))
     found["score"] = found["score"].astype(float)
@@ -211,21 +218,26 @@ def is_truth(scores: pd.DataFrame) -> pd.Series:
     return (scores["control"] == "truth") & ~is_manipulated(scores)
 
 
+def is_displaced(scores: pd.DataFrame) -> pd.Series:
+    """Tell which rows of a checked table are of another method's map, moved by half the image."""
+    return scores["control"] == DISPLACED
+
+
 def is_manipulated(scores: pd.DataFrame) -> pd.Series:
-    """Tell which rows of a checked table are of another method's map, manipulated."""
-    return scores["transform"] != ""
+    """Tell which rows of a checked table are of another method's map, manipulated to test the metric."""
+    return (scores["transform"] != "") & ~is_displaced(scores)
 
 
 def lean(scores: pd.DataFrame) -> pd.DataFrame:
     """Return a checked table with the columns that checks and tables read: picking rows of it costs a third."""
     needed = [*KEY, LABEL, "score", "higher_is_better", "control", "base", "transform", "strength"]
-    needed += ["uses_segmentation", "curve_x_label", "curve_y"]
+    needed += ["uses_segmentation", "curve_x_label", "curve_y", "target", "label", "baseline_probability", "group"]
     return scores[[name for name in needed if name in scores]]
 
 
 def judged(scores: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of a checked table whose agreement counts: no random orderings, truths or manipulated maps."""
-    return picked(scores, ~(is_random(scores) | is_truth(scores) | is_manipulated(scores)))
+    """Rows of a checked table whose agreement counts: no random orderings, truths, displaced or manipulated maps."""
+    return picked(scores, ~(is_random(scores) | is_truth(scores) | is_displaced(scores) | is_manipulated(scores)))
 
 
 def picked(scores: pd.DataFrame, rows: pd.Series) -> pd.DataFrame:

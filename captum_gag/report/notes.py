@@ -11,7 +11,12 @@ from captum_gag.report.paired_tests import MANIPULATED, SIGNIFICANT
 DAGGER = "\N{DAGGER}"
 BASELINES = {"random": "random orderings", "edges": "an edge detector", "constant": "a constant map"}
 """What knows nothing of the model, by its role."""
-ROLES = {**BASELINES, "truth": "made from the segmentation", MANIPULATED: "manipulated maps"}
+ROLES = {
+    **BASELINES,
+    "displaced": "a map moved by half the image",
+    "truth": "made from the segmentation",
+    MANIPULATED: "manipulated maps",
+}
 """What is no explanation, by its role."""
 
 

@@ -10,7 +10,9 @@ import pyarrow as pa
 RECORD = pa.schema(
     [
         ("image", pa.string()),
+        ("group", pa.string()),
         ("target", pa.int64()),
+        ("label", pa.string()),
         ("probability", pa.float64()),
         ("predicted", pa.int64()),
         ("predicted_probability", pa.float64()),
@@ -25,6 +27,7 @@ RECORD = pa.schema(
         ("higher_is_better", pa.bool_()),
         ("uses_segmentation", pa.bool_()),
         ("score", pa.float64()),
+        ("baseline_probability", pa.float64()),
         ("error", pa.string()),
         ("seconds", pa.float64()),
         ("seed", pa.int64()),

@@ -101,7 +101,7 @@ def test_roles_of_methods_are_as_the_user_says_or_the_catalogues_exact_names():
         ({"controls": {"z": "random"}}, "controls names 'z', which has no scores; expected some of x, y"),
         ({"transforms": {"z": ("x", "sharpen")}}, "transforms names 'z'"),
         ({"higher_is_better": {"x": True}, "levels": "metric"}, "higher_is_better names 'x'.* expected some of RCAP"),
-        ({"controls": {"x": "edge"}}, "the column control has 'edge'; expected random, edges, constant"),
+        ({"controls": {"x": "edge"}}, "the column control has 'edge'; it must be random, edges, constant"),
     ],
 )
 def test_options_that_name_what_is_not_there_are_refused(options, message):

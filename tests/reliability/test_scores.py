@@ -47,7 +47,10 @@ def test_reading_a_directory_of_parquet_files(tmp_path):
         (rows().iloc[:0], "are empty"),
         (pd.concat([rows(), rows()]), "4 rows are double, first image 'cat', method 'x', metric 'RCAP'"),
         (rows().assign(score="high"), "expected numbers"),
-        (rows(control="edge"), "the column control has 'edge'; expected random, edges, constant, truth or nothing"),
+        (
+            rows(control="edge"),
+            "the column control has 'edge'; it must be random, edges, constant, truth, displaced or nothing",
+        ),
         (rows(steps=2.5), "the column steps has values that are no whole numbers"),
         (rows(steps="many"), "the column steps has values that are no numbers"),
         (pd.concat([rows("A (b)"), rows("A", variant="b")]), r"two metrics are shown as 'A \(b\)'; rename one"),
