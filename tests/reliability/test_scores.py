@@ -49,7 +49,7 @@ def test_reading_a_directory_of_parquet_files(tmp_path):
         (rows().assign(score="high"), "expected numbers"),
         (
             rows(control="edge"),
-            "the column control has 'edge'; it must be random, edges, constant, truth, displaced or nothing",
+            "the column control has 'edge'; it must be random, edges, constant, truth",
         ),
         (rows(steps=2.5), "the column steps has values that are no whole numbers"),
         (rows(steps="many"), "the column steps has values that are no numbers"),
