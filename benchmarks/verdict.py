@@ -9,13 +9,16 @@ that is not better on most images than every other), or with the right one.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.stats import norm
 
 from captum_gag import reliability
+
+BATCH, N_BOOTSTRAP = 200, 2_000
 
 Scores = Mapping[str, NDArray[np.float64]]
 Draw = Callable[[np.random.Generator], Scores]
@@ -31,6 +34,12 @@ SHAPES: dict[str, Callable[[np.random.Generator, tuple[int, int]], NDArray[np.fl
 def alike(shape: str, images: int, methods: int) -> Draw:
     """Draw scores of methods none of which is better."""
     return lambda rng: {f"m{place}": row for place, row in enumerate(SHAPES[shape](rng, (images, methods)).T)}
+
+
+def constant(shape: str, images: int) -> Draw:
+    """Draw scores of A, all nearly the mean of B's."""
+    mean = float(SHAPES[shape](np.random.default_rng(0), (1_000_000, 1)).mean())
+    return lambda rng: {"A": mean + 0.001 * rng.normal(size=images), "B": SHAPES[shape](rng, (images, 1))[:, 0]}
 
 
 def easy_images(rng: np.random.Generator, images: int = 60, scored: int = 30) -> Scores:
@@ -49,8 +58,6 @@ def skewed(rng: np.random.Generator, images: int = 121) -> Scores:
 
 def better(win_rate: float, images: int, methods: int) -> Draw:
     """Draw normal scores of methods of which the first is better than each other on this share of images."""
-    from scipy.stats import norm
-
     gap = np.sqrt(2) * norm.ppf(win_rate)
 
     def draw(rng: np.random.Generator) -> Scores:
@@ -61,26 +68,29 @@ def better(win_rate: float, images: int, methods: int) -> Draw:
     return draw
 
 
-def table_of(scores: Scores) -> pd.DataFrame:
-    """Put scores by method into a score table."""
+def table_of(tables: Sequence[Scores]) -> pd.DataFrame:
+    """Put tables of scores by method into one, each as a metric of its own."""
     parts = [
-        pd.DataFrame({"image": np.arange(len(values)), "method": method, "metric": "RCAP", "score": values})
+        pd.DataFrame({"image": np.arange(len(values)), "method": method, "metric": f"{place}", "score": values})
+        for place, scores in enumerate(tables)
         for method, values in scores.items()
     ]
-    return pd.concat(parts, ignore_index=True)
+    return pd.concat(parts, ignore_index=True).assign(higher_is_better=True)
 
 
-def decided(scores: Scores) -> str:
-    """Name the explanation that is decided to be the best; "" for none."""
-    row = reliability.verdict(table_of(scores)).iloc[0]
-    return str(row["best"]) if row["state"] == "decided" else ""
+def decided(tables: Sequence[Scores]) -> list[str]:
+    """Name the explanation that is decided to be the best of each table; "" for none."""
+    return _best(reliability.verdict(table_of(tables), n_bootstrap=N_BOOTSTRAP))
 
 
-def decided_against(scores: Scores) -> str:
+def decided_against(tables: Sequence[Scores]) -> list[str]:
     """Name the explanation that is decided to be the best where only X was asked about, after every image."""
-    table = table_of(scores)
-    row = reliability.verdict(table, "X", reliability.sequential(table, "X")).iloc[0]
-    return str(row["best"]) if row["state"] == "decided" else ""
+    table = table_of(tables)
+    return _best(reliability.verdict(table, "X", reliability.sequential(table, "X")))
+
+
+def _best(verdicts: pd.DataFrame) -> list[str]:
+    return verdicts["best"].where(verdicts["state"] == "decided", "").tolist()
 
 
 def bad_rival(rng: np.random.Generator) -> Scores:
@@ -93,10 +103,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tables", type=int, default=2000)
     tables = parser.parse_args().tables
-    rows: list[tuple[str, Draw, Callable[[Scores], str], Callable[[str], bool]]] = [
+    rows: list[tuple[str, Draw, Callable[[Sequence[Scores]], list[str]], Callable[[str], bool]]] = [
         (f"all alike: {shape}, {methods} methods, {images} images", alike(shape, images, methods), decided, bool)
         for shape in SHAPES
-        for methods, images in ((2, 24), (5, 24), (10, 121))
+        for methods, images in ((2, 24), (5, 24), (5, 121))
+    ]
+    rows += [
+        (f"equal means, A constant, B {shape}, {images} images", constant(shape, images), decided, bool)
+        for shape in ("log-normal", "85 % zeros")
+        for images in (24, 121)
     ]
     rows += [
         ("A scored on the easy half only: A", easy_images, decided, lambda best: best == "A"),
@@ -113,7 +128,9 @@ def main() -> None:
         for win_rate, methods, images in ((0.7, 5, 60), (0.7, 5, 121), (0.8, 5, 24), (0.8, 5, 60), (0.9, 10, 24))
     ]
     for name, draw, ask, is_counted in rows:
-        counted = sum(is_counted(ask(draw(np.random.default_rng([7, place])))) for place in range(tables))
+        drawn = [draw(np.random.default_rng([7, place])) for place in range(tables)]
+        parts = [drawn[first : first + BATCH] for first in range(0, tables, BATCH)]
+        counted = sum(is_counted(best) for part in parts for best in ask(part))
         print(f"{name}: {counted / tables:.1%}", flush=True)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import combinations
 
 import numpy as np
@@ -16,7 +16,7 @@ from captum_gag.options import unknown
 from captum_gag.reliability.arguments import Confidence, Resamples, Seed
 from captum_gag.reliability.bootstrap import ALIKE, N_BOOTSTRAP, Floats, blocks
 from captum_gag.reliability.directions import higher_is_better
-from captum_gag.reliability.scores import by_metric, checked, explanations
+from captum_gag.reliability.scores import by_metric, checked, explanations, ranked_methods
 
 ALPHA = 0.05
 """Probability of a wrong decision by a metric."""
@@ -44,7 +44,7 @@ def pairwise(
     n_bootstrap: Resamples = N_BOOTSTRAP,
     seed: Seed = 0,
 ) -> pd.DataFrame:
-    """Compare every two methods over the images that all of them have a score for.
+    """Compare methods pair by pair, over the images that all of them have a score for.
 
     A method is better than another if its mean is, by an interval of the mean difference that holds for all pairs of
     the metric together (bootstrap-t), and if it is better on most of the images on which they differ (exact sign test).
@@ -54,7 +54,8 @@ def pairwise(
     Args:
         scores: A score table, see ``read_scores``. Left out are the methods without any score by a metric, and metrics
             of which it is not known whether higher is better.
-        methods: Labels of the methods. None compares all explanations; controls can be named.
+        methods: Labels of the methods. None compares the explanations with each other, and with random orderings and
+            edges.
         alpha: Probability of a wrong decision by a metric, in (0, 1).
         margin: Mean differences up to this are of no practical importance, in units of the score; or by metric. None
             decides nothing to be the same.
@@ -72,7 +73,8 @@ def pairwise(
         InputError: The scores are not a score table, or two methods that are in it are not named.
     """
     scores = checked(scores)
-    compared = explanations(scores) if methods is None else list(methods)
+    compared = ranked_methods(scores) if methods is None else list(methods)
+    controls = [] if methods is not None else [name for name in compared if name not in explanations(scores)]
     everyone = list(map(str, scores["method"].unique()))
     for name in compared:
         if name not in everyone:
@@ -85,7 +87,7 @@ def pairwise(
             continue
         sign = 1 if directions[metric] else -1
         table = sign * shared(whole, compared)
-        part = compare_pairs(table, list(combinations(table, 2)), alpha, n_bootstrap, seed).assign(metric=metric)
+        part = compare_pairs(table, pairs_of(table, controls), alpha, n_bootstrap, seed).assign(metric=metric)
         width = margin.get(metric) if isinstance(margin, Mapping) else margin
         if width is not None:
             alike = part["decision"].eq("open") & part["low"].gt(-width) & part["high"].lt(width)
@@ -98,6 +100,11 @@ def pairwise(
 def shared(table: pd.DataFrame, methods: Sequence[str]) -> pd.DataFrame:
     """Scores of some methods by one metric, images x methods, of the images that all of those with any score have."""
     return table.reindex(columns=list(methods)).dropna(axis=1, how="all").dropna(axis=0, how="any")
+
+
+def pairs_of(methods: Iterable[str], controls: Collection[str]) -> list[tuple[str, str]]:
+    """Pairs of methods that are asked about: all but those of two controls."""
+    return [pair for pair in combinations(methods, 2) if not {*pair} <= {*controls}]
 
 
 def compare_pairs(

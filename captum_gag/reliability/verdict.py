@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import combinations, product
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from captum_gag.reliability.arguments import Confidence, Resamples, Seed
 from captum_gag.reliability.bootstrap import N_BOOTSTRAP
 from captum_gag.reliability.directions import higher_is_better
 from captum_gag.reliability.displacement import displacement
-from captum_gag.reliability.pairwise import ALPHA, compare_pairs, sign_test, turned
+from captum_gag.reliability.pairwise import ALPHA, compare_pairs, pairs_of, sign_test, turned
 from captum_gag.reliability.scores import by_metric, checked, explanations, ranked_methods
 
 MISSING = 0.1
@@ -45,7 +44,7 @@ def verdict(
         scores: A score table, see ``read_scores``.
         against: Only the questions of this method are asked. None asks all.
         sequential: The decisions of ``reliability.sequential`` on the same scores, instead of tests for a fixed number
-            of images; asked then is what was asked there.
+            of images: decided is then what was decided there, if the means agree.
         alpha: Probability of a wrong decision by a metric, in (0, 1).
         n_bootstrap: Resamples of the images.
         seed: Of the resamples.
@@ -65,7 +64,7 @@ def verdict(
         raise unknown("method", against, everyone)
     compared, moved, directions = explanations(scores), displacement(scores), higher_is_better(scores)
     controls = [name for name in ranked_methods(scores) if name not in compared]
-    named = list(dict.fromkeys([*compared, *controls, *([against] if against else [])]))
+    named = list(dict.fromkeys([*ranked_methods(scores), *([against] if against else [])]))
     rows = []
     for metric, whole in by_metric(scores).items():
         higher = directions[metric]
@@ -89,7 +88,7 @@ def verdict(
             answer["reason"] = f"Scores are missing of {len(scored)} images: {enumerated(gaps)}."
         else:
             if sequential is None:
-                pairs = [*combinations(own, 2), *product(own, [name for name in controls if name in scored])]
+                pairs = pairs_of(complete, controls)
                 if against is not None:
                     pairs = [(against, name) for name in complete if name != against and against in complete]
                 tests = compare_pairs(complete, pairs, alpha, n_bootstrap, seed)
@@ -180,7 +179,7 @@ def _answer(complete: pd.DataFrame, own: Sequence[str], against: str | None, tes
         reason = f"Asked was about {against} alone; not decided between {best} and {enumerated(undecided, 'or')}."
     elif undecided and not rows["testable"].all():
         reason = f"{len(complete)} images, or those of them on which scores differ, are too few to decide."
-    elif undecided and "e_value" in tests:
+    elif undecided and "decided_at" in tests:
         reason = f"Not decided so far against {enumerated(undecided, 'or')}."
     elif undecided:
         reason = f"No significant difference from {enumerated(undecided, 'or')}."
@@ -191,6 +190,8 @@ def _answer(complete: pd.DataFrame, own: Sequence[str], against: str | None, tes
         shares = rows.loc[others, "wins"] / (rows.loc[others, "wins"] + rows.loc[others, "losses"])
         over = "every other explanation" if len(others) > 1 else others[0]
         reason = f"Better than {over} on average, and on {shares.min():.0%} of the images or more."
+        if "decided_at" in tests:
+            reason = f"Better than {over} on most images, decided after {rows['decided_at'].max()}; and on average."
         return {**answer, "state": "decided", "reason": reason}
     return {**answer, "reason": reason}
 

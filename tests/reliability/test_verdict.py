@@ -109,7 +109,9 @@ def test_only_the_best_is_decided_by_the_questions_of_one_method():
             assert row["state"] == "open"
             assert sorted(row["tied"]) == ["A", "B"]
     best = scores.assign(score=scores["score"] + scores["method"].eq("A"))
-    assert only(reliability.verdict(best, "A", reliability.sequential(best, "A")))["state"] == "decided"
+    row = only(reliability.verdict(best, "A", reliability.sequential(best, "A")))
+    assert row["state"] == "decided"
+    assert "decided after" in row["reason"]
 
 
 @pytest.mark.parametrize("control", ["random", "edges"])
