@@ -12,7 +12,7 @@ from torch import Tensor
 
 from captum_gag.data import dataset
 from captum_gag.data.datasets import Example, ImageData
-from captum_gag.errors import InputError, in_one_line
+from captum_gag.errors import InputError, in_one_line, printable
 from captum_gag.models import Classifier
 from captum_gag.modules import hookable
 from captum_gag.outputs import OutputReader
@@ -136,6 +136,11 @@ class Scorer:
         self.digests[f"references {source} ({count})"] = tensor_digest({"": found})
         return found.to(self.classifier.device, self.dtype)
 
+    def label(self, target: int) -> str:
+        """Name of a class: the model's own, or as the data set calls it, or "class N"."""
+        names = {} if self.classifier.labels or self.data is None else self.data.class_names
+        return printable(names.get(target, self.classifier.label(target)))
+
     def score(self, name: str, load: Callable[[], Example], target: int | None = None) -> Outcome:
         """Score one example; see ``score_many``."""
         [outcome] = self.score_many([Item(name, load, target)])
@@ -183,6 +188,7 @@ class Scorer:
         opened = Opened(item.name, known)
         try:
             opened.example = example = item.load()
+            known["group"] = example.group
             target = example.target if item.target is None else item.target
             # What is no whole number fails here, and a record could not hold it.
             known["target"] = None
@@ -229,8 +235,9 @@ class Scorer:
                     "put a classes.csv (class_index, wnid) beside the folders to say which class each is"
                 )
             predicted = int(probabilities.argmax())
-            each.known |= {"target": target, "probability": float(probabilities[target])}
-            each.known |= {"predicted": predicted, "predicted_probability": float(probabilities[predicted])}
+            each.known |= {"target": target, "label": self.label(target), "probability": float(probabilities[target])}
+            each.known |= {"predicted": predicted, "predicted_label": self.label(predicted)}
+            each.known["predicted_probability"] = float(probabilities[predicted])
 
     def _outcomes(self, sound: Sequence[Opened]) -> list[Outcome]:
         """Explain and judge examples of one shape."""
@@ -251,14 +258,16 @@ class Scorer:
                 cells += [failed(label, entry, no_mask) for label in self.suite.methods for entry in masked]
             lacking.append(cells)
         evaluated = self.evaluator.evaluate(judged)
-        return [self._outcome(*each) for each in zip(sound, explained, lacking, evaluated, strict=True)]
+        return [self._outcome(*each) for each in zip(sound, explained, judged, lacking, evaluated, strict=True)]
 
-    def _outcome(self, opened: Opened, maps: Attributions, lacking: list[Cell], evaluated: list[Cell]) -> Outcome:
+    def _outcome(
+        self, opened: Opened, maps: Attributions, judged: Judged, lacking: list[Cell], evaluated: list[Cell]
+    ) -> Outcome:
         cells = [*lacking]
         for cell in evaluated:
             cells.append(cell._replace(seconds=cell.seconds + maps.seconds.get(cell.method, 0.0)))
         ordered = {label: maps.found[label] for label in self.suite.methods if label in maps.found}
-        return Outcome(self._rows(cells, opened.known), ordered, opened.inputs, maps.parts)
+        return Outcome(self._rows(cells, opened.known), ordered, opened.inputs, maps.parts, judged.mask)
 
     def _failed(self, opened: Opened) -> Outcome:
         return Outcome(self._rows([failed(*each, opened.error) for each in self._cells()], opened.known))
