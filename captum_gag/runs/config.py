@@ -10,7 +10,6 @@ from captum_gag.options import declared, option, options_of
 # The command line reads the options below, and takes none of these for it.
 if TYPE_CHECKING:
     from captum_gag.data.datasets import ImageData
-    from captum_gag.models.preprocessing import Preprocessing
     from captum_gag.runs.scorer import Scorer
     from captum_gag.runs.spec import Suite
     from captum_gag.runs.suite_file import SuiteFile
@@ -62,7 +61,9 @@ class Config:
     batch_size: int | None = option(
         default=None, help="Images scored at a time. Default: many small ones, one of 224 x 224 or larger.", ge=1
     )
-    save_maps: bool = option(default=False, help="Keep the maps, as safetensors.")
+    save_maps: bool = option(
+        default=False, help="Keep the maps, and a small photograph of each image, to show them on the page."
+    )
     until: Literal["done", "decided"] = option(
         default="done",
         help="done: score all images. decided: take them in random order, and stop as soon as every metric has decided "
@@ -90,16 +91,13 @@ class Config:
         return SuiteFile(**self.suite)
 
     def made_suite(self) -> Suite:
-        """Build the suite to inspect it; a scorer builds its own, for the model's input."""
+        """Build the suite to inspect it, without what is code of a user's own: none is run."""
+        from captum_gag.importing import nothing_imported
         from captum_gag.runs.spec import make_suite
+        from captum_gag.runs.suite_file import without_own_code
 
-        return make_suite(self.suite)
-
-    def preprocessing(self) -> Preprocessing:
-        """Return the model's preprocessing, which needs no weights."""
-        from captum_gag.models.catalogue import model
-
-        return model(self.model).preprocessing()
+        with nothing_imported():
+            return make_suite(without_own_code(self.suite_file()))
 
     def dataset(self) -> ImageData:
         """List the data set."""

@@ -12,11 +12,11 @@ import warnings
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from functools import partial
 from itertools import islice
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
@@ -26,9 +26,10 @@ from captum_gag.data.datasets import Example, ImageData
 from captum_gag.errors import InputError, in_one_line
 from captum_gag.runs.cells import Outcome, Row
 from captum_gag.runs.config import Config
-from captum_gag.runs.guide_parts import Parts, quantised
+from captum_gag.runs.guide_parts import quantised
 from captum_gag.runs.identity import differences
 from captum_gag.runs.interrupts import deaf_to_interrupts
+from captum_gag.runs.photographs import encoded
 from captum_gag.runs.scorer import Item, Opened, Scorer
 
 Chunk = tuple[str, ...]
@@ -41,14 +42,13 @@ class Done(NamedTuple):
     Attributes:
         image: Its name.
         rows: Its records.
-        maps: (H, W) by method, if the run keeps them.
-        parts: Of GAG's map, as ``guide_parts.quantised`` returns them, likewise.
+        arrays: If the run keeps maps: "maps", (H, W) by method; "parts", of GAG's map, as ``guide_parts.quantised``
+            returns them; "photographs", as ``photographs.encoded`` returns them.
     """
 
     image: str
     rows: list[Row]
-    maps: dict[str, NDArray[np.float32]]
-    parts: Parts
+    arrays: dict[str, dict[str, NDArray[Any]]]
 
 
 class Bench:
@@ -99,9 +99,17 @@ class Bench:
         return self.data[self.data.index[image]]
 
     def _done(self, image: str, outcome: Outcome) -> Done:
-        maps = {name: each.numpy() for name, each in outcome.maps().items()} if self.config.save_maps else {}
-        found = {name: each[0] for name, each in outcome.parts.items()}
-        return Done(image, outcome.rows, maps, quantised(**found) if found else {})
+        if not self.config.save_maps:
+            return Done(image, outcome.rows, {})
+        arrays = {"maps": {name: each.numpy() for name, each in outcome.maps().items()}}
+        if outcome.parts:
+            arrays["parts"] = quantised(**{name: each[0] for name, each in outcome.parts.items()})
+        # A preprocessing of the user's own that cannot be undone for display costs the photograph alone.
+        with suppress(Exception):
+            if outcome.inputs is not None:
+                photo = self.scorer.classifier.to_rgb(outcome.inputs)[0]
+                arrays["photographs"] = encoded(photo, outcome.mask)
+        return Done(image, outcome.rows, arrays)
 
 
 Executor = Callable[[Bench, Iterable[Chunk]], Generator[list[Done], None, None]]
