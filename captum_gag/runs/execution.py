@@ -89,7 +89,7 @@ def execute(
         # Chunks are handed out as workers become free: no further one once all is decided.
         handed_out = takewhile(lambda _: not until.decided, unfinished)
         with (
-            track(total, total - len(todo)) if track else nullcontext(_nothing) as advance,
+            track(total, total - len(todo)) if track else nullcontext(lambda _: None) as advance,
             closing(executor(bench, handed_out)) as coming,
         ):
             for chunk in coming:
@@ -159,7 +159,3 @@ def _without_maps(run: Run, photos: Mapping[str, str]) -> set[str]:
     return (
         {image for image, photo in photos.items() if not run.has_maps(image, photo)} if run.config.save_maps else set()
     )
-
-
-def _nothing(_: str) -> None:
-    pass

@@ -157,10 +157,7 @@ class Scorer:
             up to how the model rounds in a batch. A cell that fails has the score NaN and says in ``error`` why; it
             costs no other cell.
         """
-        return self.score_opened([self.open(item) for item in items])
-
-    def score_opened(self, opened: Sequence[Opened]) -> list[Outcome]:
-        """Score a chunk of examples that are read already; see ``score_many``."""
+        opened = [self.open(item) for item in items]
         sizes = {each.seen.shape for each in opened if not each.error}
         # Where each image decides what the model returns, or has a size of its own, it is alone.
         alone = self.output == "auto" or len(sizes) > 1
