@@ -10,6 +10,9 @@ from typing import Any
 
 from captum_gag.errors import InputError, first_line
 
+PACKAGED = "captum_gag.papers.published_"
+"""The modules of the papers' published code, whose names are this package's own, begin so."""
+
 _ALLOWED = ContextVar("allowed", default=True)
 
 
@@ -23,11 +26,6 @@ def nothing_imported() -> Iterator[None]:
         _ALLOWED.reset(token)
 
 
-def is_packaged(name: str) -> bool:
-    """Tell whether a name is of a variant of the papers' published code, which is this package's own."""
-    return name.startswith("captum_gag.papers.published_")
-
-
 def imported(name: str, role: str) -> Any:
     """Return the attribute that ``package.module:attribute`` names; ``role``, such as "model", is for the message.
 
@@ -35,7 +33,7 @@ def imported(name: str, role: str) -> Any:
         InputError: There is no such module or attribute, importing it fails, or imports are refused here.
     """
     module, _, attribute = name.partition(":")
-    own = is_packaged(name)
+    own = name.startswith(PACKAGED)
     if not own and not _ALLOWED.get():
         raise InputError(f"{role} {name!r} is code that the run names, and looking at a run does not run it")
     try:

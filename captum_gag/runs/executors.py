@@ -32,7 +32,7 @@ from captum_gag.runs.config import Config
 from captum_gag.runs.guide_parts import quantised
 from captum_gag.runs.identity import differences, identity
 from captum_gag.runs.photographs import encoded
-from captum_gag.runs.scorer import Autocast, Item, Scorer
+from captum_gag.runs.scorer import Item, Scorer
 from captum_gag.runs.spec import make_suite
 
 Chunk = tuple[str, ...]
@@ -74,8 +74,8 @@ class Bench:
         data, classifier = dataset(config.data), model(config.model).load(device or config.device)
         suite = make_suite(config.suite, classifier.normalization)
         names = (config.attribution_autocast, config.metrics_autocast)
-        autocast = Autocast(*(None if name is None else getattr(torch, name) for name in names))
-        return cls(config, data, Scorer(classifier, suite, config.seed, getattr(torch, config.dtype), data, autocast))
+        autocast = [None if name is None else getattr(torch, name) for name in names]
+        return cls(config, data, Scorer(classifier, suite, config.seed, getattr(torch, config.dtype), data, *autocast))
 
     def identity(self) -> dict[str, str]:
         """Return digests and versions of all that the numbers depend on beside the config and the photographs."""

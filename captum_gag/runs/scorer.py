@@ -39,18 +39,6 @@ class Item(NamedTuple):
     target: int | None = None
 
 
-class Autocast(NamedTuple):
-    """In which dtype the model may compute what stands it; None for its own.
-
-    Attributes:
-        attribution: While methods explain.
-        metrics: While metrics judge.
-    """
-
-    attribution: torch.dtype | None = None
-    metrics: torch.dtype | None = None
-
-
 @dataclass
 class Opened:
     """An example on its way: what is known of it, what the model sees, and why it cannot be scored, if so."""
@@ -84,7 +72,8 @@ class Scorer:
         seed: int = 0,
         dtype: torch.dtype = torch.float32,
         data: ImageData | None = None,
-        autocast: Autocast | None = None,
+        attribution_autocast: torch.dtype | None = None,
+        metrics_autocast: torch.dtype | None = None,
     ) -> None:
         """Bring the model to its precision, and the methods to their references.
 
@@ -94,7 +83,8 @@ class Scorer:
             seed: Of all noise; the same for every image, so that no score depends on which images came before.
             dtype: In which the model computes.
             data: The data set, whose training images methods may ask for as references.
-            autocast: Where it may compute in less; not where it predicts classes. None for nowhere.
+            attribution_autocast: In which the model may compute what stands it, while methods explain.
+            metrics_autocast: Likewise, while metrics judge.
 
         Raises:
             InputError: What the model returns has no meaning or several, the data set's numbers of classes are not
@@ -112,11 +102,10 @@ class Scorer:
                 method.prepare(self.references)
             except InputError as error:
                 raise InputError(f"method {label!r}: {error}") from error
-        less = autocast or Autocast()
         # A metric that explains again does so as the methods did.
-        explaining_in = less.attribution or (less.metrics and torch.float32)
+        explaining_in = attribution_autocast or (metrics_autocast and torch.float32)
         self.explainer = Explainer(self.model, suite, seed, self.output, explaining_in)
-        self.evaluator = Evaluator(self.explainer, less.metrics)
+        self.evaluator = Evaluator(self.explainer, metrics_autocast)
 
     def references(self, source: str, count: int) -> Tensor:
         """Return preprocessed images of the training split, or of a folder.
