@@ -35,7 +35,7 @@ def disagreements(run: Run, scores: pd.DataFrame, images: Sequence[str]) -> dict
     """
     known = judged(scores)
     methods = set(known["method"].unique())
-    maps = ((image, run.maps(image)) for image in (images if run.keeps_maps() else ()))
+    maps = ((image, run.maps(image)) for image in (images if run.keeps("maps") else ()))
     alike = {image: agreement({name: each for name, each in of.items() if name in methods}) for image, of in maps}
     found = {BY_MAPS: pd.Series(alike, dtype=float)}
     for metric, table in by_metric(known).items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 from captum_gag import reliability
+from captum_gag.attr.methods import Method
 from captum_gag.errors import InputError
-from captum_gag.files import plain, replace_file, without_directories
+from captum_gag.files import plain, replace_file
 from captum_gag.reliability import ReliabilityReport
 from captum_gag.reliability.bootstrap import N_BOOTSTRAP
 from captum_gag.reliability.directions import higher_is_better
@@ -31,7 +33,6 @@ from captum_gag.report.page_tables import laid_out, means_table
 from captum_gag.report.reproduce_command import plain_name, reproduction
 from captum_gag.report.run_figures import CURVED, ablation, curves, curves_of, percentiles_of
 from captum_gag.report.runner_up import Duel, duels
-from captum_gag.report.source import Source
 from captum_gag.report.strip import strip
 from captum_gag.report.style import BLACK, HEAT, LINES, as_svg, method_lines, page_colours
 from captum_gag.report.tables import comparison, failures
@@ -73,21 +74,18 @@ def write_page(
     seed: int = 0,
     most: int | None = MOST,
     paths: bool = False,
-    trust: bool = False,
     published: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write the page of a run.
 
     Args:
-        run: With at least one image done. Its maps are shown if it kept them (``captum-gag run --save-maps``), its
-            photographs if the data set is where it was; the model's weights are not needed.
+        run: With at least one image done. Its maps and photographs are shown if it kept them (``captum-gag run
+            --save-maps``); neither model nor data set are needed, and no code that it names is run.
         path: The HTML file; replaced if there.
         n_bootstrap: Resamples of the images, for all intervals of means; the page says how many.
         seed: Of the resamples, and of the images drawn at random.
         most: How many images are shown; None for all. All numbers are of all images.
         paths: Write absolute paths in full where the page says how to repeat the run. They may name a user.
-        trust: Run code of a user's own that the run names, as a data set, a model or a method, where the page needs it:
-            for photographs, names of classes and percentiles.
         published: By metric and method, means to show beside those of the run; None takes those that its suite holds.
 
     Returns:
@@ -104,20 +102,23 @@ def write_page(
     found, decided, repeat = failures(scores), decisions(run, scores), reproduction(run, scores, paths)
     # Of millions of records nothing is kept but what curves are drawn from, and the rest.
     curved, scores = scores[list(CURVED)], lean(scores)
-    alike, source = disagreements(run, scores, list(known.index)), Source.of(run, trust)
+    alike, methods = disagreements(run, scores, list(known.index)), dict[str, Method]()
+    # A suite may hold what this version no longer has: that costs the figure over p and the slider.
+    with suppress(InputError):
+        methods = run.config.made_suite().methods
     if published is None:
         published = {metric: means for metric, means in suite.published.items() if isinstance(means, Mapping)}
     rows = comparison(scores, published, n_bootstrap, seed)
     badly, compared = ranked(scores, rows), duels(scores, rows, n_bootstrap, seed)
     choice = choose(list(known.index), _worth_seeing(badly, alike, compared), most, seed)
     side = picture_side(len(choice.images) * (1 + scores["method"].nunique()))
-    items = list(gallery(run, known, source, side, choice))
+    items = list(gallery(run, known, methods, side, choice))
     shown_curves = curves_by_image(curves_of(curved[curved["image"].isin(choice.images)]), choice.images)
     try:
         checks, unreliable = reliability.report(scores, n_bootstrap, seed=seed, truth=suite.truth), ""
     except InputError as error:
         checks, unreliable = None, f"Not checked: {error}."
-    figures = _figures(scores, rows, percentiles_of(source.methods), checks, curved)
+    figures = _figures(scores, rows, percentiles_of(methods), checks, curved)
     del curved
     found_cards, keys = cards(rows, decided), _keys(list(scores["method"].unique()))
     page = {
@@ -128,7 +129,7 @@ def write_page(
         "scope": _in_words(run, scores, found),
         "cards": found_cards,
         "headline": headline(found_cards),
-        "strip": strip(run, scores, rows, badly, source),
+        "strip": strip(run, scores, rows, badly),
         "keys": keys,
         "summary": sentences(rows, decided, checks),
         "legend": legend(rows),
@@ -138,7 +139,7 @@ def write_page(
         "decisions": None if decided is None else laid_out(decided),
         "figures": figures,
         "choice": choice.words,
-        "gallery_note": _gallery_note(items, source),
+        "gallery_note": _gallery_note(items, run),
         "shown": {item.image: item for item in items},
         "duels": compared,
         "worst": badly_explained(badly),
@@ -153,7 +154,7 @@ def write_page(
         "resamples": f"{n_bootstrap:,} resamples of the images, seed {seed}",
         "repeat": repeat,
         "side": side,
-        "data": _data(scores, list(known.index), items, source, side),
+        "data": _data(scores, list(known.index), items, run, side),
         "items": ({**plain(item._asdict()), "curves": each} for item, each in zip(items, shown_curves, strict=True)),
         "version": version("captum-gag"),
     }
@@ -195,10 +196,10 @@ def _figures(
     return [{"caption": CAPTIONS[name], "svg": as_svg(figure)} for name, figure in drawn.items()]
 
 
-def _gallery_note(items: list[Item], source: Source) -> str:
+def _gallery_note(items: list[Item], run: Run) -> str:
     if not any(item.pictures for item in items):
         return "The run kept no maps, so there are scores and curves alone; captum-gag run --save-maps keeps them."
-    return f"The photographs are not shown: {without_directories(source.missing)}" if source.missing else ""
+    return "" if run.keeps("photographs") else "The run kept no photographs: it is of an earlier version."
 
 
 def _keys(methods: Sequence[str]) -> dict[str, dict[str, str]]:
@@ -222,7 +223,7 @@ def _worth_seeing(badly: Ranked, alike: Mapping[str, pd.Series], compared: Seque
     return {**worst, **best, **apart, **differ}
 
 
-def _data(scores: pd.DataFrame, images: Sequence[str], items: list[Item], source: Source, side: int) -> dict[str, Any]:
+def _data(scores: pd.DataFrame, images: Sequence[str], items: list[Item], run: Run, side: int) -> dict[str, Any]:
     methods, tables = list(scores["method"].unique()), by_metric(scores)
     whole = np.stack([table.reindex(index=images, columns=methods) for table in tables.values()], axis=-1).round(6)
     known = whole.astype(object)
@@ -236,7 +237,7 @@ def _data(scores: pd.DataFrame, images: Sequence[str], items: list[Item], source
         "methods": methods,
         "metrics": list(tables),
         "scores": known.tolist(),
-        "photographs": not source.missing,
+        "photographs": run.keeps("photographs"),
         "side": side,
         "columns": COLUMNS,
         "colours": (colormaps[HEAT](np.linspace(0, 1, 128))[:, :3] * 255).round().astype(int).tolist(),

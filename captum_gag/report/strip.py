@@ -10,7 +10,6 @@ import pandas as pd
 from captum_gag.reliability.scores import LABEL
 from captum_gag.report.gallery import sheet
 from captum_gag.report.notes import of_metrics
-from captum_gag.report.source import Source
 from captum_gag.report.worst import Ranked
 from captum_gag.runs.store import Run
 
@@ -22,7 +21,7 @@ SIDE = 256
 """Of a picture, in pixels."""
 
 
-def strip(run: Run, scores: pd.DataFrame, rows: pd.DataFrame, ranked: Ranked, source: Source) -> dict[str, Any] | None:
+def strip(run: Run, scores: pd.DataFrame, rows: pd.DataFrame, ranked: Ranked) -> dict[str, Any] | None:
     """Return the photographs on which the best explanation scores as usual, with its map, two more, and controls.
 
     Args:
@@ -30,14 +29,13 @@ def strip(run: Run, scores: pd.DataFrame, rows: pd.DataFrame, ranked: Ranked, so
         scores: A checked score table.
         rows: As ``tables.comparison`` returns them.
         ranked: As ``worst.ranked`` returns them; the first metric counts.
-        source: Of the photographs.
 
     Returns:
         words, side and rows of image, pictures (see ``gallery.Item``) and methods (name, role, score); None for a run
         without a best explanation, or without maps.
     """
     by_metric = dict(of_metrics(rows))
-    for (metric, method), images in ranked.items() if run.keeps_maps() else ():
+    for (metric, method), images in ranked.items() if run.keeps("maps") else ():
         nearest = (images["score"] - images["score"].median()).abs().sort_values(kind="stable").index
         # Of thousands of images, few are looked for.
         kept = (place for place in nearest if run.has_maps(images.at[place, "image"]))
@@ -45,7 +43,7 @@ def strip(run: Run, scores: pd.DataFrame, rows: pd.DataFrame, ranked: Ranked, so
         of_metric = by_metric[metric]
         shown = _methods(of_metric)
         own = scores[scores[LABEL].eq(metric)].set_index(["image", "method"])["score"]
-        found = [_row(run, str(image), shown, own, source) for image in images.loc[usual, "image"]]
+        found = [_row(run, str(image), shown, own) for image in images.loc[usual, "image"]]
         if any(row["methods"] for row in found):
             words = (
                 f"The photographs on which {method} scores nearest to its median by {metric}, with the maps of the "
@@ -65,8 +63,8 @@ def _methods(of_metric: pd.DataFrame) -> dict[str, str]:
     return dict.fromkeys(best, "") | dict(zip(controls["method"], controls["role"], strict=True))
 
 
-def _row(run: Run, image: str, shown: dict[str, str], scores: pd.Series, source: Source) -> dict[str, Any]:
+def _row(run: Run, image: str, shown: dict[str, str], scores: pd.Series) -> dict[str, Any]:
     maps = run.maps(image)
     drawn = {name: maps[name] for name in shown if name in maps}
     methods = [{"name": name, "role": shown[name], "score": float(scores.get((image, name), "nan"))} for name in drawn]
-    return {"image": image, "methods": methods, "pictures": sheet(source.seen(image).photo, drawn, SIDE)}
+    return {"image": image, "methods": methods, "pictures": sheet(run.photograph(image), drawn, SIDE)}

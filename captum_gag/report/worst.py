@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -31,7 +31,6 @@ def worst(
     methods: Sequence[str] = (),
     metrics: Sequence[str] = (),
     n: int = 10,
-    label: Callable[[float], str] = lambda target: "",
 ) -> pd.DataFrame:
     """Return the images with the worst scores, the worst first.
 
@@ -40,7 +39,6 @@ def worst(
         methods: Whose scores; none takes the best explanation of each metric.
         metrics: By which, as tables label them; none takes all of which it is known whether higher is better.
         n: Images of each.
-        label: Names a class by its index.
 
     Returns:
         A row per metric, method and image: metric, method, higher_is_better, image, target, class ("" if not known),
@@ -64,12 +62,13 @@ def worst(
     parts = []
     for row in chosen.to_dict("records"):
         named = {name: row[name] for name in ("metric", "method", "higher_is_better")}
-        parts.append(_lowest(scores, row).head(n)[["image", "target", "probability", "score"]].assign(**named))
+        lowest = _lowest(scores, row).head(n)
+        lowest["class"] = lowest["label"].astype(object).fillna("") if "label" in lowest else ""
+        parts.append(lowest[["image", "target", "class", "probability", "score"]].assign(**named))
     columns = ["metric", "method", "higher_is_better", "image", "target", "class", "probability", "score"]
     if not parts:
         return pd.DataFrame(columns=columns)
-    found = pd.concat(parts, ignore_index=True)
-    return found.assign(**{"class": found["target"].astype("Float64").astype(float).map(label)})[columns]
+    return pd.concat(parts, ignore_index=True)[columns]
 
 
 def ranked(scores: pd.DataFrame, rows: pd.DataFrame) -> Ranked:
