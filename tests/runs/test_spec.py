@@ -150,7 +150,7 @@ def test_toml_that_python_cannot_read_is_refused_in_a_line(tmp_path: Path, text:
     path.write_text(text)
     with pytest.raises(InputError, match=r"suite .*suite\.toml: cannot be read as TOML"):
         read_suite(str(path))
-    with pytest.raises(InputError, match="there is no suite 'fast'; expected gag-ablation"):
+    with pytest.raises(InputError, match="there is no suite 'fast'; expected compare, gag-ablation"):
         read_suite("fast")
 
 
