@@ -33,7 +33,7 @@ def fold_batch_norm(model: nn.Module) -> nn.Module:
     return folded
 
 
-OPTIMIZATIONS: dict[Optimization, Callable[[Any], nn.Module]] = {
+OPTIMIZATIONS: dict[Optimization, Callable[[Any], Any]] = {
     "fold_batch_norm": fold_batch_norm,
     # What only the weights' gradients need is not kept in memory.
     "frozen": lambda model: model.requires_grad_(False),
