@@ -115,7 +115,7 @@ def report(
     if the data are still where they were; the model's weights are not needed. Works while the run is still going, for
     the images done.
 
-    Example: captum-gag run quick --save-maps --out RUN && captum-gag report RUN
+    Example: captum-gag run compare --save-maps --out RUN && captum-gag report RUN
 
     Args:
         out: The HTML file. Default: RUN/report.html.

@@ -20,7 +20,7 @@ from captum_gag.files import without_directories
 from captum_gag.reliability.bootstrap import N_BOOTSTRAP, mean_intervals
 from captum_gag.reliability.directions import higher_is_better, known_bounds
 from captum_gag.reliability.scores import by_metric, checked
-from captum_gag.report.notes import headings, marked, notes
+from captum_gag.report.notes import DAGGER, headings, marked, marked_name, notes
 from captum_gag.report.paired_tests import (
     CONFIDENCE,
     SIGNIFICANT,
@@ -199,36 +199,44 @@ def failures(scores: pd.DataFrame) -> pd.DataFrame:
 def score_table(rows: Sequence[Row]) -> Table:
     """Lay out scores with a line per image and metric, and a column per method.
 
-    The best score of a line is bold, and with two images or more the last line of each metric is the mean
-    over its images, without the scores that are NaN.
+    The best score of an explanation in a line is bold, and with two images or more the last line of each metric is the
+    mean over its images, without the scores that are NaN.
 
     Args:
-        rows: image, method, metric, score; label and probability are shown if present.
+        rows: image, method, metric, score; label and probability are shown, and controls are marked, if present.
 
     Returns:
         Ready to print.
     """
-    methods = list(dict.fromkeys(str(row["method"]) for row in rows))
-    table = Table("image", "class", "metric", box=SIMPLE)
-    for method in methods:
-        table.add_column(Text(method), justify="right")
-    for metric in dict.fromkeys(str(row["metric"]) for row in rows):
+    methods = {str(row["method"]): str(row.get("control", "")) for row in rows}
+    metrics = list(dict.fromkeys(str(row["metric"]) for row in rows))
+    several = len(metrics) > 1
+    # As narrow as it may be: seven methods fit into a line of 80 characters.
+    title = None if several else metrics[0]
+    table = Table("image", *["metric"] * several, title=title, box=SIMPLE, padding=(0, 1, 0, 0))
+    for method, control in methods.items():
+        table.add_column(Text(marked_name(method, control)), justify="right", no_wrap=True)
+    if any(methods.values()):
+        table.caption = f"{DAGGER} control: shown for reference, never the best"
+    for metric in metrics:
         chosen = [row for row in rows if row["metric"] == metric]
         lines: dict[str, dict[str, Row]] = {}
         for row in chosen:
             lines.setdefault(str(row["image"]), {})[str(row["method"])] = row
         for image, line in lines.items():
             scores = {method: float(row["score"]) for method, row in line.items()}
-            table.add_row(Text(image), _predicted(next(iter(line.values()))), Text(metric), *_cells(methods, scores))
+            described = f"{image} {_predicted(next(iter(line.values())))}".rstrip()
+            about = [Text(described, overflow="fold"), *[Text(metric)] * several]
+            table.add_row(*about, *_cells(methods, scores))
         if len(lines) > 1:
             means = {method: _mean(row["score"] for row in chosen if row["method"] == method) for method in methods}
-            table.add_row(Text("mean", "italic"), "", Text(metric), *_cells(methods, means))
+            table.add_row(Text("mean", "italic"), *[Text(metric)] * several, *_cells(methods, means))
     return table
 
 
-def _predicted(row: Row) -> Text:
+def _predicted(row: Row) -> str:
     probability = f" {float(row['probability']):.0%}" if "probability" in row else ""
-    return Text(f"{row.get('label', '')}{probability}")
+    return f"{row.get('label', '')}{probability}"
 
 
 def _mean(scores: Iterable[Any]) -> float:
@@ -236,10 +244,14 @@ def _mean(scores: Iterable[Any]) -> float:
     return fmean(known) if known else math.nan
 
 
-def _cells(methods: Sequence[str], scores: Mapping[str, float]) -> list[Text]:
-    best = max((score for score in scores.values() if not math.isnan(score)), default=math.nan)
+def _cells(methods: Mapping[str, str], scores: Mapping[str, float]) -> list[Text]:
+    explained = [score for method, score in scores.items() if not methods[method] and not math.isnan(score)]
+    best = max(explained, default=math.nan)
     shown = [scores.get(method, math.nan) for method in methods]
-    return [Text(f"{score:.4f}", "bold" if score == best else "") for score in shown]
+    return [
+        Text(f"{score:.4f}", "bold" if score == best and not control else "")
+        for score, control in zip(shown, methods.values(), strict=True)
+    ]
 
 
 def write_scores(path: Path, rows: Sequence[Row]) -> None:
