@@ -8,6 +8,7 @@ from captum_gag.reliability.agreement import (
     internal_consistency,
 )
 from captum_gag.reliability.arrays import from_arrays
+from captum_gag.reliability.checks import ReliabilityReport, report
 from captum_gag.reliability.deciding import sequential
 from captum_gag.reliability.grouping import groups
 from captum_gag.reliability.marks import RELIABLE_ALPHA
@@ -16,7 +17,6 @@ from captum_gag.reliability.orderings import ordering_means
 from captum_gag.reliability.scores import read_scores
 from captum_gag.reliability.summaries import against_baselines, stability, summary, tricks
 from captum_gag.reliability.truth import faults, validity
-from captum_gag.reliability.verdicts import ReliabilityReport, report
 
 __all__ = [
     "RELIABLE_ALPHA",

@@ -136,7 +136,7 @@ class MeanBets(Bets):
     def interval(self, pairs: NDArray[np.intp], alpha: float) -> tuple[Floats, Floats]:
         """Return the mean differences against which the capital is less than 1/alpha."""
         seen = np.concatenate([np.empty((0, len(self.widths))), *self._seen])[:, pairs]
-        found = np.array([_mean_interval(values[~np.isnan(values)], alpha) for values in seen.T]).reshape(-1, 2)
+        found = np.array([bounded_interval(values[~np.isnan(values)], alpha) for values in seen.T]).reshape(-1, 2)
         low, high = (2 * found.T - 1) * self.widths[pairs]
         return low, high
 
@@ -157,7 +157,7 @@ def log_better(wins: ArrayLike, losses: ArrayLike) -> Floats:
     return found
 
 
-def _mean_interval(values: Floats, alpha: float) -> tuple[float, float]:
+def bounded_interval(values: Floats, alpha: float) -> tuple[float, float]:
     """Return the means m of values in [0, 1] against which no capital is 1/alpha."""
     if not len(values):
         return 0.0, 1.0
