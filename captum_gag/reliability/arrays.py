@@ -47,7 +47,7 @@ def from_arrays(
         InputError: The arrays are not all as long as the list of images, it cannot be told which level is the metrics',
             or an option names what is not there.
     """
-    names: Any = images.tolist() if hasattr(images, "tolist") else images
+    names: Any = getattr(images, "tolist", lambda: images)()
     nested = isinstance(names, Sequence) and any(isinstance(name, list | dict | set) for name in names)
     if names is not None and (not isinstance(names, Sequence) or isinstance(names, str) or nested):
         raise InputError(f"images is {shown(images)}; expected a list of the images' names")
@@ -103,7 +103,7 @@ def _array(values: Any, what: str) -> NDArray[np.float64]:
         # Tensors may be on a GPU, part of a graph, or of a dtype that NumPy lacks.
         plain = values.detach().cpu().tolist() if hasattr(values, "detach") else values
         # A masked score is a missing one.
-        array = np.asarray(plain.astype(float).filled(np.nan) if isinstance(plain, np.ma.MaskedArray) else plain)
+        array = np.asarray(np.ma.filled(plain.astype(float), np.nan) if isinstance(plain, np.ma.MaskedArray) else plain)
         # NumPy would take text such as 1_000 for a number, and drop the imaginary part of another.
         texts = array.dtype == object and any(isinstance(value, str) for value in array.ravel())
         if array.dtype.kind in "USc" or texts:

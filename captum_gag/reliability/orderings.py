@@ -34,7 +34,8 @@ def ordering_table(scores: pd.DataFrame) -> pd.DataFrame:
 
 def ordering_scores(scores: pd.DataFrame) -> Floats:
     """Return ``ordering_table`` as an array."""
-    return ordering_table(scores).to_numpy(dtype=float)
+    values: Floats = ordering_table(scores).to_numpy(dtype=float)
+    return values
 
 
 def ordering_means(scores: pd.DataFrame) -> pd.DataFrame:

@@ -10,37 +10,35 @@ from captum_gag.reliability.bootstrap import FEWEST, Floats, moments
 
 
 def least_p(differences: Floats) -> float:
-    """Return the least p that a test over these images can have, whatever the sizes of their differences.
+    """Return the least p that a test of so many untied images can have: all have the same sign by chance.
 
-    Two bounds, the larger of which counts: all images that are not tied have the same sign by chance (2^(1 - untied),
-    the least p of a sign-flip or Wilcoxon test); and the images that differ from the commonest value could as well have
-    been missed, as in (1 - share)^n of the draws of so many images. So three untied images of forty never reject.
-    NaN does not count; it is what comes back where there is nothing else.
+    That is 2^(1 - untied), as of Wilcoxon's test: three untied images of forty never reject. NaN does not count; it is
+    what comes back where there is nothing else.
     """
     values = differences[~np.isnan(differences)]
     if len(values) < FEWEST:
         return 1.0 if len(values) else np.nan
-    commonest = np.unique(values, return_counts=True)[1].max() / len(values)
-    return float(min(1.0, max(2.0 ** (1 - np.count_nonzero(values)), 2 * commonest ** len(values))))
+    return float(min(1.0, 2.0 ** (1 - np.count_nonzero(values))))
 
 
 def mean_test(differences: Floats) -> float:
     """Return the two-sided p of the mean of one difference per image being 0, NaN being left out.
 
     Student's t, rid of skewness by Hall's (1992) transformation g(t) = t + a t^2 / 3 + a^2 t^3 / 27 + a / 6, with a the
-    skewness over sqrt n; at least ``least_p``. It holds its level as bootstrap-t does (``benchmarks/coverage.py``), and
-    draws nothing.
+    skewness over sqrt n. It is at least ``least_p``, which it is where all differences are alike, and else twice the
+    share of draws of so many images that hold the commonest difference alone: what they miss may be missing here. It
+    holds its level as bootstrap-t does (``benchmarks/coverage.py``), and draws nothing.
     """
-    values = differences[~np.isnan(differences)]
-    least = least_p(values)
+    values, least = differences[~np.isnan(differences)], least_p(differences)
     if not least < 1:
         return least
     n, [middle], [error], [skew] = moments(values[:, None])
     if error == 0:
-        return 1.0
+        return least
     ratio = middle / error
     straight = ratio + skew * ratio**2 / 3 + skew**2 * ratio**3 / 27 + skew / 6
-    return max(least, float(2 * t.sf(abs(straight), n - 1)))
+    commonest = np.unique(values, return_counts=True)[1].max() / n
+    return float(min(1.0, max(least, 2 * commonest**n, 2 * t.sf(abs(straight), n - 1))))
 
 
 def holm(p: ArrayLike) -> Floats:

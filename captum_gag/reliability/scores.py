@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -210,8 +211,12 @@ def collapsed(scores: pd.DataFrame) -> pd.DataFrame:
     for name in means.columns.intersection(["score", "baseline_probability"]):
         means[name] = cells[name].mean().to_numpy()
     if "curve_y" in means:
-        curves = pd.DataFrame(arrays(rows["curve_y"])).groupby(cells.ngroup().to_numpy()).mean()
-        means["curve_y"] = pd.Series([row[: len(row)] for row in curves.to_numpy()], means.index, dtype=object)
+        padded = np.array(list(zip_longest(*arrays(rows["curve_y"]), fillvalue=np.nan)), dtype=float).T
+        curves = pd.DataFrame(padded, range(len(rows))).groupby(cells.ngroup().to_numpy()).mean().dropna(how="all")
+        lists = np.full(len(means), None, dtype=object)
+        for place, curve in zip(curves.index, curves.to_numpy(), strict=True):
+            lists[place] = curve
+        means["curve_y"] = lists
     return pd.concat([alone, means])
 
 

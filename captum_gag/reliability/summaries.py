@@ -82,8 +82,8 @@ def against_baselines(
     Returns:
         A row per metric and explanation: mean; random_orderings (how many), random_low, random_high (where the mean of
         another one lies), random_p, beats_random; edges (their mean), edges_p, beats_edges. A method beats a baseline
-        (True), does not significantly (False), or it cannot be told (None: no such baseline, a single ordering, or too
-        few images for any scores to be significant).
+        (True), does not significantly (False), or is ahead of it but that cannot be told (None: a single ordering, or
+        too few images for any scores to be significant; also without such a baseline).
     """
     methods, edge = explanations(scores), set(scores.loc[is_edges(scores), "method"])
     directions, random = signs(scores), dict(list(scores[is_random(scores)].groupby(LABEL, sort=False)))
@@ -126,12 +126,13 @@ def _against_orderings(
     return low, high, np.fmax(p, [least_p(gain) for gain in gains.to_numpy().T]).tolist()
 
 
-def _beats(gains: pd.DataFrame, p: Sequence[float], confidence: float) -> list[tuple[float, bool | None]]:
-    """Return p corrected over the methods and whether each is better, None where no scores could have told."""
+def _beats(gains: pd.DataFrame, p: Sequence[float], confidence: float) -> pd.DataFrame:
+    """Return p corrected over the methods, and whether each is better: None if it seems so, and could not be told."""
     corrected, least = holm(p), holm([least_p(gain) for gain in gains.to_numpy().T])
-    beats = (corrected < 1 - confidence) & (gains.mean() > 0).to_numpy()
-    told = ~np.isnan(corrected) & (least < 1 - confidence)
-    return list(zip(corrected, np.where(told, beats.astype(object), None), strict=True))
+    ahead = gains.mean().to_numpy()
+    beats = (corrected < 1 - confidence) & (ahead > 0)
+    told = (ahead <= 0) | (~np.isnan(corrected) & (least < 1 - confidence))
+    return pd.DataFrame({"p": corrected, "beats": np.where(told, beats.astype(object), None)})
 
 
 @by_groups

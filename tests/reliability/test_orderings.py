@@ -85,6 +85,8 @@ def test_a_single_ordering_cannot_tell(listed):
     plain = listed.drop(columns=["curve_x", "curve_y", "curve_x_label", "curve_y_label"])
     found = reliability.against_baselines(plain)
     assert found[["random_orderings", "beats_random"]].drop_duplicates().to_numpy().tolist() == [[1, None]]
+    below = reliability.against_baselines(plain.assign(score=plain["score"].mask(plain["method"] == "good", -1.0)))
+    assert below["beats_random"].eq(False).all(), "what is not ahead beats nothing"
     assert found[["random_low", "random_high", "random_p"]].isna().all(axis=None)
     verdict = reliability.report(plain, n_bootstrap=50).verdicts["AOPC MoRF (mean) L=20"]
     assert "A single random ordering cannot tell whether a method beats chance: set random_orderings = 39." in verdict
