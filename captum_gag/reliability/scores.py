@@ -211,8 +211,8 @@ def collapsed(scores: pd.DataFrame) -> pd.DataFrame:
     for name in means.columns.intersection(["score", "baseline_probability"]):
         means[name] = cells[name].mean().to_numpy()
     if "curve_y" in means:
-        padded = np.array(list(zip_longest(*arrays(rows["curve_y"]), fillvalue=np.nan)), dtype=float).T
-        curves = pd.DataFrame(padded, range(len(rows))).groupby(cells.ngroup().to_numpy()).mean().dropna(how="all")
+        padded = np.array(list(zip_longest(*arrays(rows["curve_y"]), fillvalue=np.nan)), dtype=float)
+        curves = pd.DataFrame(padded.reshape(-1, len(rows)).T).groupby(cells.ngroup().to_numpy()).mean().dropna(how="all")
         lists = np.full(len(means), None, dtype=object)
         for place, curve in zip(curves.index, curves.to_numpy(), strict=True):
             lists[place] = curve
