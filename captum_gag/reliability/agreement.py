@@ -1,4 +1,8 @@
-"""How far a metric agrees with itself: over images, over methods, and with the other metrics."""
+"""How far a metric agrees with itself: over images, over methods, and with the other metrics.
+
+All take a score table, the confidence of their intervals, and the groups of images ``by`` a column, cut by ``edges``;
+see ``grouping.groups``. They raise InputError where the scores are not a score table, or a direction is not known.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,7 @@ from captum_gag.reliability.correlations import Spearman
 from captum_gag.reliability.directions import signs
 from captum_gag.reliability.grouping import by_groups
 from captum_gag.reliability.rankings import Rankings, alpha_interval
-from captum_gag.reliability.scores import LABEL, by_metric, complete, matrices, ranks
+from captum_gag.reliability.scores import LABEL, by_metric, complete, ranks
 
 Estimate = tuple[float, float, float]
 """A statistic, and the lower and upper end of its interval."""
@@ -75,7 +79,8 @@ def inter_method(
 def _per_metric(scores: pd.DataFrame, name: str, estimate: Callable[[pd.DataFrame], Estimate | None]) -> pd.DataFrame:
     """Return a row per metric: a statistic of its matrix, images x methods, with its interval; NaN for none."""
     rows = {}
-    for metric, matrix in matrices(scores):
+    for metric, table in by_metric(scores).items():
+        matrix = complete(table)
         value, low, high = estimate(matrix) or (np.nan, np.nan, np.nan)
         rows[metric] = {name: value, "low": low, "high": high, "images": len(matrix), "methods": matrix.shape[1]}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("metric")

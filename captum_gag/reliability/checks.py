@@ -134,19 +134,10 @@ def _tables(
 def _verdict(
     metric: str, direction: int, tables: dict[str, pd.DataFrame], reliable: dict[str, str], confidence: float
 ) -> str:
-    """Return what the tables say of a metric, in sentences."""
+    """Describe a metric in a few sentences; validity and faults stand in marks and tables."""
     rows = {name: table[table["metric"] == metric] for name, table in tables.items()}
     words = ["higher is better." if direction > 0 else "lower is better."]
     words += [_alpha_in_words(row, reliable[metric], confidence) for row in rows["inter_rater"].to_dict("records")]
-    words += [
-        f"Of the pairs of explanations it orders {row['wrong']:.0%} [{row['wrong_low']:.0%}, {row['wrong_high']:.0%}] "
-        f"against {row['truth']}."
-        for row in rows["validity"].dropna(subset="wrong").to_dict("records")
-        if row["maps"] == "explanations"
-    ]
-    seen = rows["faults"].groupby("found", sort=False)["fault"].agg(", ".join)
-    opening = {"seen": "It sees maps that are", "partly": "Partly", "unseen": "Not", "rewarded": "It rewards"}
-    words += [f"{text} {seen[word]}." for word, text in opening.items() if word in seen]
     beaten, steady = rows["baselines"], rows["stability"]
     for key, baseline in (("beats_random", "random orderings"), ("beats_edges", "the edge detector")):
         losers = ", ".join(beaten.loc[beaten[key].eq(False), "method"])

@@ -30,8 +30,6 @@ LARGEST = 600.0
 BLOCK = 128
 """Images taken into account at once, so that memory does not grow with their number."""
 
-TESTS: dict[str, type[Bets]] = {"sign": SignBets, "mean": MeanBets}
-
 
 @with_checked_arguments
 def sequential(
@@ -50,8 +48,8 @@ def sequential(
     after the other; after each, every question has an e-value in each direction (see ``betting``), and it is decided
     once the e-value, adjusted for the number of questions, reaches 1/alpha. The probability of any wrong decision, on
     any question, after any number of images, is at most alpha, if the images are independent draws from those that the
-    conclusion is about. So one may look after every image, and stop whenever one likes. Images of one group (the
-    column ``group``) count as one.
+    conclusion is about; images of one group (the column ``group``) count as one. So one may look after every image, and
+    stop whenever one likes.
 
     The adjustment is closed testing with means of e-values: a hypothesis is rejected when the mean of the current
     e-values of every set of hypotheses that it is in reaches 1/alpha. A mean of e-processes is one, so that this holds
@@ -65,7 +63,7 @@ def sequential(
         alpha: Probability of a wrong decision, in (0, 1).
         test: "sign": is it better on most images, of those on which both differ? "mean": is the mean of its scores
             better? This is for scores of a known range only.
-        order: The images (or groups) in the order in which they count, each once; None draws one by the seed. An order
+        order: The images, or groups, in the order in which they count, each once; None draws one by the seed. An order
             that goes with the scores, such as by class, does not do.
         seed: Of the order.
         bounds: By metric, the lowest and highest score that there can be, for "mean"; needed for metrics whose range
@@ -85,7 +83,7 @@ def sequential(
     scores = collapsed(checked(scores))
     if test not in TESTS:
         raise unknown("test", test, TESTS)
-    widths = _widths(scores, {**BOUNDS, **(bounds or {})}) if test == "mean" else None
+    widths = _widths(scores, bounds or {}) if test == "mean" else None
     images = _ordered(scores, order, seed)
     methods, metrics = list(scores["method"].unique()), metrics_of(scores)
     decider = Decider(methods, metrics, against, alpha, test, widths, explanations(scores))
@@ -95,15 +93,15 @@ def sequential(
 
 def _widths(scores: pd.DataFrame, bounds: Mapping[str, tuple[float, float]]) -> list[float]:
     """Return of each metric how far its scores can be apart, by its range, which is checked."""
-    widths = []
+    found = []
     for label, of_metric in scores.groupby(LABEL, sort=False):
         metric = of_metric["metric"].iloc[0]
-        if metric not in bounds:
+        if metric not in {**BOUNDS, **bounds}:
             raise InputError(
                 f"the range of {metric} is not known, and the mean is tested by it; give "
                 f"bounds={{{metric!r}: (lowest, highest)}}, or test='sign'"
             )
-        low, high = bounds[metric]
+        low, high = {**BOUNDS, **bounds}[metric]
         if not (np.isfinite([low, high]).all() and low < high):
             raise InputError(f"the bounds of {metric} are {(low, high)}; expected two finite numbers, the lower first")
         room = 1e-6 * (high - low)
@@ -114,37 +112,41 @@ def _widths(scores: pd.DataFrame, bounds: Mapping[str, tuple[float, float]]) -> 
                 f"{label} of image {image!r} is {score:g}, expected {low:g} to {high:g}; give its range by bounds"
             )
         # A score may be beyond by as much as rounding, and a bet must not lose more than all.
-        widths.append(high - low + 2 * room)
-    return widths
+        found.append(high - low + 2 * room)
+    return found
 
 
 def _ordered(scores: pd.DataFrame, order: Sequence[Any] | None, seed: int) -> list[Any]:
     """Return the images in the order in which they count."""
     # Sorted first, so that the order of the rows changes nothing.
-    images = sorted(scores["image"].unique())
+    there = sorted(scores["image"].unique())
     if order is None:
-        return [images[place] for place in np.random.default_rng(seed).permutation(len(images))]
+        return [there[each] for each in np.random.default_rng(seed).permutation(len(there))]
     if isinstance(order, str) or not isinstance(order, Iterable):
         raise InputError(f"order is {shown(order)}; expected the images, each once")
-    ordered = list(order)
-    if sorted(map(str, ordered)) != sorted(map(str, images)):
-        wrong = next(iter({*map(str, ordered)} ^ {*map(str, images)}), "one of them twice")
-        raise InputError(f"the order has {len(ordered)} images, the scores {len(images)}, and they differ in {wrong}")
-    return ordered
+    given = list(order)
+    if sorted(map(str, given)) != sorted(map(str, there)):
+        wrong = next(iter({*map(str, given)} ^ {*map(str, there)}), "one of them twice")
+        raise InputError(f"the order has {len(given)} images, the scores {len(there)}, and they differ in {wrong}")
+    return given
 
 
 def oriented(scores: pd.DataFrame, images: Sequence[Any], methods: Sequence[str], metrics: Sequence[str]) -> Floats:
-    """Return scores of a checked table as (images, methods, metrics), higher is better, NaN for gaps."""
+    """Return some of the scores of a checked table as (images, methods, metrics), higher is better, NaN for gaps.
+
+    Raises:
+        InputError: It is not known whether higher is better.
+    """
     wanted = {"image": images, "method": methods, LABEL: metrics}
-    values = np.full([len(names) for names in wanted.values()], np.nan)
+    found = np.full([len(names) for names in wanted.values()], np.nan)
     places = np.array([pd.Index(names).get_indexer(scores[column]) for column, names in wanted.items()])
     asked = (places >= 0).all(axis=0)
-    values[tuple(places[:, asked])] = (scores["score"] * scores[LABEL].map(signs(scores)))[asked]
-    return values
+    found[tuple(places[:, asked])] = (scores["score"] * scores[LABEL].map(signs(scores)))[asked]
+    return found
 
 
 class Decider:
-    """The questions, the evidence for each after the images so far, and which are decided.
+    """The questions, what is known of each after the images so far, and which are decided.
 
     Attributes:
         methods: The methods, in the order of the scores that it takes.
@@ -162,7 +164,9 @@ class Decider:
         widths: Sequence[float] | None = None,
         candidates: Collection[str] = (),
     ) -> None:
-        """Ask the questions; see ``sequential``. The best is a candidate, or any method where none is named.
+        """Ask the questions; see ``sequential``.
+
+        Only candidates are ever the best; any method is one where none is named.
 
         Raises:
             InputError: There is no such method, or nothing to compare.
@@ -176,11 +180,11 @@ class Decider:
         self.methods, self.metrics, self.alpha, self.images = list(methods), list(metrics), alpha, 0
         self._against = None if against == BEST else self.methods.index(against)
         places = range(len(methods))
-        self._candidates = np.array([name in candidates or not candidates for name in methods])
+        self._candidates = np.array([each in candidates or not candidates for each in methods])
         if self._against is None:
             pairs = [pair for pair in combinations(places, 2) if self._candidates[list(pair)].any()]
         else:
-            pairs = [(self._against, place) for place in places if place != self._against]
+            pairs = [(self._against, each) for each in places if each != self._against]
         # A question is (metric, first, second); the pairs of a metric stand together.
         self._questions = np.array([(metric, *pair) for metric in range(len(metrics)) for pair in pairs])
         self._bets: Bets = TESTS[test](np.array(widths or [1.0] * len(metrics))[self._questions[:, 0]])
@@ -189,7 +193,11 @@ class Decider:
         self._sums, self._counts = np.zeros((2, len(methods), len(metrics)))
 
     def update(self, scores: Floats) -> None:
-        """Take further images into account, in their order: (n, methods, metrics), higher is better, NaN for none."""
+        """Take further images into account, in their order.
+
+        Args:
+            scores: (n, methods, metrics), higher is better; NaN where there is none.
+        """
         metric, first, second = self._questions.T
         for start in range(0, len(scores), BLOCK):
             block = scores[start : start + BLOCK]
@@ -203,9 +211,9 @@ class Decider:
         self._counts += (~np.isnan(scores)).sum(axis=0)
 
     def counts(self) -> tuple[int, int]:
-        """Count the questions of the table that are decided, and those that are open.
+        """Return how many of the questions that the table shows are decided, and how many are open.
 
-        One that no image has scores for is neither.
+        One that no image has a word for is neither.
         """
         places, _ = self._shown()
         asked = (self._bets.wins + self._bets.losses + self._bets.ties)[places] > 0
@@ -213,20 +221,20 @@ class Decider:
         return int((asked & decided).sum()), int((asked & ~decided).sum())
 
     def table(self) -> pd.DataFrame:
-        """Return the table of ``sequential``."""
+        """Return what ``sequential`` returns."""
         places, turned = self._shown()
         bets = self._bets
         low, high = bets.interval(places, self.alpha)
         rows = []
         for row, (place, turn) in enumerate(zip(places, turned, strict=True)):
             metric, method, rival = self._questions[place]
-            wins, losses, ties = (int(counts[place]) for counts in (bets.wins, bets.losses, bets.ties))
+            wins, losses, ties = (int(each[place]) for each in (bets.wins, bets.losses, bets.ties))
             points, (better, worse) = self._e[:, place].argmax(), map(int, self._decided[:, place])
             ends = (low[row], high[row])
             if turn:
                 method, rival, wins, losses, better, worse = rival, method, losses, wins, worse, better
                 ends = bets.turned(*ends)
-            e_values = (float(values[points, place]) for values in (self._e, self._adjusted))
+            e_values = (float(each[points, place]) for each in (self._e, self._adjusted))
             decision = "better" if better else "worse" if worse else "open"
             counts = (wins + losses + ties, wins, losses, ties)
             named = (self.metrics[metric], self.methods[method], self.methods[rival])
@@ -255,5 +263,8 @@ def adjusted(e_values: Floats) -> Floats:
     rising = np.sort(e_values)
     sums = np.concatenate([[0.0], rising.cumsum()])
     counts = np.searchsorted(np.arange(1, len(rising) + 1) * rising - sums[:-1], e_values)
-    smallest: Floats = (e_values + sums[counts]) / (counts + 1)
-    return smallest
+    found: Floats = (e_values + sums[counts]) / (counts + 1)
+    return found
+
+
+TESTS: dict[str, type[Bets]] = {"sign": SignBets, "mean": MeanBets}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from itertools import zip_longest
 from pathlib import Path
 
@@ -212,11 +211,9 @@ def collapsed(scores: pd.DataFrame) -> pd.DataFrame:
         means[name] = cells[name].mean().to_numpy()
     if "curve_y" in means:
         padded = np.array(list(zip_longest(*arrays(rows["curve_y"]), fillvalue=np.nan)), dtype=float)
-        curves = pd.DataFrame(padded.reshape(-1, len(rows)).T).groupby(cells.ngroup().to_numpy()).mean().dropna(how="all")
-        lists = np.full(len(means), None, dtype=object)
-        for place, curve in zip(curves.index, curves.to_numpy(), strict=True):
-            lists[place] = curve
-        means["curve_y"] = lists
+        curves = pd.DataFrame(padded.reshape(-1, len(rows)).T).groupby(cells.ngroup().to_numpy()).mean()
+        lists = [None if np.isnan(curve).all() else curve for curve in curves.to_numpy()]
+        means["curve_y"] = pd.Series(lists, means.index, dtype=object)
     return pd.concat([alone, means])
 
 
@@ -315,12 +312,6 @@ def by_metric(scores: pd.DataFrame) -> dict[str, pd.DataFrame]:
         axes = images[in_image].rename("image"), methods[in_method].rename("method")
         tables[str(name)] = pd.DataFrame(matrix[np.ix_(in_image, in_method)], *axes)
     return tables
-
-
-def matrices(scores: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Yield each metric's scores as a matrix, images x methods, without gaps; see ``complete``."""
-    for metric, matrix in by_metric(scores).items():
-        yield metric, complete(matrix)
 
 
 def complete(matrix: pd.DataFrame) -> pd.DataFrame:

@@ -1,4 +1,9 @@
-"""What one score per image hides behind its mean: spread, baselines, tricks, and how many images are enough."""
+"""What one score per image hides behind its mean: spread, baselines, tricks, and how many images are enough.
+
+All take a score table, the number of resamples and the seed of what they draw, the confidence of their intervals, and
+the groups of images ``by`` a column, cut by ``edges``; see ``grouping.groups``. They raise InputError where the scores
+are not a score table, or a direction is not known.
+"""
 
 from __future__ import annotations
 
@@ -19,11 +24,11 @@ from captum_gag.reliability.rankings import Rankings
 from captum_gag.reliability.scores import (
     LABEL,
     by_metric,
+    complete,
     explanations,
     is_edges,
     is_manipulated,
     is_random,
-    matrices,
     ranks,
 )
 
@@ -71,13 +76,8 @@ def against_baselines(
 
     s^2 the variance between the means of the orderings, less what the images leave open, and p is that of Student's t
     of K - 1 (at most n - 1) degrees of freedom. A random method is then called better in at most 5 % of tables, for any
-    K; a single ordering cannot tell, and 39 are nearly as good as any number (``benchmarks/coverage.py``).
-
-    Args:
-        scores: A score table, whose column control says which methods are random orderings and which detect edges.
-        confidence: 1 - the p from which on an explanation beats a baseline; and of the band, in (0, 1).
-        by: See ``groups``.
-        edges: See ``groups``.
+    K; a single ordering cannot tell, and 39 are nearly as good as any number (``benchmarks/coverage.py``). p counts as
+    significant below 1 - confidence.
 
     Returns:
         A row per metric and explanation: mean; random_orderings (how many), random_low, random_high (where the mean of
@@ -148,15 +148,8 @@ def tricks(
     """Tell which metric can be fooled: what a manipulated map gets, beside the map that it was made of.
 
     Differences up to ``ROUNDING`` of the range of a metric's scores are none. p is corrected (Holm) over all metrics
-    and manipulated maps. Maps with faults of known strength are left to ``faults``, displaced ones are no tricks.
-
-    Args:
-        scores: A score table, whose columns base and transform say which methods are another's maps, manipulated.
-        n_bootstrap: Resamples of the images.
-        confidence: Of the interval, in (0, 1); and 1 - the p from which on a metric is fooled.
-        seed: Of the resamples.
-        by: See ``groups``.
-        edges: See ``groups``.
+    and manipulated maps, and counts as significant below 1 - confidence. Maps with faults of known strength are left to
+    ``faults``, displaced ones are no tricks.
 
     Returns:
         A row per metric and manipulated method: metric, method, original_mean, mean, gain (positive where the
@@ -198,23 +191,18 @@ def stability(
 ) -> pd.DataFrame:
     """Tell how stable the ranking of the methods is with fewer of these images, drawn without replacement.
 
-    Args:
-        scores: A score table.
-        sizes: Numbers of images. None takes 5, 10, 20, 50, ... up to half of them.
-        n_resamples: Draws for each size.
-        seed: Of the draws.
-        by: See ``groups``.
-        edges: See ``groups``.
+    ``sizes`` are numbers of images; None takes 5, 10, 20, 50, ... up to half of them.
 
     Returns:
         A row per metric and size: metric, images, alpha (mean), alpha_low, alpha_high (their central 95 %); flips (the
         share of draws and pairs of methods in another order than by all images), best_changes (another method comes
-        first); best and runner_up (by all images), pair_flips (the share of draws in which best is not ahead of
-        runner_up).
+        first); best and runner_up (of the explanations, by all images), pair_flips (the share of draws in which the
+        best one is not ahead of the runner-up).
     """
-    directions = signs(scores)
+    directions, explained = signs(scores), explanations(scores)
     rows, images = [], 0
-    for metric, matrix in matrices(scores):
+    for metric, table in by_metric(scores).items():
+        matrix = complete(table)
         asked = _sizes(len(matrix)) if sizes is None else sorted(n for n in sizes if n <= len(matrix))
         if min(matrix.shape) < 2 or not asked:
             continue
@@ -223,14 +211,16 @@ def stability(
             images = len(matrix)
             draws = _draws(images, asked[-1], n_resamples, seed)
         whole = values.mean(axis=0)
-        best, second = np.argsort(-whole, kind="stable")[:2]
+        places = [place for place, name in enumerate(matrix) if name in explained]
+        places = places if len(places) > 1 else list(range(len(whole)))
+        best, second = sorted(places, key=lambda place: -whole[place])[:2]
         for size, alphas in zip(asked, Rankings(ranks(matrix)).alphas(draws, asked), strict=True):
             means = _means(draws[:, :size], values)
             undefined = np.isnan(alphas).all()
             low, high = (np.nan, np.nan) if undefined else np.nanquantile(alphas, [0.025, 0.975])
             row = {"metric": metric, "images": size, "alpha": np.nan if undefined else np.nanmean(alphas)}
             row |= {"alpha_low": low, "alpha_high": high, "flips": _flips(means, whole)}
-            row |= {"best_changes": (means.argmax(axis=1) != best).mean()}
+            row |= {"best_changes": (means.argmax(axis=1) != whole.argmax()).mean()}
             row |= {"best": matrix.columns[best], "runner_up": matrix.columns[second]}
             rows.append(row | {"pair_flips": (means[:, best] <= means[:, second]).mean()})
     columns = ["metric", "images", "alpha", "alpha_low", "alpha_high", "flips", "best_changes"]
