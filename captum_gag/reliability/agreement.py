@@ -6,7 +6,7 @@ see ``grouping.groups``. They raise InputError where the scores are not a score 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from inspect import unwrap
 from itertools import combinations
 
@@ -31,9 +31,7 @@ PAIRS = ["method", "metric", "other", "rho", "low", "high", "images"]
 
 
 @by_groups
-def inter_rater(
-    scores: pd.DataFrame, confidence: Confidence = CONFIDENCE, *, by: str | None = None, edges: Sequence[float] = ()
-) -> pd.DataFrame:
+def inter_rater(scores: pd.DataFrame, confidence: Confidence = CONFIDENCE) -> pd.DataFrame:
     """Tell whether a metric ranks the methods alike on all images: Krippendorff's alpha (Tomsett et al., 2019).
 
     Each image is a rater, each method a unit that it rates; the rating is the method's rank on that image. Alpha is 1
@@ -56,9 +54,7 @@ def inter_rater(
 
 
 @by_groups
-def inter_method(
-    scores: pd.DataFrame, confidence: Confidence = CONFIDENCE, *, by: str | None = None, edges: Sequence[float] = ()
-) -> pd.DataFrame:
+def inter_method(scores: pd.DataFrame, confidence: Confidence = CONFIDENCE) -> pd.DataFrame:
     """Tell whether an image that is easy for one method is easy for the others: mean pairwise Spearman's rho.
 
     For each pair of methods, the correlation over images of their scores; then the mean over pairs.
@@ -87,9 +83,7 @@ def _per_metric(scores: pd.DataFrame, name: str, estimate: Callable[[pd.DataFram
 
 
 @by_groups
-def internal_consistency(
-    scores: pd.DataFrame, confidence: Confidence = CONFIDENCE, *, by: str | None = None, edges: Sequence[float] = ()
-) -> pd.DataFrame:
+def internal_consistency(scores: pd.DataFrame, confidence: Confidence = CONFIDENCE) -> pd.DataFrame:
     """Tell whether two metrics that claim to measure the same thing agree: Spearman's rho over images, per method.
 
     Scores of metrics where lower is better are negated first, so that agreement is always positive.
@@ -135,9 +129,7 @@ def consistency_matrix(consistency: pd.DataFrame) -> pd.DataFrame:
 
 
 @by_groups
-def implementation_sensitivity(
-    scores: pd.DataFrame, confidence: Confidence = CONFIDENCE, *, by: str | None = None, edges: Sequence[float] = ()
-) -> pd.DataFrame:
+def implementation_sensitivity(scores: pd.DataFrame, confidence: Confidence = CONFIDENCE) -> pd.DataFrame:
     """Tell whether a metric agrees with itself when only its implementation changes, such as its baseline.
 
     Returns:

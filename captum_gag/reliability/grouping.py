@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import wraps
+from inspect import Parameter, signature
 from itertools import pairwise
 from numbers import Real
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,11 @@ from captum_gag.errors import InputError, shown
 from captum_gag.options import checked as with_checked_arguments
 from captum_gag.reliability.scores import checked, collapsed
 
-F = TypeVar("F", bound=Callable[..., pd.DataFrame])
+BY_AND_EDGES = (
+    Parameter("by", Parameter.KEYWORD_ONLY, default=None, annotation="str | None"),
+    Parameter("edges", Parameter.KEYWORD_ONLY, default=(), annotation="Sequence[float]"),
+)
+"""What every statistic takes besides its own arguments: see ``groups``."""
 
 
 def groups(scores: pd.DataFrame, by: str, edges: Sequence[float] = ()) -> Iterator[tuple[Any, pd.DataFrame]]:
@@ -71,8 +76,8 @@ def check_edges(by: str | None, edges: Sequence[float]) -> None:
         raise InputError(f"the edges are {list(edges)}; expected ascending numbers")
 
 
-def by_groups(statistic: F) -> F:
-    """Make a function of a checked table one of any score table, which takes ``by`` and ``edges``.
+def by_groups(statistic: Callable[..., pd.DataFrame]) -> Callable[..., pd.DataFrame]:
+    """Make a function of a checked table one of any score table, which takes ``by`` and ``edges`` too.
 
     Images of one group (the column ``group``) count as one, see ``scores.collapsed``. Whoever has checked table and
     arguments calls ``inspect.unwrap`` of what comes back.
@@ -82,14 +87,17 @@ def by_groups(statistic: F) -> F:
     @wraps(statistic)
     def grouped(
         scores: pd.DataFrame, *args: Any, by: str | None = None, edges: Sequence[float] = (), **options: Any
-    ) -> Any:
+    ) -> pd.DataFrame:
         check_edges(by, edges)
         if by is None:
             return compute(collapsed(checked(scores)), *args, **options)
         parts = groups(scores, by, edges)
         return concatenated([(group, compute(collapsed(rows), *args, **options)) for group, rows in parts], by)
 
-    return cast(F, grouped)
+    own = signature(statistic)
+    added = [each for each in BY_AND_EDGES if each.name not in own.parameters]
+    grouped.__signature__ = own.replace(parameters=[*own.parameters.values(), *added])  # type: ignore[attr-defined]
+    return grouped
 
 
 def concatenated(tables: Sequence[tuple[Any, pd.DataFrame]], by: str) -> pd.DataFrame:

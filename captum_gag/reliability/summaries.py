@@ -38,13 +38,7 @@ ROUNDING = 1e-6
 
 @by_groups
 def summary(
-    scores: pd.DataFrame,
-    n_bootstrap: Resamples = N_BOOTSTRAP,
-    confidence: Confidence = 0.95,
-    seed: Seed = 0,
-    *,
-    by: str | None = None,
-    edges: Sequence[float] = (),
+    scores: pd.DataFrame, n_bootstrap: Resamples = N_BOOTSTRAP, confidence: Confidence = 0.95, seed: Seed = 0
 ) -> pd.DataFrame:
     """Return the distribution over images that a mean score hides (Tomsett et al., 2019: global variance).
 
@@ -63,9 +57,7 @@ def summary(
 
 
 @by_groups
-def against_baselines(
-    scores: pd.DataFrame, confidence: Confidence = 0.95, *, by: str | None = None, edges: Sequence[float] = ()
-) -> pd.DataFrame:
+def against_baselines(scores: pd.DataFrame, confidence: Confidence = 0.95) -> pd.DataFrame:
     """Tell which explanations beat random orderings and edge detection, which know nothing of the model.
 
     Both are paired over the images, and p is corrected (Holm) over the explanations. Against edges it is that of
@@ -137,13 +129,7 @@ def _beats(gains: pd.DataFrame, p: Sequence[float], confidence: float) -> pd.Dat
 
 @by_groups
 def tricks(
-    scores: pd.DataFrame,
-    n_bootstrap: Resamples = N_BOOTSTRAP,
-    confidence: Confidence = 0.95,
-    seed: Seed = 0,
-    *,
-    by: str | None = None,
-    edges: Sequence[float] = (),
+    scores: pd.DataFrame, n_bootstrap: Resamples = N_BOOTSTRAP, confidence: Confidence = 0.95, seed: Seed = 0
 ) -> pd.DataFrame:
     """Tell which metric can be fooled: what a manipulated map gets, beside the map that it was made of.
 
@@ -181,13 +167,7 @@ def tricks(
 
 @by_groups
 def stability(
-    scores: pd.DataFrame,
-    sizes: Sequence[int] | None = None,
-    n_resamples: int = 1000,
-    seed: Seed = 0,
-    *,
-    by: str | None = None,
-    edges: Sequence[float] = (),
+    scores: pd.DataFrame, sizes: Sequence[int] | None = None, n_resamples: int = 1000, seed: Seed = 0
 ) -> pd.DataFrame:
     """Tell how stable the ranking of the methods is with fewer of these images, drawn without replacement.
 
