@@ -21,7 +21,7 @@ from captum_gag.files import plain, replace_file
 from captum_gag.reliability import ReliabilityReport
 from captum_gag.reliability.bootstrap import N_BOOTSTRAP
 from captum_gag.reliability.directions import higher_is_better
-from captum_gag.reliability.scores import LABEL, by_metric, checked, judged, lean
+from captum_gag.reliability.scores import LABEL, by_metric, checked, independence, judged, lean
 from captum_gag.report import reliability_report
 from captum_gag.report.answers import cards, headline, sentences
 from captum_gag.report.choosing import MOST, choose
@@ -151,7 +151,7 @@ def write_page(
             {"name": f"check-{name}", "caption": reliability_report.SECTIONS[name], **laid_out(table)}
             for name, table in (checks.tables.items() if checks else ())
         ],
-        "resamples": f"{n_bootstrap:,} resamples of the images, seed {seed}",
+        "resamples": f"{n_bootstrap:,} resamples of the images, seed {seed}. {independence(scores)}",
         "repeat": repeat,
         "side": side,
         "data": _data(scores, list(known.index), items, run, side),

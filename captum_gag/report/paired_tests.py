@@ -85,7 +85,7 @@ def unbeaten_baselines(
     # All random orderings make one band; of edge detectors each is a baseline of its own.
     for asked in filter(None, [[*random, *edges[:1]], *([name] for name in edges[1:])]):
         part = picked(known, explained | known["method"].isin(asked))
-        answers = unwrap(against_baselines)(part, n_bootstrap, CONFIDENCE, seed)
+        answers = unwrap(against_baselines)(part, CONFIDENCE)
         for metric, of_metric in answers.groupby("metric", sort=False):
             for name in asked:
                 said = of_metric["beats_random" if name in random else "beats_edges"]

@@ -17,7 +17,7 @@ from captum_gag.errors import InputError
 from captum_gag.options import unknown
 from captum_gag.reliability.bootstrap import N_BOOTSTRAP, mean_interval
 from captum_gag.reliability.directions import higher_is_better
-from captum_gag.reliability.scores import by_metric, checked
+from captum_gag.reliability.scores import by_metric, checked, collapsed
 from captum_gag.report.notes import direction, few_images
 from captum_gag.report.paired_tests import CONFIDENCE, SIGNIFICANT, holm, rank_biserial, wilcoxon
 from captum_gag.report.writing import markdown_table, markdown_text, save_csv, save_text
@@ -48,7 +48,7 @@ def paired(
     Raises:
         InputError: The scores are not a score table, or these are not two of its methods.
     """
-    return compared(_both(scores, method, rival), method, rival, n_bootstrap, seed)
+    return compared(_both(collapsed(checked(scores)), method, rival), method, rival, n_bootstrap, seed)
 
 
 def compared(both: Iterable[Both], method: str, rival: str, n_bootstrap: int, seed: int) -> pd.DataFrame:

@@ -106,7 +106,7 @@ def to_markdown(found: ReliabilityReport) -> str:
     verdicts = {markdown_text(metric): markdown_text(said) for metric, said in found.verdicts.items()}
     marks, advice = markdown_table(marked(found), index=False), markdown_text(found.advice)
     return _TEMPLATES.get_template("reliability.md").render(
-        verdicts=verdicts, tables=tables, marks=marks, advice=advice
+        verdicts=verdicts, tables=tables, marks=marks, advice=advice, assumption=found.assumption
     )
 
 
@@ -120,6 +120,7 @@ def to_html(found: ReliabilityReport) -> str:
         verdicts=found.verdicts,
         marks=marks,
         advice=found.advice,
+        assumption=found.assumption,
         tables=tables,
         figures=drawn,
         colours=page_colours(),

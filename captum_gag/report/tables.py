@@ -19,7 +19,7 @@ from rich.text import Text
 from captum_gag.files import without_directories
 from captum_gag.reliability.bootstrap import N_BOOTSTRAP, mean_intervals
 from captum_gag.reliability.directions import higher_is_better, known_bounds
-from captum_gag.reliability.scores import by_metric, checked
+from captum_gag.reliability.scores import by_metric, checked, collapsed
 from captum_gag.report.notes import DAGGER, headings, marked, marked_name, notes
 from captum_gag.report.paired_tests import (
     CONFIDENCE,
@@ -64,7 +64,7 @@ def comparison(
     Raises:
         InputError: The scores are not a score table.
     """
-    scores = checked(scores)
+    scores = collapsed(checked(scores))
     tables, roles = by_metric(scores), roles_of(scores)
     intervals = mean_intervals(tables, n_bootstrap, CONFIDENCE, seed, known_bounds(scores))
     directions = higher_is_better(scores)

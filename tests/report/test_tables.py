@@ -239,6 +239,14 @@ def test_whether_a_method_beats_a_control_is_what_reliability_says(shift: float)
         assert rows.loc[control, "unbeaten"] == (not said[column].any())
 
 
+def test_a_mean_has_one_interval_on_all_pages() -> None:
+    scores = controlled(Random=0.3)
+    rows, checks = comparison(scores).set_index("method"), reliability.report(scores)
+    summary = checks.tables["summary"].set_index("method")
+    columns = ["mean", "low", "high"]
+    pd.testing.assert_frame_equal(summary[columns], rows.loc[summary.index, columns])
+
+
 def test_every_edge_detector_is_a_baseline_of_its_own() -> None:
     scores = controlled(Sobel=0.9)
     weak = scores[scores["method"] == "Constant"].assign(method="Canny", control="edges")
