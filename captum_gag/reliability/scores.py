@@ -91,9 +91,10 @@ def checked(scores: pd.DataFrame) -> pd.DataFrame:
         table["image"] = table["image"].astype(str)
     if "control" not in table:
         table["control"] = table["method"].map(CONTROLS)
-    for name in ("variant", "base", "transform", "control", *(["group"] if "group" in table else [])):
+    group = ["group"] if "group" in table else []
+    for name in ("variant", "base", "transform", "control", *group):
         table[name] = _text(table[name]).astype(str) if name in table else ""
-    for name in ("image", "method", "metric", "variant", "base"):
+    for name in ("image", "method", "metric", "variant", "base", *group):
         # Millions of rows have few names.
         escaped = {text: printable(text) for text in table[name].unique() if isinstance(text, str)}
         if any(text != safe for text, safe in escaped.items()):
