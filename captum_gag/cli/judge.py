@@ -32,7 +32,8 @@ def reliability(
     """Judge metrics: do images, methods and metrics agree (Tomsett et al., 2019)?
 
     Prints four marks and a verdict per metric (reliable, valid, sensitive to its implementation, fooled by sharpening)
-    and writes report.html, report.md, a CSV per table and a PNG per figure. The columns of a run say which methods are
+    and writes report.html (the page of captum-gag report, of scores alone), report.md, a CSV per table and a PNG per
+    figure. The columns of a run say which methods are
     random orderings and edges, to be beaten (control), and which manipulate another's maps to fool the metric (base,
     transform); in a table without them Random, Sobel and Constant are recognised by name. Where a column
     higher_is_better is missing, the metrics must be known to this package or to Quantus.
@@ -64,10 +65,11 @@ def reliability(
 
         table = read_scores(scores)
     from captum_gag.reliability import report
-    from captum_gag.report.reliability_report import marks_table, save
+    from captum_gag.report.page import save_reliability
+    from captum_gag.report.reliability_report import marks_table
 
     judged = report(table, truth=labels, by=by, edges=ranges)
-    files = save(judged, out)
+    files = save_reliability(judged, out)
     print_table(marks_table(judged))
     if judged.advice:
         typer.echo(f"{judged.advice}\n")

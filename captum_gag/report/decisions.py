@@ -1,4 +1,4 @@
-"""Which methods were found better, after how many images: of runs until decided, for the terminal and as CSV."""
+"""The decisions of a run until decided, for the terminal and as CSV."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from rich.table import Table
 from rich.text import Text
 
 from captum_gag.reliability.scores import checked
-from captum_gag.report.notes import DAGGER, marked_name, of_metrics
-from captum_gag.report.paired_tests import roles_of
-from captum_gag.report.writing import save_csv
+from captum_gag.report.captions import marked_name, of_metrics, roles_of
+from captum_gag.report.table_files import save_csv
 from captum_gag.runs.stopping import UntilDecided
 from captum_gag.runs.store import Run
 
 
 def decisions(run: Run, scores: pd.DataFrame) -> pd.DataFrame | None:
-    """Return what a run decided, as ``reliability.sequential`` does; None of a run that was not one until decided.
-
-    Its columns role and rival_role say which methods are no explanations, as those of ``tables.comparison`` do.
+    """Return the decisions of a run until decided, as ``reliability.sequential`` does; None of another run.
 
     Args:
         run: Its images count in the order of its selection, up to the first that is not done.
         scores: The records of all its images done.
+
+    Returns:
+        With the columns role and rival_role beside those of ``sequential``, as those of ``tables.comparison``.
     """
     if run.config.until != "decided":
         return None
@@ -37,9 +37,7 @@ def decisions(run: Run, scores: pd.DataFrame) -> pd.DataFrame | None:
 
 def printable(rows: pd.DataFrame) -> Group:
     """Lay decisions out for the terminal: a line for each question, a table for each metric."""
-    tables = [_of_metric(metric, lines) for metric, lines in of_metrics(rows)]
-    others = rows["role"].ne("").any() or rows["rival_role"].ne("").any()
-    return Group(*tables, *([Text(f"{DAGGER}: no explanation, to compare with.\n")] if others else []))
+    return Group(*(_of_metric(metric, lines) for metric, lines in of_metrics(rows)))
 
 
 def _of_metric(metric: str, rows: pd.DataFrame) -> Table:

@@ -1,26 +1,31 @@
-"""Figures of maps."""
+"""Figures of maps: panels beside photographs, and images of the photograph's own size."""
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from captum_gag.report.style import BAND, HEAT, styled
 
 Photo: TypeAlias = NDArray[Any]
 Saliency: TypeAlias = NDArray[Any]
+Box: TypeAlias = tuple[float, float, float, float]
+
+LONGEST = 1024
+"""Pixels of the longer side of a map's image, at most."""
+
+SHARE = 0.6
+"""Of the map's colours over a photograph."""
 
 
 @styled
@@ -67,7 +72,7 @@ def map_grid(
             if overlay:
                 axes.imshow(np.asarray(photo).mean(2), cmap="gray", vmin=0.0, vmax=1.0)
             score = "" if scores is None else f"\n{metric} {scores[title][method]:.4f}"
-            show_map(axes, maps[title][method], method + score, alpha=0.6 if overlay else None)
+            show_map(axes, maps[title][method], method + score, alpha=SHARE if overlay else None)
     if methods:
         _colour_bar(figure, rows[0, -1])
     return figure
@@ -96,17 +101,38 @@ def show_map(axes: Axes, saliency: Saliency, title: str, alpha: float | None = N
     axes.set_axis_off()
 
 
-def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG of 256 colours, a third of the size of matplotlib's own.
+def map_image(
+    saliency: NDArray[np.float32], photo: Image.Image, box: Box | None = None, *, overlay: bool
+) -> Image.Image:
+    """Draw a map where the network saw it, in the colours of ``map_grid``.
 
     Args:
-        figure: Any figure.
-        path: The file to write.
+        saliency: (H, W), at least 0.
+        photo: The photograph that the map is of, in mode RGB.
+        box: Left, top, right and bottom of what the network saw, in pixels of the photograph. None for all of it.
+        overlay: Draw it over the photograph in grey, with a frame around what the network saw; else on black.
+
+    Returns:
+        Mode RGB, of the photograph's size, or of its proportions with 1024 pixels for the longer side.
     """
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    pixels = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
-    pixels.quantize(256, method=Image.Quantize.FASTOCTREE).save(path, format="PNG", optimize=True)
+    scale = min(1.0, LONGEST / max(photo.size))
+    size = max(1, round(photo.width * scale)), max(1, round(photo.height * scale))
+    left, top, right, bottom = (round(scale * edge) for edge in box or (0, 0, *photo.size))
+    inside = max(1, right - left), max(1, bottom - top)
+    shown = np.clip(np.nan_to_num(saliency) / top_of(saliency), 0, 1).astype(np.float32)
+    scaled = np.clip(np.asarray(Image.fromarray(shown).resize(inside, Image.Resampling.BILINEAR)), 0, 1)
+    colours = Image.fromarray((255 * colormaps[HEAT](scaled)[..., :3]).round().astype(np.uint8))
+    if not overlay:
+        drawn = Image.new("RGB", size)
+        drawn.paste(colours, (left, top))
+        return drawn
+    drawn = photo.convert("L").resize(size).convert("RGB")
+    below = drawn.crop((left, top, left + inside[0], top + inside[1]))
+    drawn.paste(Image.blend(below, colours, SHARE), (left, top))
+    if inside != size:
+        edges = (left, top, left + inside[0] - 1, top + inside[1] - 1)
+        ImageDraw.Draw(drawn).rectangle(edges, outline="white")
+    return drawn
 
 
 def top_of(saliency: Saliency) -> float:

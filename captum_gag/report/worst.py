@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -15,65 +15,53 @@ from rich.text import Text
 from captum_gag.errors import InputError
 from captum_gag.options import unknown
 from captum_gag.reliability.scores import LABEL, checked
-from captum_gag.report.notes import of_metrics
+from captum_gag.report.captions import of_metrics
+from captum_gag.report.table_files import save_csv
 from captum_gag.report.tables import comparison
-from captum_gag.report.writing import save_csv
-
-SHOWN = 6
-"""Images of each metric on the page."""
 
 Ranked: TypeAlias = dict[tuple[str, str], pd.DataFrame]
-"""Image and score, the worst first, by metric and its best explanation."""
+"""Image and score, the worst first, by metric and the explanation with its best mean."""
 
 
-def worst(
-    scores: pd.DataFrame,
-    methods: Sequence[str] = (),
-    metrics: Sequence[str] = (),
-    n: int = 10,
-    label: Callable[[float], str] = lambda target: "",
-) -> pd.DataFrame:
+def worst(scores: pd.DataFrame, methods: Sequence[str] = (), metrics: Sequence[str] = (), n: int = 10) -> pd.DataFrame:
     """Return the images with the worst scores, the worst first.
 
     Args:
         scores: The records of a run.
-        methods: Whose scores; none takes the best explanation of each metric.
-        metrics: By which, as tables label them; none takes all of which it is known whether higher is better.
+        methods: Whose scores; none takes the explanation with the best mean of each metric.
+        metrics: By which, as tables label them; none takes all whose direction is known.
         n: Images of each.
-        label: Names a class by its index.
 
     Returns:
-        A row per metric, method and image: metric, method, higher_is_better, image, target, class ("" if not known),
+        A row per metric, method and image: metric, method, higher_is_better, image, target, class ("" if unknown),
         probability, score.
 
     Raises:
-        InputError: There is no such method or metric, or it is not known whether higher is better.
+        InputError: There is no such method or metric, or its direction is unknown.
     """
     scores = checked(scores)
-    known = comparison(scores)
-    for what, given in (("method", methods), ("metric", metrics)):
-        for name in given:
-            if name not in set(known[what]):
-                raise unknown(what, name, list(known[what].unique()))
-    asked = known[known["metric"].isin(metrics)] if metrics else known[known["higher_is_better"].notna()]
-    undirected = list(asked.loc[asked["higher_is_better"].isna(), "metric"].unique())
-    if undirected or asked.empty:
-        which = ", ".join(undirected or known["metric"].unique())
+    rows = comparison(scores, tested=False)
+    for what, names in (("method", methods), ("metric", metrics)):
+        for name in names:
+            if name not in set(rows[what]):
+                raise unknown(what, name, list(rows[what].unique()))
+    rows = rows[rows["metric"].isin(metrics)] if metrics else rows[rows["higher_is_better"].notna()]
+    undirected = list(rows.loc[rows["higher_is_better"].isna(), "metric"].unique())
+    if undirected or rows.empty:
+        which = ", ".join(undirected or scores[LABEL].unique())
         raise InputError(f"it is not known whether higher is better by {which}; expected another --metric")
-    chosen = asked[asked["method"].isin(methods)] if methods else asked[asked["best"]]
-    parts = []
-    for row in chosen.to_dict("records"):
-        named = {name: row[name] for name in ("metric", "method", "higher_is_better")}
-        parts.append(_lowest(scores, row).head(n)[["image", "target", "probability", "score"]].assign(**named))
+    rows = rows[rows["method"].isin(methods)] if methods else rows[rows["best"]]
     columns = ["metric", "method", "higher_is_better", "image", "target", "class", "probability", "score"]
-    if not parts:
-        return pd.DataFrame(columns=columns)
-    found = pd.concat(parts, ignore_index=True)
-    return found.assign(**{"class": found["target"].astype("Float64").astype(float).map(label)})[columns]
+    scores = scores.assign(**{"class": scores["label"].fillna("") if "label" in scores else ""})
+    parts = [
+        _lowest(scores, row).head(n).assign(metric=row["metric"], higher_is_better=row["higher_is_better"])
+        for row in rows.to_dict("records")
+    ]
+    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
 
 
 def ranked(scores: pd.DataFrame, rows: pd.DataFrame) -> Ranked:
-    """Return by metric and its best explanation the images with their scores, the worst first.
+    """Return by metric and the explanation with its best mean the images with their scores, the worst first.
 
     Args:
         scores: A checked score table.
@@ -81,18 +69,6 @@ def ranked(scores: pd.DataFrame, rows: pd.DataFrame) -> Ranked:
     """
     best = rows[rows["best"]].to_dict("records")
     return {(row["metric"], row["method"]): _lowest(scores, row)[["image", "score"]] for row in best}
-
-
-def badly_explained(found: Ranked) -> list[dict[str, Any]]:
-    """Return for each of ``ranked`` the images that are explained worst: caption, method, rows of image and value."""
-    return [
-        {
-            "caption": f"{metric}: {method}",
-            "method": method,
-            "rows": [{"image": image, "value": value} for image, value in lowest.head(SHOWN).itertuples(index=False)],
-        }
-        for (metric, method), lowest in found.items()
-    ]
 
 
 def _lowest(scores: pd.DataFrame, row: Mapping[Any, Any]) -> pd.DataFrame:

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect, sync_playwright
 
 from captum_gag.report.page import write_page
-from captum_gag.report.page_tables import MISSING
+from captum_gag.report.page import MISSING
 
 from .conftest import HOSTILE
 

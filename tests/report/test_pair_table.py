@@ -15,7 +15,7 @@ from captum_gag import reliability
 from captum_gag.errors import InputError
 from captum_gag.reliability.scores import checked
 from captum_gag.report.paired_tests import holm, rank_biserial, wilcoxon
-from captum_gag.report.pairs import extremes, notes, paired, save_pair
+from captum_gag.report.pair_table import extremes, notes, paired, save_pair
 from captum_gag.report.runner_up import duels
 from captum_gag.report.tables import comparison
 

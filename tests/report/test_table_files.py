@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from captum_gag import reliability
-from captum_gag.report.pairs import extremes, paired, save_pair
+from captum_gag.report.pair_table import extremes, paired, save_pair
 from captum_gag.report.reliability_report import save
 from captum_gag.report.tables import comparison, save_tables
 from captum_gag.report.worst import save_worst, worst
-from captum_gag.report.writing import latex_text, markdown_table, markdown_text, save_csv, save_parquet
+from captum_gag.report.table_files import latex_text, markdown_table, markdown_text, save_csv, save_parquet
 
 HOSTILE = {
     "latex": r"\input{/etc/passwd} \write18{x} $x$ %",
