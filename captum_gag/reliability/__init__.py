@@ -9,20 +9,25 @@ from captum_gag.reliability.agreement import (
 )
 from captum_gag.reliability.arrays import from_arrays
 from captum_gag.reliability.deciding import sequential
+from captum_gag.reliability.displacement import displacement
 from captum_gag.reliability.grouping import groups
 from captum_gag.reliability.marks import RELIABLE_ALPHA
 from captum_gag.reliability.meta_evaluation import meta_consistency
 from captum_gag.reliability.orderings import ordering_means
+from captum_gag.reliability.pairwise import pairwise
 from captum_gag.reliability.scores import read_scores
 from captum_gag.reliability.summaries import against_baselines, stability, summary, tricks
 from captum_gag.reliability.truth import faults, validity
+from captum_gag.reliability.verdict import consensus, verdict
 from captum_gag.reliability.verdicts import ReliabilityReport, report
 
 __all__ = [
     "RELIABLE_ALPHA",
     "ReliabilityReport",
     "against_baselines",
+    "consensus",
     "consistency_matrix",
+    "displacement",
     "faults",
     "from_arrays",
     "groups",
@@ -32,6 +37,7 @@ __all__ = [
     "internal_consistency",
     "meta_consistency",
     "ordering_means",
+    "pairwise",
     "read_scores",
     "report",
     "sequential",
@@ -39,4 +45,5 @@ __all__ = [
     "summary",
     "tricks",
     "validity",
+    "verdict",
 ]

@@ -17,7 +17,7 @@ from captum_gag.options import unknown
 from captum_gag.reliability.arguments import Seed
 from captum_gag.reliability.betting import Bets, Floats, MeanBets, SignBets
 from captum_gag.reliability.directions import BOUNDS, signs
-from captum_gag.reliability.scores import LABEL, checked, explanations, metrics_of
+from captum_gag.reliability.scores import LABEL, checked, explanations, metrics_of, ranked_methods
 
 BEST = "best"
 """Instead of a method to compare with: the explanation with the best mean score."""
@@ -57,8 +57,9 @@ def sequential(
     Args:
         scores: A score table, see ``read_scores``.
         against: The method that all others are compared with; or "best", the explanation with the best mean score by
-            each metric. Since the scores choose it, the questions are then about all pairs with an explanation in
-            them, and any choice is right. Random orderings, edges, truths and manipulated maps are no explanations.
+            each metric, over the images that all of them have a score for. Since the scores choose it, the questions
+            are then about all pairs of explanations, and of one with random orderings or edges, and any choice is
+            right. Displaced and manipulated maps are not asked about, unless one is named here.
         alpha: Probability of a wrong decision, in (0, 1).
         test: "sign": is it better on most images, of those on which both differ? "mean": is the mean of its scores
             better? This is for scores of a known range only.
@@ -85,7 +86,10 @@ def sequential(
     widths = _widths(scores, bounds or {}) if test == "mean" else None
     images = _ordered(scores, order, seed)
     methods, metrics = list(scores["method"].unique()), metrics_of(scores)
-    decider = Decider(methods, metrics, against, alpha, test, widths, explanations(scores))
+    if against not in (BEST, *methods):
+        raise unknown("method to compare with", against, methods)
+    ranked = [name for name in methods if name == against or name in ranked_methods(scores)]
+    decider = Decider(ranked, metrics, against, alpha, test, widths, explanations(scores))
     decider.update(oriented(scores, images, decider.methods, decider.metrics))
     return decider.table()
 
@@ -190,6 +194,7 @@ class Decider:
         self._e, self._adjusted = np.ones((2, 2, len(self._questions)))
         self._decided = np.zeros((2, len(self._questions)), dtype=int)
         self._sums, self._counts = np.zeros((2, len(methods), len(metrics)))
+        self._scored = np.zeros((int(self._candidates.sum()), len(metrics)), dtype=bool)
 
     def update(self, scores: Floats) -> None:
         """Take further images into account, in their order.
@@ -206,8 +211,12 @@ class Decider:
                 self._adjusted = np.maximum(self._adjusted, adjusted(self._e.ravel()).reshape(2, -1))
                 rejected = self._adjusted >= 1 / self.alpha
                 self._decided[rejected & ~self._decided.any(axis=0)] = self.images
-        self._sums += np.nansum(scores, axis=0)
-        self._counts += (~np.isnan(scores)).sum(axis=0)
+        # Only over the same images can means be compared.
+        explained = ~np.isnan(scores[:, self._candidates])
+        self._scored |= explained.any(axis=0)
+        complete = (explained | ~self._scored).all(axis=1, keepdims=True)
+        self._sums += np.where(complete & ~np.isnan(scores), scores, 0).sum(axis=0)
+        self._counts += (complete & ~np.isnan(scores)).sum(axis=0)
 
     def counts(self) -> tuple[int, int]:
         """Return how many of the questions that the table shows are decided, and how many are open.

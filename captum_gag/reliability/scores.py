@@ -251,6 +251,12 @@ def explanations(scores: pd.DataFrame) -> list[str]:
     return [str(method) for method in scores.loc[own, "method"].unique()]
 
 
+def ranked_methods(scores: pd.DataFrame) -> list[str]:
+    """Methods of a checked table that are compared to find the best: explanations, random orderings and edges."""
+    own = scores["control"].isin(["", "random", "edges"]) & ~is_manipulated(scores)
+    return [str(method) for method in scores.loc[own, "method"].unique()]
+
+
 def metrics_of(scores: pd.DataFrame) -> list[str]:
     """List the labels of the metrics of a checked table, in the order in which they come."""
     return [str(metric) for metric in scores[LABEL].unique()]

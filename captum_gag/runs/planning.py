@@ -19,7 +19,7 @@ from torch.utils.hooks import RemovableHandle
 from captum_gag.errors import InputError
 from captum_gag.reliability.deciding import oriented
 from captum_gag.reliability.forecasting import FEWEST, Forecast, forecast
-from captum_gag.reliability.scores import checked, explanations
+from captum_gag.reliability.scores import checked, explanations, ranked_methods
 from captum_gag.runs.config import Config
 from captum_gag.runs.execution import choose
 from captum_gag.runs.executors import Bench
@@ -195,6 +195,8 @@ def _abreast(config: Config, workers: int) -> int:
 def _decision(config: Config, scores: pd.DataFrame, images: int) -> Forecast:
     methods, metrics = labels_of(config.suite_file())
     scores = checked(scores)
+    ranked = ranked_methods(scores)
+    methods = [name for name in methods if name in ranked or name == config.against]
     values = oriented(scores, list(scores["image"].unique()), methods, metrics)
     limits = (min(images, MOST_FORESEEN), config.against, config.alpha, config.seed)
     return forecast(values, methods, metrics, *limits, explanations(scores))

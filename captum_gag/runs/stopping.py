@@ -9,7 +9,7 @@ import pandas as pd
 
 from captum_gag.errors import InputError
 from captum_gag.reliability.deciding import Decider, oriented
-from captum_gag.reliability.scores import checked, explanations
+from captum_gag.reliability.scores import checked, explanations, ranked_methods
 from captum_gag.runs.config import Config
 from captum_gag.runs.store import Run
 from captum_gag.runs.suite_file import labels_of
@@ -72,25 +72,27 @@ class UntilDecided(UntilDone):
         if images:
             scores = checked(scores)
             if not self.images:
-                # Which methods explain, the records say.
-                self._decider = asked(self._run.config, explanations(scores))
+                # Which methods explain, and which are controls, the records say.
+                self._decider = asked(self._run.config, explanations(scores), ranked_methods(scores))
             self._decider.update(oriented(scores, images, self._decider.methods, self._decider.metrics))
         self.images += len(images)
         closed, left = self._decider.counts()
         self.decided, self.said = closed > 0 and not left, f"{closed} decided, {left} open"
 
 
-def asked(config: Config, candidates: Collection[str] = ()) -> Decider:
-    """Return the questions of a run until decided.
+def asked(config: Config, candidates: Collection[str] = (), ranked: Collection[str] = ()) -> Decider:
+    """Questions of a run until decided.
 
     Args:
         config: Of the run.
         candidates: The explanations, one of which is the best.
+        ranked: The methods that are compared to find the best; none takes all.
 
     Raises:
         InputError: There is nothing to compare.
     """
     methods, metrics = labels_of(config.suite_file())
+    methods = [name for name in methods if not ranked or name in ranked or name == config.against]
     return Decider(methods, metrics, config.against, config.alpha, candidates=candidates)
 
 
