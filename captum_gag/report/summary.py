@@ -38,6 +38,7 @@ def summarised(
     n_bootstrap: int = N_BOOTSTRAP,
     seed: int = 0,
     *,
+    decided: pd.DataFrame | None = None,
     margin: float | None = None,
 ) -> Summary:
     """Compute verdicts and comparison of scores, with the decisions of the runs that went on until decided.
@@ -48,11 +49,12 @@ def summarised(
         published: As for ``tables.comparison``.
         n_bootstrap: Resamples of the images.
         seed: Of the resamples.
+        decided: As ``reliability.sequential`` returns them, instead of those of the runs.
         margin: As for ``tables.comparison``.
     """
     parts = [decisions.decisions(run, scores if len(runs) == 1 else run.scores()) for run in runs]
     looked_at = [part for part in parts if part is not None]
-    decided = pd.concat(looked_at, ignore_index=True) if looked_at else None
+    decided = pd.concat(looked_at, ignore_index=True) if looked_at else decided
     against = next((run.config.against for run in runs if run.config.against not in ("", BEST)), None)
     verdicts = verdict(scores, None if decided is None else against, decided)
     rows = tables.comparison(

@@ -23,6 +23,7 @@ from captum_gag.report.captions import DAGGER
 _LATEX = {letter: f"\\{letter}" for letter in "_%&#${}"}
 _LATEX |= {"^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "\\": r"\textbackslash{}"}
 _LATEX |= {"<": r"\textless{}", ">": r"\textgreater{}", "\N{EN DASH}": "--", DAGGER: r"\textdagger{}"}
+_LATEX["\N{ALMOST EQUAL TO}"] = r"\ensuremath{\approx}"
 
 # What ends a cell, or begins code, HTML, a link or a picture; stars and brackets of our own stay.
 _MARKDOWN = re.compile(r"[\\`<|]|\[(?=[^\]]*\]\s*[(\[])")

@@ -54,17 +54,19 @@ def comparison(
     Returns:
         A row per metric and method: role ("" of an explanation, else one of ``captions.ROLES``), higher_is_better
         (None where unknown; no method is best then), mean, low and high (its 95 % interval by bootstrap-t), images
-        (behind the mean), missing (images without a score of the method), total (images), published, best (the best
-        mean of the explanations), tied (may be best, by the verdict), difference, difference_low, difference_high, p
-        and decision (of the best against the method, as ``reliability.pairwise`` has them), rank_low and rank_high (the
-        ranks that the explanation may have, by the same decisions); none of these where the verdict cannot tell.
+        (behind the mean), missing (images without a score of the method), total (images with any score), published,
+        best (the best mean of the explanations), tied (may be best, by the verdict), difference, difference_low,
+        difference_high, p and decision (of the best against the method, as ``reliability.pairwise`` has them), rank_low
+        and rank_high (the ranks that the explanation may have, by the same decisions); none of these where the verdict
+        cannot tell.
 
     Raises:
         InputError: The scores are not a score table.
     """
     scores = checked(scores)
     roles, directions = roles_of(scores), higher_is_better(scores)
-    methods, tables, explained = list(roles), by_metric(scores), explanations(scores)
+    methods, explained = list(roles), explanations(scores)
+    tables = {metric: table.dropna(how="all") for metric, table in by_metric(scores).items()}
     alike = {metric: table.loc[shared(table, explained).index] for metric, table in tables.items()}
     intervals = mean_intervals(alike, n_bootstrap, CONFIDENCE, seed, known_bounds(scores))
     answered = [] if verdicts is None else verdicts.query("state != 'cannot tell'").to_dict("records")
@@ -163,7 +165,7 @@ def _headed(rows: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
 def _latex(rows: pd.DataFrame, answers: Sequence[str]) -> str:
     cells = _headed(rows, printed_cells(rows, r"\textbf{{{}}}".format))
     escaped = cells.rename(index=latex_text, columns=latex_text)
-    escaped = escaped.replace(MARKS["same"], r"$\\approx$", regex=True)
+    escaped = escaped.apply(lambda column: column.str.replace(MARKS["same"], latex_text(MARKS["same"])))
     first, *others = [*notes(rows), *answers]
     layout = "l" + "r" * len(cells.columns)
     table = escaped.to_latex(index_names=False, column_format=layout, caption=latex_text(first), position="htbp")

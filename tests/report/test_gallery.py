@@ -14,16 +14,16 @@ from PIL import Image
 from scoring import config_of, folder_of, run_of
 
 from captum_gag.reliability.scores import checked
-from captum_gag.report.image_selection import AT_RANDOM, BY_MAPS, agreement, agreement_with_mean, disagreements, select
 from captum_gag.report.gallery import (
     COLUMNS,
     MOST_BYTES,
     SIDES,
+    classes_of,
     curves_by_image,
     gallery,
-    classes_of,
     picture_side,
 )
+from captum_gag.report.image_selection import AT_RANDOM, BY_MAPS, agreement, agreement_with_mean, disagreements, select
 from captum_gag.report.run_figures import curves_of
 from captum_gag.report.source import Source
 

@@ -66,7 +66,9 @@ def test_ranks_are_as_wide_as_the_tests_leave_them() -> None:
     rng = np.random.default_rng(0)
     base = rng.random(40) / 2
     scores = {"A": base + 0.3, "B": base + 0.3 + rng.normal(size=40) / 100, "C": base, "Sobel": base - 0.1}
-    table = reliability.from_arrays({"RCAP": scores, "DAUC": scores}, levels="metric")
+    table = reliability.from_arrays(
+        {"RCAP": scores, "DAUC": {name: 1 - values for name, values in scores.items()}}, levels="metric"
+    )
     rows = comparison(table, verdicts=reliability.verdict(table))
     first, second = ranks(rows).axes
     assert [axes.get_title() for axes in (first, second)] == ["RCAP (higher is better)", "DAUC (lower is better)"]

@@ -18,18 +18,22 @@ def scores() -> pd.DataFrame:
         "DAUC": {"GAG": [0.5, 0.1, 0.6, 0.2], "SG": [0.1, 0.2, 0.3, 0.4], "Sobel": [0.0, 0.0, 0.0, 0.0]},
     }
     table = reliability.from_arrays(found, list("abcd"), levels="metric")
-    return table.assign(target=table["image"].map({"a": 0, "b": 1, "c": 2, "d": 0}).astype("Int64"), probability=0.9)
+    return table.assign(
+        target=table["image"].map({"a": 0, "b": 1, "c": 2, "d": 0}).astype("Int64"),
+        label=["dog", "cat", "owl", "dog"] * 6,
+        probability=0.9,
+    )
 
 
 def test_the_best_explanation_of_each_metric_by_default() -> None:
-    rows = worst(scores(), n=2, label=lambda target: f"class {target:.0f}")
+    rows = worst(scores(), n=2)
     assert rows[["metric", "method", "image", "score"]].to_numpy().tolist() == [
         ["RCAP", "GAG", "b", 0.1],
         ["RCAP", "GAG", "a", 0.5],
         ["DAUC", "SG", "d", 0.4],
         ["DAUC", "SG", "c", 0.3],
     ]
-    assert rows["class"].tolist() == ["class 1", "class 0", "class 0", "class 2"]
+    assert rows["class"].tolist() == ["cat", "dog", "dog", "owl"]
     assert rows["probability"].tolist() == [0.9] * 4
 
 
