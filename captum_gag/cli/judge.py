@@ -65,8 +65,8 @@ def reliability(
 
         table = read_scores(scores)
     from captum_gag.reliability import report
-    from captum_gag.report.page import save_reliability
     from captum_gag.report.reliability_report import marks_table
+    from captum_gag.report.score_page import save_reliability
 
     judged = report(table, truth=labels, by=by, edges=ranges)
     files = save_reliability(judged, out)

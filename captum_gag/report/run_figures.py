@@ -1,18 +1,15 @@
-"""Figures of a run: ranks, curves, and GAG over its percentile."""
+"""Figures of a run: its curves, and GAG over its percentile."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
-from scipy.stats import t
 
 from captum_gag.attr.entries import AttributionMethod
 from captum_gag.attr.guided_absolute_grad import GuidedAbsoluteGrad
@@ -20,49 +17,14 @@ from captum_gag.attr.methods import Method
 from captum_gag.reliability.directions import known_bounds
 from captum_gag.reliability.lists import arrays, firsts, stacked
 from captum_gag.reliability.scores import LABEL
-from captum_gag.report.captions import CONFIDENCE
-from captum_gag.report.style import GUIDE, INK, in_panels, method_lines, styled
+from captum_gag.report.reliability_figures import DIRECTIONS, with_band
+from captum_gag.report.style import INK, in_panels, method_lines, styled
 
 CURVED = ("image", "method", LABEL, "curve_x", "curve_y", "curve_x_label", "curve_y_label")
 """The columns of a score table that curves are drawn from."""
 
 LEVELS = 6
 """Other methods that are drawn beside GAG-p."""
-
-DIRECTIONS = {True: " (higher is better)", False: " (lower is better)", None: ""}
-"""Behind a metric's name in a title, by whether higher is better."""
-
-
-@styled
-def ranks(rows: pd.DataFrame) -> Figure:
-    """Draw the interval of the rank of each explanation, a panel per metric, the best mean first.
-
-    Explanations whose intervals overlap are not told apart. Those that may be best are black.
-
-    Args:
-        rows: As ``tables.comparison`` returns them, with ``rank_low``.
-    """
-    rows = rows[rows["rank_low"].notna()]
-    titles = in_panels(list(rows["metric"].unique()))
-    tables = [rows[rows["metric"].eq(metric)] for metric in titles]
-    heights = [1 + 0.22 * len(table) for table in tables]
-    figure = Figure(figsize=(8, sum(heights)))
-    panels = figure.subplots(len(tables), squeeze=False, gridspec_kw={"height_ratios": heights})[:, 0]
-    for axes, table, title in zip(panels, tables, titles.values(), strict=True):
-        higher = bool(table["higher_is_better"].iloc[0])
-        table = table.sort_values("mean", ascending=not higher, kind="stable")
-        places = np.arange(len(table))
-        colours = [INK if tied else GUIDE for tied in table["tied"]]
-        low, high = (table[name].astype(int).to_numpy() for name in ("rank_low", "rank_high"))
-        axes.hlines(places, low, high, color=colours, lw=3)
-        axes.scatter([*low, *high], [*places, *places], color=2 * colours, s=18, zorder=2)
-        axes.set_yticks(places, list(table["method"]))
-        axes.set(title=f"{title}{DIRECTIONS[higher]}", xlim=(0.5, len(table) + 0.5))
-        axes.invert_yaxis()
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    if len(tables):
-        panels[-1].set_xlabel("rank")
-    return figure
 
 
 @styled
@@ -102,22 +64,6 @@ def curves(
         axes.set(title=titles[metric], xlabel=labels.iloc[0], ylabel=labels.iloc[1])
         axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
-
-
-def with_band(
-    axes: Axes,
-    x: NDArray[np.float64] | pd.Index,
-    moments: pd.DataFrame,
-    bounds: tuple[float, float] | None,
-    label: str,
-    line: Mapping[str, Any],
-) -> None:
-    """Draw means (columns mean, sem, count) with their interval by Student's t, clipped to the range of the scores."""
-    mean = moments["mean"].to_numpy()
-    reach = t.ppf((1 + CONFIDENCE) / 2, moments["count"].to_numpy() - 1) * moments["sem"].to_numpy()
-    low, high = (mean - reach, mean + reach) if bounds is None else np.clip([mean - reach, mean + reach], *bounds)
-    [drawn] = axes.plot(x, mean, label=label, **line)
-    axes.fill_between(x, low, high, color=drawn.get_color(), alpha=0.15, lw=0)
 
 
 def curves_of(scores: pd.DataFrame) -> pd.DataFrame:

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
-from captum_gag.report.page import MISSING, write_page
+from captum_gag.report.page import write_page
+from captum_gag.report.score_page import MISSING
 from captum_gag.report.tables import comparison
 
 from .conftest import HOSTILE

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from captum_gag import reliability
-from captum_gag.report.page import save_reliability
 from captum_gag.report.reliability_report import SECTIONS, figures, to_markdown
+from captum_gag.report.score_page import save_reliability
 
 
 @pytest.fixture(scope="module")

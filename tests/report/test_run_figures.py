@@ -12,7 +12,8 @@ from captum_gag.attr.catalogue import method
 from captum_gag.papers.published import huang_liu, means
 from captum_gag.reliability import directions
 from captum_gag.reliability.scores import checked
-from captum_gag.report.run_figures import ablation, curves, curves_of, percentiles_of, ranks
+from captum_gag.report.reliability_figures import ranks
+from captum_gag.report.run_figures import ablation, curves, curves_of, percentiles_of
 from captum_gag.report.tables import comparison
 from captum_gag.runs.spec import SuiteFile, make_suite, read_suite
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from captum_gag import reliability
 from captum_gag.report.captions import notes
-from captum_gag.report.page import save_reliability
+from captum_gag.report.score_page import save_reliability
 from captum_gag.report.summary import cards, sentences, summarised
 from captum_gag.report.tables import printed_cells
 

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from captum_gag import reliability
-from captum_gag.report.page import save_reliability
 from captum_gag.report.pair_table import extremes, paired, save_pair
+from captum_gag.report.score_page import save_reliability
 from captum_gag.report.table_files import latex_text, markdown_table, markdown_text, save_csv, save_parquet
 from captum_gag.report.tables import comparison, save_tables
 from captum_gag.report.worst import save_worst, worst
