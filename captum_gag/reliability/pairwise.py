@@ -1,25 +1,31 @@
-"""Which of two methods is better on most images, for all pairs of methods, with one rate of error for all pairs."""
+"""Which of two methods is better, on average and on most images, for all pairs with one rate of error."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import combinations
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
+from numpy.typing import NDArray
 from scipy.stats import binom
 
 from captum_gag.errors import InputError, shown
 from captum_gag.options import checked as with_checked_arguments
 from captum_gag.options import unknown
 from captum_gag.reliability.arguments import Confidence, Resamples, Seed
-from captum_gag.reliability.bootstrap import N_BOOTSTRAP, Floats, mean_intervals
+from captum_gag.reliability.bootstrap import ALIKE, N_BOOTSTRAP, Floats, blocks
 from captum_gag.reliability.directions import higher_is_better
-from captum_gag.reliability.scores import by_metric, checked, explanations
+from captum_gag.reliability.scores import by_metric, checked, explanations, ranked_methods
 
 ALPHA = 0.05
-"""Probability of a wrong decision on any pair of methods of a metric."""
+"""Probability of a wrong decision by a metric."""
+
+FEWEST = 20
+"""Images below which nothing is decided: of fewer, the mean of skewed scores is too often misjudged."""
+
+MANY = 2000
+"""Images above which means are taken as normal, instead of resampled."""
 
 ROUNDING = 1e-9
 """Two scores of an image are equal if they differ by at most this share of the larger one."""
@@ -38,34 +44,37 @@ def pairwise(
     n_bootstrap: Resamples = N_BOOTSTRAP,
     seed: Seed = 0,
 ) -> pd.DataFrame:
-    """Compare every two methods over the images that all of them have a score for.
+    """Compare methods pair by pair, over the images that all of them have a score for.
 
-    A method is better than another if it scores better on most of the images on which they differ. That is tested by
-    the sign test, two-sided and exact for any distribution of scores, with Holm's correction over the pairs of a
-    metric: the probability of any wrong decision by a metric is at most alpha.
+    A method is better than another if its mean is, by an interval of the mean difference that holds for all pairs of
+    the metric together (bootstrap-t), and if it is better on most of the images on which they differ (exact sign test).
+    Each of the two has half of alpha. Both are asked because either alone can be true while the other is not: a few
+    images decide a mean of skewed scores, and a share of images says nothing of how much is lost on the others.
 
     Args:
         scores: A score table, see ``read_scores``. Left out are the methods without any score by a metric, and metrics
             of which it is not known whether higher is better.
-        methods: Labels of the methods. None compares all explanations; controls can be named.
+        methods: Labels of the methods. None compares the explanations with each other, and with random orderings and
+            edges.
         alpha: Probability of a wrong decision by a metric, in (0, 1).
         margin: Mean differences up to this are of no practical importance, in units of the score; or by metric. None
             decides nothing to be the same.
-        n_bootstrap: Resamples of the images, for the intervals of the mean differences.
+        n_bootstrap: Resamples of the images.
         seed: Of the resamples.
 
     Returns:
         Two rows for each pair, one in either order: metric, method, rival; images; mean and rival_mean; difference, the
-        mean difference, positive where the method is better; low and high, its interval by bootstrap-t, at confidence
-        1 - alpha for all pairs of the metric together (NaN for too few images); wins, losses, ties; p of the sign test,
-        corrected; testable, whether any scores of so many untied images could give p < alpha; decision, "better",
-        "worse", "same" (not decided, and low and high within the margin) or "open".
+        mean difference, positive where the method is better; low and high, its simultaneous interval (NaN where there
+        is none); wins, losses, ties; p, of both tests, below alpha where they decide (NaN where they cannot); testable,
+        whether ``FEWEST`` images or more, of which enough differ, could decide; decision, "better", "worse", "same"
+        (not decided, and low and high within the margin) or "open".
 
     Raises:
         InputError: The scores are not a score table, or two methods that are in it are not named.
     """
     scores = checked(scores)
-    compared = explanations(scores) if methods is None else list(methods)
+    compared = ranked_methods(scores) if methods is None else list(methods)
+    controls = [] if methods is not None else [name for name in compared if name not in explanations(scores)]
     everyone = list(map(str, scores["method"].unique()))
     for name in compared:
         if name not in everyone:
@@ -78,13 +87,7 @@ def pairwise(
             continue
         sign = 1 if directions[metric] else -1
         table = sign * shared(whole, compared)
-        part = signs_of(table, list(combinations(table, 2)), alpha)
-        part = part.assign(low=np.nan, high=np.nan, metric=metric)
-        if len(part) and len(table) > 1:
-            pairs = part[["method", "rival"]].itertuples(index=False)
-            gains = pd.DataFrame({str(row): table[a] - table[b] for row, (a, b) in enumerate(pairs)})
-            ends = mean_intervals({"": gains}, n_bootstrap, 1 - alpha / len(part), seed)
-            part[["low", "high"]] = [ends["", row] for row in gains]
+        part = compare_pairs(table, pairs_of(table, controls), alpha, n_bootstrap, seed).assign(metric=metric)
         width = margin.get(metric) if isinstance(margin, Mapping) else margin
         if width is not None:
             alike = part["decision"].eq("open") & part["low"].gt(-width) & part["high"].lt(width)
@@ -99,52 +102,132 @@ def shared(table: pd.DataFrame, methods: Sequence[str]) -> pd.DataFrame:
     return table.reindex(columns=list(methods)).dropna(axis=1, how="all").dropna(axis=0, how="any")
 
 
-def signs_of(table: pd.DataFrame, pairs: Sequence[tuple[str, str]], alpha: float) -> pd.DataFrame:
-    """Sign tests of pairs of methods, a row for each.
+def pairs_of(methods: Iterable[str], controls: Collection[str]) -> list[tuple[str, str]]:
+    """Pairs of methods that are asked about: all but those of two controls."""
+    return [pair for pair in combinations(methods, 2) if not {*pair} <= {*controls}]
+
+
+def compare_pairs(
+    table: pd.DataFrame, pairs: Sequence[tuple[str, str]], alpha: float, n_bootstrap: int, seed: int
+) -> pd.DataFrame:
+    """Test pairs of methods: a row for each, with the columns of ``pairwise`` but metric.
 
     Args:
-        table: Images x methods, higher is better; an image with a NaN in either of a pair does not count for it.
+        table: Images x methods, higher is better, without gaps.
         pairs: Of its columns.
         alpha: Probability of any wrong decision.
+        n_bootstrap: Resamples of the images.
+        seed: Of the resamples.
     """
-    rows = []
-    for method, rival in pairs:
-        both = table[[method, rival]].dropna().to_numpy()
-        gains = both[:, 0] - both[:, 1]
-        differ = np.abs(gains) > ROUNDING * np.abs(both).max(axis=1, initial=0)
-        wins, losses = int((differ & (gains > 0)).sum()), int((differ & (gains < 0)).sum())
-        mean, rival_mean = both.mean(axis=0) if len(both) else (np.nan, np.nan)
-        counts = (len(both), wins, losses, len(both) - wins - losses)
-        rows.append((method, rival, mean, rival_mean, mean - rival_mean, *counts))
-    names = ["method", "rival", "mean", "rival_mean", "difference", "images", "wins", "losses", "ties"]
-    tests = pd.DataFrame(rows, columns=names)
-    untied = tests["wins"] + tests["losses"]
-    tests["p"] = holm(sign_test(tests["wins"], tests["losses"]))
-    tests["testable"] = holm(sign_test(untied, 0 * untied)) < alpha
-    better = np.where(tests["wins"] > tests["losses"], "better", "worse")
-    return tests.assign(decision=np.where(tests["p"] < alpha, better, "open"))
+    values, (first, second) = table.to_numpy(float), [list(table.columns.get_indexer(side)) for side in _sides(pairs)]
+    gains, n = values[:, first] - values[:, second], len(values)
+    sizes = np.maximum(np.abs(values[:, first]), np.abs(values[:, second]))
+    differ = np.abs(gains) > ROUNDING * sizes
+    wins, losses = (differ & (gains > 0)).sum(axis=0), (differ & (gains < 0)).sum(axis=0)
+    means = values.mean(axis=0) if n else np.full(values.shape[1], np.nan)
+    difference = gains.mean(axis=0) if n else np.full(len(pairs), np.nan)
+    reach, p_mean = _simultaneous(gains, values, (first, second), alpha / 2, n_bootstrap, seed)
+    p = np.maximum(np.minimum(1, 2 * p_mean), sign_test(wins, losses))
+    agree = np.sign(difference) == np.sign(wins - losses)
+    testable = (n >= FEWEST) & (sign_test(wins + losses, 0 * wins) < alpha)
+    p = np.where(testable, np.where(agree, p, 1.0), np.nan)
+    decision = np.where(p < alpha, np.where(difference > 0, "better", "worse"), "open")
+    return pd.DataFrame(
+        {
+            "method": [method for method, _ in pairs],
+            "rival": [rival for _, rival in pairs],
+            "images": n,
+            "mean": means[first],
+            "rival_mean": means[second],
+            "difference": difference,
+            "low": difference - reach,
+            "high": difference + reach,
+            "wins": wins,
+            "losses": losses,
+            "ties": n - wins - losses,
+            "p": p,
+            "testable": testable,
+            "decision": decision,
+        }
+    )
+
+
+def _simultaneous(
+    gains: Floats, values: Floats, sides: tuple[list[int], list[int]], alpha: float, n_bootstrap: int, seed: int
+) -> tuple[Floats, Floats]:
+    """Half widths of the simultaneous intervals of mean differences, and p values that go with them.
+
+    The largest studentised mean of a resample, each divided by its own quantile so that no pair of skewed scores makes
+    the intervals of the others wide, stands in for the largest deviation (Romano & Wolf, 2005).
+
+    Args:
+        gains: Images x pairs.
+        values: Images x methods, which the gains are differences of.
+        sides: Columns of ``values`` that each pair is of.
+        alpha: Probability that any interval misses its mean.
+        n_bootstrap: Resamples.
+        seed: Of the resamples.
+    """
+    n, pairs = gains.shape
+    reach, p = np.full(pairs, np.nan), np.ones(pairs)
+    if n < 2 or not pairs:
+        return reach, p
+    mean, variance = gains.mean(axis=0), gains.var(axis=0)
+    scale = np.square(values).mean(axis=0)
+    varied = variance > ALIKE * np.maximum(scale[sides[0]], scale[sides[1]])
+    error = np.sqrt(variance / (n - 1))
+    p[~varied & (np.abs(mean) > 0)] = 0.0
+    if not varied.any():
+        return reach, p
+    rng, centred = np.random.default_rng(seed), (gains - mean)[:, varied]
+    if n > MANY:
+        # Differences of normal means of the methods.
+        drawn = rng.multivariate_normal(np.zeros(values.shape[1]), np.cov(values.T), n_bootstrap, method="eigh")
+        pivots = np.abs(drawn[:, sides[0]] - drawn[:, sides[1]])[:, varied] / np.sqrt(variance[varied])
+    else:
+        pivots = np.concatenate(
+            [
+                _pivots(centred, rng.multinomial(n, np.full(n, 1 / n), size=rows.stop - rows.start), variance[varied])
+                for rows in blocks(n_bootstrap, max(n, len(centred.T)))
+            ]
+        )
+    own = np.quantile(pivots, 1 - alpha, axis=0, method="higher")
+    # A pair of which resamples are often all alike has no interval, and must not cost the others theirs.
+    bounded = np.isinf(pivots).mean(axis=0) < alpha / (4 * pairs)
+    if not bounded.any():
+        return reach, p
+    largest = np.sort((pivots[:, bounded] / own[bounded]).max(axis=1))
+    place = np.flatnonzero(varied)[bounded]
+    reach[place] = np.quantile(largest, 1 - alpha, method="higher") * own[bounded] * error[place]
+    statistic = np.abs(mean[place]) / error[place] / own[bounded]
+    p[place] = 1 - np.searchsorted(largest, statistic) / (len(largest) + 1)
+    return reach, p
+
+
+def _pivots(centred: Floats, times: NDArray[np.int_], variance: Floats) -> Floats:
+    """Sizes of the studentised means of resamples, resamples x pairs; infinite where a resample is all alike."""
+    n, weights = len(centred), times.astype(float)
+    means = weights @ centred / n
+    spread = weights @ np.square(centred) / n - np.square(means)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        studentised = np.abs(means) / np.sqrt(np.maximum(spread, 0) / (n - 1))
+    return np.where(spread <= ALIKE * variance, np.inf, studentised)
+
+
+def _sides(pairs: Sequence[tuple[str, str]]) -> tuple[list[str], list[str]]:
+    return [method for method, _ in pairs], [rival for _, rival in pairs]
 
 
 def turned(tests: pd.DataFrame) -> pd.DataFrame:
     """Rows of ``pairwise`` with method and rival exchanged."""
-    swapped = {"method": "rival", "mean": "rival_mean", "wins": "losses"}
-    other = tests.rename(columns={**swapped, **{b: a for a, b in swapped.items()}})
-    other = other.assign(decision=other["decision"].replace({"better": "worse", "worse": "better"}))
-    ends = {"low": -tests["high"], "high": -tests["low"]} if "low" in tests else {}
-    return other.assign(difference=-tests["difference"], **ends)
+    pairs = {"method": "rival", "mean": "rival_mean", "wins": "losses", "low": "high"}
+    names = {**pairs, **{b: a for a, b in pairs.items()}}
+    signed = tests.assign(**{name: -tests[name] for name in ("difference", "low", "high")})
+    return signed.assign(decision=tests["decision"].replace({"better": "worse", "worse": "better"})).rename(
+        columns=names
+    )
 
 
-def sign_test(wins: ArrayLike, losses: ArrayLike) -> Floats:
-    """P values of the exact two-sided sign test; 1 where nothing differs."""
-    won, lost = np.asarray(wins, dtype=int), np.asarray(losses, dtype=int)
-    fewer, n = np.minimum(won, lost), won + lost
-    return np.asarray(np.minimum(1.0, 2 * binom.cdf(fewer, n, 0.5)), dtype=float)
-
-
-def holm(p_values: ArrayLike) -> Floats:
-    """P values corrected for being several (Holm, 1979); NaN stays and does not count."""
-    p = np.asarray(p_values, dtype=float)
-    order = np.argsort(p)[: np.count_nonzero(~np.isnan(p))]
-    corrected = np.full(len(p), np.nan)
-    corrected[order] = np.minimum(1, np.maximum.accumulate(p[order] * np.arange(len(order), 0, -1)))
-    return corrected
+def sign_test(wins: NDArray[np.int_], losses: NDArray[np.int_]) -> Floats:
+    """Two-sided p values of the exact sign test; 1 where nothing differs."""
+    return np.asarray(np.minimum(1.0, 2 * binom.cdf(np.minimum(wins, losses), wins + losses, 0.5)), dtype=float)

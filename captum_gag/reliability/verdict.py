@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import combinations, product
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from captum_gag.errors import InputError
+from captum_gag.options import checked as with_checked_arguments
 from captum_gag.options import unknown
+from captum_gag.reliability.arguments import Confidence, Resamples, Seed
+from captum_gag.reliability.bootstrap import N_BOOTSTRAP
 from captum_gag.reliability.directions import higher_is_better
 from captum_gag.reliability.displacement import displacement
-from captum_gag.reliability.pairwise import ALPHA, shared, signs_of, turned
-from captum_gag.reliability.scores import by_metric, checked, explanations, is_edges, is_random
+from captum_gag.reliability.pairwise import ALPHA, compare_pairs, pairs_of, sign_test, turned
+from captum_gag.reliability.scores import by_metric, checked, explanations, ranked_methods
 
 MISSING = 0.1
 """Above this share of images that an explanation lacks a score of, the others are not a fair sample."""
@@ -22,22 +23,31 @@ MISSING = 0.1
 COLUMNS = ["metric", "best", "state", "tied", "images", "reason"]
 
 
+@with_checked_arguments
 def verdict(
-    scores: pd.DataFrame, against: str | None = None, sequential: pd.DataFrame | None = None, *, alpha: float = ALPHA
+    scores: pd.DataFrame,
+    against: str | None = None,
+    sequential: pd.DataFrame | None = None,
+    *,
+    alpha: Confidence = ALPHA,
+    n_bootstrap: Resamples = N_BOOTSTRAP,
+    seed: Seed = 0,
 ) -> pd.DataFrame:
     """Say of each metric which explanation is best, and whether that is decided.
 
-    Compared are the explanations over the images that all of them have a score for. The best has the highest mean (the
-    lowest, where lower is better); it is decided where it is also better on most images than each other explanation,
-    and than random orderings and edges, by the tests of ``pairwise``. The probability that a metric decides for one
-    that is not better on most images is at most alpha, of images that are independent draws.
+    Compared are the explanations, and random orderings and edges, over the images that all of them have a score for.
+    The best has the highest mean (the lowest, where lower is better); it is decided where by the tests of ``pairwise``
+    it is better than each of the others, on average and on most images. The probability that a metric decides for one
+    that is not is at most alpha, of images that are independent draws (``benchmarks/verdict.py``).
 
     Args:
         scores: A score table, see ``read_scores``.
         against: Only the questions of this method are asked. None asks all.
         sequential: The decisions of ``reliability.sequential`` on the same scores, instead of tests for a fixed number
-            of images; asked then is what was asked there.
+            of images: decided is then what was decided there, if the means agree.
         alpha: Probability of a wrong decision by a metric, in (0, 1).
+        n_bootstrap: Resamples of the images.
+        seed: Of the resamples.
 
     Returns:
         A row per metric: metric; best, the explanation with the best mean, "" where the state is "cannot tell"; state,
@@ -52,25 +62,46 @@ def verdict(
     everyone = list(map(str, scores["method"].unique()))
     if against is not None and against not in everyone:
         raise unknown("method", against, everyone)
-    if not 0 < alpha < 1:
-        raise InputError(f"alpha is {alpha!r}; it must be between 0 and 1")
     compared, moved, directions = explanations(scores), displacement(scores), higher_is_better(scores)
-    baselines = list(scores.loc[is_random(scores) | is_edges(scores), "method"].unique())
+    controls = [name for name in ranked_methods(scores) if name not in compared]
+    named = list(dict.fromkeys([*ranked_methods(scores), *([against] if against else [])]))
     rows = []
-    for metric, table in by_metric(scores).items():
+    for metric, whole in by_metric(scores).items():
         higher = directions[metric]
-        answer = _incomparable(table, compared, higher)
-        if answer is None:
-            tests = _tests(table if higher else -table, compared, baselines, against, alpha)
-            if sequential is not None:
-                tests = _decisions(sequential[sequential["metric"] == metric])
-            answer = _answer(table if higher else -table, compared, baselines, against, tests)
-            blind = _blindness(moved[moved["metric"] == metric])
+        table = whole if higher else -whole
+        scored = table.reindex(columns=named).dropna(axis=1, how="all").dropna(axis=0, how="all")
+        complete, own = scored.dropna(), [name for name in compared if name in scored]
+        answer: dict[str, Any] = {
+            "metric": metric,
+            "best": "",
+            "state": "cannot tell",
+            "tied": own,
+            "images": len(complete),
+        }
+        blind = _blindness(moved[moved["metric"] == metric])
+        if not own:
+            answer["reason"] = "No explanation has a score."
+        elif higher is None:
+            answer["reason"] = "It is not known whether higher is better."
+        elif len(complete) < (1 - MISSING) * len(scored):
+            gaps = [f"{name} of {count}" for name, count in scored.isna().sum().items() if count]
+            answer["reason"] = f"Scores are missing of {len(scored)} images: {enumerated(gaps)}."
+        else:
+            if sequential is None:
+                pairs = pairs_of(complete, controls)
+                if against is not None:
+                    pairs = [(against, name) for name in complete if name != against and against in complete]
+                tests = compare_pairs(complete, pairs, alpha, n_bootstrap, seed)
+            else:
+                tests = sequential[sequential["metric"] == metric].assign(testable=True, difference=np.nan)
+            answer |= _answer(complete, own, against, pd.concat([tests, turned(tests)], ignore_index=True))
             if blind:
                 answer |= {"best": "", "state": "cannot tell", "reason": blind}
-            elif answer["state"] == "decided" and metric not in set(moved["metric"]):
+            if len(complete) < len(scored):
+                answer["reason"] += f" Over {len(complete)} of {len(scored)} images, those with all scores."
+            if answer["state"] == "decided" and metric not in set(moved["metric"]):
                 answer["reason"] += " Whether the metric sees where a map points was not measured: no displaced maps."
-        rows.append({"metric": metric, **answer})
+        rows.append(answer)
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -112,73 +143,33 @@ def enumerated(names: Sequence[str], last: str = "and", most: int = 8) -> str:
     return f" {last} ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
-def _incomparable(table: pd.DataFrame, compared: Sequence[str], higher: bool | None) -> dict[str, Any] | None:
-    """Answer of a metric whose scores cannot be compared; None if they can."""
-    scored = table.reindex(columns=list(compared)).dropna(axis=1, how="all").dropna(axis=0, how="all")
-    answer = {"best": "", "state": "cannot tell", "tied": list(scored), "images": len(scored.dropna())}
-    if scored.empty:
-        return {**answer, "reason": "No explanation has a score."}
-    if higher is None:
-        return {**answer, "reason": "It is not known whether higher is better."}
-    if len(scored.dropna()) < (1 - MISSING) * len(scored):
-        gaps = {name: int(count) for name, count in scored.isna().sum().items() if count}
-        lacking = enumerated([f"{name} of {count}" for name, count in gaps.items()])
-        return {**answer, "reason": f"Scores are missing of {len(scored)} images: {lacking}."}
-    return None
+def _answer(complete: pd.DataFrame, own: Sequence[str], against: str | None, tests: pd.DataFrame) -> dict[str, Any]:
+    """Best, state, tied and reason.
 
-
-def _tests(
-    table: pd.DataFrame, compared: Sequence[str], baselines: Sequence[str], against: str | None, alpha: float
-) -> pd.DataFrame:
-    """Sign tests of all pairs with an explanation in them, in both orders."""
-    complete = shared(table, compared)
-    controls = [name for name in baselines if name in table and table.loc[complete.index, name].notna().any()]
-    pairs = [*combinations(complete, 2), *product(complete, controls)]
-    if against is not None:
-        others = [name for name in [*complete, *controls] if name != against]
-        pairs = [(against, name) for name in others] if against in table else []
-    columns = dict.fromkeys([*complete, *controls, *([against] if against in table else [])])
-    tests = signs_of(table.loc[complete.index, list(columns)], pairs, alpha)
-    return pd.concat([tests, turned(tests)], ignore_index=True)
-
-
-def _decisions(sequential: pd.DataFrame) -> pd.DataFrame:
-    tests = sequential[["method", "rival", "wins", "losses", "decision"]].assign(
-        mean=np.nan, rival_mean=np.nan, difference=np.nan, p=np.nan, testable=True
-    )
-    return pd.concat([tests, turned(tests)], ignore_index=True)
-
-
-def _answer(
-    table: pd.DataFrame, compared: Sequence[str], baselines: Sequence[str], against: str | None, tests: pd.DataFrame
-) -> dict[str, Any]:
-    """Best, state, tied, images and reason by the tests, of scores of which higher is better."""
-    complete = shared(table, compared)
-    means = complete.mean().sort_values(ascending=False, kind="stable")
+    Args:
+        complete: Images x methods, higher is better, without gaps; the explanations and the controls to beat.
+        own: The explanations.
+        against: The only method that was asked about; None if all were.
+        tests: Pairs of methods in both orders.
+    """
+    means = complete[list(own)].mean().sort_values(ascending=False, kind="stable")
     best, others = str(means.index[0]), list(means.index[1:])
-    worse = set(tests.loc[tests["decision"].eq("worse") & tests["rival"].isin(complete), "method"])
+    controls = [name for name in complete if name not in own and name != against]
+    worse = set(tests.loc[tests["decision"].eq("worse") & tests["rival"].isin(own), "method"])
     tied = [name for name in means.index if name == best or name not in worse]
-    rows = {row["rival"]: row for row in tests[tests["method"] == best].to_dict("records")}
-    undecided = [name for name in others if name not in rows or rows[name]["decision"] == "open"]
-    better = [name for name in others if name in rows and rows[name]["decision"] == "worse"]
-    gaps = int(table.reindex(columns=list(compared)).notna().any(axis=1).sum()) - len(complete)
-    over = f" Over {len(complete)} of {len(complete) + gaps} images, those with all scores." if gaps else ""
-    answer = {"best": best, "state": "open", "tied": tied, "images": len(complete)}
-    ahead = [name for name in baselines if name in table and not table.loc[complete.index, name].mean() < means.iloc[0]]
-    unbeaten = [
-        name
-        for name in baselines
-        if name in table
-        and table[name].notna().any()
-        and not tests[tests["rival"].eq(name) & tests["method"].isin(tied)]["decision"].eq("better").any()
-    ]
+    rows = tests[tests["method"] == best].set_index("rival")
+    answers = {name: rows.at[name, "decision"] if name in rows.index else "open" for name in [*others, *controls]}
+    undecided = [name for name in others if answers[name] == "open"]
+    contrary = (rows["wins"] < rows["losses"]) & (
+        sign_test(rows["wins"].to_numpy(int), rows["losses"].to_numpy(int)) < ALPHA
+    )
+    contrary |= rows["decision"].eq("worse")
+    better = [name for name in others if name in rows.index and contrary[name]]
+    ahead = [name for name in controls if not complete[name].mean() < means.iloc[0]]
+    answer = {"best": best, "state": "open", "tied": tied}
     if ahead:
-        return {
-            **answer,
-            "best": "",
-            "state": "cannot tell",
-            "reason": f"No explanation beats {enumerated(ahead, 'or')}.",
-        }
+        reason = f"No explanation beats {enumerated(ahead, 'or')}."
+        return {**answer, "best": "", "state": "cannot tell", "reason": reason}
     if not others:
         reason = "There is no other explanation to compare with."
     elif better:
@@ -186,17 +177,23 @@ def _answer(
         reason = f"{best} has the best mean, but {enumerated(better)} {verb} better on most images."
     elif undecided and against is not None:
         reason = f"Asked was about {against} alone; not decided between {best} and {enumerated(undecided, 'or')}."
-    elif undecided and not all(row["testable"] for row in rows.values()):
+    elif undecided and not rows["testable"].all():
         reason = f"{len(complete)} images, or those of them on which scores differ, are too few to decide."
+    elif undecided and "decided_at" in tests:
+        reason = f"Not decided so far against {enumerated(undecided, 'or')}."
     elif undecided:
         reason = f"No significant difference from {enumerated(undecided, 'or')}."
-    elif unbeaten:
+    elif set(answers.values()) != {"better"}:
+        unbeaten = [name for name in controls if answers[name] != "better"]
         reason = f"It is not decided whether it beats {enumerated(unbeaten, 'or')}."
     else:
-        answer["state"] = "decided"
-        shares = [rows[name]["wins"] / (rows[name]["wins"] + rows[name]["losses"]) for name in others]
-        reason = f"Better than every other explanation on most images (on {min(shares):.0%} of them or more)."
-    return {**answer, "reason": reason + over}
+        shares = rows.loc[others, "wins"] / (rows.loc[others, "wins"] + rows.loc[others, "losses"])
+        over = "every other explanation" if len(others) > 1 else others[0]
+        reason = f"Better than {over} on average, and on {shares.min():.0%} of the images or more."
+        if "decided_at" in tests:
+            reason = f"Better than {over} on most images, decided after {rows['decided_at'].max()}; and on average."
+        return {**answer, "state": "decided", "reason": reason}
+    return {**answer, "reason": reason}
 
 
 def _blindness(moved: pd.DataFrame) -> str:

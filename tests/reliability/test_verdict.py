@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from captum_gag import reliability
 from captum_gag.errors import InputError
-from captum_gag.reliability.pairwise import holm, sign_test
+from captum_gag.reliability.pairwise import sign_test
 from captum_gag.reliability.verdict import consensus, enumerated
 
 BIRDS, DOGS = 30, 30
@@ -100,7 +100,7 @@ def test_a_mean_that_most_images_contradict_decides_nothing():
 
 
 def test_only_the_best_is_decided_by_the_questions_of_one_method():
-    for seed in range(20):
+    for seed in range(5):
         rng = np.random.default_rng(seed)
         scores = table({name: rng.normal(mean, 0.1, 60) for name, mean in {"A": 0.6, "B": 0.6, "X": 0.2}.items()})
         asked = reliability.sequential(scores, "X")
@@ -109,7 +109,9 @@ def test_only_the_best_is_decided_by_the_questions_of_one_method():
             assert row["state"] == "open"
             assert sorted(row["tied"]) == ["A", "B"]
     best = scores.assign(score=scores["score"] + scores["method"].eq("A"))
-    assert only(reliability.verdict(best, "A", reliability.sequential(best, "A")))["state"] == "decided"
+    row = only(reliability.verdict(best, "A", reliability.sequential(best, "A")))
+    assert row["state"] == "decided"
+    assert "decided after" in row["reason"]
 
 
 @pytest.mark.parametrize("control", ["random", "edges"])
@@ -125,7 +127,7 @@ def test_where_no_explanation_beats_a_control_nothing_is_told(control):
     assert only(reliability.verdict(close))["reason"] == "It is not decided whether it beats C."
 
 
-@pytest.mark.parametrize("n", [1, 3, 5])
+@pytest.mark.parametrize("n", [1, 3, 19])
 def test_too_few_images_decide_nothing(n):
     row = only(reliability.verdict(table({"A": np.linspace(0.8, 0.9, n), "B": np.linspace(0.1, 0.2, n)})))
     assert (row["state"], row["tied"]) == ("open", ["A", "B"])
@@ -151,31 +153,47 @@ def test_methods_that_are_alike_are_seldom_decided(skew):
         "85 % zeros": lambda rng, size: (rng.random(size) < 0.15) * rng.random(size),
     }[skew]
     decided = 0
-    for seed in range(200):
+    for seed in range(100):
         rng = np.random.default_rng(seed)
-        scores = table({name: draw(rng, 24) for name in "ABCDE"})
-        decided += only(reliability.verdict(scores))["state"] == "decided"
-    # Above this with a probability of 0.3 %, were the rate 5 %.
-    assert decided <= 19
+        scores = table({name: draw(rng, 24) for name in "AB"})
+        decided += only(reliability.verdict(scores, n_bootstrap=500))["state"] == "decided"
+    # Above this with a probability of 0.4 %, were the rate 5 %.
+    assert decided <= 11
 
 
-def test_pairwise_counts_and_corrects_as_a_plain_loop_does():
+def test_pairwise_counts_as_a_plain_loop_does():
     rng = np.random.default_rng(1)
-    values = {name: rng.normal(mean, 1, 30).round(1) for name, mean in {"A": 1.0, "B": 0.5, "C": 0.0}.items()}
+    values = {name: rng.normal(mean, 1, 30).round(1) for name, mean in {"A": 2.0, "B": 0.5, "C": 0.4}.items()}
     rows = reliability.pairwise(table(values, "DAUC"), margin=5.0).set_index(["method", "rival"])
-    p = {}
     for method, rival in permutations("ABC", 2):
         gains = values[rival] - values[method]
         wins, losses = (gains > 0).sum(), (gains < 0).sum()
         row = rows.loc[(method, rival)]
         assert row[["images", "wins", "losses", "ties"]].tolist() == [30, wins, losses, 30 - wins - losses]
         assert row["difference"] == pytest.approx(gains.mean())
-        assert row["low"] <= row["difference"] <= row["high"]
-        p[method, rival] = scipy.stats.binomtest(wins, wins + losses).pvalue
-    ordered = sorted(p[pair] for pair in [("A", "B"), ("A", "C"), ("B", "C")])
-    corrected = np.maximum.accumulate([ordered[0] * 3, ordered[1] * 2, ordered[2]]).clip(max=1)
-    assert sorted(rows.loc[[("A", "B"), ("A", "C"), ("B", "C")], "p"]) == pytest.approx(corrected)
+        assert row["low"] < row["difference"] < row["high"]
+        assert row["p"] >= scipy.stats.binomtest(wins, wins + losses).pvalue
+        # Lower is better by DAUC, and both tests ask it.
+        assert (row["decision"] == "better") == (row["low"] > 0 and row["p"] < 0.05)
     assert set(rows["decision"]) == {"better", "worse", "same"}
+
+
+@pytest.mark.parametrize("n", [60, 3000])
+def test_the_interval_of_a_single_pair_of_normal_scores_is_that_of_student(n):
+    gains = np.random.default_rng(0).normal(0.3, 1, n)
+    row = reliability.pairwise(table({"A": gains, "B": np.zeros(n)})).iloc[0]
+    ends = scipy.stats.t.interval(0.975, n - 1, gains.mean(), scipy.stats.sem(gains))
+    assert row[["low", "high"]].to_numpy(float) == pytest.approx(ends, abs=0.05 * (ends[1] - ends[0]))
+
+
+def test_intervals_hold_for_all_pairs_together():
+    missed = 0
+    for seed in range(100):
+        scores = np.random.default_rng(seed).normal(size=(40, 5))
+        rows = reliability.pairwise(table(dict(zip("ABCDE", scores.T, strict=True))), n_bootstrap=500, alpha=0.4)
+        missed += bool(((rows["low"] > 0) | (rows["high"] < 0)).any())
+    # Half of alpha, which is 20 of 100: within three standard deviations.
+    assert 8 <= missed <= 32
 
 
 def test_scores_equal_but_for_rounding_are_ties():
@@ -197,27 +215,22 @@ def test_sign_test_is_that_of_scipy(counts):
     assert sign_test(wins, losses) == pytest.approx(expected)
 
 
-def test_holm_leaves_out_what_was_not_tested():
-    assert holm([0.01, np.nan, 0.04, 0.03]) == pytest.approx([0.03, np.nan, 0.06, 0.06], nan_ok=True)
-
-
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
-    st.integers(2, 40).flatmap(
+    st.integers(2, 30).flatmap(
         lambda n: st.lists(st.lists(st.integers(0, 4), min_size=n, max_size=n), min_size=2, max_size=5)
     ),
     st.randoms(use_true_random=False),
 )
 def test_verdicts_are_consistent_whatever_the_scores(rows, random):
     scores = table({f"m{place}": np.array(row) / 4 for place, row in enumerate(rows)})
-    verdicts = reliability.verdict(scores)
-    row = only(verdicts)
+    row = only(reliability.verdict(scores, n_bootstrap=100))
     assert row["best"] in row["tied"]
     assert (row["state"] == "decided") <= (row["tied"] == [row["best"]])
     shuffled = scores.sample(frac=1, random_state=random.randrange(1000))
-    assert only(reliability.verdict(shuffled))["state"] == row["state"]
+    assert only(reliability.verdict(shuffled, n_bootstrap=100))["state"] == row["state"]
     # Lower is better by DAUC.
-    turned = only(reliability.verdict(scores.assign(score=1 - scores["score"], metric="DAUC")))
+    turned = only(reliability.verdict(scores.assign(score=1 - scores["score"], metric="DAUC"), n_bootstrap=100))
     assert (turned["state"], sorted(turned["tied"])) == (row["state"], sorted(row["tied"]))
     pairs = reliability.pairwise(scores, n_bootstrap=50)
     other = pairs.rename(columns={"method": "rival", "rival": "method", "wins": "losses", "losses": "wins"})
