@@ -53,7 +53,7 @@ def marked_name(method: str, role: str) -> str:
 
 def notes(rows: pd.DataFrame) -> list[str]:
     """Return a comparison's legend: its brackets, bold, stars and daggers, and the images that are missing."""
-    parts = ["Mean over the images that all explanations share"]
+    parts = ["Mean over the images that all explanations, random orderings and edges share"]
     if rows["low"].notna().any():
         parts.append(
             "with its 95 % interval by bootstrap-t in brackets (of this mean alone; that of the best is not corrected "
@@ -65,8 +65,8 @@ def notes(rows: pd.DataFrame) -> list[str]:
         legend[0] += " Bold: may be the best explanation."
     if rows["decision"].eq("better").any():
         legend[0] += (
-            " *: worse than the best mean on most images (sign test, p < 0.05 after Holm's correction over all pairs "
-            "of the metric)."
+            " *: worse than the best mean, on average and on most images (bootstrap-t and sign test, p < 0.05 for all "
+            "pairs of the metric together)."
         )
     if rows["decision"].eq("same").any():
         legend[0] += (
@@ -80,12 +80,13 @@ def notes(rows: pd.DataFrame) -> list[str]:
 
 def _missing(metric: str, of_metric: pd.DataFrame) -> list[str]:
     """Return how many images of a metric lack the score of an explanation, in a sentence if there are any."""
-    gaps = of_metric[of_metric["role"].eq("") & of_metric["missing"].gt(0)]
+    ranked = of_metric[of_metric["role"].isin(["", "random", "edges"]) & of_metric["images"].gt(0)]
+    gaps = ranked[ranked["missing"].gt(0)]
     if gaps.empty:
         return []
     images, total = of_metric["images"].max(), of_metric["total"].max()
-    alike = gaps["missing"].eq(total - images).all() and len(gaps) == of_metric["role"].eq("").sum()
-    whose = "any explanation" if alike else ", ".join(f"{row.method} ({row.missing})" for row in gaps.itertuples())
+    alike = len(gaps) == len(ranked) and gaps["missing"].eq(total - images).all()
+    whose = "any method" if alike else ", ".join(f"{row.method} ({row.missing})" for row in gaps.itertuples())
     return [f"{metric}: {total - images} of {total} images are left out, for lack of a score of {whose}."]
 
 

@@ -16,8 +16,8 @@ from captum_gag.errors import InputError
 from captum_gag.options import unknown
 from captum_gag.reliability.bootstrap import N_BOOTSTRAP
 from captum_gag.reliability.directions import higher_is_better
-from captum_gag.reliability.pairwise import holm, pairwise, shared, signs_of
-from captum_gag.reliability.scores import LABEL, by_metric, checked, explanations
+from captum_gag.reliability.pairwise import pairwise, shared
+from captum_gag.reliability.scores import LABEL, by_metric, checked, ranked_methods
 from captum_gag.report.captions import ALPHA, direction, of_metrics
 from captum_gag.report.table_files import markdown_table, markdown_text, save_csv, save_text
 
@@ -57,7 +57,9 @@ def paired(
     if rows.empty:
         named = ", ".join(scores[LABEL].unique())
         raise InputError(f"it is not known whether higher is better by {named}; give the column higher_is_better")
-    rows = rows.assign(p=holm(rows["p"]), share=rows["wins"] / rows["images"].where(rows["images"] > 0))
+    ordered = rows["p"].dropna().sort_values()
+    holm = (ordered * np.arange(len(ordered), 0, -1)).cummax().clip(upper=1)
+    rows = rows.assign(p=holm, share=rows["wins"] / rows["images"].where(rows["images"] > 0))
     rows["decision"] = rows["decision"].where(rows["decision"].isin(["open", "same"]) | (rows["p"] < ALPHA), "open")
     rows["higher_is_better"] = rows["metric"].map(higher_is_better(scores)).astype(object)
     return rows if tested else rows.assign(low=np.nan, high=np.nan, p=np.nan, decision="")
@@ -110,7 +112,7 @@ def nearest_pairs(scores: pd.DataFrame, rows: pd.DataFrame) -> list[dict[str, An
     Returns:
         metric, methods (the best mean first), words and images (rows of ``extremes``) of each metric with two.
     """
-    compared, tables, pairs = explanations(scores), by_metric(scores), []
+    compared, tables, pairs = ranked_methods(scores), by_metric(scores), []
     for metric, of_metric in of_metrics(rows[rows["role"].eq("") & rows["higher_is_better"].notna()]):
         higher = bool(of_metric["higher_is_better"].iloc[0])
         ordered = of_metric.dropna(subset="mean").sort_values("mean", ascending=not higher, kind="stable")
@@ -118,8 +120,8 @@ def nearest_pairs(scores: pd.DataFrame, rows: pd.DataFrame) -> list[dict[str, An
             continue
         best, second = ordered.iloc[0], ordered.iloc[1]
         both = shared(tables[metric], compared)[[best["method"], second["method"]]]
-        words = _in_words(best, second, signs_of(both if higher else -both, [(*both,)], ALPHA).iloc[0])
         images = _farthest(both, higher).to_dict("records")
+        words = _in_words(best, second)
         pairs.append({"metric": metric, "methods": list(both), "words": words, "images": images})
     return pairs
 
@@ -136,19 +138,18 @@ def _with_both(scores: pd.DataFrame, method: str, rival: str) -> pd.DataFrame:
     return scores
 
 
-def _in_words(best: pd.Series, second: pd.Series, signs: pd.Series) -> str:
-    """Return the means of two methods, the share of images won and, where tested, the difference, in sentences."""
-    equal = f", equal on {signs['ties']}" if signs["ties"] else ""
-    words = (
-        f"{best['method']} has mean {best['mean']:.3f} and {second['method']} {second['mean']:.3f}; it is better on "
-        f"{signs['wins'] / signs['images']:.0%} of {signs['images']} images{equal}."
-    )
+def _in_words(best: pd.Series, second: pd.Series) -> str:
+    """Return the means of two methods and, where tested, their difference and its share of images, in sentences."""
+    words = f"{best['method']} has mean {best['mean']:.3f} and {second['method']} {second['mean']:.3f}."
     if not second["decision"]:
         return words
     low, high = second["difference_low"], second["difference_high"]
     interval = "" if np.isnan(low) else f" [{low:+.3f}, {high:+.3f}] (95 %, for all pairs of the metric together)"
+    equal = f", equal on {second['ties']:.0f}" if second["ties"] else ""
+    p = "too few images to test" if np.isnan(second["p"]) else f"p = {second['p']:.2g}"
     return (
-        f"{words} Mean difference {second['difference']:+.3f}{interval}; p = {second['p']:.2g} (sign test, corrected)."
+        f"{words} Mean difference {second['difference']:+.3f}{interval}; better on {second['wins']:.0f} of "
+        f"{second['images']} images{equal}; {p}."
     )
 
 
@@ -161,8 +162,8 @@ def notes(rows: pd.DataFrame) -> list[str]:
     )
     if rows["p"].notna().any():
         legend += (
-            " In brackets its 95 % interval by bootstrap-t, of each metric alone. *: better on most images (sign test, "
-            "p < 0.05 after Holm's correction over the metrics)."
+            " In brackets its 95 % interval by bootstrap-t, of each metric alone. *: better on average and on most "
+            "images (bootstrap-t and sign test, p < 0.05 after Holm's correction over the metrics)."
         )
     elif rows["decision"].eq("").all():
         legend += " The run was looked at until decided: p values and intervals would not hold, its decisions do."

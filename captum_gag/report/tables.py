@@ -17,14 +17,14 @@ from captum_gag.files import without_directories
 from captum_gag.reliability.bootstrap import N_BOOTSTRAP, mean_intervals
 from captum_gag.reliability.directions import higher_is_better, known_bounds
 from captum_gag.reliability.pairwise import pairwise, shared
-from captum_gag.reliability.scores import by_metric, checked, explanations
+from captum_gag.reliability.scores import by_metric, checked, explanations, ranked_methods
 from captum_gag.report.captions import ALPHA, CONFIDENCE, headings, marked, notes, roles_of
 from captum_gag.report.table_files import latex_text, markdown_table, markdown_text, save_csv, save_parquet, save_text
 
 MARKS = {"better": "*", "same": "\N{ALMOST EQUAL TO}"}
 """Mark of a mean by the decision of the best explanation against it."""
 
-TESTS = ["difference", "difference_low", "difference_high", "p"]
+TESTS = ["difference", "difference_low", "difference_high", "p", "wins", "losses", "ties"]
 
 
 def comparison(
@@ -37,10 +37,10 @@ def comparison(
     tested: bool = True,
     margin: float | None = None,
 ) -> pd.DataFrame:
-    """Compare the methods of each metric over the images that all explanations share.
+    """Compare the methods of each metric over the images that ``reliability.verdict`` compares them on.
 
-    Explanations without any score of a metric are left out of its shared images. Controls (the column control) and
-    manipulated maps (the column transform) have their means, but are neither ranked nor tested.
+    Controls (the column control) and manipulated maps (the column transform) have their means, but are neither ranked
+    nor tested here.
 
     Args:
         scores: A score table; see ``reliability.read_scores``.
@@ -56,9 +56,9 @@ def comparison(
         (None where unknown; no method is best then), mean, low and high (its 95 % interval by bootstrap-t), images
         (behind the mean), missing (images without a score of the method), total (images with any score), published,
         best (the best mean of the explanations), tied (may be best, by the verdict), difference, difference_low,
-        difference_high, p and decision (of the best against the method, as ``reliability.pairwise`` has them), rank_low
-        and rank_high (the ranks that the explanation may have, by the same decisions); none of these where the verdict
-        cannot tell.
+        difference_high, p, wins, losses, ties and decision (of the best against the method, as
+        ``reliability.pairwise`` has them), rank_low and rank_high (the ranks that the explanation may have, by the same
+        decisions); none of these where the verdict cannot tell.
 
     Raises:
         InputError: The scores are not a score table.
@@ -67,7 +67,8 @@ def comparison(
     roles, directions = roles_of(scores), higher_is_better(scores)
     methods, explained = list(roles), explanations(scores)
     tables = {metric: table.dropna(how="all") for metric, table in by_metric(scores).items()}
-    alike = {metric: table.loc[shared(table, explained).index] for metric, table in tables.items()}
+    compared = ranked_methods(scores)
+    alike = {metric: table.loc[shared(table, compared).index] for metric, table in tables.items()}
     intervals = mean_intervals(alike, n_bootstrap, CONFIDENCE, seed, known_bounds(scores))
     answered = [] if verdicts is None else verdicts.query("state != 'cannot tell'").to_dict("records")
     tied = {row["metric"]: row["tied"] for row in answered}
@@ -99,6 +100,7 @@ def comparison(
     if not tested or len(explained) < 2:
         return table.assign(**dict.fromkeys(TESTS, np.nan), decision="", rank_low=pd.NA, rank_high=pd.NA)
     pairs = pairwise(scores, alpha=ALPHA, margin=margin, n_bootstrap=n_bootstrap, seed=seed)
+    pairs = pairs[pairs["method"].isin(explained) & pairs["rival"].isin(explained)]
     # Where a metric cannot tell, its tests must not seem to.
     return _with_tests(table, pairs if verdicts is None else pairs[pairs["metric"].isin(tied)])
 
