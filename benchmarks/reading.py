@@ -84,7 +84,7 @@ def make(directory: Path, images: int, suite: dict[str, Any]) -> None:
 
     made = make_suite(suite)
     for image, photo in zip(names, photos, strict=True):
-        run.keep(image, photo, list(rows(made, image, rng)), {})
+        run.keep(image, photo, list(rows(made, image, rng)))
     # As captum-gag run does at its end.
     run.scores()
 

@@ -24,8 +24,9 @@ from turns import take_turns
 from captum_gag.data import dataset
 from captum_gag.models.cifar10 import Cifar10Net
 from captum_gag.runs.config import Config
-from captum_gag.runs.execution import begin, choose, execute
+from captum_gag.runs.execution import begin, execute
 from captum_gag.runs.executors import Bench, Chunk, Executor, in_processes, in_this_process, on_ray
+from captum_gag.runs.selection import choose
 from captum_gag.runs.spec import read_suite
 
 
@@ -99,15 +100,14 @@ def main() -> None:
             batch_size=options.batch_size,
         )
         run, bench = begin(next(places), config)
-        chosen, _ = choose(bench)
-        work = list(chosen["image"])
+        work = list(choose(bench)[0]["image"])
         chunks = bench.chunks(work)
         calls = recorded_calls(bench, chunks)
 
         def keep_all() -> None:
             for chunk in in_this_process(bench, chunks):
                 for done in chunk:
-                    run.keep(done.image, "", done.rows, done.maps, done.parts)
+                    run.keep(done.image, "", done.rows, done.arrays)
 
         backward = sum(shape[0] for shape, gradient in calls if gradient)
         title = (

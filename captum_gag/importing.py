@@ -10,17 +10,20 @@ from typing import Any
 
 from captum_gag.errors import InputError, first_line
 
-_TRUSTED = ContextVar("trusted", default=True)
+PACKAGED = "captum_gag.papers.published_"
+"""The modules of the papers' published code, whose names are this package's own, begin so."""
+
+_ALLOWED = ContextVar("allowed", default=True)
 
 
 @contextmanager
-def nothing_imported(trust: bool = False) -> Iterator[None]:
-    """Refuse imports by name in this context, unless the author of the file with the names is trusted."""
-    token = _TRUSTED.set(trust)
+def nothing_imported() -> Iterator[None]:
+    """Refuse imports by name in this context: who looks at a run of someone else runs no code that it names."""
+    token = _ALLOWED.set(False)
     try:
         yield
     finally:
-        _TRUSTED.reset(token)
+        _ALLOWED.reset(token)
 
 
 def imported(name: str, role: str) -> Any:
@@ -30,12 +33,9 @@ def imported(name: str, role: str) -> Any:
         InputError: There is no such module or attribute, importing it fails, or imports are refused here.
     """
     module, _, attribute = name.partition(":")
-    # The variants of the papers' published code are this package's own, and have no effect but their scores.
-    own = module.startswith("captum_gag.papers.published_")
-    if not own and not _TRUSTED.get():
-        raise InputError(
-            f"{role} {name!r} is code that the run names, and looking at a run does not run it; --trust if it is yours"
-        )
+    own = name.startswith(PACKAGED)
+    if not own and not _ALLOWED.get():
+        raise InputError(f"{role} {name!r} is code that the run names, and looking at a run does not run it")
     try:
         value = getattr(importlib.import_module(module), attribute)
         if own and getattr(value, "__module__", "") != module:

@@ -85,7 +85,9 @@ def scored(weights: int, chunk: Known) -> Mapping[str, Scored]:
             for name, seed in chunk:
                 other.take(name, seed)
             found = Bench.open(other.config()).do(tuple(name for name, _ in chunk))
-        _SCORED[weights, chunk] = {each.image: (rows_of(pd.DataFrame(each.rows)), each.maps) for each in found}
+        _SCORED[weights, chunk] = {
+            each.image: (rows_of(pd.DataFrame(each.rows)), each.arrays["maps"]) for each in found
+        }
     return _SCORED[weights, chunk]
 
 

@@ -7,6 +7,7 @@ from functools import partial
 import torch
 from PIL import Image
 from torch import nn
+from torchvision.transforms.functional import to_tensor
 
 from captum_gag.data.datasets import Example, ImageData
 from captum_gag.metrics.base import MaskingMetric, NormalizationOption
@@ -67,6 +68,16 @@ def model():
     return classifier_of(net())
 
 
+def named_model():
+    classifier = classifier_of(net())
+    return Classifier("tiny", classifier.model, classifier.mean, classifier.std, 12, 12, ["cat", "dog", "cow"])
+
+
+def two_channels():
+    network = nn.Sequential(nn.Conv2d(2, 4, 3), nn.Flatten(), nn.Linear(400, 3))
+    return Classifier("two", network, transform=lambda photo: to_tensor(photo.resize((12, 12)))[:2])
+
+
 def random_model():
     """Other weights in every process, whatever the seed."""
     network = net()
@@ -116,6 +127,20 @@ class LargePhotos(Photos):
         self.pixels = torch.zeros(1000, 3, 32, 32)
 
 
+class NamedItems(Photos):
+    """Dicts with a group, of a data set that names its classes as torchvision's do."""
+
+    classes = ("ant", "bee", "fly")
+
+    def __getitem__(self, index):
+        image, label, _ = super().__getitem__(index)
+        return {"image": image, "label": label, "group": index // 2 if index else None}
+
+
+def named_items():
+    return NamedItems(4)
+
+
 def photos(length=6):
     return Photos(length)
 
@@ -156,7 +181,7 @@ class Squares(ImageData):
         return [f"{self.first + number}" for number in range(8)]
 
     def __getitem__(self, index):
-        return Example(self.names[index], partial(image, self.first + index), index % 3)
+        return Example(self.names[index], partial(image, self.first + index), index % 3, group=f"series {index // 4}")
 
     def train(self):
         return Squares(self.first + 100)

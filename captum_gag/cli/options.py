@@ -24,13 +24,6 @@ RunDirectories = Annotated[
     list[Path], typer.Argument(metavar="RUN...", help="Directories that captum-gag run made; several are one table.")
 ]
 Json = Annotated[bool, typer.Option(help="Print JSON, for machines.")]
-Trust = Annotated[
-    bool,
-    typer.Option(
-        help="Run code of a user's own that the run names (package.module:callable), where it is needed to show it. "
-        "Only for runs of your own, or of someone you trust.",
-    ),
-]
 
 
 @declared

@@ -10,7 +10,7 @@ import typer
 
 from captum_gag.cli import judge
 from captum_gag.cli.commands import app, command, print_table
-from captum_gag.cli.options import SET_MODEL, RunDirectories, Source, Trust, classifier_of, sections
+from captum_gag.cli.options import SET_MODEL, RunDirectories, Source, classifier_of, sections
 from captum_gag.cli.run import Work, interruptible, run
 from captum_gag.errors import InputError
 from captum_gag.names import parse_method
@@ -64,7 +64,7 @@ def _print_tables(of_papers: Sequence[Any], out: Path) -> None:
 
 
 @command(papers)
-def claims(runs: RunDirectories, *, out: Path | None = None, trust: Trust = False) -> None:
+def claims(runs: RunDirectories, *, out: Path | None = None) -> None:
     """Test the claims of Huang & Liu (2024): RCAP rises with p, GAG-85 is best, reversed maps are worse, and so on.
 
     Prints per claim and network whether it holds, fails or is undecided, with the number that decides and its
@@ -81,12 +81,10 @@ def claims(runs: RunDirectories, *, out: Path | None = None, trust: Trust = Fals
     loaded = [Run.load(path) for path in runs]
     import pandas as pd
 
-    from captum_gag.importing import nothing_imported
     from captum_gag.papers.claims import as_lines, save_claims
     from captum_gag.papers.claims import claims as tested
 
-    with nothing_imported(trust):
-        suites = [one.config.made_suite() for one in loaded]
+    suites = [one.config.made_suite() for one in loaded]
     networks = [str(one.config.model.get("name", one.config.model["type"])) for one in loaded]
     tables = []
     for one, suite, network in zip(loaded, suites, networks, strict=True):

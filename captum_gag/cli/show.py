@@ -10,7 +10,7 @@ import typer
 
 from captum_gag import names
 from captum_gag.cli.commands import command, print_json, print_table
-from captum_gag.cli.options import Json, RunDirectories, RunDirectory, Trust
+from captum_gag.cli.options import Json, RunDirectories, RunDirectory
 from captum_gag.errors import InputError
 
 if TYPE_CHECKING:
@@ -110,12 +110,11 @@ def report(
     out: Path | None = None,
     images: Annotated[str, typer.Option(metavar="N|all")] = "150",
     paths: bool = False,
-    trust: Trust = False,
 ) -> None:
     """Write a run as one HTML page: summary, tables, figures, images with their maps, and how to repeat it.
 
-    The page needs no network and no other file. It shows the maps of a run made with --save-maps, and the photographs
-    if the data are still where they were; the model's weights are not needed. Works while the run is still going, for
+    The page needs no network and no other file. It shows the maps and photographs of a run made with --save-maps;
+    neither model nor data are needed, and no code that the run names is run. Works while the run is still going, for
     the images done.
 
     Example: captum-gag run quick --save-maps --out RUN && captum-gag report RUN
@@ -135,7 +134,7 @@ def report(
     from captum_gag.report.page import write_page
 
     most, published = None if images == "all" else int(images), means(loaded.config.suite_file())
-    page = write_page(loaded, out or run / "report.html", most=most, paths=paths, trust=trust, published=published)
+    page = write_page(loaded, out or run / "report.html", most=most, paths=paths, published=published)
     typer.echo(str(page))
 
 

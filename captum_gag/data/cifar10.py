@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from pathlib import Path
@@ -165,6 +165,15 @@ class Cifar10(StoredData):
             return Example(self.names[index], partial(to_pil_image, images[index]), int(targets[index]))
         file, target = self.images[index]
         return Example(file.name, file.open, target)
+
+    def listed_target(self, index: int) -> int | None:
+        """Return the class of an image."""
+        return int(self.pixels[1][index]) if self.has_batches else self.images[index][1]
+
+    @property
+    def class_names(self) -> Mapping[int, str]:
+        """Names of the ten classes."""
+        return dict(enumerate(CLASSES))
 
     def files(self, index: int) -> tuple[Path, ...]:
         """Return the file of an image, or the archive or the batches that it is in."""

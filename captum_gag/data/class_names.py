@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from captum_gag.data.class_files import class_file
 from captum_gag.data.csv_files import by_column, read_rows, whole
 from captum_gag.data.images import shown
 from captum_gag.errors import InputError, first_line, printable
@@ -45,6 +47,21 @@ def class_names(path: Path) -> list[str]:
             f"{shown(path)}: does not name each class once; expected numbers from 0 to {MOST - 1}, or lines"
         )
     return [named.get(number, f"class {number}") for number in range(max(named) + 1)]
+
+
+def folder_names(root: Path, folders: Mapping[str, int | None]) -> dict[int, str]:
+    """Names of classes by number: as a file in the root or above has them, or else as their folders are called.
+
+    Args:
+        root: Where the folders are.
+        folders: The class of each folder, by its name; None for no class.
+    """
+    names = {number: shown(folder) for folder, number in folders.items() if number is not None}
+    for path in class_file(root):
+        # A file that says which folder is which class may name some twice.
+        with suppress(InputError):
+            names |= {number: name for number, name in enumerate(class_names(path)) if name}
+    return names
 
 
 def _of_text(path: Path) -> Iterable[tuple[int, str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -27,6 +27,7 @@ class Example:
         target: Its class; None explains the predicted one.
         mask: Reads the segmentation of the class: a PIL image of mode L, 255 on the object.
         distractor: The same of something that says nothing of the class, where such a thing is known.
+        group: Examples that depend on each other, such as those of one patient, have the same; "" for no others.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Example:
     target: int | None = None
     mask: Callable[[], Image.Image] | None = None
     distractor: Callable[[], Image.Image] | None = None
+    group: str = ""
 
 
 class ImageData(Specified):
@@ -114,6 +116,11 @@ class ImageData(Specified):
     def labels(self) -> tuple[str, ...] | None:
         """The name of each class, where a model that names its classes must call them so; None if it need not."""
         return None
+
+    @property
+    def class_names(self) -> Mapping[int, str]:
+        """Names of the classes by number, as far as the data set has any; a model's own names come before them."""
+        return dict(enumerate(self.labels or ()))
 
     def train(self) -> ImageData:
         """Return the training images that belong to this data set.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import ClassVar, NamedTuple
@@ -11,6 +11,7 @@ from typing import ClassVar, NamedTuple
 from PIL import Image
 
 from captum_gag.data.class_files import class_file, class_indices
+from captum_gag.data.class_names import folder_names
 from captum_gag.data.datasets import Example, ImageData, StoredData
 from captum_gag.data.images import read_image, shown
 from captum_gag.data.masks import check_fit, read_mask
@@ -32,12 +33,14 @@ class Entry(NamedTuple):
         photo: File of the photograph.
         target: Its class.
         mask: File of the segmentation.
+        group: See ``Example``.
     """
 
     name: str
     photo: Path
     target: int | None = None
     mask: Path | None = None
+    group: str = ""
 
 
 @declared
@@ -77,7 +80,7 @@ class FileData(StoredData):
         """Return an example, whose files are read when asked for."""
         entry = self.entries[index]
         mask = None if entry.mask is None else partial(self.fitting_mask, entry, entry.mask)
-        return Example(entry.name, partial(read_image, entry.photo), entry.target, mask)
+        return Example(entry.name, partial(read_image, entry.photo), entry.target, mask, group=entry.group)
 
     def listed_target(self, index: int) -> int | None:
         """Return the class of an example, as its folder or the list says."""
@@ -195,6 +198,11 @@ class ImageFolder(FileData):
     def listings(self) -> tuple[Path, ...]:
         """Return the file that says which class each folder is, if there is one."""
         return class_file(self.directory) if self.folders else ()
+
+    @cached_property
+    def class_names(self) -> Mapping[int, str]:
+        """Names of the classes, as a file beside the folders has them, or else as the folders are called."""
+        return folder_names(self.directory, {each.photo.parent.name: each.target for each in self.entries})
 
     def __str__(self) -> str:
         """Return its path."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from captum_gag.data.class_files import class_file, class_indices
+from captum_gag.data.class_names import folder_names
 from captum_gag.data.datasets import ImageData
 from captum_gag.data.folders import Entry, FileData, ImageFolder, folders_in, images_in
 from captum_gag.data.images import refuse_bomb, shown
@@ -133,6 +135,11 @@ class ImageNetS(FileData):
     def listings(self) -> tuple[Path, ...]:
         """Return the file that says which class each folder is, if there is one."""
         return class_file(self.directory)
+
+    @cached_property
+    def class_names(self) -> Mapping[int, str]:
+        """Names of the classes, as a file beside the folders has them, or else as the folders are called."""
+        return folder_names(self.directory, {each.photo.parent.name: each.target for each in self.entries})
 
     def train(self) -> ImageData:
         """Return the folder of training images, root/train if no other was named."""

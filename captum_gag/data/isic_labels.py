@@ -46,6 +46,7 @@ METADATA = {
     "family_hx_mm",
     "fitzpatrick_skin_type",
     "fold",
+    "group",
     "height",
     "image_manipulation",
     "image_type",
@@ -77,11 +78,11 @@ class Labels(NamedTuple):
 
     Attributes:
         targets: By row.
-        by_order: How many classes were numbered by the order of their names or columns; None if the table has numbers.
+        names: Of the classes that were numbered by the order of their names or columns; none if the table has numbers.
     """
 
     targets: list[int]
-    by_order: int | None
+    names: Sequence[str] = ()
 
 
 def key_of(columns: Mapping[str, Sequence[str]]) -> str | None:
@@ -109,7 +110,7 @@ def labels_of(columns: Mapping[str, list[str]], column: str | None, order: tuple
             raise InputError(f"has no column {column}; found {', '.join(map(shown, columns))}")
         return _of_column(columns[column], column, order)
     if NUMBERS in columns:
-        return Labels([_number(cell, NUMBERS) for cell in columns[NUMBERS]], None)
+        return Labels([_number(cell, NUMBERS) for cell in columns[NUMBERS]])
     named = [name for name in NAMES if name in columns]
     if len(named) > 1:
         raise InputError(f"says a class in each of {', '.join(named)}; choose one by the option column")
@@ -133,7 +134,7 @@ def labels_of(columns: Mapping[str, list[str]], column: str | None, order: tuple
         raise InputError(
             f"has rows of the class {shown(missing)}, which the option classes leaves out; add it, or remove them"
         )
-    return Labels([classes.index(each) for each in found], len(classes))
+    return Labels([classes.index(each) for each in found], classes)
 
 
 def _of_column(cells: list[str], column: str, order: tuple[str, ...] | None) -> Labels:
@@ -141,12 +142,12 @@ def _of_column(cells: list[str], column: str, order: tuple[str, ...] | None) -> 
     if "" in cells:
         raise InputError(f"has {cells.count('')} rows without {column}; remove them, or choose another column")
     if order is None and all(whole(cell) is not None for cell in cells):
-        return Labels([_number(cell, column) for cell in cells], None)
+        return Labels([_number(cell, column) for cell in cells])
     classes = sorted(set(cells)) if order is None else list(order)
     strange = next((cell for cell in cells if cell not in classes), None)
     if strange is not None:
         raise InputError(f"has {shown(strange)!r} in {column}, which the option classes leaves out; add it to them")
-    return Labels([classes.index(cell) for cell in cells], len(classes))
+    return Labels([classes.index(cell) for cell in cells], classes)
 
 
 def _number(cell: str, column: str) -> int:

@@ -33,8 +33,8 @@ def example_of(item: Any, name: str) -> Example:
     """Return an item as an example; its parts are converted when they are asked for.
 
     Args:
-        item: (image, class), (image, class, mask) or a dict. What stands in the mask's place and is no image, such as a
-            file name or a number, is left alone.
+        item: (image, class), (image, class, mask) or a dict, perhaps with ``group``. What stands in the mask's place
+            and is no image, such as a file name or a number, is left alone.
         name: Of the item.
 
     Raises:
@@ -47,6 +47,7 @@ def example_of(item: Any, name: str) -> Example:
         partial(photo_of, image, name),
         class_of(target, name),
         partial(_fitting_mask, mask, image, name) if has_mask else None,
+        group="" if not isinstance(item, Mapping) or item.get("group") is None else str(item["group"]),
     )
 
 

@@ -72,6 +72,12 @@ class TorchData(ImageData):
             raise InputError(f"{self} cannot be read as a data set: {in_one_line(error)}") from error
         return [f"{index:06d}" for index in range(length)]
 
+    @property
+    def class_names(self) -> Mapping[int, str]:
+        """Names of the classes, where the data set lists them as torchvision's do, in "classes"."""
+        names = getattr(self.source, "classes", None)
+        return dict(enumerate(map(str, names))) if isinstance(names, list | tuple) else {}
+
     def __getitem__(self, index: int) -> Example:
         """Read an item; whatever that raises comes out."""
         name = self.names[index]

@@ -163,6 +163,11 @@ class Mosaic(StoredData):
         """How many classes the photographs' data set numbered by the order of their names."""
         return self.source.numbered_by_order
 
+    @property
+    def class_names(self) -> Mapping[int, str]:
+        """Names of the classes of the photographs' data set."""
+        return self.source.class_names
+
     def train(self) -> ImageData:
         """Return the training images of the photographs' data set."""
         return self.source.train()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, NamedTuple
@@ -25,11 +25,13 @@ class Table(NamedTuple):
         path: The file.
         names: Of the images, by row.
         labels: The class of each row.
+        groups: Which rows depend on each other, such as those of one patient: the column ``group``, or "" for each.
     """
 
     path: Path
     names: list[str]
     labels: Labels
+    groups: list[str]
 
 
 @declared
@@ -58,7 +60,7 @@ class ISIC(FileData):
             raise self.wrong_layout(
                 "train.csv", "images/ISIC_0000000.jpg", "masks/ISIC_0000000_segmentation.png (Task 1)"
             )
-        _, names, (targets, _) = self.found
+        _, names, (targets, _), groups = self.found
         missing = next(iter(self.photos.values())).parent
         masks = _by_stem(_mask_files(self.directory), "segmentations")
         return [
@@ -67,8 +69,9 @@ class ISIC(FileData):
                 self.photos.get(_stem(name), missing / f"{_stem(name)}.jpg"),
                 target,
                 next((masks[each] for each in (f"{_stem(name)}_segmentation", _stem(name)) if each in masks), None),
+                group,
             )
-            for name, target in zip(names, targets, strict=True)
+            for name, target, group in zip(names, targets, groups, strict=True)
         ]
 
     @cached_property
@@ -129,7 +132,8 @@ class ISIC(FileData):
                 f"{next(iter(self.photos.values())).name}"
             )
         try:
-            return Table(path, names, labels_of(columns, self.column, self.classes))
+            groups = columns.get("group", [""] * len(names))
+            return Table(path, names, labels_of(columns, self.column, self.classes), groups)
         except InputError as error:
             raise InputError(f"{shown(path)}: {error}") from error
 
@@ -145,7 +149,12 @@ class ISIC(FileData):
     @property
     def numbered_by_order(self) -> int | None:
         """How many classes were numbered by the order of their names or columns; None if the table has numbers."""
-        return None if self.classes is not None else self.found.labels.by_order
+        return None if self.classes is not None else len(self.found.labels.names) or None
+
+    @property
+    def class_names(self) -> Mapping[int, str]:
+        """Names of the classes: those of the option classes, or of the table."""
+        return dict(enumerate(map(shown, self.classes or self.found.labels.names)))
 
     def listings(self) -> tuple[Path, ...]:
         """Return the table."""

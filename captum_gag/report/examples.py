@@ -9,7 +9,6 @@ import pandas as pd
 
 from captum_gag.reliability.scores import LABEL
 from captum_gag.report.gallery import sheet
-from captum_gag.report.source import Source
 from captum_gag.report.worst import Ranked
 from captum_gag.runs.store import Run
 
@@ -23,7 +22,7 @@ SIDE = 256
 """Of a picture, in pixels."""
 
 
-def examples(run: Run, scores: pd.DataFrame, rows: pd.DataFrame, ranked: Ranked, source: Source) -> dict[str, Any]:
+def examples(run: Run, scores: pd.DataFrame, rows: pd.DataFrame, ranked: Ranked) -> dict[str, Any]:
     """Return the photographs with the most usual scores of the best mean, with its map, two more, and controls.
 
     Args:
@@ -31,19 +30,18 @@ def examples(run: Run, scores: pd.DataFrame, rows: pd.DataFrame, ranked: Ranked,
         scores: A checked score table.
         rows: As ``tables.comparison`` returns them.
         ranked: As ``worst.ranked`` returns them; the first metric counts.
-        source: Of the photographs.
 
     Returns:
         words, side and rows of image, pictures (see ``gallery.Item``) and methods (name, role, score); empty for a run
         without a best explanation, or without maps.
     """
-    for (metric, method), images in ranked.items() if run.keeps_maps() else ():
+    for (metric, method), images in ranked.items() if run.keeps("maps") else ():
         nearest = images.loc[(images["score"] - images["score"].median()).abs().sort_values(kind="stable").index]
         # Of thousands of images, few are looked for.
         typical = list(islice((image for image in nearest["image"] if run.has_maps(image)), PHOTOGRAPHS))
         roles = _roles(rows[rows["metric"].eq(metric)])
         of_metric = scores[scores[LABEL].eq(metric)].set_index(["image", "method"])["score"]
-        lines = [_line(run, str(image), roles, of_metric, source) for image in typical]
+        lines = [_line(run, str(image), roles, of_metric) for image in typical]
         if any(line["methods"] for line in lines):
             words = (
                 f"The photographs on which {method} scores nearest to its median by {metric}, with the maps of the "
@@ -62,8 +60,8 @@ def _roles(of_metric: pd.DataFrame) -> dict[str, str]:
     return dict.fromkeys(best, "") | dict(zip(controls["method"], controls["role"], strict=True))
 
 
-def _line(run: Run, image: str, roles: dict[str, str], scores: pd.Series, source: Source) -> dict[str, Any]:
+def _line(run: Run, image: str, roles: dict[str, str], scores: pd.Series) -> dict[str, Any]:
     maps = run.maps(image)
     maps = {name: maps[name] for name in roles if name in maps}
     methods = [{"name": name, "role": roles[name], "score": float(scores.get((image, name), "nan"))} for name in maps]
-    return {"image": image, "methods": methods, "pictures": sheet(source.seen(image).photo, maps, SIDE)}
+    return {"image": image, "methods": methods, "pictures": sheet(run.photograph(image), maps, SIDE)}

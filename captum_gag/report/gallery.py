@@ -5,20 +5,19 @@ from __future__ import annotations
 import base64
 import io
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-import torch
-from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from captum_gag.attr.methods import Method
 from captum_gag.report.figures import top_of
 from captum_gag.report.image_selection import Selection
-from captum_gag.report.source import Source
 from captum_gag.runs.guide_parts import Parts, guided
+from captum_gag.runs.photographs import Photograph
 from captum_gag.runs.store import Run
 
 SIDES = (224, 192, 160, 128, 112, 96, 80, 72, 64, 56, 48)
@@ -28,8 +27,8 @@ MOST_BYTES, BYTES_PER_PIXEL = 20e6, 0.3
 GUIDE_BYTES, GUIDE_BYTES_PER_PIXEL = 15e6, 7.5
 """Of both parts of all guides together, and of one pixel of them in lossless WebP and base64, as measured."""
 COLUMNS = 8
-CLASSES = ["target", "probability", "predicted", "predicted_probability"]
-"""Columns of an image's classes: the one explained and the one predicted, with their probabilities."""
+CLASSES = ["target", "label", "probability", "predicted", "predicted_label", "predicted_probability"]
+"""Columns of an image's classes: the one explained and the one predicted, with their names and probabilities."""
 
 
 class Item(NamedTuple):
@@ -60,50 +59,77 @@ class Item(NamedTuple):
     why: str
 
 
-def gallery(run: Run, classes: pd.DataFrame, source: Source, side: int, selection: Selection) -> Iterator[Item]:
+def gallery(
+    run: Run, classes: pd.DataFrame, methods: Mapping[str, Method], side: int, selection: Selection
+) -> Iterator[Item]:
     """Yield the images selected one by one.
 
     Args:
         run: Its maps are shown if they were kept.
         classes: Classes and probabilities of all images; see ``classes_of``.
-        source: Of the photographs, and of the methods.
+        methods: Of the run, by label: the first that is GAG has a slider.
         side: Of a picture, in pixels; see ``picture_side``.
         selection: Which of them.
     """
     rows = {row["image"]: (number, row) for number, row in enumerate(classes.reset_index().to_dict("records"))}
-    gag, stride = guided(source.methods), 0
+    gag, stride = guided(methods), 0
     for image in selection.images:
-        (number, row), maps, seen = rows[image], run.maps(image), source.seen(image)
+        (number, row), maps, photograph = rows[image], run.maps(image), run.photograph(image)
         parts = {} if gag is None else run.parts(image)
         if parts and not stride:
             stride = stride_for(len(selection.images), parts["rank"][0].size)
         yield Item(
             number=number,
             image=image,
-            label=row["label"] or source.label(row["target"]),
+            label=row["label"],
             probability=row["probability"],
-            about=source.about(
-                row["target"], row["probability"], row["predicted"], row["predicted_probability"], seen.target
-            ),
-            pictures=sheet(seen.photo, maps, side, seen.mask) if maps else "",
+            about=about(row),
+            pictures=sheet(photograph, maps, side) if maps else "",
             methods=list(maps),
-            masked=seen.mask is not None,
+            masked=photograph is not None and photograph.mask is not None,
             guide=None if gag is None else slider(parts, gag.options()["percentile"], stride),
             why=selection.reasons.get(image, ""),
         )
 
 
 def classes_of(run: Run, scores: pd.DataFrame) -> pd.DataFrame:
-    """Return label and ``CLASSES``, NaN where unknown, of each image that has scores, in the run's order.
+    """Return ``CLASSES`` and ``true``, its own class, of each image that has scores; NaN or "" where unknown.
 
     Args:
-        run: The run.
+        run: In whose order the images are.
         scores: Its records, as ``reliability.scores.checked`` returns them.
     """
-    first = scores.drop_duplicates("image").set_index("image")
-    numbers = first[CLASSES].astype("Float64").astype(float)
-    classes = numbers.assign(label=first["label"].fillna("") if "label" in first else "")
-    return classes.reindex([image for image in run.chosen()["image"] if image in first.index])
+    chosen, first = run.chosen().set_index("image"), scores.drop_duplicates("image").set_index("image")[CLASSES]
+    first = first.loc[[image for image in chosen.index if image in first.index]]
+    # An image without a class of its own is explained by the predicted one.
+    own = first["target"].where(first["predicted"].ne(first["target"]) & first["predicted"].notna())
+    first = first.assign(true=chosen["target"].reindex(first.index).astype("Float64").fillna(own.astype("Float64")))
+    names = [name for name in CLASSES if name.endswith("label")]
+    first[names] = first[names].astype(object).where(first[names].notna(), "")
+    numbers = first.columns.difference(names)
+    return first.astype(dict.fromkeys(numbers, "Float64")).astype(dict.fromkeys(numbers, float))
+
+
+def about(row: Mapping[Hashable, Any]) -> str:
+    """Return in words the class explained, whether it is the true and the predicted one, and the others.
+
+    Args:
+        row: Of ``classes_of``.
+    """
+    if np.isnan(row["target"]):
+        return ""
+    roles = {"the true class": row["true"], "the class predicted": row["predicted"]}
+    matching = " and ".join(role for role, target in roles.items() if target == row["target"])
+    text = _named(row["label"], row["target"], row["probability"]) + (f", {matching}" if matching else "")
+    if not np.isnan(row["predicted"]) and row["predicted"] != row["target"]:
+        named = _named(row["predicted_label"], row["predicted"], row["predicted_probability"])
+        text += f"; the network predicts {named}"
+    return text
+
+
+def _named(label: str, target: float, probability: float) -> str:
+    text = label or f"class {target:.0f}"
+    return text if np.isnan(probability) else f"{text}, probability {100 * probability:.0f} %"
 
 
 def picture_side(count: int) -> int:
@@ -145,12 +171,11 @@ def _curves(rows: Sequence[tuple[Any, ...]]) -> dict[str, Any]:
     return curves
 
 
-def sheet(photo: Tensor | None, maps: Mapping[str, Tensor], side: int, mask: Tensor | None = None) -> str:
+def sheet(photograph: Photograph | None, maps: Mapping[str, Tensor], side: int) -> str:
     """Return a data URI of squares of this side, eight a row: photograph (or grey), grey maps, mask."""
-    pixels = torch.full((3, side, side), 0.5) if photo is None else photo
-    tiles = [_square(pixels.permute(1, 2, 0).numpy(), side)]
-    tiles += [_square((map / top_of(map.numpy())).clamp(0, 1).numpy(), side) for map in maps.values()]
-    tiles += [] if mask is None else [_square(mask.float().clamp(0, 1).numpy(), side)]
+    photo, mask = photograph or (Image.new("RGB", (side, side), "grey"), None)
+    images = [photo, *(_levels(map) for map in maps.values()), *([] if mask is None else [mask])]
+    tiles = [_square(image, side) for image in images]
     rows = -(-len(tiles) // COLUMNS)
     drawn = Image.new("RGB", (side * min(COLUMNS, len(tiles)), side * rows))
     for index, tile in enumerate(tiles):
@@ -196,7 +221,11 @@ def _webp(picture: Image.Image, **options: Any) -> str:
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def _square(values: NDArray[Any], side: int) -> Image.Image:
-    whole = Image.fromarray((np.nan_to_num(values) * 255).round().astype(np.uint8))
-    method = Image.Resampling.BOX if side < max(whole.size) else Image.Resampling.NEAREST
-    return ImageOps.pad(whole, (side, side), method)
+def _levels(saliency: Tensor) -> Image.Image:
+    shares = np.nan_to_num(saliency.numpy() / top_of(saliency.numpy())).clip(0, 1)
+    return Image.fromarray((255 * shares).round().astype(np.uint8))
+
+
+def _square(image: Image.Image, side: int) -> Image.Image:
+    method = Image.Resampling.BOX if side < max(image.size) else Image.Resampling.NEAREST
+    return ImageOps.pad(image, (side, side), method)

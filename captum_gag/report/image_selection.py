@@ -110,7 +110,7 @@ def disagreements(run: Run, scores: pd.DataFrame, images: Sequence[str]) -> dict
     """
     compared = judged(scores)
     methods = set(compared["method"].unique())
-    maps = ((image, run.maps(image)) for image in (images if run.keeps_maps() else ()))
+    maps = ((image, run.maps(image)) for image in (images if run.keeps("maps") else ()))
     alike = {image: agreement({name: of[name] for name in of if name in methods}) for image, of in maps}
     kinds = {BY_MAPS: pd.Series(alike, dtype=float)}
     for metric, table in by_metric(compared).items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 from captum_gag import reliability
+from captum_gag.attr.methods import Method
 from captum_gag.errors import InputError
-from captum_gag.files import plain, without_directories
+from captum_gag.files import plain
 from captum_gag.reliability.bootstrap import N_BOOTSTRAP
 from captum_gag.reliability.directions import higher_is_better, known_bounds
 from captum_gag.reliability.scores import LABEL, by_metric, checked, judged, lean
@@ -24,7 +26,6 @@ from captum_gag.report.pair_table import nearest_pairs
 from captum_gag.report.reproduce_command import plain_name, reproduction
 from captum_gag.report.run_figures import CURVED, ablation, curves, curves_of, percentiles_of
 from captum_gag.report.score_page import SECTIONS, laid_out, line_keys, of_scores, written_page
-from captum_gag.report.source import Source
 from captum_gag.report.style import HEAT
 from captum_gag.report.summary import summarised
 from captum_gag.report.tables import failures
@@ -42,21 +43,18 @@ def write_page(
     seed: int = 0,
     most: int | None = MOST,
     paths: bool = False,
-    trust: bool = False,
     published: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write the page of a run.
 
     Args:
-        run: With at least one image done. Its maps are shown if it kept them (``captum-gag run --save-maps``), its
-            photographs if the data set is where it was; the model's weights are not needed.
+        run: With at least one image done. Its maps and photographs are shown if it kept them (``captum-gag run
+            --save-maps``); neither model nor data set are needed, and no code that it names is run.
         path: The HTML file; replaced if there.
         n_bootstrap: Resamples of the images, for all intervals of means; the page says how many.
         seed: Of the resamples, and of the images drawn at random.
         most: How many images are shown; None for all. All numbers are of all images.
         paths: Write absolute paths in full where the page says how to repeat the run. They may name a user.
-        trust: Run code of a user's own that the run names, as a data set, a model or a method, where the page needs it:
-            for photographs, names of classes and percentiles.
         published: By metric and method, means to show beside those of the run; None takes those that its suite holds.
 
     Returns:
@@ -75,19 +73,22 @@ def write_page(
     summary = summarised(scores, [run], published, n_bootstrap, seed)
     # Of millions of records nothing is kept but what curves are drawn from, and the rest.
     curved, scores = scores[list(CURVED)], lean(scores)
-    images, source = list(classes.index), Source.of(run, trust)
+    images, methods = list(classes.index), dict[str, Method]()
+    # A suite may hold what this version no longer has: that costs the figure over p and the slider.
+    with suppress(InputError):
+        methods = run.config.made_suite().methods
     worst, pairs = ranked(scores, summary.rows), nearest_pairs(scores, summary.rows)
     differing = disagreements(run, scores, images)
     selection = select(images, worth_seeing(worst, differing, pairs), most, seed)
     side = picture_side(len(selection.images) * (1 + scores["method"].nunique()))
-    items = list(gallery(run, classes, source, side, selection))
+    items = list(gallery(run, classes, methods, side, selection))
     item_curves = curves_by_image(curves_of(curved[curved["image"].isin(selection.images)]), selection.images)
     try:
         checks, unchecked = reliability.report(scores, n_bootstrap, seed=seed, truth=suite.truth), ""
     except InputError as error:
         checks, unchecked = None, f"Not checked: {error}."
     figures: dict[str, Figure] = {}
-    percentiles = percentiles_of(source.methods)
+    percentiles = percentiles_of(methods)
     if len(set(percentiles.values())) > 1:
         figures["ablation"] = ablation(summary.rows, percentiles, higher_is_better(scores))
     details = curves(curved, judged(scores)["method"].unique(), known_bounds(scores))
@@ -99,11 +100,11 @@ def write_page(
         **of_scores(suite.title or "A run of captum-gag", title, summary, checks, figures),
         "sections": SECTIONS,
         "scope": _scope(run, scores, failed),
-        "strip": examples(run, scores, summary.rows, worst, source),
+        "strip": examples(run, scores, summary.rows, worst),
         "failures": laid_out(failed),
         "unchecked": unchecked,
         "selection": selection.words,
-        "gallery_note": _gallery_note(items, source),
+        "gallery_note": _gallery_note(items, run),
         "shown": {item.image: item for item in items},
         "pairs": pairs,
         "worst": [
@@ -114,7 +115,7 @@ def write_page(
         "resamples": f"{n_bootstrap:,} resamples of the images, seed {seed}",
         "repeat": repeat,
         "side": side,
-        "data": _data(scores, images, items, source, side),
+        "data": _data(scores, images, items, run, side),
         "items": ({**plain(item._asdict()), "curves": drawn} for item, drawn in zip(items, item_curves, strict=True)),
     }
     return written_page(page, path)
@@ -134,13 +135,13 @@ def _scope(run: Run, scores: pd.DataFrame, failed: pd.DataFrame) -> list[str]:
     return scope
 
 
-def _gallery_note(items: list[Item], source: Source) -> str:
+def _gallery_note(items: list[Item], run: Run) -> str:
     if not any(item.pictures for item in items):
         return "The run kept no maps, so there are scores and curves alone; captum-gag run --save-maps keeps them."
-    return f"The photographs are not shown: {without_directories(source.missing)}" if source.missing else ""
+    return "" if run.keeps("photographs") else "The run kept no photographs: it is of an earlier version."
 
 
-def _data(scores: pd.DataFrame, images: Sequence[str], items: list[Item], source: Source, side: int) -> dict[str, Any]:
+def _data(scores: pd.DataFrame, images: Sequence[str], items: list[Item], run: Run, side: int) -> dict[str, Any]:
     methods, tables = list(scores["method"].unique()), by_metric(scores)
     stacked = np.stack([table.reindex(index=images, columns=methods) for table in tables.values()], axis=-1).round(6)
     values = stacked.astype(object)
@@ -154,7 +155,7 @@ def _data(scores: pd.DataFrame, images: Sequence[str], items: list[Item], source
         "methods": methods,
         "metrics": list(tables),
         "scores": values.tolist(),
-        "photographs": not source.missing,
+        "photographs": run.keeps("photographs"),
         "side": side,
         "columns": COLUMNS,
         "colours": (colormaps[HEAT](np.linspace(0, 1, 128))[:, :3] * 255).round().astype(int).tolist(),

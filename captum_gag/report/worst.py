@@ -52,7 +52,7 @@ def worst(scores: pd.DataFrame, methods: Sequence[str] = (), metrics: Sequence[s
         raise InputError(f"it is not known whether higher is better by {which}; expected another --metric")
     rows = rows[rows["method"].isin(methods)] if methods else rows[rows["best"]]
     columns = ["metric", "method", "higher_is_better", "image", "target", "class", "probability", "score"]
-    scores = scores.assign(**{"class": scores["label"].fillna("") if "label" in scores else ""})
+    scores = scores.assign(**{"class": scores["label"].astype(object).fillna("") if "label" in scores else ""})
     parts = [
         _lowest(scores, row).head(n).assign(metric=row["metric"], higher_is_better=row["higher_is_better"])
         for row in rows.to_dict("records")

@@ -42,12 +42,14 @@ class Outcome:
         attributions: By the method's label, as the methods gave them, (1, C, H, W); without those that failed.
         inputs: What the model saw, (1, C, H, W); None for an image that could not be read.
         parts: What GAG's attribution is made of, if that was asked for; see ``guide_parts``.
+        mask: Its segmentation, (1, 1, H, W); None where there is none.
     """
 
     rows: list[Row]
     attributions: dict[str, Tensor] = field(default_factory=dict)
     inputs: Tensor | None = None
     parts: dict[str, Tensor] = field(default_factory=dict)
+    mask: Tensor | None = None
 
     def maps(self) -> dict[str, Tensor]:
         """Return the maps, (H, W) in [0, 1] on the CPU, by the method's label."""

@@ -15,6 +15,7 @@ RECORD = pa.schema(
         ("label", pa.string()),
         ("probability", pa.float64()),
         ("predicted", pa.int64()),
+        ("predicted_label", pa.string()),
         ("predicted_probability", pa.float64()),
         ("method", pa.string()),
         ("base", pa.string()),

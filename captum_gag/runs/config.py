@@ -9,9 +9,6 @@ from captum_gag.options import declared, option, options_of
 
 # The command line reads the options below, and takes none of these for it.
 if TYPE_CHECKING:
-    from captum_gag.data.datasets import ImageData
-    from captum_gag.models.preprocessing import Preprocessing
-    from captum_gag.runs.scorer import Scorer
     from captum_gag.runs.spec import Suite
     from captum_gag.runs.suite_file import SuiteFile
 
@@ -30,7 +27,9 @@ class Config:
     model: dict[str, Any] = option(help="Type and options of the model.")
     data: dict[str, Any] = option(help="Type and options of the data set.")
     limit: int | None = option(
-        default=None, help="Images at most, counted after those of low confidence are left out.", ge=1
+        default=None,
+        help="Images at most, of those confident enough: drawn by the seed, as many of each class as can be.",
+        ge=1,
     )
     confidence: float = option(
         default=0.0,
@@ -62,7 +61,9 @@ class Config:
     batch_size: int | None = option(
         default=None, help="Images scored at a time. Default: many small ones, one of 224 x 224 or larger.", ge=1
     )
-    save_maps: bool = option(default=False, help="Keep the maps, as safetensors.")
+    save_maps: bool = option(
+        default=False, help="Keep the maps, and a small photograph of each image, to show them on the page."
+    )
     until: Literal["done", "decided"] = option(
         default="done",
         help="done: score all images. decided: take them in random order, and stop as soon as every metric has decided "
@@ -90,51 +91,13 @@ class Config:
         return SuiteFile(**self.suite)
 
     def made_suite(self) -> Suite:
-        """Build the suite to inspect it; a scorer builds its own, for the model's input."""
+        """Build the suite to inspect it, without what is code of a user's own: none is run."""
+        from captum_gag.importing import nothing_imported
         from captum_gag.runs.spec import make_suite
+        from captum_gag.runs.suite_file import without_own_code
 
-        return make_suite(self.suite)
-
-    def preprocessing(self) -> Preprocessing:
-        """Return the model's preprocessing, which needs no weights."""
-        from captum_gag.models.catalogue import model
-
-        return model(self.model).preprocessing()
-
-    def dataset(self) -> ImageData:
-        """List the data set."""
-        from captum_gag.data import dataset
-
-        return dataset(self.data)
-
-    def scorer(self, data: ImageData, device: str | None = None) -> Scorer:
-        """Load the model and build the suite, in this process.
-
-        Args:
-            data: The data set, whose training images may be references.
-            device: Instead of the config's.
-        """
-        import torch
-
-        from captum_gag.models.catalogue import model
-        from captum_gag.runs.scorer import Autocast, Scorer
-        from captum_gag.runs.spec import make_suite
-
-        torch.set_num_threads(self.threads)
-        classifier = model(self.model).load(device or self.device)
-        suite = make_suite(self.suite, classifier.normalization)
-        names = (self.attribution_autocast, self.metrics_autocast)
-        autocast = Autocast(*(None if name is None else getattr(torch, name) for name in names))
-        return Scorer(classifier, suite, self.seed, getattr(torch, self.dtype), data, autocast)
-
-    def identity(self, data: ImageData, scorer: Scorer) -> dict[str, str]:
-        """Return digests and versions of all else that the numbers depend on, but for the photographs."""
-        from captum_gag.runs.identity import identity
-
-        return {
-            **identity(data.listings(), self.suite, self.model, str(self.data.get("type", ""))),
-            **scorer.digests,
-        }
+        with nothing_imported():
+            return make_suite(without_own_code(self.suite_file()))
 
 
 SETTINGS = [one for one in options_of(Config) if one.name not in ("suite", "model", "data")]

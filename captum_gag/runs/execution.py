@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, closing, nullcontext
-from functools import partial
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from captum_gag.data.datasets import ImageData
 from captum_gag.errors import InputError
 from captum_gag.runs.config import Config
 from captum_gag.runs.executors import Bench, Executor, in_this_process
-from captum_gag.runs.identity import differences, digest, file_digest, stamp
+from captum_gag.runs.identity import differences
+from captum_gag.runs.selection import changed_images, choose, in_words
 from captum_gag.runs.stopping import require_answerable, stopping
 from captum_gag.runs.store import Run
 from captum_gag.runs.tables import DamagedError
@@ -92,12 +89,12 @@ def execute(
         # Chunks are handed out as workers become free: no further one once all is decided.
         handed_out = takewhile(lambda _: not until.decided, unfinished)
         with (
-            track(total, total - len(todo)) if track else nullcontext(_nothing) as advance,
+            track(total, total - len(todo)) if track else nullcontext(lambda _: None) as advance,
             closing(executor(bench, handed_out)) as coming,
         ):
             for chunk in coming:
                 for done in (each for each in chunk if each.image in todo):
-                    run.keep(done.image, photos[done.image], done.rows, done.maps, done.parts)
+                    run.keep(done.image, photos[done.image], done.rows, done.arrays)
                     until.look()
                     advance(until.said)
                     scored += 1
@@ -129,7 +126,7 @@ def _selection(run: Run, bench: Bench, recompute: bool, say: Say) -> pd.DataFram
         except DamagedError as error:
             say(f"{error}; choosing the images again")
         else:
-            changed = _changed(chosen, bench.data)
+            changed = changed_images(chosen, bench.data)
             if not changed:
                 return chosen
             if not recompute:
@@ -143,69 +140,10 @@ def _selection(run: Run, bench: Bench, recompute: bool, say: Say) -> pd.DataFram
     if not len(chosen):
         why = f"; the first that has none: {failure}" if failure else ""
         raise InputError(f"no image of the data set has a confidence above {run.config.confidence:g}{why}")
+    if run.config.limit is not None:
+        say(in_words(chosen, bench))
     run.select(chosen)
     return run.chosen()
-
-
-def _changed(chosen: pd.DataFrame, data: ImageData) -> list[str]:
-    """Return the images whose files, or whose class, are not what they were, or that are gone."""
-    changed = []
-    for image, photo, before in chosen[["image", "photo", "stamp"]].itertuples(index=False):
-        index = data.index.get(image)
-        # Of another stamp, only the content tells.
-        if index is None or (_stamp(data, index) != before and _photo(data, index) != photo):
-            changed.append(image)
-    return changed
-
-
-def _stamp(data: ImageData, index: int) -> str:
-    """Return what tells cheaply that an example may have changed: the stamp of its files, and its class."""
-    try:
-        return f"{stamp(data.files(index))} {data.listed_target(index)}"
-    except InputError as error:
-        return f"{error} {data.listed_target(index)}"
-
-
-def _photo(data: ImageData, index: int) -> str:
-    """Return the digest of what an example is: the content of its files, and its class."""
-    try:
-        return digest([file_digest(data.files(index)), data.listed_target(index)])
-    # What cannot be read is so until it can; its records say why.
-    except InputError:
-        return digest(["unreadable", data.listed_target(index)])
-
-
-def choose(bench: Bench) -> tuple[pd.DataFrame, str]:
-    """Return the images that are confident enough, and why the first without a confidence has none; "" if all have.
-
-    There are ``limit`` at most, with the columns of ``columns.SELECTION``; in the order of the data set, or in a random
-    one by the seed where the run is one until decided.
-
-    Without a threshold every image is taken, unread, and the probability is not known. A file that cannot be
-    read, or has no known class, is not confident.
-    """
-    config, data = bench.config, bench.data
-    limit = len(data) if config.limit is None else config.limit
-    rows: list[dict[str, Any]] = []
-    failures = []
-    order = range(len(data))
-    if config.until == "decided":
-        order = np.random.default_rng(config.seed).permutation(len(data)).tolist()
-    for index in order:
-        if len(rows) >= limit:
-            break
-        name = data.names[index]
-        target, probability = data.listed_target(index), float("nan")
-        if config.confidence > 0:
-            target, probability, failure = bench.scorer.confidence(name, partial(data.__getitem__, index))
-            failures += [failure] if failure else []
-            # Nor is one that is not a number.
-            if not probability > config.confidence:
-                continue
-        content = {"photo": _photo(data, index), "stamp": _stamp(data, index)}
-        rows.append({"image": name, "target": target, "probability": probability, **content})
-    found = pd.DataFrame(rows, columns=["image", "target", "probability", "photo", "stamp"])
-    return found.astype({"target": "Int64"}), (failures or [""])[0]
 
 
 def _is_done(run: Run, image: str, photo: str, say: Say) -> bool:
@@ -221,7 +159,3 @@ def _without_maps(run: Run, photos: Mapping[str, str]) -> set[str]:
     return (
         {image for image, photo in photos.items() if not run.has_maps(image, photo)} if run.config.save_maps else set()
     )
-
-
-def _nothing(_: str) -> None:
-    pass

@@ -6,30 +6,34 @@ import logging
 import multiprocessing
 import os
 import re
+import signal
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import islice
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from captum_gag.batching import examples_per_chunk
+from captum_gag.data import dataset
 from captum_gag.data.datasets import Example, ImageData
 from captum_gag.errors import InputError, in_one_line
+from captum_gag.models.catalogue import model
 from captum_gag.runs.cells import Outcome, Row
 from captum_gag.runs.config import Config
-from captum_gag.runs.guide_parts import Parts, quantised
-from captum_gag.runs.identity import differences
-from captum_gag.runs.interrupts import deaf_to_interrupts
-from captum_gag.runs.scorer import Item, Opened, Scorer
+from captum_gag.runs.guide_parts import quantised
+from captum_gag.runs.identity import differences, identity
+from captum_gag.runs.photographs import encoded
+from captum_gag.runs.scorer import Item, Scorer
+from captum_gag.runs.spec import make_suite
 
 Chunk = tuple[str, ...]
 """The names of images that are scored at once."""
@@ -41,14 +45,13 @@ class Done(NamedTuple):
     Attributes:
         image: Its name.
         rows: Its records.
-        maps: (H, W) by method, if the run keeps them.
-        parts: Of GAG's map, as ``guide_parts.quantised`` returns them, likewise.
+        arrays: If the run keeps maps: "maps", (H, W) by method; "parts", of GAG's map, as ``guide_parts.quantised``
+            returns them; "photographs", as ``photographs.encoded`` returns them.
     """
 
     image: str
     rows: list[Row]
-    maps: dict[str, NDArray[np.float32]]
-    parts: Parts
+    arrays: dict[str, dict[str, NDArray[Any]]]
 
 
 class Bench:
@@ -67,28 +70,26 @@ class Bench:
         Raises:
             InputError: The model, the data set or the suite cannot be used.
         """
-        data = config.dataset()
-        return cls(config, data, config.scorer(data, device))
+        torch.set_num_threads(config.threads)
+        data, classifier = dataset(config.data), model(config.model).load(device or config.device)
+        suite = make_suite(config.suite, classifier.normalization)
+        names = (config.attribution_autocast, config.metrics_autocast)
+        autocast = [None if name is None else getattr(torch, name) for name in names]
+        return cls(config, data, Scorer(classifier, suite, config.seed, getattr(torch, config.dtype), data, *autocast))
 
     def identity(self) -> dict[str, str]:
-        """Return what the numbers depend on beside the config and the photographs, by content."""
-        return self.config.identity(self.data, self.scorer)
+        """Return digests and versions of all that the numbers depend on beside the config and the photographs."""
+        config = self.config
+        of_config = identity(self.data.listings(), config.suite, config.model, str(config.data.get("type", "")))
+        return {**of_config, **self.scorer.digests}
 
     def do(self, images: Chunk) -> list[Done]:
         """Read and score a chunk of images of the data set."""
-        return self.score(self.read(images))
-
-    def read(self, images: Chunk) -> list[Opened]:
-        """Read a chunk of images of the data set, and bring them to what the model sees."""
-        return [self.scorer.open(Item(image, partial(self._example, image))) for image in images]
-
-    def score(self, opened: Sequence[Opened]) -> list[Done]:
-        """Score a chunk of images that are read."""
         with warnings.catch_warnings():
             # What they would say of single images is in the records: NaN, and why.
             warnings.simplefilter("ignore")
-            outcomes = self.scorer.score_opened(opened)
-        return [self._done(each.name, found) for each, found in zip(opened, outcomes, strict=True)]
+            outcomes = self.scorer.score_many([Item(image, partial(self._example, image)) for image in images])
+        return [self._done(image, outcome) for image, outcome in zip(images, outcomes, strict=True)]
 
     def chunks(self, images: Sequence[str]) -> list[Chunk]:
         """Divide all images of a run, in their order, into chunks that are scored at once, always the same ones."""
@@ -99,9 +100,17 @@ class Bench:
         return self.data[self.data.index[image]]
 
     def _done(self, image: str, outcome: Outcome) -> Done:
-        maps = {name: each.numpy() for name, each in outcome.maps().items()} if self.config.save_maps else {}
-        found = {name: each[0] for name, each in outcome.parts.items()}
-        return Done(image, outcome.rows, maps, quantised(**found) if found else {})
+        if not self.config.save_maps:
+            return Done(image, outcome.rows, {})
+        arrays = {"maps": {name: each.numpy() for name, each in outcome.maps().items()}}
+        if outcome.parts:
+            arrays["parts"] = quantised(**{name: each[0] for name, each in outcome.parts.items()})
+        # A preprocessing of the user's own that cannot be undone for display costs the photograph alone.
+        with suppress(Exception):
+            if outcome.inputs is not None:
+                photo = self.scorer.classifier.to_rgb(outcome.inputs)[0]
+                arrays["photographs"] = encoded(photo, outcome.mask)
+        return Done(image, outcome.rows, arrays)
 
 
 Executor = Callable[[Bench, Iterable[Chunk]], Generator[list[Done], None, None]]
@@ -160,6 +169,19 @@ def in_processes(workers: int) -> Executor:
             pool.shutdown(wait=False, cancel_futures=True)
 
     return executor
+
+
+@contextmanager
+def deaf_to_interrupts() -> Iterator[None]:
+    """Start processes that Ctrl-C, which reaches all of a terminal, leaves to this one, which hears it afterwards."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def on_ray(workers: int | None = None) -> Executor:

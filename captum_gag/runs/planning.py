@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,8 +21,8 @@ from captum_gag.reliability.deciding import oriented
 from captum_gag.reliability.forecasting import FEWEST, Forecast, forecast
 from captum_gag.reliability.scores import checked, explanations, ranked_methods
 from captum_gag.runs.config import Config
-from captum_gag.runs.execution import choose
 from captum_gag.runs.executors import Bench
+from captum_gag.runs.selection import choose
 from captum_gag.runs.stopping import require_answerable
 from captum_gag.runs.suite_file import labels_of
 from captum_gag.threads import cores
@@ -151,8 +151,7 @@ def plan(config: Config, workers: int = 1) -> Plan:
     images = min(config.limit or len(bench.data), len(bench.data))
     at_once = max(map(len, bench.chunks(bench.data.names[:images])))
     pilot = PILOT if config.until == "decided" else 0
-    few = replace(config, until="decided", limit=min(images, max(2 * at_once, pilot)))
-    selection, failure = choose(Bench(few, bench.data, bench.scorer))
+    selection, failure = choose(bench, min(images, max(2 * at_once, pilot)))
     if not len(selection):
         raise InputError(
             f"no image has a confidence above {config.confidence:g}, so that nothing can be measured {failure}".rstrip()

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from captum_gag.data import dataset
 from captum_gag.data.datasets import Example, ImageData
-from captum_gag.errors import InputError, in_one_line
+from captum_gag.errors import InputError, in_one_line, printable
 from captum_gag.models import Classifier
 from captum_gag.modules import hookable
 from captum_gag.outputs import OutputReader
@@ -37,18 +37,6 @@ class Item(NamedTuple):
     name: str
     load: Callable[[], Example]
     target: int | None = None
-
-
-class Autocast(NamedTuple):
-    """In which dtype the model may compute what stands it; None for its own.
-
-    Attributes:
-        attribution: While methods explain.
-        metrics: While metrics judge.
-    """
-
-    attribution: torch.dtype | None = None
-    metrics: torch.dtype | None = None
 
 
 @dataclass
@@ -84,7 +72,8 @@ class Scorer:
         seed: int = 0,
         dtype: torch.dtype = torch.float32,
         data: ImageData | None = None,
-        autocast: Autocast | None = None,
+        attribution_autocast: torch.dtype | None = None,
+        metrics_autocast: torch.dtype | None = None,
     ) -> None:
         """Bring the model to its precision, and the methods to their references.
 
@@ -94,7 +83,8 @@ class Scorer:
             seed: Of all noise; the same for every image, so that no score depends on which images came before.
             dtype: In which the model computes.
             data: The data set, whose training images methods may ask for as references.
-            autocast: Where it may compute in less; not where it predicts classes. None for nowhere.
+            attribution_autocast: In which the model may compute what stands it, while methods explain.
+            metrics_autocast: Likewise, while metrics judge.
 
         Raises:
             InputError: What the model returns has no meaning or several, the data set's numbers of classes are not
@@ -112,11 +102,10 @@ class Scorer:
                 method.prepare(self.references)
             except InputError as error:
                 raise InputError(f"method {label!r}: {error}") from error
-        less = autocast or Autocast()
         # A metric that explains again does so as the methods did.
-        explaining_in = less.attribution or (less.metrics and torch.float32)
+        explaining_in = attribution_autocast or (metrics_autocast and torch.float32)
         self.explainer = Explainer(self.model, suite, seed, self.output, explaining_in)
-        self.evaluator = Evaluator(self.explainer, less.metrics)
+        self.evaluator = Evaluator(self.explainer, metrics_autocast)
 
     def references(self, source: str, count: int) -> Tensor:
         """Return preprocessed images of the training split, or of a folder.
@@ -136,6 +125,11 @@ class Scorer:
         self.digests[f"references {source} ({count})"] = tensor_digest({"": found})
         return found.to(self.classifier.device, self.dtype)
 
+    def label(self, target: int) -> str:
+        """Name of a class: the model's own, or as the data set calls it, or "class N"."""
+        names = {} if self.classifier.labels or self.data is None else self.data.class_names
+        return printable(names.get(target, self.classifier.label(target)))
+
     def score(self, name: str, load: Callable[[], Example], target: int | None = None) -> Outcome:
         """Score one example; see ``score_many``."""
         [outcome] = self.score_many([Item(name, load, target)])
@@ -152,10 +146,7 @@ class Scorer:
             up to how the model rounds in a batch. A cell that fails has the score NaN and says in ``error`` why; it
             costs no other cell.
         """
-        return self.score_opened([self.open(item) for item in items])
-
-    def score_opened(self, opened: Sequence[Opened]) -> list[Outcome]:
-        """Score a chunk of examples that are read already; see ``score_many``."""
+        opened = [self.open(item) for item in items]
         sizes = {each.seen.shape for each in opened if not each.error}
         # Where each image decides what the model returns, or has a size of its own, it is alone.
         alone = self.output == "auto" or len(sizes) > 1
@@ -183,6 +174,7 @@ class Scorer:
         opened = Opened(item.name, known)
         try:
             opened.example = example = item.load()
+            known["group"] = example.group
             target = example.target if item.target is None else item.target
             # What is no whole number fails here, and a record could not hold it.
             known["target"] = None
@@ -229,8 +221,9 @@ class Scorer:
                     "put a classes.csv (class_index, wnid) beside the folders to say which class each is"
                 )
             predicted = int(probabilities.argmax())
-            each.known |= {"target": target, "probability": float(probabilities[target])}
-            each.known |= {"predicted": predicted, "predicted_probability": float(probabilities[predicted])}
+            each.known |= {"target": target, "label": self.label(target), "probability": float(probabilities[target])}
+            each.known |= {"predicted": predicted, "predicted_label": self.label(predicted)}
+            each.known["predicted_probability"] = float(probabilities[predicted])
 
     def _outcomes(self, sound: Sequence[Opened]) -> list[Outcome]:
         """Explain and judge examples of one shape."""
@@ -251,14 +244,16 @@ class Scorer:
                 cells += [failed(label, entry, no_mask) for label in self.suite.methods for entry in masked]
             lacking.append(cells)
         evaluated = self.evaluator.evaluate(judged)
-        return [self._outcome(*each) for each in zip(sound, explained, lacking, evaluated, strict=True)]
+        return [self._outcome(*each) for each in zip(sound, explained, judged, lacking, evaluated, strict=True)]
 
-    def _outcome(self, opened: Opened, maps: Attributions, lacking: list[Cell], evaluated: list[Cell]) -> Outcome:
+    def _outcome(
+        self, opened: Opened, maps: Attributions, judged: Judged, lacking: list[Cell], evaluated: list[Cell]
+    ) -> Outcome:
         cells = [*lacking]
         for cell in evaluated:
             cells.append(cell._replace(seconds=cell.seconds + maps.seconds.get(cell.method, 0.0)))
         ordered = {label: maps.found[label] for label in self.suite.methods if label in maps.found}
-        return Outcome(self._rows(cells, opened.known), ordered, opened.inputs, maps.parts)
+        return Outcome(self._rows(cells, opened.known), ordered, opened.inputs, maps.parts, judged.mask)
 
     def _failed(self, opened: Opened) -> Outcome:
         return Outcome(self._rows([failed(*each, opened.error) for each in self._cells()], opened.known))

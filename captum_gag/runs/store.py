@@ -19,14 +19,18 @@ from captum_gag.runs.columns import RECORD, SELECTION, records_in_pandas
 from captum_gag.runs.config import Config
 from captum_gag.runs.description import Description
 from captum_gag.runs.identity import file_name
+from captum_gag.runs.photographs import Photograph, decoded
 from captum_gag.runs.tables import DamagedError, read_table, write_table
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+ARRAYS = ("maps", "parts", "photographs")
+"""What is kept of an image beside its records, if maps are: a directory each, with a file of arrays per image."""
+
 
 class Run:
-    """A directory with ``run.json``, ``selection.parquet``, ``scores/*.parquet``, perhaps ``maps`` and ``parts``.
+    """A directory: ``run.json``, ``selection.parquet``, ``scores``, perhaps ``maps``, ``parts`` and ``photographs``.
 
     An image is done when its file of scores is there, whole, and of the photograph and the run that are asked for now.
     Files come by renaming, so that whatever ends a run leaves none half written.
@@ -164,7 +168,7 @@ class Run:
 
     def tidy(self) -> None:
         """Remove what a process that was killed has left half written."""
-        for each in (self.directory, *(self.directory / name for name in ("scores", "maps", "parts"))):
+        for each in (self.directory, *(self.directory / name for name in ("scores", *ARRAYS))):
             remove_abandoned(each)
 
     def forget_selection(self) -> None:
@@ -201,31 +205,28 @@ class Run:
         image: str,
         photo: str,
         rows: list[dict[str, Any]],
-        maps: Mapping[str, NDArray[Any]],
-        parts: Mapping[str, NDArray[Any]] | None = None,
+        arrays: Mapping[str, Mapping[str, NDArray[Any]]] = {},
     ) -> None:
-        """Store the records of an image, and its maps (H, W) if the run keeps them, though it be none.
+        """Store the records of an image, after its arrays, so that an image that is done has them.
 
         Args:
             image: Its name.
             photo: The digest of its files.
             rows: Its records.
-            maps: By method.
-            parts: Of GAG's map, as ``guide_parts.quantised`` returns them, if there are any.
+            arrays: By the names of ``ARRAYS``; maps, which may be none, say that the run keeps them.
         """
         marks = self._marks(photo)
-        if parts:
-            save_arrays(self._kept("parts", image), parts, marks)
-        if maps or self._description.config["save_maps"]:
-            save_arrays(self._kept("maps", image), maps, marks)
+        for what, by_name in arrays.items():
+            if by_name or what == "maps":
+                save_arrays(self._kept(what, image), by_name, marks)
         # Records are passed on, and where the files of an image lay says who had them.
         passed_on = [{**row, **marks, "error": without_directories(row.get("error"))} for row in rows]
         (self.directory / "scores").mkdir(exist_ok=True)
         write_table(self._scores_of(image), pa.Table.from_pylist(passed_on, RECORD), marks)
 
-    def keeps_maps(self) -> bool:
-        """Tell whether there may be maps of any image."""
-        return (self.directory / "maps").is_dir()
+    def keeps(self, what: str) -> bool:
+        """Tell whether there may be arrays of this kind, one of ``ARRAYS``, of any image."""
+        return (self.directory / what).is_dir()
 
     def has_maps(self, image: str, photo: str | None = None) -> bool:
         """Tell whether maps of an image were kept by this run, in a file of its full length; of this photograph."""
@@ -240,6 +241,10 @@ class Run:
     def parts(self, image: str) -> dict[str, NDArray[Any]]:
         """Read what GAG's map of an image is made of; see ``guide_parts.quantised``. None is there of older runs."""
         return self._arrays("parts", image)
+
+    def photograph(self, image: str) -> Photograph | None:
+        """Read an image as the model saw it, with its mask; None if none was kept, as by older runs."""
+        return decoded(self._arrays("photographs", image))
 
     def _arrays(self, what: str, image: str) -> dict[str, NDArray[Any]]:
         return read_arrays(self._kept(what, image), self._marks())

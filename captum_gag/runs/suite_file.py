@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from captum_gag.errors import InputError, first_line
 from captum_gag.files import tomllib
+from captum_gag.importing import PACKAGED
 from captum_gag.names import METRICS, parse_method
 from captum_gag.options import declared, option, unknown
 
@@ -89,6 +91,33 @@ def require_names(suite: SuiteFile) -> None:
         type = str(options.get("type", label)) if isinstance(options, Mapping) else label
         if ":" not in type and type not in METRICS:
             raise InputError(f"metric {label!r}: {unknown('metric', type, METRICS)}")
+
+
+def without_own_code(suite: SuiteFile) -> dict[str, Any]:
+    """Content of a suite but for methods and metrics that are code of a user's own, ``package.module:callable``."""
+    methods = dict(labelled(suite))
+    kept = {label: options for label, options in methods.items() if not _is_own_code(label, options, methods)}
+    metrics = dict(suite.metrics)
+    for label, options in suite.metrics.items():
+        type = str(options.get("type", label)) if isinstance(options, Mapping) else label
+        if ":" in type and not type.startswith(PACKAGED):
+            del metrics[label]
+    truth = [label for label in suite.truth if label in metrics]
+    return asdict(suite) | {"methods": kept, "metrics": metrics, "truth": truth}
+
+
+def _is_own_code(label: str, options: Any, methods: Mapping[str, Any]) -> bool:
+    """Tell whether a method, or the one whose map it transforms, is code of a user's own."""
+    spec = {"type": options} if isinstance(options, str) else options
+    # What is no table at all is refused where the suite is built.
+    if not isinstance(spec, Mapping):
+        return False
+    if "of" not in spec:
+        spec = parse_method(str(spec.get("type", label)))
+    if "of" in spec:
+        of, others = spec["of"], {name: each for name, each in methods.items() if name != label}
+        return _is_own_code(str(of), others.get(of, of) if isinstance(of, str) else of, others)
+    return ":" in spec["type"] and not spec["type"].startswith(("captum:", PACKAGED))
 
 
 def labels_of(suite: SuiteFile) -> tuple[list[str], list[str]]:

@@ -31,7 +31,7 @@ def browser():
 
 @pytest.fixture(scope="module")
 def path(run, tmp_path_factory):
-    return write_page(run, tmp_path_factory.mktemp("page") / "report.html", n_bootstrap=20, trust=True)
+    return write_page(run, tmp_path_factory.mktemp("page") / "report.html", n_bootstrap=20)
 
 
 @pytest.fixture(params=[(1280, 900, "light"), (390, 844, "dark")], ids=["desktop", "phone"])

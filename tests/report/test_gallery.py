@@ -18,6 +18,7 @@ from captum_gag.report.gallery import (
     COLUMNS,
     MOST_BYTES,
     SIDES,
+    about,
     classes_of,
     curves_by_image,
     gallery,
@@ -25,21 +26,20 @@ from captum_gag.report.gallery import (
 )
 from captum_gag.report.image_selection import AT_RANDOM, BY_MAPS, agreement, agreement_with_mean, disagreements, select
 from captum_gag.report.run_figures import curves_of
-from captum_gag.report.source import Source
 
 from .conftest import HOSTILE
 
 SIDE = 64
 
 
-def gallery_of(run, source):
+def gallery_of(run):
     known = classes_of(run, checked(run.scores()))
-    return gallery(run, known, source, SIDE, select(list(known.index), {}, None, 0))
+    return gallery(run, known, run.config.made_suite().methods, SIDE, select(list(known.index), {}, None, 0))
 
 
 @pytest.fixture(scope="module")
 def items(run):
-    return list(gallery_of(run, Source.of(run, trust=True)))
+    return list(gallery_of(run))
 
 
 def _sheet(item):
@@ -54,9 +54,10 @@ def test_each_image_has_its_photograph_and_a_map_per_method(run, items):
     assert items[0].methods == list(run.maps(HOSTILE))
     assert set(items[0].methods) == set(run.config.suite["methods"])
     assert _sheet(items[0]).size == (7 * side, side)
-    x = Source.of(run, trust=True).seen(HOSTILE).photo
+    seen = run.photograph(HOSTILE).photo
+    assert (seen.size, run.photograph(HOSTILE).mask) == ((12, 12), None)
     shown = np.asarray(_sheet(items[0]).crop((0, 0, side, side)).resize((12, 12))) / 255
-    assert np.corrcoef(shown.ravel(), x.permute(1, 2, 0).numpy().ravel())[0, 1] > 0.9
+    assert np.corrcoef(shown.ravel(), np.asarray(seen).ravel())[0, 1] > 0.9
 
 
 def test_an_image_that_failed_has_neither_maps_nor_curves(items):
@@ -87,39 +88,28 @@ def test_more_pictures_are_smaller_pictures():
     assert COLUMNS * SIDES[0] < 16383, "WebP goes no further"
 
 
-def test_photographs_that_are_gone_cost_themselves_alone(reconfigured):
-    run = reconfigured(data={"type": "folder", "root": "/nowhere"})
-    source = Source.of(run, trust=True)
-    assert "/nowhere" in source.missing
-    [first, *_] = gallery_of(run, source)
-    assert (first.label[:6], len(first.methods)) == ("class ", 6), "how the model is fed is still known"
-    assert _sheet(first).getpixel((5, 5)) == pytest.approx((128,) * 3, abs=3)
-
-
-def test_weights_that_are_gone_cost_nothing(reconfigured, items):
-    run = reconfigured(model={"type": "tiny:model", "weights": "/nowhere.safetensors"})
-    source = Source.of(run, trust=True)
-    assert source.missing == ""
-    assert [item.pictures for item in gallery_of(run, source)] == [i.pictures for i in items]
+def test_neither_data_nor_model_need_be_there(reconfigured, items):
+    run = reconfigured(data={"type": "folder", "root": "/nowhere"}, model={"type": "nowhere:model"})
+    assert [(item.pictures, item.about) for item in gallery_of(run)] == [(each.pictures, each.about) for each in items]
 
 
 @pytest.mark.parametrize(
     ("known", "true", "said"),
     [
         ((1, 0.9, 1, 0.9), 1, "class 1, probability 90 %, the true class and the class predicted"),
-        ((1, 0.9, 1, 0.9), None, "class 1, probability 90 %, the class predicted"),
+        ((1, 0.9, 1, 0.9), math.nan, "class 1, probability 90 %, the class predicted"),
         (
             (1, 0.2, 2, 0.7),
             1,
             "class 1, probability 20 %, the true class; the network predicts class 2, probability 70 %",
         ),
         ((1, 0.9, math.nan, math.nan), 1, "class 1, probability 90 %, the true class"),
-        ((1, 0.9, 1, 0.9), 0, "class 1, probability 90 %, the class predicted; the true class is class 0"),
         ((math.nan, math.nan, math.nan, math.nan), 1, ""),
     ],
 )
 def test_classes_in_words(known, true, said):
-    assert Source(None, None, "").about(*known, true) == said
+    numbers = dict(zip(("target", "probability", "predicted", "predicted_probability"), known, strict=True))
+    assert about({**numbers, "true": true, "label": "", "predicted_label": ""}) == said
 
 
 def test_the_mask_of_the_object_is_the_last_square(tmp_path):
@@ -130,7 +120,7 @@ def test_the_mask_of_the_object_is_the_last_square(tmp_path):
     half.save(masks / "0.png")
     suite = {"methods": ["SG"], "metrics": {"RCAP": {}}, "n_samples": 2}
     made = run_of(tmp_path / "run", config_of(suite, data=data, save_maps=True))
-    first, second = gallery_of(made, Source.of(made, trust=True))
+    first, second = gallery_of(made)
     assert (first.masked, second.masked) == (True, False)
     assert (_sheet(first).width, _sheet(second).width) == (3 * SIDE, 2 * SIDE)
     shown = np.asarray(_sheet(first).convert("L"))[:, 2 * SIDE :]

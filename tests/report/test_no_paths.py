@@ -2,7 +2,6 @@
 
 import getpass
 import json
-import shutil
 import socket
 from pathlib import Path
 
@@ -11,8 +10,6 @@ import pytest
 from scoring import call, config_of, folder_of, run_of
 
 from captum_gag.files import without_directories
-from captum_gag.report.page import write_page
-from captum_gag.runs.store import Run
 
 
 @pytest.mark.parametrize(
@@ -86,14 +83,3 @@ def test_the_page_names_them_if_asked_to(written, tmp_path):
         assert (f"folder:{base / 'photographs'}" in text) == there
         assert ("--data folder:photographs" in text) != there
         assert ("Paths are cut" in text) != there
-
-
-def test_neither_does_a_page_of_photographs_that_are_gone(written, tmp_path):
-    base, run, _ = written
-    moved = Run(Path(shutil.copytree(run.directory, tmp_path / "run")))
-    gone = {"type": "folder", "root": str(base / "elsewhere")}
-    moved._description = moved._description._replace(config={**moved._description.config, "data": gone})
-    text = write_page(moved, tmp_path / "report.html", n_bootstrap=9).read_text(encoding="utf-8")
-    assert "photographs are not shown" in text
-    assert "elsewhere" in text
-    assert str(base) not in text

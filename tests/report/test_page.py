@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import shutil
 from dataclasses import asdict
 from html.parser import HTMLParser
 
@@ -51,7 +52,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def page(run, tmp_path_factory):
-    return Page(write_page(run, tmp_path_factory.mktemp("page") / "report.html", n_bootstrap=50, trust=True))
+    return Page(write_page(run, tmp_path_factory.mktemp("page") / "report.html", n_bootstrap=50))
 
 
 def test_the_page_holds_the_numbers_of_the_run(run, page):
@@ -100,7 +101,7 @@ def test_ids_are_there_once_and_figures_have_words(page):
 
 
 def test_the_command_repeats_the_run(run, tmp_path):
-    page = Page(write_page(run, tmp_path / "report.html", n_bootstrap=20, trust=True, paths=True))
+    page = Page(write_page(run, tmp_path / "report.html", n_bootstrap=20, paths=True))
     command = next(text for text in page.text if text.startswith("captum-gag run"))
     toml = next(text for text in page.text if text.startswith("title ="))
     (tmp_path / "suite.toml").write_text(toml)
@@ -126,7 +127,7 @@ def test_the_worst_images_of_the_best_explanations_lead_to_the_gallery(run, page
 
 
 def test_fewer_images_than_there_are_leave_every_number_as_it_is(run, page, tmp_path):
-    few = Page(write_page(run, tmp_path / "report.html", n_bootstrap=50, trust=True, most=3))
+    few = Page(write_page(run, tmp_path / "report.html", n_bootstrap=50, most=3))
     data, whole = few.data(), page.data()
     assert len(data["shown"]) == len(data["labels"]) == 3
     assert any("3 of 7 images are shown" in text for text in few.text)
@@ -150,23 +151,18 @@ def test_fewer_images_than_there_are_leave_every_number_as_it_is(run, page, tmp_
 def test_a_run_without_maps_says_how_to_keep_them(copied, tmp_path):
     for file in (copied.directory / "maps").iterdir():
         file.unlink()
-    page = Page(write_page(copied, tmp_path / "report.html", n_bootstrap=20, trust=True))
+    page = Page(write_page(copied, tmp_path / "report.html", n_bootstrap=20))
     assert any("--save-maps" in text and "kept no maps" in text for text in page.text)
     assert page.data("image-1")["pictures"] == ""
     assert "data-thumbnail=" not in page.source
     assert "data-strip=" not in page.source
 
 
-def test_a_run_without_data_says_so(reconfigured, tmp_path):
-    page = Page(
-        write_page(
-            reconfigured(data={"type": "folder", "root": "/nowhere"}),
-            tmp_path / "report.html",
-            n_bootstrap=20,
-            trust=True,
-        )
-    )
-    assert any("photographs are not shown" in text and "/nowhere" in text for text in page.text)
+def test_a_run_of_an_earlier_version_says_that_it_has_no_photographs(copied, tmp_path):
+    shutil.rmtree(copied.directory / "photographs")
+    page = Page(write_page(copied, tmp_path / "report.html", n_bootstrap=20))
+    assert any("kept no photographs" in text for text in page.text)
+    assert not page.data()["photographs"]
     assert page.data("image-1")["pictures"]
 
 
@@ -185,7 +181,7 @@ def test_published_means_are_those_given_or_else_the_suites_own(reconfigured, tm
 def test_a_run_that_still_goes_on_is_shown_as_far_as_it_is(copied, tmp_path):
     for file in sorted((copied.directory / "scores").iterdir())[2:]:
         file.unlink()
-    page = Page(write_page(copied, tmp_path / "report.html", n_bootstrap=20, trust=True))
+    page = Page(write_page(copied, tmp_path / "report.html", n_bootstrap=20))
     assert any("2 of 7 images" in text for text in page.text)
 
 
@@ -198,7 +194,7 @@ def test_a_run_with_a_truth_answers_which_metric_to_take(tmp_path):
     }
     suite = {"methods": ["SG", "VG", "GAG-0", "Truth", half], "metrics": metrics, "truth": ["Mass"], "n_samples": 3}
     run = run_of(tmp_path / "run", config_of(suite))
-    page = Page(write_page(run, tmp_path / "report.html", n_bootstrap=50, trust=True))
+    page = Page(write_page(run, tmp_path / "report.html", n_bootstrap=50))
     # MAE is given the segmentation, and Mass is the truth: neither is advised.
     advice = [text for text in page.text if re.match("It is not sure that any metric .*: RCAP has", text)]
     assert len(advice) == 1
@@ -211,7 +207,7 @@ def test_a_run_with_a_truth_answers_which_metric_to_take(tmp_path):
 def test_random_orderings_alone_are_shown_unchecked(tmp_path):
     suite = {"methods": ["Random"], "metrics": {"Sparseness": {"type": "quantus:Sparseness"}}}
     run = run_of(tmp_path / "run", config_of(suite, limit=2))
-    page = Page(write_page(run, tmp_path / "report.html", n_bootstrap=20, trust=True))
+    page = Page(write_page(run, tmp_path / "report.html", n_bootstrap=20))
     assert any("Not checked: there is no method to judge" in text for text in page.text)
 
 

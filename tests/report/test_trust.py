@@ -1,4 +1,4 @@
-"""Looking at someone's run does not run what it names; with --trust it does."""
+"""Looking at someone's run does not run what it names."""
 
 import json
 import shutil
@@ -40,8 +40,10 @@ def trapped(made, tmp_path, monkeypatch, user_module):
     said = json.loads(Path("run/run.json").read_text())
     config = said["config"]
     config["model"], config["data"] = {"type": "bomb:model", "output": "bomb:output"}, {"type": "bomb:data"}
-    config["suite"]["methods"] = {"GAG-85": {"type": "bomb:method"}, "SG": {}, "Random": {}}
+    own = {"own": {"type": "bomb:method"}, "sharp": {"of": "own", "transform": "sharpen"}, "bomb:method^R": {}}
+    config["suite"]["methods"] = {"GAG-85": {}, "SG": {}, "Random": {}, **own}
     config["suite"]["metrics"] = {"RCAP": {"type": "bomb:Metric"}, "DAUC": {"type": "Deletion"}}
+    config["suite"]["truth"] = ["RCAP"]
     Path("run/run.json").write_text(json.dumps(said))
     return tmp_path
 
@@ -50,15 +52,7 @@ def trapped(made, tmp_path, monkeypatch, user_module):
 def test_nothing_that_it_names_is_imported(trapped, look):
     result = call(*LOOKS[look], "run")
     assert not (trapped / "it was run").exists()
-    assert result.exit_code == (2 if look == "claims" else 0), result.output
-    if look == "report":
-        assert "&#39;bomb:model&#39; is code that the run names" in Path("run/report.html").read_text(encoding="utf-8")
-
-
-@pytest.mark.parametrize("look", ["report", "claims"])
-def test_it_is_where_the_author_is_trusted(trapped, look):
-    call(*LOOKS[look], "run", "--trust")
-    assert (trapped / "it was run").exists()
+    assert result.exit_code == 0, result.output
 
 
 def test_the_context_ends():

@@ -20,6 +20,7 @@ import psutil
 import pytest
 import safetensors.torch
 import torch
+from numpy.testing import assert_array_equal
 from pandas.testing import assert_frame_equal
 from scoring import config_of, folder_of, quiet
 from scoring import run_of as done
@@ -31,6 +32,7 @@ from captum_gag.runs.config import Config
 from captum_gag.runs.execution import begin, execute
 from captum_gag.runs.executors import Bench, device_of, in_processes, on_ray
 from captum_gag.runs.identity import versions
+from captum_gag.runs.photographs import decoded, encoded
 from captum_gag.runs.store import Run
 
 SUITE = {
@@ -67,7 +69,7 @@ def numbers(run: Run) -> pd.DataFrame:
 
 
 def test_maps_are_kept_when_asked_for(tmp_path: Path, whole: Run) -> None:
-    run = done(tmp_path / "run", config(save_maps=True, limit=2))
+    run = done(tmp_path / "run", config(save_maps=True, data={"type": "tiny:photos", "length": 2}))
     assert set(run.maps("000001")) == set(whole.scores()["method"])
     assert run.maps("000001")["SG"].shape == (12, 12)
     assert run.maps("000002") == {}
@@ -192,6 +194,80 @@ def test_a_class_that_the_model_does_not_have_is_said_of_its_image(tmp_path: Pat
     scores = done(tmp_path / "run", config(suite=SOBEL, data=data)).scores()
     assert scores["score"].notna().tolist() == [True, True, True, False]
     assert "d/1.png is of class 3, tiny has 0 to 2; put a classes.csv" in scores["error"].iloc[-1]
+
+
+def patients(place: Path) -> dict[str, Any]:
+    """Two photographs of one patient, and two of nobody known."""
+    folder_of(place / "images", *(f"ISIC_{number}.png" for number in range(4)))
+    rows = "ISIC_0,bkl,p1\nISIC_1,nv,p1\nISIC_2,mel,\nISIC_3,nv,\n"
+    (place / "train.csv").write_text(f"image_name,dx,group\n{rows}")
+    return {"type": "isic", "root": str(place)}
+
+
+def in_folders(place: Path) -> dict[str, Any]:
+    return photographs(place, "abc")
+
+
+def in_named_folders(place: Path) -> dict[str, Any]:
+    data = photographs(place, "abc")
+    (place / "classes.csv").write_text("class_index,wnid,name\n0,a,ant\n1,b,bee\n2,c,\n")
+    return data
+
+
+@pytest.mark.parametrize(
+    ("data", "model", "labels", "groups"),
+    [
+        (patients, "tiny:model", ["bkl", "nv", "mel", "nv"], ["p1", "p1", "", ""]),
+        (patients, "tiny:named_model", ["cat", "cow", "dog", "cow"], ["p1", "p1", "", ""]),
+        (in_folders, "tiny:model", ["a", "b", "c"], [""] * 3),
+        (in_named_folders, "tiny:model", ["ant", "bee", "c"], [""] * 3),
+        (lambda _: {"type": "tiny:Squares"}, "tiny:model", ["class 0", "class 1", "class 2"] * 3, ["series 0"] * 4),
+        (lambda _: {"type": "tiny:named_items"}, "tiny:model", ["ant", "bee", "fly", "ant"], ["", "0", "1", "1"]),
+    ],
+)
+def test_records_name_the_class_and_the_group(
+    tmp_path: Path, data: Any, model: str, labels: list[str], groups: list[str]
+) -> None:
+    run = done(tmp_path / "run", config(suite=SOBEL, data=data(tmp_path / "photographs"), model={"type": model}))
+    scores = run.scores()
+    assert scores["label"].tolist() == labels[: len(scores)]
+    assert scores["group"].tolist()[: len(groups)] == groups
+    # The predicted class has its name too, of the same names.
+    pairs = {*zip(scores["target"], scores["label"], strict=True)}
+    predicted = {*zip(scores["predicted"], scores["predicted_label"], strict=True)}
+    assert len(dict([*pairs, *predicted])) == len(pairs | predicted)
+
+
+def test_photographs_are_kept_as_the_model_saw_them(tmp_path: Path) -> None:
+    run = done(tmp_path / "run", config(suite=SOBEL, save_maps=True))
+    bench = Bench.open(run.config)
+    for example in bench.data:
+        kept = run.photograph(example.name)
+        assert kept is not None
+        x = bench.scorer.classifier.preprocess(example.photo())
+        assert_array_equal(kept.photo, (255 * bench.scorer.classifier.to_rgb(x)).round().permute(1, 2, 0).numpy())
+        assert_array_equal(kept.mask, 255 * bench.scorer.classifier.preprocess_mask(example.mask())[0].numpy())
+    file = next((run.directory / "photographs").iterdir())
+    file.write_bytes(file.read_bytes()[:-9])
+    with pytest.warns(UserWarning, match="is damaged"):
+        assert sum(run.photograph(name) is None for name in bench.data.names) == 1
+    assert execute(run, say=quiet) == 0, "what only a page shows is worth no image scored again"
+
+
+def test_a_large_photograph_is_kept_small() -> None:
+    files = encoded(torch.rand(3, 300, 448), torch.ones(1, 1, 300, 448))
+    kept = decoded(files)
+    assert kept is not None
+    assert kept.mask is not None
+    assert (kept.photo.size, kept.mask.size) == ((224, 150), (224, 150))
+
+
+def test_what_cannot_be_shown_costs_the_photograph_alone(tmp_path: Path) -> None:
+    """A preprocessing of the user's own, two channels of which mean and std say nothing."""
+    suite = {"methods": ["SG"], "metrics": {"Sparseness": {"type": "quantus:Sparseness"}}}
+    run = done(tmp_path / "run", config(suite=suite, model={"type": "tiny:two_channels"}, save_maps=True))
+    assert run.scores()["score"].notna().all()
+    assert [run.photograph(image) for image in run.chosen()["image"]] == [None] * 6
 
 
 def test_the_file_names_need_not_be_unicode(tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ def done(directory: Path, **options: Any) -> Run:
     model = {"type": "users_tails:model", **options}
     if model.pop("modules", False):
         model["type"] = "users_tails:modules"
-    return run_of(directory, config_of(SUITE, model=model, limit=3))
+    return run_of(directory, config_of(SUITE, model=model, data={"type": "tiny:photos", "length": 3}))
 
 
 def scores(run: Run) -> pd.DataFrame:
@@ -381,7 +381,18 @@ def test_any_size_and_one_channel_go_all_the_way(
     found = np.load("captum-gag-out/it-attributions.npz")
     assert found["SG"].shape == shape
     assert found["Sobel"].shape == (1, *shape[1:])
-    run = ["run", "suite.toml", "--data", "tiny:photos", "--save-maps", "--limit", "2", "--out", "run", *given]
+    run = [
+        "run",
+        "suite.toml",
+        "--data",
+        "tiny:photos",
+        "--save-maps",
+        "--set",
+        "data.length=2",
+        "--out",
+        "run",
+        *given,
+    ]
     result = call(*run)
     assert result.exit_code == 0, result.output
     assert len(Run.load(Path("run")).scores()) == 2 * 3 * 2

@@ -21,7 +21,7 @@ from captum_gag.metrics import aopc, rcap
 from captum_gag.models import load_classifier
 from captum_gag.runs.cells import Row
 from captum_gag.runs.config import Config
-from captum_gag.runs.scorer import Autocast, Scorer
+from captum_gag.runs.scorer import Scorer
 from captum_gag.runs.spec import make_suite
 
 
@@ -251,14 +251,14 @@ class Precisions(nn.Module):
 @pytest.mark.parametrize(
     ("autocast", "explaining", "judging"),
     [
-        (Autocast(attribution=torch.bfloat16), torch.bfloat16, torch.float32),
-        (Autocast(metrics=torch.bfloat16), torch.float32, torch.bfloat16),
+        ({"attribution_autocast": torch.bfloat16}, torch.bfloat16, torch.float32),
+        ({"metrics_autocast": torch.bfloat16}, torch.float32, torch.bfloat16),
     ],
 )
 def test_methods_and_metrics_compute_in_less_apart(autocast, explaining, judging):
     suite = {"methods": ["GAG-85", "VG"], "metrics": {"RCAP": {}, "quantus:MaxSensitivity": {"nr_samples": 2}}}
     model = Precisions()
-    scorer = scorer_of(suite, model, autocast=autocast)
+    scorer = scorer_of(suite, model, **autocast)
     model.seen.clear()
     [outcome] = scorer.score_many(items(1))
     assert not any(row["error"] for row in outcome.rows)

@@ -44,7 +44,7 @@ def test_files_of_columns_without_values_can_be_read_together(run: Run) -> None:
     """An image that failed has no curve, no class and no direction of its own."""
     known = run.scores().iloc[0]
     nothing = dict.fromkeys(RECORD.names) | {"image": "broken", "error": "no image", "score": np.nan}
-    run.keep("broken", "", [nothing], {})
+    run.keep("broken", "", [nothing])
     together = pd.read_parquet(run.directory / "scores")
     assert together.loc[together["image"] == "broken", "error"].tolist() == ["no image"]
     kept = together.loc[(together["image"] == known["image"]) & together["curve_y"].notna(), "curve_y"]
@@ -148,7 +148,7 @@ def collected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 def keep(run: Run, image: str, score: float) -> None:
     row = {"image": image, "target": 1, "method": "Sobel", "metric": "RCAP", "score": score, "error": ""}
-    run.keep(image, "p", [row | {"curve_x": [0.0, 1.0], "curve_y": [score, score]}], {})
+    run.keep(image, "p", [row | {"curve_x": [0.0, 1.0], "curve_y": [score, score]}])
 
 
 def fail(*args: Any) -> Any:
