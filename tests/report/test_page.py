@@ -12,6 +12,7 @@ from pandas.testing import assert_frame_equal
 from scoring import call, config_of, run_of
 
 from captum_gag.errors import InputError
+from captum_gag.report.captions import headings
 from captum_gag.report.page import write_page
 from captum_gag.report.summary import summarised
 from captum_gag.report.worst import worst
@@ -63,9 +64,12 @@ def test_the_page_holds_the_numbers_of_the_run(run, page):
         shown = data["scores"][place[0]][place[1]][place[2]]
         assert shown == (None if score != score else pytest.approx(score, abs=1e-6))
     text = " ".join(" ".join(page.text).split())
-    for verdict in summarised(scores, n_bootstrap=50).verdicts.to_dict("records"):
+    summary = summarised(scores, n_bootstrap=50)
+    for verdict in summary.verdicts.to_dict("records"):
         assert f"{verdict['state']} {verdict['reason']}" in text
-    assert re.search("DAUC .{0,9}lower is better, n = 5 of 6", text)
+    direction, images = headings(summary.rows)["DAUC"]
+    assert direction == "lower is better"
+    assert f"{direction}, {images}" in text
     assert "g.png" in text, "what failed is named"
 
 
