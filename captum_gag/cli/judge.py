@@ -65,12 +65,13 @@ def reliability(
 
         table = read_scores(scores)
     from captum_gag.reliability import report
-    from captum_gag.report.reliability_report import marks_table
+    from captum_gag.report.captions import terminal_table
+    from captum_gag.report.reliability_report import marked
     from captum_gag.report.score_page import save_reliability
 
     judged = report(table, truth=labels, by=by, edges=ranges)
     files = save_reliability(judged, out)
-    print_table(marks_table(judged))
+    print_table(terminal_table(marked(judged), left=5))
     if judged.advice:
         typer.echo(f"{judged.advice}\n")
     for metric, verdict in judged.verdicts.items():

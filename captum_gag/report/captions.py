@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pandas as pd
+from rich.box import SIMPLE
+from rich.table import Table
+from rich.text import Text
 
 from captum_gag.reliability.scores import is_manipulated
 
@@ -94,3 +97,14 @@ def of_metrics(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """Yield the rows of a table metric by metric, in their order."""
     for metric, of_metric in rows.groupby("metric", sort=False):
         yield str(metric), of_metric
+
+
+def terminal_table(cells: pd.DataFrame, title: str = "", left: int = 1) -> Table:
+    """Lay texts out for the terminal, the first ``left`` columns to the left; names are not taken for markup."""
+    table = Table(box=SIMPLE, title=Text(title) if title else None, title_justify="left")
+    for number, column in enumerate(cells):
+        # A name cut short finds no file.
+        table.add_column(Text(str(column)), justify="left" if number < left else "right", overflow="fold")
+    for line in cells.itertuples(index=False):
+        table.add_row(*(Text(str(text)) for text in line))
+    return table

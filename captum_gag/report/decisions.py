@@ -5,13 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
-from rich.box import SIMPLE
 from rich.console import Group
 from rich.table import Table
-from rich.text import Text
 
 from captum_gag.reliability.scores import checked
-from captum_gag.report.captions import marked_name, of_metrics, roles_of
+from captum_gag.report.captions import marked_name, of_metrics, roles_of, terminal_table
 from captum_gag.report.table_files import save_csv
 from captum_gag.runs.stopping import UntilDecided
 from captum_gag.runs.store import Run
@@ -43,19 +41,19 @@ def printable(rows: pd.DataFrame) -> Group:
 def _of_metric(metric: str, rows: pd.DataFrame) -> Table:
     # All questions of a metric are about one method.
     first = rows.iloc[0]
+    lines = [
+        {
+            "rival": marked_name(row["rival"], row["rival_role"]),
+            "wins:losses": f"{row['wins']}:{row['losses']}",
+            "share of wins": f"{row['wins'] / max(1, row['wins'] + row['losses']):.2f} "
+            f"[{row['low']:.2f}, {row['high']:.2f}]",
+            "e, adjusted": f"{row['e_adjusted']:.3g}",
+            "decided": "open" if row["decision"] == "open" else f"{row['decision']} at {row['decided_at']}",
+        }
+        for row in rows.to_dict("records")
+    ]
     title = f"{metric}: {marked_name(first['method'], first['role'])} against"
-    table = Table("rival", "wins:losses", "share of wins", "e, adjusted", "decided", box=SIMPLE, title=Text(title))
-    for row in rows.to_dict("records"):
-        share = row["wins"] / max(1, row["wins"] + row["losses"])
-        ended = row["decision"] if row["decision"] == "open" else f"{row['decision']} at {row['decided_at']}"
-        table.add_row(
-            Text(marked_name(row["rival"], row["rival_role"])),
-            f"{row['wins']}:{row['losses']}",
-            f"{share:.2f} [{row['low']:.2f}, {row['high']:.2f}]",
-            f"{row['e_adjusted']:.3g}",
-            Text(ended, "" if row["decision"] == "open" else "bold"),
-        )
-    return table
+    return terminal_table(pd.DataFrame(lines), title)
 
 
 def save_decisions(rows: pd.DataFrame, directory: Path) -> Path:

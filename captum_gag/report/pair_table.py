@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from rich.box import SIMPLE
 from rich.console import Group
-from rich.table import Table
 from rich.text import Text
 
 from captum_gag.errors import InputError
@@ -18,7 +16,7 @@ from captum_gag.reliability.bootstrap import N_BOOTSTRAP
 from captum_gag.reliability.directions import higher_is_better
 from captum_gag.reliability.pairwise import pairwise, shared
 from captum_gag.reliability.scores import LABEL, by_metric, checked, ranked_methods
-from captum_gag.report.captions import ALPHA, direction, of_metrics
+from captum_gag.report.captions import ALPHA, direction, of_metrics, terminal_table
 from captum_gag.report.table_files import markdown_table, markdown_text, save_csv, save_text
 
 
@@ -172,13 +170,8 @@ def notes(rows: pd.DataFrame) -> list[str]:
 
 def printable(rows: pd.DataFrame, ends: pd.DataFrame) -> Group:
     """Lay ``paired`` and ``extremes`` out for the terminal."""
-    table, cells = Table(box=SIMPLE), _cells(rows, "\n")
-    for column in cells:
-        justify: Literal["left", "right"] = "left" if column == "metric" else "right"
-        table.add_column(Text(str(column)), justify=justify, no_wrap=column == "difference")
-    for line in cells.itertuples(index=False):
-        table.add_row(*map(Text, line))
-    return Group(table, *(Text(f"{note}\n") for note in notes(rows)), Text("\n".join(_ahead_most(ends))))
+    legend = (Text(f"{note}\n") for note in notes(rows))
+    return Group(terminal_table(_cells(rows, "\n")), *legend, Text("\n".join(_ahead_most(ends))))
 
 
 def save_pair(rows: pd.DataFrame, ends: pd.DataFrame, directory: Path) -> list[Path]:

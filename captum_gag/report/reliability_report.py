@@ -6,9 +6,6 @@ from collections.abc import Sequence
 
 import pandas as pd
 from matplotlib.figure import Figure
-from rich.box import SIMPLE
-from rich.table import Table
-from rich.text import Text
 
 from captum_gag.reliability import RELIABLE_ALPHA, ReliabilityReport
 from captum_gag.reliability.marks import in_figures
@@ -72,15 +69,6 @@ def marked(report: ReliabilityReport) -> pd.DataFrame:
 
 def _beside_threshold(value: float) -> str:
     return in_figures(value, RELIABLE_ALPHA)
-
-
-def marks_table(report: ReliabilityReport) -> Table:
-    """Return the four marks of each metric for the terminal."""
-    marks = marked(report)
-    table = Table(*marks, box=SIMPLE)
-    for row in marks.itertuples(index=False):
-        table.add_row(*map(Text, map(str, row)))
-    return table
 
 
 def sections(report: ReliabilityReport) -> dict[str, tuple[str, pd.DataFrame]]:

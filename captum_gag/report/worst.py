@@ -7,15 +7,13 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import pandas as pd
-from rich.box import SIMPLE
 from rich.console import Group
 from rich.table import Table
-from rich.text import Text
 
 from captum_gag.errors import InputError
 from captum_gag.options import unknown
 from captum_gag.reliability.scores import LABEL, checked
-from captum_gag.report.captions import of_metrics
+from captum_gag.report.captions import of_metrics, terminal_table
 from captum_gag.report.table_files import save_csv
 from captum_gag.report.tables import comparison
 
@@ -89,18 +87,17 @@ def printable(rows: pd.DataFrame) -> Group:
 
 
 def _of_method(title: str, rows: pd.DataFrame) -> Table:
-    higher = rows["higher_is_better"].iloc[0]
-    table = Table(box=SIMPLE, title=Text(title), title_justify="left")
-    # A name cut short finds no file.
-    table.add_column("image", overflow="fold")
-    table.add_column("class")
-    table.add_column("probability", justify="right")
-    table.add_column(f"score\n{'higher' if higher else 'lower'} is better", justify="right")
-    for row in rows.to_dict("records"):
-        probability = "-" if pd.isna(row["probability"]) else f"{row['probability']:.0%}"
-        named = row["class"] or ("-" if pd.isna(row["target"]) else str(int(row["target"])))
-        table.add_row(Text(str(row["image"])), Text(named), probability, f"{row['score']:.3f}")
-    return table
+    score = f"score\n{'higher' if rows['higher_is_better'].iloc[0] else 'lower'} is better"
+    lines = [
+        {
+            "image": row["image"],
+            "class": row["class"] or ("-" if pd.isna(row["target"]) else str(int(row["target"]))),
+            "probability": "-" if pd.isna(row["probability"]) else f"{row['probability']:.0%}",
+            score: f"{row['score']:.3f}",
+        }
+        for row in rows.to_dict("records")
+    ]
+    return terminal_table(pd.DataFrame(lines), title, left=2)
 
 
 def save_worst(rows: pd.DataFrame, directory: Path) -> Path:
