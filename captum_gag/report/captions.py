@@ -12,8 +12,6 @@ from rich.text import Text
 from captum_gag.reliability.scores import is_manipulated
 
 DAGGER = "\N{DAGGER}"
-ALPHA = 0.05
-"""Probability that any difference of a metric is marked though there is none."""
 CONFIDENCE = 0.95
 ROLES = ("random", "edges", "constant", "displaced", "truth", "manipulated")
 

@@ -17,7 +17,7 @@ from captum_gag.attr.methods import Method
 from captum_gag.errors import InputError
 from captum_gag.files import plain
 from captum_gag.reliability.bootstrap import N_BOOTSTRAP
-from captum_gag.reliability.directions import higher_is_better, known_bounds
+from captum_gag.reliability.directions import known_bounds
 from captum_gag.reliability.scores import LABEL, by_metric, checked, judged, lean
 from captum_gag.report.examples import examples
 from captum_gag.report.gallery import COLUMNS, Item, classes_of, curves_by_image, gallery, picture_side
@@ -90,7 +90,7 @@ def write_page(
     figures: dict[str, Figure] = {}
     percentiles = percentiles_of(methods)
     if len(set(percentiles.values())) > 1:
-        figures["ablation"] = ablation(summary.rows, percentiles, higher_is_better(scores))
+        figures["ablation"] = ablation(summary.rows, percentiles)
     details = curves(curved, judged(scores)["method"].unique(), known_bounds(scores))
     if any(axes.lines for axes in details.axes):
         figures["details"] = details

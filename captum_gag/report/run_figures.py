@@ -89,15 +89,12 @@ def _have_curves(scores: pd.DataFrame) -> NDArray[np.bool_]:
 
 
 @styled
-def ablation(
-    rows: pd.DataFrame, percentiles: Mapping[str, float], better: Mapping[str, bool | None] | None = None
-) -> Figure:
+def ablation(rows: pd.DataFrame, percentiles: Mapping[str, float]) -> Figure:
     """Draw the mean score of GAG-p over p with its interval, other methods as levels (Huang & Liu, Table 1).
 
     Args:
         rows: As ``tables.comparison`` returns them.
         percentiles: By method, the p of those that are GAG-p; see ``percentiles_of``.
-        better: By metric, whether higher is better, for the titles; see ``directions.higher_is_better``.
 
     Returns:
         A panel per metric, not known to pyplot.
@@ -115,7 +112,7 @@ def ablation(
         others = of_metric.loc[ps.isna(), ["method", "mean"]].head(LEVELS)
         for method, mean in others.itertuples(index=False):
             axes.plot([0, 1], [mean, mean], lw=1, label=method, transform=axes.get_yaxis_transform(), **lines[method])
-        title = f"{metric}{DIRECTIONS[(better or {}).get(metric)]}"
+        title = f"{metric}{DIRECTIONS[of_metric['higher_is_better'].iloc[0]]}"
         axes.set(title=title, xlabel="percentile p of the guide", ylabel="mean score")
         axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure

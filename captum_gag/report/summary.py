@@ -11,6 +11,8 @@ from rich.text import Text
 
 from captum_gag.reliability.bootstrap import N_BOOTSTRAP
 from captum_gag.reliability.deciding import BEST
+from captum_gag.reliability.pairwise import ALPHA, pairwise
+from captum_gag.reliability.scores import checked, ranked_methods
 from captum_gag.reliability.verdict import enumerated, verdict
 from captum_gag.report import decisions, tables
 from captum_gag.report.captions import counted, direction, of_metrics
@@ -50,16 +52,17 @@ def summarised(
         n_bootstrap: Resamples of the images.
         seed: Of the resamples.
         decided: As ``reliability.sequential`` returns them, instead of those of the runs.
-        margin: As for ``tables.comparison``.
+        margin: Difference up to which two methods are practically the same; see ``reliability.pairwise``.
     """
     parts = [decisions.decisions(run, scores if len(runs) == 1 else run.scores()) for run in runs]
     looked_at = [part for part in parts if part is not None]
     decided = pd.concat(looked_at, ignore_index=True) if looked_at else decided
     against = next((run.config.against for run in runs if run.config.against not in ("", BEST)), None)
-    verdicts = verdict(scores, None if decided is None else against, decided)
-    rows = tables.comparison(
-        scores, published, n_bootstrap, seed, verdicts=verdicts, tested=decided is None, margin=margin
-    )
+    pairs = None
+    if decided is None and len(ranked_methods(checked(scores))) > 1:
+        pairs = pairwise(scores, alpha=ALPHA, margin=margin, n_bootstrap=n_bootstrap, seed=seed)
+    verdicts = verdict(scores, None if decided is None else against, decided, pairs=pairs)
+    rows = tables.comparison(scores, published, n_bootstrap, seed, pairs=pairs, verdicts=verdicts)
     return Summary(verdicts, rows, decided)
 
 

@@ -16,9 +16,9 @@ from rich.text import Text
 from captum_gag.files import without_directories
 from captum_gag.reliability.bootstrap import N_BOOTSTRAP, mean_intervals
 from captum_gag.reliability.directions import higher_is_better, known_bounds
-from captum_gag.reliability.pairwise import pairwise, shared
+from captum_gag.reliability.pairwise import shared
 from captum_gag.reliability.scores import by_metric, checked, explanations, ranked_methods
-from captum_gag.report.captions import ALPHA, CONFIDENCE, headings, marked, notes, roles_of
+from captum_gag.report.captions import CONFIDENCE, headings, marked, notes, roles_of
 from captum_gag.report.table_files import latex_text, markdown_table, markdown_text, save_csv, save_parquet, save_text
 
 MARKS = {"better": "*", "same": "\N{ALMOST EQUAL TO}"}
@@ -33,9 +33,8 @@ def comparison(
     n_bootstrap: int = N_BOOTSTRAP,
     seed: int = 0,
     *,
+    pairs: pd.DataFrame | None = None,
     verdicts: pd.DataFrame | None = None,
-    tested: bool = True,
-    margin: float | None = None,
 ) -> pd.DataFrame:
     """Compare the methods of each metric over the images that ``reliability.verdict`` compares them on.
 
@@ -47,9 +46,8 @@ def comparison(
         published: Per metric, published means by method.
         n_bootstrap: Resamples of the images, for the intervals and tests.
         seed: Of the resamples.
-        verdicts: As ``reliability.verdict`` returns them, of the same scores; None computes no ``tied``.
-        tested: Whether methods are tested against each other; not in a run that was looked at until decided.
-        margin: Difference up to which two methods are practically the same; see ``reliability.pairwise``.
+        pairs: As ``reliability.pairwise`` returns them, of the same scores; None leaves the tests out.
+        verdicts: As ``reliability.verdict`` returns them, of the same scores; None leaves ``tied`` out.
 
     Returns:
         A row per metric and method: role ("" of an explanation, else one of ``captions.ROLES``), higher_is_better
@@ -97,9 +95,8 @@ def comparison(
                 }
             )
     table = pd.DataFrame(rows).astype({"higher_is_better": object})
-    if not tested or len(explained) < 2:
+    if pairs is None:
         return table.assign(**dict.fromkeys(TESTS, np.nan), decision="", rank_low=pd.NA, rank_high=pd.NA)
-    pairs = pairwise(scores, alpha=ALPHA, margin=margin, n_bootstrap=n_bootstrap, seed=seed)
     pairs = pairs[pairs["method"].isin(explained) & pairs["rival"].isin(explained)]
     # Where a metric cannot tell, its tests must not seem to.
     return _with_tests(table, pairs if verdicts is None else pairs[pairs["metric"].isin(tied)])

@@ -38,7 +38,7 @@ def worst(scores: pd.DataFrame, methods: Sequence[str] = (), metrics: Sequence[s
         InputError: There is no such method or metric, or its direction is unknown.
     """
     scores = checked(scores)
-    rows = comparison(scores, tested=False)
+    rows = comparison(scores)
     for what, names in (("method", methods), ("metric", metrics)):
         for name in names:
             if name not in set(rows[what]):

@@ -199,7 +199,7 @@ def test_the_slider_redraws_gags_map(page, run):
 
 
 def test_the_page_opens_with_the_best_maps_beside_the_control(page, run):
-    rows = comparison(run.scores(), n_bootstrap=20, tested=False)
+    rows = comparison(run.scores(), n_bootstrap=20)
     [best] = rows.loc[rows["best"] & rows["metric"].eq("RCAP"), "method"]
     assert page.locator(".answer").inner_text().startswith("By RCAP")
     assert page.locator(".cards .state").first.inner_text() == "cannot tell"

@@ -108,7 +108,7 @@ def table() -> pd.DataFrame:
 
 
 def test_the_two_best_means_and_the_images_on_which_they_are_furthest_apart(table: pd.DataFrame) -> None:
-    rows = comparison(table, n_bootstrap=100)
+    rows = comparison(table, pairs=reliability.pairwise(table, n_bootstrap=100))
     [pair] = nearest_pairs(table, rows)
     assert (pair["metric"], pair["methods"]) == ("RCAP", ["best", "second"])
     ahead = [(image["image"], image["ahead"]) for image in pair["images"]]
@@ -116,7 +116,7 @@ def test_the_two_best_means_and_the_images_on_which_they_are_furthest_apart(tabl
     words = "best has mean 0.640 and second 0.440."
     assert pair["words"].startswith(f"{words} Mean difference +0.200 [")
     assert pair["words"].endswith("; better on 3 of 5 images, equal on 1; too few images to test.")
-    [untested] = nearest_pairs(table, comparison(table, n_bootstrap=100, tested=False))
+    [untested] = nearest_pairs(table, comparison(table, n_bootstrap=100))
     assert untested["words"] == words
 
 

@@ -10,7 +10,6 @@ import scipy.stats
 from captum_gag import reliability
 from captum_gag.attr.catalogue import method
 from captum_gag.papers.published import huang_liu, means
-from captum_gag.reliability import directions
 from captum_gag.reliability.scores import checked
 from captum_gag.report.reliability_figures import ranks
 from captum_gag.report.run_figures import ablation, curves, curves_of, percentiles_of
@@ -70,7 +69,8 @@ def test_ranks_are_as_wide_as_the_tests_leave_them() -> None:
     table = reliability.from_arrays(
         {"RCAP": scores, "DAUC": {name: 1 - values for name, values in scores.items()}}, levels="metric"
     )
-    rows = comparison(table, verdicts=reliability.verdict(table))
+    pairs = reliability.pairwise(table)
+    rows = comparison(table, pairs=pairs, verdicts=reliability.verdict(table, pairs=pairs))
     first, second = ranks(rows).axes
     assert [axes.get_title() for axes in (first, second)] == ["RCAP (higher is better)", "DAUC (lower is better)"]
     bars = {
@@ -93,7 +93,15 @@ def test_a_run_without_curves_has_none() -> None:
 def test_the_ablation_runs_over_p_in_order_with_published_values_beside() -> None:
     rows = pd.DataFrame(
         [
-            {"metric": "RCAP", "method": name, "mean": mean, "low": mean - 0.1, "high": mean + 0.2, "published": known}
+            {
+                "metric": "RCAP",
+                "higher_is_better": True,
+                "method": name,
+                "mean": mean,
+                "low": mean - 0.1,
+                "high": mean + 0.2,
+                "published": known,
+            }
             for name, mean, known in [("ours", 0.4, 0.438), ("GAG-0", 0.3, 0.309), ("SG", 0.1, np.nan)]
         ]
     )
@@ -119,7 +127,7 @@ def test_the_papers_ablation_has_a_panel_per_metric_with_its_published_values_an
         )
     )
     published = means(SuiteFile(**read_suite("gag-ablation")))
-    figure = ablation(comparison(scores, published), percentiles_of(suite.methods), directions.higher_is_better(scores))
+    figure = ablation(comparison(scores, published), percentiles_of(suite.methods))
     up, down = "higher is better", "lower is better"
     better = {"RCAP": up, "DAUC": down, "IAUC": up, "Log-Cosh Dice": down, "MAE": down}
     assert [axes.get_title() for axes in figure.axes] == [f"{metric} ({said})" for metric, said in better.items()]

@@ -55,12 +55,22 @@ ANSWERS = {
 def test_the_first_line_and_the_card_are_the_verdict(case: str) -> None:
     scores, expected = ANSWERS[case]
     summary = summarised(table(scores))
+    pd.testing.assert_frame_equal(summary.verdicts, reliability.verdict(table(scores)))
     assert sentences(summary.verdicts) == [expected]
     [card], [verdict] = cards(summary), summary.verdicts.to_dict("records")
     assert (card["state"], card["reason"]) == (verdict["state"], verdict["reason"])
     assert card["methods"] == ([] if verdict["state"] == "cannot tell" else verdict["tied"])
     bold = {name: "**" in text for name, text in printed_cells(summary.rows, "**{}**".format)["RCAP"].items()}
     assert [name for name in bold if bold[name]] == sorted(card["methods"], key=list(scores).index)
+
+
+def test_within_a_margin_two_are_practically_the_same() -> None:
+    noise = np.random.default_rng(0).normal(size=40) / 1000
+    summary = summarised(table({"GAG": list(0.5 + noise), "SG": list(0.5 - noise)}), margin=0.01)
+    [card] = cards(summary)
+    assert (card["state"], sorted(card["methods"])) == ("open", ["GAG", "SG"])
+    assert card["reason"].startswith("Practically the same as ")
+    assert "\N{ALMOST EQUAL TO}" in "".join(printed_cells(summary.rows)["RCAP"])
 
 
 def test_metrics_with_one_answer_share_a_line() -> None:

@@ -83,8 +83,12 @@ def scores() -> pd.DataFrame:
     )
 
 
+def with_pairs(scores: pd.DataFrame, margin: float | None = None, **options: Any) -> pd.DataFrame:
+    return comparison(scores, pairs=reliability.pairwise(scores, margin=margin), **options)
+
+
 def test_comparison_shows_the_best_and_the_tests_of_pairwise(scores: pd.DataFrame) -> None:
-    rows = comparison(scores, {"RCAP": {"SG": 0.107}}).set_index(["metric", "method"])
+    rows = with_pairs(scores, published={"RCAP": {"SG": 0.107}}).set_index(["metric", "method"])
     assert rows.index[rows["best"]].tolist() == [("RCAP", "GAG_85"), ("DAUC", "GAG_85")]
     tests = reliability.pairwise(scores).query("method == 'GAG_85'").set_index(["metric", "rival"])
     for column, source in {"difference": "difference", "difference_high": "high", "p": "p"}.items():
@@ -112,10 +116,10 @@ def test_means_are_over_the_images_that_all_explanations_share() -> None:
 
 
 def test_practically_the_same_is_an_answer_of_its_own(scores: pd.DataFrame, tmp_path: Path) -> None:
-    rows = comparison(scores, margin=0.05).set_index(["metric", "method"])
+    rows = with_pairs(scores, margin=0.05).set_index(["metric", "method"])
     assert rows.loc["RCAP", "decision"].to_dict() == {"GAG_85": "", "SG^R": "better", "SG": "better", "none": ""}
     alike = scores[scores["method"].isin(["SG", "SG^R"]) & scores["metric"].eq("RCAP")]
-    rows = comparison(alike, margin=0.05)
+    rows = with_pairs(alike, margin=0.05)
     assert rows.loc[~rows["best"], "decision"].tolist() == ["same"]
     assert "\N{ALMOST EQUAL TO}" in "".join(printed_cells(rows)["RCAP"])
     assert "practically the same" in notes(rows)[0]
@@ -207,7 +211,7 @@ def controlled(**higher: list[float]) -> pd.DataFrame:
 
 def test_controls_are_shown_but_neither_ranked_nor_tested() -> None:
     scores = controlled(**{"Sobel": 0.9, "GAG sharp": 0.8, "noisy": 0.7})
-    rows = comparison(scores).set_index("method")
+    rows = with_pairs(scores).set_index("method")
     assert rows["role"].to_dict() == {
         **{"GAG": "", "SG": "", "Random": "random", "Sobel": "edges", "Constant": "constant"},
         **{"GAG sharp": "manipulated", "Truth": "truth", "noisy": "truth"},
@@ -222,7 +226,7 @@ def test_controls_are_shown_but_neither_ranked_nor_tested() -> None:
 def test_what_is_not_to_be_beaten_changes_nothing_about_explanations() -> None:
     scores = controlled(Constant=0.9)
     scores = scores[~scores["method"].isin(["Random", "Sobel"])]
-    everything, alone = comparison(scores), comparison(scores[scores["method"].isin(["GAG", "SG"])])
+    everything, alone = with_pairs(scores), with_pairs(scores[scores["method"].isin(["GAG", "SG"])])
     pd.testing.assert_frame_equal(everything[everything["role"] == ""], alone)
 
 
@@ -236,7 +240,7 @@ def test_without_an_explanation_no_method_is_best() -> None:
 def test_a_table_says_what_it_needs_to_be_read(scores: pd.DataFrame, tmp_path: Path) -> None:
     others = controlled()
     together = pd.concat([scores, others[others["method"] != "SG"]])
-    save_tables(comparison(together.drop(columns="higher_is_better")), scores, tmp_path)
+    save_tables(with_pairs(together.drop(columns="higher_is_better")), scores, tmp_path)
     markdown, latex = ((tmp_path / name).read_text() for name in ("table.md", "table.tex"))
     for text in (markdown, latex):
         assert "lower is better, n = 30" in text
