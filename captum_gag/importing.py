@@ -11,7 +11,7 @@ from typing import Any
 from captum_gag.errors import InputError, first_line
 
 PACKAGED = "captum_gag.papers.published_"
-"""The modules of the papers' published code, whose names are this package's own, begin so."""
+"""So begin the modules of the papers' published code: they are this package's own, and have no effect but scores."""
 
 _ALLOWED = ContextVar("allowed", default=True)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AbstractContextManager, closing, nullcontext
 from itertools import takewhile
 from pathlib import Path
@@ -78,7 +78,8 @@ def execute(
     todo = {image for chunk in mine for image in chunk if not _is_done(run, image, photos[image], say)}
     if len(todo) < total:
         say(f"{total - len(todo)} of {total} images are done already")
-    mapless = _without_maps(run, {image: photos[image] for chunk in mine for image in chunk if image not in todo})
+    there = {image for chunk in mine for image in chunk} - todo if bench.config.save_maps else set()
+    mapless = {image for image in there if not run.has_maps(image, photos[image])}
     if mapless:
         say(f"{len(mapless)} of them have no maps, which now are to be kept, and are scored again")
         todo |= mapless
@@ -152,10 +153,3 @@ def _is_done(run: Run, image: str, photo: str, say: Say) -> bool:
     except DamagedError as error:
         say(f"{error}; computing it again")
         return False
-
-
-def _without_maps(run: Run, photos: Mapping[str, str]) -> set[str]:
-    """Return those of the images done that lack the maps that are asked for."""
-    return (
-        {image for image, photo in photos.items() if not run.has_maps(image, photo)} if run.config.save_maps else set()
-    )

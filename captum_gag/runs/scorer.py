@@ -12,7 +12,8 @@ from torch import Tensor
 
 from captum_gag.data import dataset
 from captum_gag.data.datasets import Example, ImageData
-from captum_gag.errors import InputError, in_one_line, printable
+from captum_gag.data.images import shown
+from captum_gag.errors import InputError, in_one_line
 from captum_gag.models import Classifier
 from captum_gag.modules import hookable
 from captum_gag.outputs import OutputReader
@@ -128,7 +129,7 @@ class Scorer:
     def label(self, target: int) -> str:
         """Name of a class: the model's own, or as the data set calls it, or "class N"."""
         names = {} if self.classifier.labels or self.data is None else self.data.class_names
-        return printable(names.get(target, self.classifier.label(target)))
+        return shown(names.get(target, self.classifier.label(target)))
 
     def score(self, name: str, load: Callable[[], Example], target: int | None = None) -> Outcome:
         """Score one example; see ``score_many``."""
@@ -174,7 +175,7 @@ class Scorer:
         opened = Opened(item.name, known)
         try:
             opened.example = example = item.load()
-            known["group"] = example.group
+            known["group"] = shown(example.group)
             target = example.target if item.target is None else item.target
             # What is no whole number fails here, and a record could not hold it.
             known["target"] = None

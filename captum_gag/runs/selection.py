@@ -82,7 +82,7 @@ def in_words(chosen: pd.DataFrame, bench: Bench) -> str:
     named += [f"and {len(counts) - NAMED} more classes"] if len(counts) > NAMED else []
     line = f"{len(chosen)} of {len(bench.data)}" + (": " + ", ".join(named) if named else "")
     listed = any(bench.data.listed_target(index) is not None for index in range(len(bench.data)))
-    return line if listed else f"{line} (not balanced over classes, which are known only once an image is read)"
+    return line if listed else f"{line} (drawn by the seed, not balanced: classes are known only once an image is read)"
 
 
 def changed_images(chosen: pd.DataFrame, data: ImageData) -> list[str]:

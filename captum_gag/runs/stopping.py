@@ -40,7 +40,8 @@ class UntilDecided(UntilDone):
 
     Images count in the order of the selection, which is random: those done from the first on without a gap, whatever
     the order in which they came, and whoever scored them. So the answers do not depend on how long an image takes, and
-    are the same with any number of workers or shards, interrupted or not. See ``reliability.sequential``.
+    are the same with any number of workers or shards, interrupted or not. Of images of one group, which depend on each
+    other, the first counts. See ``reliability.sequential``.
     """
 
     def __init__(self, run: Run) -> None:
@@ -48,6 +49,7 @@ class UntilDecided(UntilDone):
         chosen = run.chosen()
         self._run, self._decider = run, asked(run.config)
         self._order = list(zip(chosen["image"], chosen["photo"], strict=True))
+        self._groups: set[str] = set()
 
     def look(self) -> None:
         """Let the images count that are done by now."""
@@ -74,10 +76,21 @@ class UntilDecided(UntilDone):
             if not self.images:
                 # Which methods explain, and which are controls, the records say.
                 self._decider = asked(self._run.config, explanations(scores), ranked_methods(scores))
-            self._decider.update(oriented(scores, images, self._decider.methods, self._decider.metrics))
+            independent = self._first_of_groups(scores, images)
+            self._decider.update(oriented(scores, independent, self._decider.methods, self._decider.metrics))
         self.images += len(images)
         closed, left = self._decider.counts()
         self.decided, self.said = closed > 0 and not left, f"{closed} decided, {left} open"
+
+    def _first_of_groups(self, scores: pd.DataFrame, images: list[str]) -> list[str]:
+        group_of = scores.drop_duplicates("image").set_index("image")["group"].fillna("").to_dict()
+        independent = []
+        for image in images:
+            group = group_of[image]
+            if not group or group not in self._groups:
+                independent.append(image)
+                self._groups.add(group)
+        return independent
 
 
 def asked(config: Config, candidates: Collection[str] = (), ranked: Collection[str] = ()) -> Decider:

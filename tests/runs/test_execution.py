@@ -199,8 +199,8 @@ def test_a_class_that_the_model_does_not_have_is_said_of_its_image(tmp_path: Pat
 def patients(place: Path) -> dict[str, Any]:
     """Two photographs of one patient, and two of nobody known."""
     folder_of(place / "images", *(f"ISIC_{number}.png" for number in range(4)))
-    rows = "ISIC_0,bkl,p1\nISIC_1,nv,p1\nISIC_2,mel,\nISIC_3,nv,\n"
-    (place / "train.csv").write_text(f"image_name,dx,group\n{rows}")
+    rows = "ISIC_0,bkl,p\xe9\nISIC_1,nv,p\xe9\nISIC_2,mel,\nISIC_3,nv,\n"
+    (place / "train.csv").write_text(f"image_name,dx,group\n{rows}", encoding="latin-1")
     return {"type": "isic", "root": str(place)}
 
 
@@ -217,8 +217,8 @@ def in_named_folders(place: Path) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("data", "model", "labels", "groups"),
     [
-        (patients, "tiny:model", ["bkl", "nv", "mel", "nv"], ["p1", "p1", "", ""]),
-        (patients, "tiny:named_model", ["cat", "cow", "dog", "cow"], ["p1", "p1", "", ""]),
+        (patients, "tiny:model", ["bkl", "nv", "mel", "nv"], [r"p\xe9", r"p\xe9", "", ""]),
+        (patients, "tiny:named_model", ["cat", "cow", "dog", "cow"], [r"p\xe9", r"p\xe9", "", ""]),
         (in_folders, "tiny:model", ["a", "b", "c"], [""] * 3),
         (in_named_folders, "tiny:model", ["ant", "bee", "c"], [""] * 3),
         (lambda _: {"type": "tiny:Squares"}, "tiny:model", ["class 0", "class 1", "class 2"] * 3, ["series 0"] * 4),

@@ -94,7 +94,7 @@ def test_confident_images_are_balanced_without_predicting_all(until: str) -> Non
         ([20, 10], True, 12, "12 of 30: 6 bird, 6 dog"),
         ([20, 2], True, 6, "6 of 22: 4 bird, 2 dog"),
         ([2] * 10, True, 10, f"10 of 20: {', '.join(f'1 {name}' for name in NAMES[:8])}, and 2 more classes"),
-        ([30], False, 5, "5 of 30 (not balanced over classes, which are known only once an image is read)"),
+        ([30], False, 5, "5 of 30 (drawn by the seed, not balanced: classes are known only once an image is read)"),
     ],
 )
 def test_one_line_says_how_many_of_which(sizes: list[int], listed: bool, limit: int, line: str) -> None:

@@ -65,6 +65,18 @@ def test_its_decisions_are_those_of_the_table_of_scores(whole: Run) -> None:
     assert_frame_equal(reliability.sequential(scores, "VG", order=order), decided)
 
 
+def test_of_images_of_one_group_the_first_counts(whole: Run) -> None:
+    scores, until, single = whole.scores(), UntilDecided(whole), UntilDecided(whole)
+    order = [image for image in whole.chosen()["image"] if image in set(scores["image"])]
+    scores["group"] = scores["image"].map({image: f"patient {place // 3}" for place, image in enumerate(order)})
+    until.count(scores)
+    firsts = scores[scores["image"].isin(order[::3])].assign(group=None)
+    single._order = [pair for pair in single._order if pair[0] in order[::3]]
+    single.count(firsts)
+    assert_frame_equal(until.table().drop(columns="decided_at"), single.table().drop(columns="decided_at"))
+    assert until.table()["n"].max() == len(order[::3])
+
+
 def test_the_order_is_random_and_fixed_by_the_seed(whole: Run, tmp_path: Path) -> None:
     images = whole.chosen()["image"].tolist()
     assert sorted(images) != images
