@@ -80,7 +80,7 @@ def notes(rows: pd.DataFrame) -> list[str]:
 
 
 def _missing(metric: str, of_metric: pd.DataFrame) -> list[str]:
-    """Return how many images of a metric lack the score of an explanation, in a sentence if there are any."""
+    """Return the sentence on the images of a metric that lack a score; none where all have one."""
     ranked = of_metric[of_metric["role"].isin(["", "random", "edges"]) & of_metric["images"].gt(0)]
     gaps = ranked[ranked["missing"].gt(0)]
     if gaps.empty:

@@ -51,7 +51,7 @@ def map_grid(
         overlay: Draw the maps over the photograph in grey.
 
     Returns:
-        2.4 x 2.9 inches a panel at 100 dpi, with a colour bar beside the first row; not known to pyplot.
+        2.4 x 2.9 inches a panel at 100 dpi, with a colour bar beside the first row; not finite to pyplot.
 
     Raises:
         ValueError: There are no photographs, or others in ``maps`` than in ``photos``.
@@ -93,7 +93,7 @@ def show_map(axes: Axes, saliency: Saliency, title: str, alpha: float | None = N
         saliency: At least 0.
         title: Above it.
         alpha: Opacity, over what the panel shows already; None for all of it.
-        top: The value that is drawn brightest; None for ``top_of``.
+        top: The value that is image brightest; None for ``top_of``.
     """
     colours = colormaps[HEAT].with_extremes(bad=BAND)
     axes.imshow(saliency, cmap=colours, vmin=0.0, vmax=top_of(saliency) if top is None else top, alpha=alpha)
@@ -119,30 +119,30 @@ def map_image(
     size = max(1, round(photo.width * scale)), max(1, round(photo.height * scale))
     left, top, right, bottom = (round(scale * edge) for edge in box or (0, 0, *photo.size))
     inside = max(1, right - left), max(1, bottom - top)
-    shown = np.clip(np.nan_to_num(saliency) / top_of(saliency), 0, 1).astype(np.float32)
-    scaled = np.clip(np.asarray(Image.fromarray(shown).resize(inside, Image.Resampling.BILINEAR)), 0, 1)
+    levels = np.clip(np.nan_to_num(saliency) / top_of(saliency), 0, 1).astype(np.float32)
+    scaled = np.clip(np.asarray(Image.fromarray(levels).resize(inside, Image.Resampling.BILINEAR)), 0, 1)
     colours = Image.fromarray((255 * colormaps[HEAT](scaled)[..., :3]).round().astype(np.uint8))
     if not overlay:
-        drawn = Image.new("RGB", size)
-        drawn.paste(colours, (left, top))
-        return drawn
-    drawn = photo.convert("L").resize(size).convert("RGB")
-    below = drawn.crop((left, top, left + inside[0], top + inside[1]))
-    drawn.paste(Image.blend(below, colours, SHARE), (left, top))
+        image = Image.new("RGB", size)
+        image.paste(colours, (left, top))
+        return image
+    image = photo.convert("L").resize(size).convert("RGB")
+    below = image.crop((left, top, left + inside[0], top + inside[1]))
+    image.paste(Image.blend(below, colours, SHARE), (left, top))
     if inside != size:
         edges = (left, top, left + inside[0] - 1, top + inside[1] - 1)
-        ImageDraw.Draw(drawn).rectangle(edges, outline="white")
-    return drawn
+        ImageDraw.Draw(image).rectangle(edges, outline="white")
+    return image
 
 
 def top_of(saliency: Saliency) -> float:
-    """Return the value that is drawn brightest: the 99.5th percentile, or the highest where that is 0; 1 if none is."""
-    known = np.asarray(saliency)[np.isfinite(saliency)]
-    return (float(np.percentile(known, 99.5)) or float(known.max()) or 1.0) if known.size else 1.0
+    """Return the value that is image brightest: the 99.5th percentile, or the highest where that is 0; 1 if none is."""
+    finite = np.asarray(saliency)[np.isfinite(saliency)]
+    return (float(np.percentile(finite, 99.5)) or float(finite.max()) or 1.0) if finite.size else 1.0
 
 
 def _colour_bar(figure: Figure, last: Axes) -> None:
-    """Say what the colours of all maps mean, beside the last panel of a row."""
+    """Draw the bar of the colours of all maps, beside the last panel of a row."""
     bar = figure.colorbar(ScalarMappable(Normalize(0, 1), HEAT), cax=last.inset_axes((1.03, 0.0, 0.05, 1.0)))
     bar.set_ticks([0, 1], labels=["0", "top\n0.5 %"])
     bar.outline.set_visible(False)

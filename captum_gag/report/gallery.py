@@ -99,11 +99,11 @@ def classes_of(run: Run, scores: pd.DataFrame) -> pd.DataFrame:
         run: In whose order the images are.
         scores: Its records, as ``reliability.scores.checked`` returns them.
     """
-    chosen, first = run.chosen().set_index("image"), scores.drop_duplicates("image").set_index("image")[CLASSES]
-    first = first.loc[[image for image in chosen.index if image in first.index]]
+    selection, first = run.chosen().set_index("image"), scores.drop_duplicates("image").set_index("image")[CLASSES]
+    first = first.loc[[image for image in selection.index if image in first.index]]
     # An image without a class of its own is explained by the predicted one.
     own = first["target"].where(first["predicted"].ne(first["target"]) & first["predicted"].notna())
-    first = first.assign(true=chosen["target"].reindex(first.index).astype("Float64").fillna(own.astype("Float64")))
+    first = first.assign(true=selection["target"].reindex(first.index).astype("Float64").fillna(own.astype("Float64")))
     names = [name for name in CLASSES if name.endswith("label")]
     first[names] = first[names].astype(object).where(first[names].notna(), "")
     numbers = first.columns.difference(names)
@@ -122,8 +122,8 @@ def about(row: Mapping[Hashable, Any]) -> str:
     matching = " and ".join(role for role, target in roles.items() if target == row["target"])
     text = _named(row["label"], row["target"], row["probability"]) + (f", {matching}" if matching else "")
     if not np.isnan(row["predicted"]) and row["predicted"] != row["target"]:
-        named = _named(row["predicted_label"], row["predicted"], row["predicted_probability"])
-        text += f"; the network predicts {named}"
+        prediction = _named(row["predicted_label"], row["predicted"], row["predicted_probability"])
+        text += f"; the network predicts {prediction}"
     return text
 
 
@@ -138,21 +138,21 @@ def picture_side(count: int) -> int:
     return fitting[0] if fitting else SIDES[-1]
 
 
-def curves_by_image(drawn: pd.DataFrame, images: Sequence[str]) -> Iterator[dict[str, Any]]:
+def curves_by_image(curves: pd.DataFrame, images: Sequence[str]) -> Iterator[dict[str, Any]]:
     """Yield the curves of one image after the other, by metric: a page may have a million of them.
 
     Args:
-        drawn: As ``run_figures.curves_of`` returns them.
+        curves: As ``run_figures.curves_of`` returns them.
         images: Their names.
 
     Yields:
         By metric x, x_label, y_label and by method y, None where it is NaN; empty for an image without curves.
     """
-    place = pd.Index(images).get_indexer(drawn["image"])
-    order = np.argsort(place, kind="stable")
+    rank = pd.Index(images).get_indexer(curves["image"])
+    order = np.argsort(rank, kind="stable")
     names = ("metric", "method", "x", "y", "x_label", "y_label")
-    columns = [drawn[name].to_numpy(object)[order] for name in names]
-    bounds = np.searchsorted(place[order], np.arange(len(images) + 1))
+    columns = [curves[name].to_numpy(object)[order] for name in names]
+    bounds = np.searchsorted(rank[order], np.arange(len(images) + 1))
     for start, end in itertools.pairwise(bounds):
         yield _curves(list(zip(*(column[start:end] for column in columns), strict=True)))
 
@@ -177,10 +177,10 @@ def sheet(photograph: Photograph | None, maps: Mapping[str, Tensor], side: int) 
     images = [photo, *(_levels(map) for map in maps.values()), *([] if mask is None else [mask])]
     tiles = [_square(image, side) for image in images]
     rows = -(-len(tiles) // COLUMNS)
-    drawn = Image.new("RGB", (side * min(COLUMNS, len(tiles)), side * rows))
+    grid = Image.new("RGB", (side * min(COLUMNS, len(tiles)), side * rows))
     for index, tile in enumerate(tiles):
-        drawn.paste(tile, (side * (index % COLUMNS), side * (index // COLUMNS)))
-    return _webp(drawn, quality=55, method=4)
+        grid.paste(tile, (side * (index % COLUMNS), side * (index // COLUMNS)))
+    return _webp(grid, quality=55, method=4)
 
 
 def stride_for(images: int, pixels: int) -> int:

@@ -78,7 +78,7 @@ def worth_seeing(
     differing: Mapping[str, pd.Series],
     pairs: Sequence[Mapping[str, Any]],
 ) -> dict[str, list[str]]:
-    """Return by reason the images that are worth seeing, the most so first.
+    """Rank the images worth seeing by each reason, the most so first.
 
     Args:
         worst: As ``worst.ranked`` returns them.
@@ -97,7 +97,7 @@ def worth_seeing(
 
 
 def disagreements(run: Run, scores: pd.DataFrame, images: Sequence[str]) -> dict[str, pd.Series]:
-    """Return by kind of disagreement the agreement of the methods on each image, the least first.
+    """Rank the images by the agreement of the methods on them, the least first, by each kind of agreement.
 
     Args:
         run: Whose maps are compared, if it kept them: without random and manipulated ones.
@@ -137,11 +137,15 @@ def disagreement_tables(kinds: Mapping[str, pd.Series]) -> list[dict[str, Any]]:
 def agreement(maps: Mapping[str, Tensor]) -> float:
     """Return the mean of Spearman's rho between the maps of any two methods, each averaged to 28 x 28."""
     coarse = [adaptive_avg_pool2d(map[None], min(COARSE, *map.shape)).flatten() for map in maps.values()]
-    kept = [map.numpy() for map in coarse if map.isfinite().all() and map.amax() > map.amin()]
-    if len(kept) < 2:
+    varied = [map.numpy() for map in coarse if map.isfinite().all() and map.amax() > map.amin()]
+    if len(varied) < 2:
         return float("nan")
-    rho = np.atleast_2d(spearmanr(np.stack(kept), axis=1).statistic) if len(kept) > 2 else spearmanr(*kept).statistic
-    return float(rho if np.ndim(rho) == 0 else rho[np.triu_indices(len(kept), 1)].mean())
+    rho = (
+        np.atleast_2d(spearmanr(np.stack(varied), axis=1).statistic)
+        if len(varied) > 2
+        else spearmanr(*varied).statistic
+    )
+    return float(rho if np.ndim(rho) == 0 else rho[np.triu_indices(len(varied), 1)].mean())
 
 
 def agreement_with_mean(table: pd.DataFrame) -> pd.Series:

@@ -116,18 +116,21 @@ def write_page(
         "repeat": repeat,
         "side": side,
         "data": _data(scores, images, items, run, side),
-        "items": ({**plain(item._asdict()), "curves": drawn} for item, drawn in zip(items, item_curves, strict=True)),
+        "items": (
+            {**plain(item._asdict()), "curves": curves_of_item}
+            for item, curves_of_item in zip(items, item_curves, strict=True)
+        ),
     }
     return written_page(page, path)
 
 
 def _scope(run: Run, scores: pd.DataFrame, failed: pd.DataFrame) -> list[str]:
-    """Return how much was scored, and how much of it failed, in sentences."""
+    """Count what was scored and what failed, in sentences."""
     counts = scores[["image", "method", LABEL]].nunique()
     total = len(run.chosen())
     done = f"{counts['image']} images" if counts["image"] == total else f"{counts['image']} of {total} images"
     compared = (
-        f"{n} {what}{'' if n == 1 else 's'}" for n, what in ((counts["method"], "method"), (counts[LABEL], "metric"))
+        f"{n} {noun}{'' if n == 1 else 's'}" for n, noun in ((counts["method"], "method"), (counts[LABEL], "metric"))
     )
     scope = [f"{done} of {plain_name(run.config.data)}, {', '.join(compared)}."]
     if len(failed):

@@ -53,8 +53,8 @@ def paired(
     pairs = pairwise(scores, [method, rival], alpha=ALPHA, margin=margin, n_bootstrap=n_bootstrap, seed=seed)
     rows = pairs[pairs["method"].eq(method)].reset_index(drop=True)
     if rows.empty:
-        named = ", ".join(scores[LABEL].unique())
-        raise InputError(f"it is not known whether higher is better by {named}; give the column higher_is_better")
+        metrics = ", ".join(scores[LABEL].unique())
+        raise InputError(f"it is not known whether higher is better by {metrics}; give the column higher_is_better")
     ordered = rows["p"].dropna().sort_values()
     holm = (ordered * np.arange(len(ordered), 0, -1)).cummax().clip(upper=1)
     rows = rows.assign(p=holm, share=rows["wins"] / rows["images"].where(rows["images"] > 0))

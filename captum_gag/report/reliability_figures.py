@@ -54,12 +54,12 @@ def ranks(rows: pd.DataFrame) -> Figure:
     for axes, table, title in zip(panels, tables, titles.values(), strict=True):
         higher = bool(table["higher_is_better"].iloc[0])
         table = table.sort_values("mean", ascending=not higher, kind="stable")
-        places = np.arange(len(table))
+        positions = np.arange(len(table))
         colours = [INK if tied else GUIDE for tied in table["tied"]]
         low, high = (table[name].astype(int).to_numpy() for name in ("rank_low", "rank_high"))
-        axes.hlines(places, low, high, color=colours, lw=3)
-        axes.scatter([*low, *high], [*places, *places], color=2 * colours, s=18, zorder=2)
-        axes.set_yticks(places, list(table["method"]))
+        axes.hlines(positions, low, high, color=colours, lw=3)
+        axes.scatter([*low, *high], [*positions, *positions], color=2 * colours, s=18, zorder=2)
+        axes.set_yticks(positions, list(table["method"]))
         axes.set(title=f"{title}{DIRECTIONS[higher]}", xlim=(0.5, len(table) + 0.5), ylim=(len(table) - 0.5, -0.5))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if len(tables):
@@ -90,16 +90,16 @@ def distributions(scores: pd.DataFrame) -> Figure:
             by_random = ordering_scores(scores[of_metric & random]).ravel()
             groups[RANDOM] = by_random[~np.isnan(by_random)]
         groups = {name: values for name, values in groups.items() if len(values) > 1}
-        places = np.arange(len(groups))
+        positions = np.arange(len(groups))
         if groups:
-            for body in axes.violinplot(list(groups.values()), places, showextrema=False)["bodies"]:
+            for body in axes.violinplot(list(groups.values()), positions, showextrema=False)["bodies"]:
                 body.set_facecolor(COLOURS[0])
             quartiles = np.stack([np.quantile(values, [0.25, 0.5, 0.75]) for values in groups.values()])
-            axes.vlines(places, quartiles[:, 0], quartiles[:, 2], color=INK, lw=3, label="quartiles")
-            axes.plot(places, quartiles[:, 1], "o", mfc=PAPER, mec=INK, ms=5, label="median")
-            axes.plot(places, [values.mean() for values in groups.values()], "x", color=INK, label="mean")
+            axes.vlines(positions, quartiles[:, 0], quartiles[:, 2], color=INK, lw=3, label="quartiles")
+            axes.plot(positions, quartiles[:, 1], "o", mfc=PAPER, mec=INK, ms=5, label="median")
+            axes.plot(positions, [values.mean() for values in groups.values()], "x", color=INK, label="mean")
             axes.legend(ncols=3)
-        axes.set_xticks(places, list(groups), rotation=30, ha="right")
+        axes.set_xticks(positions, list(groups), rotation=30, ha="right")
         axes.set_title(titles[metric])
     return figure
 
@@ -158,8 +158,8 @@ def with_band(
     mean = moments["mean"].to_numpy()
     reach = t.ppf((1 + CONFIDENCE) / 2, moments["count"].to_numpy() - 1) * moments["sem"].to_numpy()
     low, high = (mean - reach, mean + reach) if bounds is None else np.clip([mean - reach, mean + reach], *bounds)
-    [drawn] = axes.plot(x, mean, label=label, **line)
-    axes.fill_between(x, low, high, color=drawn.get_color(), alpha=0.15, lw=0)
+    [curve] = axes.plot(x, mean, label=label, **line)
+    axes.fill_between(x, low, high, color=curve.get_color(), alpha=0.15, lw=0)
 
 
 @styled
@@ -172,13 +172,13 @@ def alphas(inter_rater: pd.DataFrame, threshold: float) -> Figure:
     """
     figure = Figure(figsize=(8, 0.8 + 0.35 * len(inter_rater)))
     axes = figure.subplots()
-    places = np.arange(len(inter_rater))[::-1]
+    positions = np.arange(len(inter_rater))[::-1]
     alpha = inter_rater["alpha"].to_numpy()
     reach = np.stack([alpha - inter_rater["low"], inter_rater["high"] - alpha]).clip(min=0)
-    axes.errorbar(alpha, places, xerr=reach, fmt="o", color=COLOURS[0], capsize=3)
+    axes.errorbar(alpha, positions, xerr=reach, fmt="o", color=COLOURS[0], capsize=3)
     axes.axvline(threshold, color=GUIDE, ls="--", lw=1)
     axes.axvline(0, color=BAND, lw=0.8)
-    axes.set_yticks(places, list(inter_rater["metric"]))
+    axes.set_yticks(positions, list(inter_rater["metric"]))
     axes.set(xlabel=f"Krippendorff's alpha; reliable from {threshold}", xlim=(min(-0.2, np.nanmin([*alpha, 0])), 1))
     return figure
 

@@ -35,15 +35,15 @@ def figures(report: ReliabilityReport) -> dict[str, Figure]:
         Figures not known to pyplot, by distributions, alpha, validity, consistency, curves; of the checks that ran.
     """
     tables = report.tables
-    drawn = {"distributions": reliability_figures.distributions(report.scores)}
-    drawn["alpha"] = reliability_figures.alphas(tables["inter_rater"], RELIABLE_ALPHA)
+    panels = {"distributions": reliability_figures.distributions(report.scores)}
+    panels["alpha"] = reliability_figures.alphas(tables["inter_rater"], RELIABLE_ALPHA)
     if "faults" in tables:
-        drawn["validity"] = reliability_figures.right_orders(tables["faults"], tables.get("validity"))
+        panels["validity"] = reliability_figures.right_orders(tables["faults"], tables.get("validity"))
     if "internal_consistency" in tables:
-        drawn["consistency"] = reliability_figures.consistency(tables["internal_consistency"])
+        panels["consistency"] = reliability_figures.consistency(tables["internal_consistency"])
     if report.scores["steps"].notna().any():
-        drawn["curves"] = reliability_figures.curves(report.scores)
-    return drawn
+        panels["curves"] = reliability_figures.curves(report.scores)
+    return panels
 
 
 def marked(report: ReliabilityReport) -> pd.DataFrame:

@@ -149,7 +149,7 @@ def _cell(value: Any, text: str | None = None, best: bool = False) -> dict[str, 
 
 
 def line_keys(methods: Sequence[str]) -> dict[str, dict[str, str]]:
-    """Return by method the colour and the dashes of its line for SVG; black is the ink of the page."""
+    """Return colour and dashes of the line of each method for SVG; black is the ink of the page."""
     return {
         name: {"colour": "currentColor" if line["color"] == BLACK else line["color"], "dash": LINES[line["linestyle"]]}
         for name, line in method_lines(methods).items()

@@ -20,7 +20,7 @@ from captum_gag.runs.store import Run
 
 
 class Summary(NamedTuple):
-    """What a score table says of its methods.
+    """Verdicts, comparison and decisions of a score table.
 
     Attributes:
         verdicts: As ``reliability.verdict`` returns them.
@@ -97,13 +97,13 @@ def sentences(verdicts: pd.DataFrame) -> list[str]:
 
 def cards(summary: Summary) -> list[dict[str, Any]]:
     """Return a card for each metric: metric, about, methods (that may be best), state and reason."""
-    about = {
+    captions = {
         metric: f"{direction(of_metric)}, {counted(of_metric)} images" for metric, of_metric in of_metrics(summary.rows)
     }
     return [
         {
             "metric": row["metric"],
-            "about": about[row["metric"]],
+            "about": captions[row["metric"]],
             "methods": [] if row["state"] == "cannot tell" else list(row["tied"]),
             "state": row["state"],
             "reason": row["reason"],

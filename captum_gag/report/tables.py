@@ -195,8 +195,8 @@ def failures(scores: pd.DataFrame) -> pd.DataFrame:
     if not len(failed):
         return pd.DataFrame(columns=["method", "error", "cells", "image"])
     everything = failed.groupby(["image", "error"])["method"].transform("nunique") == scores["method"].nunique()
-    named = failed.assign(method=failed["method"].mask(everything, "all methods"))
-    grouped = named.groupby(["method", "error"], sort=False)
+    lines = failed.assign(method=failed["method"].mask(everything, "all methods"))
+    grouped = lines.groupby(["method", "error"], sort=False)
     return grouped.agg(cells=("image", "size"), image=("image", "first")).reset_index()
 
 
@@ -218,8 +218,8 @@ def score_table(rows: Sequence[Mapping[str, Any]]) -> Table:
         lines = of_metric.drop_duplicates("image").to_dict("records")
         for row in lines:
             probability = f" {row['probability']:.0%}" if "probability" in row else ""
-            named = Text(f"{row.get('label', '')}{probability}")
-            table.add_row(Text(str(row["image"])), named, Text(str(metric)), *_emboldened(cells.loc[row["image"]]))
+            prediction = Text(f"{row.get('label', '')}{probability}")
+            table.add_row(Text(str(row["image"])), prediction, Text(str(metric)), *_emboldened(cells.loc[row["image"]]))
         if len(lines) > 1:
             table.add_row(Text("mean", "italic"), "", Text(str(metric)), *_emboldened(cells.mean()))
     return table

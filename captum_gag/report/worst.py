@@ -39,15 +39,15 @@ def worst(scores: pd.DataFrame, methods: Sequence[str] = (), metrics: Sequence[s
     """
     scores = checked(scores)
     rows = comparison(scores)
-    for what, names in (("method", methods), ("metric", metrics)):
+    for kind, names in (("method", methods), ("metric", metrics)):
         for name in names:
-            if name not in set(rows[what]):
-                raise unknown(what, name, list(rows[what].unique()))
+            if name not in set(rows[kind]):
+                raise unknown(kind, name, list(rows[kind].unique()))
     rows = rows[rows["metric"].isin(metrics)] if metrics else rows[rows["higher_is_better"].notna()]
     undirected = list(rows.loc[rows["higher_is_better"].isna(), "metric"].unique())
     if undirected or rows.empty:
-        which = ", ".join(undirected or scores[LABEL].unique())
-        raise InputError(f"it is not known whether higher is better by {which}; expected another --metric")
+        metric_names = ", ".join(undirected or scores[LABEL].unique())
+        raise InputError(f"it is not known whether higher is better by {metric_names}; expected another --metric")
     rows = rows[rows["method"].isin(methods)] if methods else rows[rows["best"]]
     columns = ["metric", "method", "higher_is_better", "image", "target", "class", "probability", "score"]
     scores = scores.assign(**{"class": scores["label"].astype(object).fillna("") if "label" in scores else ""})
@@ -59,7 +59,7 @@ def worst(scores: pd.DataFrame, methods: Sequence[str] = (), metrics: Sequence[s
 
 
 def ranked(scores: pd.DataFrame, rows: pd.DataFrame) -> Ranked:
-    """Return by metric and the explanation with its best mean the images with their scores, the worst first.
+    """Rank the images by the scores of each metric's best mean, the worst first, by metric and explanation.
 
     Args:
         scores: A checked score table.
