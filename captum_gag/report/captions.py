@@ -101,8 +101,9 @@ def terminal_table(cells: pd.DataFrame, title: str = "", left: int = 1) -> Table
     """Lay texts out for the terminal, the first ``left`` columns to the left; names are not taken for markup."""
     table = Table(box=SIMPLE, title=Text(title) if title else None, title_justify="left")
     for number, column in enumerate(cells):
+        names = number < left
         # A name cut short finds no file.
-        table.add_column(Text(str(column)), justify="left" if number < left else "right", overflow="fold")
+        table.add_column(Text(str(column)), justify="left" if names else "right", overflow="fold", no_wrap=not names)
     for line in cells.itertuples(index=False):
         table.add_row(*(Text(str(text)) for text in line))
     return table

@@ -163,7 +163,9 @@ def notes(rows: pd.DataFrame) -> list[str]:
             " In brackets its 95 % interval by bootstrap-t, of each metric alone. *: better on average and on most "
             "images (bootstrap-t and sign test, p < 0.05 after Holm's correction over the metrics)."
         )
-    elif rows["decision"].eq("").all():
+    if rows["decision"].eq("same").any():
+        legend += " \N{ALMOST EQUAL TO}: practically the same (the interval is within the margin)."
+    if rows["decision"].eq("").all():
         legend += " The run was looked at until decided: p values and intervals would not hold, its decisions do."
     return [legend]
 
@@ -188,17 +190,16 @@ def _cells(rows: pd.DataFrame, between: str) -> pd.DataFrame:
     """Lay the comparison out as text, a row per metric, with this between two parts of a cell."""
     lines = []
     for index, row in rows.iterrows():
-        star = "*" if row["p"] < ALPHA else ""
+        mark = {"better": "*", "worse": "*", "same": "\N{ALMOST EQUAL TO}"}.get(row["decision"], "")
         interval = "" if np.isnan(row["low"]) else f"{between}[{row['low']:+.3f}, {row['high']:+.3f}]"
         line = {
             "metric": f"{row['metric']}{between}({direction(rows.loc[[index]])})",
             "n": str(row["images"]),
             row["method"]: f"{row['mean']:.3f}",
             row["rival"]: f"{row['rival_mean']:.3f}",
-            "difference": f"{row['difference']:+.3f}{star}{interval}",
+            "difference": f"{row['difference']:+.3f}{mark}{interval}",
             "p": f"{row['p']:.2g}",
             "better on": f"{row['share']:.0%}",
-            "decision": row["decision"],
         }
         lines.append({name: "-" if text in ("nan", "+nan", "nan%", "") else text for name, text in line.items()})
     return pd.DataFrame(lines)

@@ -53,7 +53,7 @@ _TEMPLATES = jinja2.Environment(loader=jinja2.PackageLoader("captum_gag.report")
 _TEMPLATES.policies["json.dumps_kwargs"] = {"sort_keys": False}
 
 
-def save_reliability(report: ReliabilityReport, directory: str | Path) -> list[Path]:
+def save_reliability(report: ReliabilityReport, directory: str | Path, summary: Summary | None = None) -> list[Path]:
     """Write report.md, report.html, scores.parquet, a CSV of the marks and of each table, and a PNG per figure.
 
     The table of all groups of images, where there are any, is NAME_by_group.csv.
@@ -61,13 +61,14 @@ def save_reliability(report: ReliabilityReport, directory: str | Path) -> list[P
     Args:
         report: As ``reliability.report`` returns it.
         directory: Made if missing; files of these names are replaced.
+        summary: Of its scores; None computes it.
 
     Returns:
         The files.
     """
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    summary, figures = summarised(report.scores), reliability_report.figures(report)
+    summary, figures = summary or summarised(report.scores), reliability_report.figures(report)
     answer = [*sentences(summary.verdicts), consensus(summary.verdicts, report.marks)]
     page = of_scores("Can these metrics be trusted?", "", summary, report, {})
     page |= {"sections": {name: SECTIONS[name] for name in OF_SCORES}, "scope": [], "failures": None}
