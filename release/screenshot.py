@@ -1,6 +1,6 @@
 """Photograph the first screen of a page, as the README shows it.
 
-    captum-gag run quick --data demo --save-maps --out RUN && captum-gag report RUN
+    captum-gag run compare --data demo --save-maps --out RUN && captum-gag report RUN
     python release/screenshot.py RUN/report.html docs/report.png
 
 Needs Chromium, at /usr/bin/chromium or where CHROMIUM says.

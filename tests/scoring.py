@@ -15,8 +15,9 @@ from captum_gag.runs.store import Run
 
 
 def scorer_of(suite, model=None, **options):
+    """Build a scorer, of the suite's own methods alone where it does not say which is displaced."""
     classifier = classifier_of((net() if model is None else model).eval())
-    return Scorer(classifier, make_suite(suite, classifier.normalization), **options)
+    return Scorer(classifier, make_suite({"displaced": "", **suite}, classifier.normalization), **options)
 
 
 def items(count=3):
@@ -29,7 +30,12 @@ def quiet(text):
 
 
 def config_of(suite, **options):
-    given = {"suite": suite, "model": {"type": "tiny:model"}, "data": {"type": "tiny:photos"}, "device": "cpu"}
+    given = {
+        "suite": {**suite, "displaced": suite.get("displaced", "")},
+        "model": {"type": "tiny:model"},
+        "data": {"type": "tiny:photos"},
+        "device": "cpu",
+    }
     return Config(**{**given, **options})
 
 

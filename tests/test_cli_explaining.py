@@ -11,13 +11,16 @@ import pytest
 from PIL import Image
 from safetensors.numpy import load_file
 from scoring import call
-from tiny import image, write_image
+from tiny import image, write_birds_and_dogs, write_image
 from typer.testing import CliRunner, Result
 
 from captum_gag.cli import app
-from captum_gag.cli.explain import COMPARED, how_to_read
+from captum_gag.cli.explain import how_to_read
 from captum_gag.data import images
 from captum_gag.models import catalogue
+from captum_gag.runs.suite_file import SuiteFile, labels_of, read_suite
+
+*COMPARED, DISPLACED = labels_of(SuiteFile(**read_suite("compare")))[0]
 
 
 @pytest.fixture(autouse=True)
@@ -29,8 +32,8 @@ def _place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def explain(*arguments: str, lines: str = "") -> Result:
-    given = ["explain", *arguments, "--model", "tiny:model", "--samples", "2", "--device", "cpu"]
-    return CliRunner().invoke(app, given, input=lines)
+    given = ["explain", *arguments, "--samples", "2", "--device", "cpu"]
+    return CliRunner().invoke(app, given if "--model" in given else [*given, "--model", "tiny:model"], input=lines)
 
 
 def rows(*arguments: str, lines: str = "") -> list[dict[str, object]]:
@@ -84,8 +87,8 @@ def test_a_turned_file_is_explained_like_the_upright_one() -> None:
     assert right - left == pytest.approx(bottom - top, abs=1)
     assert 0 <= left < right <= photo.width
     assert 0 <= top < bottom <= photo.height
+    assert np.abs(upright["GAG-85"]).max() > 0
     for method in COMPARED:
-        assert np.abs(upright[method]).max() > 0
         np.testing.assert_array_equal(upright[method], turned[method])
 
 
@@ -95,7 +98,7 @@ def test_files_of_one_name_and_the_users_own_are_kept() -> None:
     assert explain("a.png", "photos/a.png", "--out", ".").exit_code == 0
     assert Path("a.png").read_bytes() == before
     first, second = np.load("a-attributions.npz"), np.load("a-2-attributions.npz")
-    assert np.abs(first["Saliency"] - second["Saliency"]).max() > 0
+    assert np.abs(first["IG"] - second["IG"]).max() > 0
 
 
 def test_options_reach_the_job_and_the_same_give_the_same_files() -> None:
@@ -104,16 +107,18 @@ def test_options_reach_the_job_and_the_same_give_the_same_files() -> None:
         assert explain(*options, "--seed", seed, "--out", out).exit_code == 0
     found, other = (load_file(f"{out}/a-attributions.safetensors") for out in ("new/deep", "other"))
     assert found["target"].tolist() == 2
-    assert {(row["method"], row["target"]) for row in scores("new/deep")} == {(method, "2") for method in COMPARED}
+    assert {(row["method"], row["target"]) for row in scores("new/deep")} == {
+        (method, "2") for method in [*COMPARED, DISPLACED]
+    }
     assert np.abs(found["GAG-85"] - other["GAG-85"]).max() > 0
-    np.testing.assert_array_equal(found["Saliency"], other["Saliency"])
+    np.testing.assert_array_equal(found["IG"], other["IG"])
     for name in ("a-explanation.png", "scores.csv"):
         assert Path("new/deep", name).read_bytes() == Path("again", name).read_bytes()
 
 
 def test_methods_by_name_and_their_options() -> None:
     assert explain("photos/a.png", "--method", "gag-70", "--method", "Guided IG", "--method", "Sobel").exit_code == 0
-    assert [row["method"] for row in scores()] == ["gag-70", "Guided IG", "Sobel"]
+    assert [row["method"] for row in scores()] == ["gag-70", "Guided IG", "Sobel", "gag-70 displaced"]
     found = np.load("captum-gag-out/a-attributions.npz")
     assert (found["gag-70"].shape, found["Sobel"].shape) == ((3, 12, 12), (1, 12, 12))
     window = ["--method", "captum:Occlusion", "--set", "sliding_window_shapes=[3, 4, 4]", "--set", "strides=[3, 4, 4]"]
@@ -137,7 +142,7 @@ def test_what_is_done_is_kept_when_the_run_dies(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(images, "read_image", dies_at_the_second)
     explain("photos/a.png", "photos/deep/b.png", "--method", "Saliency")
-    assert [row["image"] for row in scores()] == ["a"]
+    assert {row["image"] for row in scores()} == {"a"}
 
 
 def test_demo_explains_its_photographs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,11 +151,12 @@ def test_demo_explains_its_photographs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(catalogue, "model", lambda spec: model("tiny:model"))
     result = call("demo")
     assert result.exit_code == 0
-    kinds = ("GAG-85", "Saliency", "SmoothGrad", "VarGrad-Captum-", "explanation")
+    kinds = (*COMPARED, "explanation")
     pictures = {f"{name}-{kind}.png" for name in ("one", "two") for kind in kinds}
     assert {path.name for path in Path("captum-gag-demo").iterdir()} == {"scores.csv", *pictures}
-    assert [tuple(row)[:4] for row in scores("captum-gag-demo")] == [("image", "method", "metric", "score")] * 8
-    assert "VarGrad" in result.output
+    assert [tuple(row)[:4] for row in scores("captum-gag-demo")] == [("image", "method", "metric", "score")] * 16
+    assert "Occlusion" in result.output
+    assert "displaced" not in result.output
     assert "GAG-85 has the highest\non " in result.output
 
 
@@ -173,10 +179,10 @@ def test_folders_and_standard_input_with_path_and_size_for_machines() -> None:
     result = explain("photos", "--json", "--method", "SG")
     assert result.exit_code == 1
     assert "skipped photos/broken.png" in result.stderr
-    found = [(each["image"], each["path"], each["width"], each["height"]) for each in json.loads(result.stdout)]
+    found = [(each["image"], each["path"], each["width"], each["height"]) for each in json.loads(result.stdout)][::2]
     assert found == [("a", "photos/a.png", 40, 20), ("b", "photos/deep/b.png", 14, 14)]
-    assert [each["path"] for each in scores()] == ["photos/a.png", "photos/deep/b.png"]
-    assert [each["path"] for each in rows("-", "--method", "SG", lines="photos/deep\n")] == ["photos/deep/b.png"]
+    assert [each["path"] for each in scores()] == ["photos/a.png"] * 2 + ["photos/deep/b.png"] * 2
+    assert [each["path"] for each in rows("-", "--method", "Sobel", lines="photos/deep\n")] == ["photos/deep/b.png"]
 
 
 def test_a_failing_method_costs_its_own_cells() -> None:
@@ -185,11 +191,15 @@ def test_a_failing_method_costs_its_own_cells() -> None:
     assert [(each["method"], each["score"] is None, bool(each["error"])) for each in json.loads(result.stdout)] == [
         ("SG", False, False),
         ("Grad-CAM:nowhere", True, True),
+        ("SG displaced", False, False),
     ]
+    result = explain("photos/a.png", "--method", "Grad-CAM:nowhere")
+    # Not once more for the moved map that is not there either.
+    assert result.stderr.count("failed: ") == 1
 
 
 def test_names_of_classes_are_the_files_that_is_given_or_lies_beside() -> None:
-    asked = ("photos/a.png", "--method", "SG")
+    asked = ("photos/a.png", "--method", "Sobel")
     [row] = rows(*asked)
     assert row["label"] == f"class {row['target']}"
     Path("photos/classes.csv").write_text("class_index,name\n0,ant\n1,bee\n2,cow\n")
@@ -221,3 +231,21 @@ def test_maps_are_images_by_file_and_method_as_large_as_the_photograph() -> None
         # The network sees the middle; beside it is the photograph, in grey.
         assert np.asarray(drawn)[:, 0, 0].tolist() == np.asarray(photo.convert("L"))[:, 0].tolist()
         assert (np.ptp(np.asarray(drawn).astype(int), axis=2)[:, 15:25] > 0).any()
+
+
+def test_a_photograph_of_which_rcap_sees_nothing_is_said() -> None:
+    write_birds_and_dogs(Path("both"), 1)
+    result = explain("both", "--model", "tiny:two_classes", "--method", "VG", "--method", "Sobel", "--json")
+    assert result.exit_code == 0, result.output
+    [line] = [line for line in result.stderr.splitlines() if line.startswith("cannot tell")]
+    told = "VG scores 0.917, and 0.900 moved by half the image; dog has a probability of 0.90 on a black image"
+    assert line == f"cannot tell: 0-2: RCAP does not see where a map points: {told}"
+    known = {(row["image"], row["method"]): row for row in json.loads(result.stdout)}
+    assert {(row["control"], row["base"]) for (_, name), row in known.items() if name == "VG displaced"} == {
+        ("displaced", "VG")
+    }
+    assert [known[image, "Sobel"]["baseline_probability"] for image in ("0", "0-2")] == pytest.approx([0.1, 0.9])
+    assert "VG displaced" not in np.load("captum-gag-out/0-2-attributions.npz")
+    # A control alone has no displaced map, and the class is on black as it was.
+    result = explain("both/dog", "--model", "tiny:two_classes", "--method", "Sobel")
+    assert result.stderr.splitlines()[0].endswith("points: dog has a probability of 0.90 on a black image")

@@ -49,7 +49,7 @@ def run(tmp_path_factory):
 def test_run_keeps_scores_with_the_promised_columns_and_resumes_as_it_was_asked(run):
     scores = pd.read_parquet(run / "scores")
     assert {"image", "method", "metric", "score", "base", "transform", "steps", "curve_y"} <= set(scores.columns)
-    assert len(scores) == 6 * 3 * 2
+    assert len(scores) == 6 * 4 * 2
     before = (run / "run.json").read_bytes()
     result = call("resume", run, "--device", "cpu:0", "--threads", "2")
     assert (result.exit_code, (run / "run.json").read_bytes()) == (0, before)
@@ -75,8 +75,9 @@ def test_ones_own_methods_and_metrics_are_found_beside_the_working_directory(tmp
 
 
 def test_a_run_until_decided_shows_its_decisions(tmp_path):
-    suite, until = 'methods = ["VG", "Random", "Sobel"]\n[metrics.RCAP]\n', ["--until", "decided", "--against", "VG"]
-    result = begin(tmp_path / "run", suite, *until, "--alpha", 0.1, data="tiny:sixty_photos")
+    suite = 'methods = ["VG", "Random", "Sobel"]\ndisplaced = ""\n[metrics.RCAP]\n'
+    until = ["--until", "decided", "--against", "VG", "--alpha", 0.1]
+    result = begin(tmp_path / "run", suite, *until, data="tiny:sixty_photos")
     assert result.exit_code == 0, result.output
     assert "RCAP: VG against" in result.output
     assert "2 decided, 0 open" in result.stderr
@@ -176,7 +177,8 @@ def test_the_papers_layout_of_several_runs(two_runs, tmp_path):
     assert {column for _, column in ours} == {"RCAP", "DAUC"}
     full = json.loads(call("table", *two_runs, "--json", "--out", tmp_path / "full").output)["table"]
     means = {(row["method"], row["metric"]): row["mean"] for row in full}
-    assert len(means) == 12
+    # The displaced maps are in the full table, and in none of the paper's.
+    assert len(means) == 12 + 2
     assert all(means[key] == pytest.approx(value) for key, value in ours.items())
     assert {row["published"] for row in full if row["method"] == "GAG-85"} == {0.437721, 0.1042}
     assert call("report", two_runs[0], "--out", tmp_path / "page.html").exit_code == 0

@@ -27,6 +27,7 @@ from captum_gag.attr.captum_calls import (
     require_copies,
     seeded,
 )
+from captum_gag.attr.contract import Fraction
 from captum_gag.attr.entries import NOT_OPTIONS, AttributionMethod
 from captum_gag.attr.grad_cam import named_layer, read_layer, turned
 from captum_gag.attr.sampled_gradients import gradients_per_batch
@@ -53,6 +54,14 @@ _OPTIONS: dict[str, tuple[Any, Any]] = {
     "feature_mask": (
         int | Tensor | None,
         option(None, "Side in pixels of square regions that count as one; None: each value."),
+    ),
+    "sliding_window_shapes": (
+        Fraction | tuple[int, ...],
+        option(help="Shape of patch (the window), such as [3, 15, 15]; or its share of each side, over all channels."),
+    ),
+    "strides": (
+        Fraction | int | tuple[int, ...] | None,
+        option(None, "Steps of the window along each axis, such as [3, 8, 8]; or their share of each side; None: 1."),
     ),
     **{name: (int | None, option(None, _BATCH, ge=1)) for name in BATCH_OPTIONS},
 }
@@ -151,6 +160,10 @@ class CaptumMethod(AttributionMethod):
             if name in arguments and arguments[name] is None:
                 size = gradients_per_batch(images, samples * n) if samples else gradients_per_batch(images, 256)
                 arguments[name] = max(n, size) if name == "internal_batch_size" else max(1, size // n)
+        for name in ("sliding_window_shapes", "strides"):
+            if isinstance(share := arguments.get(name), float):
+                sides = tuple(max(1, round(share * side)) for side in positions(images))
+                arguments[name] = (*images.shape[1 : images.ndim - len(sides)], *sides)
         mask = arguments.get("feature_mask")
         if mask is not None:
             mask = square_regions(mask, images) if isinstance(mask, int) else mask.to(images.device)

@@ -42,10 +42,10 @@ class Method:
 
     Attributes:
         of: The method whose maps this one transforms, if it does.
-        transform: How it does: "reverse", "sharpen", "binarise" or "one_pixel"; of a truth map, its fault; "" for a
-            method that explains by itself.
+        transform: How it does: "reverse", "sharpen", "binarise", "one_pixel" or "displaced"; of a truth map, its fault;
+            "" for a method that explains by itself.
         strength: How much of a fault, in (0, 1], where there are degrees.
-        control: What a control is: "random", "edges", "constant" or "truth"; "" for an explanation.
+        control: What a control is: "random", "edges", "constant", "truth" or "displaced"; "" for an explanation.
         batch_dependent: Whether the map of an example may depend on the batch that it comes in.
     """
 

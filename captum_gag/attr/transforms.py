@@ -1,4 +1,4 @@
-"""Manipulations of a map that ignore the model: to see which metric notices."""
+"""Changes of a map that ignore the model: to see which metric notices."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from torch import Tensor, nn
 
 from captum_gag.attr.methods import Images, Method
 from captum_gag.attr.saliency import check_shares, reverse_saliency, saliency_map
+from captum_gag.errors import InputError
 from captum_gag.options import declared, option
-from captum_gag.tensors import over_channels
+from captum_gag.tensors import over_channels, positions
 
 
 @declared
@@ -88,7 +89,34 @@ class OnePixel(Transform):
         return _top(maps, 1)
 
 
-TRANSFORMS: dict[str, type[Transform]] = {cls.transform: cls for cls in (Reverse, Sharpen, Binarise, OnePixel)}
+@declared
+class Displaced(Transform):
+    """Control: the attributions of an explanation moved by half the size on every axis of positions, round the border.
+
+    Values, signs and neighbours stay: where the map points is all that changes.
+    """
+
+    transform = "displaced"
+    control = "displaced"
+
+    def __post_init__(self) -> None:
+        if self.of.control or self.of.transform:
+            kind = f"control ({self.of.control})" if self.of.control else f"map that is changed ({self.of.transform})"
+            raise InputError(
+                f"displaced maps are of a {kind}, must be of an explanation; name one in the suite by displaced = "
+                'LABEL, or "" for none'
+            )
+
+    def transformed(self, attributions: Tensor, seed: int | None) -> Tensor:
+        """Return the moved attributions, like the original's; a row of a table (N, F) is moved along its features."""
+        sides = positions(attributions)
+        axes = tuple(range(attributions.ndim - len(sides), attributions.ndim))
+        return attributions.roll([side // 2 for side in sides], axes)
+
+
+TRANSFORMS: dict[str, type[Transform]] = {
+    cls.transform: cls for cls in (Reverse, Sharpen, Binarise, OnePixel, Displaced)
+}
 """By the name in a spec: { of = ..., transform = NAME }."""
 
 

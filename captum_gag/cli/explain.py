@@ -20,6 +20,7 @@ from captum_gag.errors import InputError
 from captum_gag.names import parse_method
 from captum_gag.options import options_of
 from captum_gag.runs.config import Config
+from captum_gag.runs.suite_file import read_suite
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -28,9 +29,9 @@ if TYPE_CHECKING:
     from captum_gag.runs.explaining import Explanation
     from captum_gag.runs.scorer import Scorer
 
-# Probability of a class from which on the model is sure of it, and the methods that are compared where none is named.
+# Probability of a class from which on the model is sure of it, and the suite of the methods where none is named.
 SURE = 0.5
-COMPARED = ("GAG-85", "Saliency", "SmoothGrad", "VarGrad (Captum)")
+COMPARE = "compare"
 
 
 @command()
@@ -44,10 +45,10 @@ def demo() -> None:
     from captum_gag.data.images import demo_images
     from captum_gag.runs.explaining import photo_scorer
 
-    scorer = photo_scorer(classifier_of({}, {}, "auto"), COMPARED)
+    scorer = photo_scorer(classifier_of({}, {}, "auto"), read_suite(COMPARE)["methods"])
     photos = {name: partial(copy, photo) for name, photo in demo_images().items()}
     rows = _explain_all(scorer, photos, Path("captum-gag-demo"))
-    typer.echo(f"\n{how_to_read(rows, COMPARED[0])}")
+    typer.echo(f"\n{how_to_read(rows, next(iter(scorer.suite.methods)))}")
 
 
 @command(source=[*options_of(Source, "model", "weights"), SET_METHOD], settings=options_of(Config, "seed", "device"))
@@ -81,8 +82,7 @@ def explain(
             '**/*.jpg'; - for such names on standard input, one a line.
         target: Class to explain, counted from 0. Default: the predicted one.
         method: A method of captum-gag list methods, captum:CLASS for any class of captum.attr, or
-            package.module:callable; give it again for several. Without it, GAG is compared with Captum's Saliency,
-            SmoothGrad and VarGrad.
+            package.module:callable; give it again for several. Without it, the methods of the suite compare.
         samples: Noisy copies of each image. More is smoother and slower.
         out: Directory of the results; made if missing, files of the same name replaced.
         format: Format of the attributions, an array per method.
@@ -119,7 +119,7 @@ def explain(
                 raise InputError(f"none of the methods has an option {key!r}; {has}")
         for name, spec in specs.items():
             specs[name] = {**spec, **{key: value for key, value in set_here.items() if key in keys[name]}}
-    scorer = photo_scorer(classifier, specs or COMPARED, samples, settings.get("seed", 0))
+    scorer = photo_scorer(classifier, specs or read_suite(COMPARE)["methods"], samples, settings.get("seed", 0))
     if labels is not None and scorer.classes not in (None, len(classifier.labels or ())):
         raise InputError(
             f"--labels names {len(classifier.labels or ())} classes, and {classifier.name} has {scorer.classes}; "
@@ -145,6 +145,7 @@ def _explain_all(
     from rich.progress import Progress
 
     from captum_gag.data.images import image_size, shown
+    from captum_gag.reliability.scores import DISPLACED
     from captum_gag.report.table_files import save_csv
     from captum_gag.report.tables import score_table
     from captum_gag.runs.explaining import explain_photo
@@ -167,10 +168,11 @@ def _explain_all(
                 say(f"skipped {error}")
                 failed = True
                 continue
-            for row in explanation.rows:
-                if row["error"]:
-                    say(f"failed: {row['method']} on {name}: {row['error']}")
-                    failed = True
+            for line in explanation.errors:
+                say(f"failed: {line}")
+                failed = True
+            if explanation.blindness:
+                say(f"cannot tell: {name}: {explanation.blindness}")
             if explanation.probability < SURE:
                 probability = f"{explanation.label} has a probability of {explanation.probability:.2f}"
                 say(f"not sure: {name}: {probability}, so that the maps explain a class that it is not sure of")
@@ -186,7 +188,7 @@ def _explain_all(
         print_json(rows)
     elif rows:
         written.append(out / "scores.csv")
-        print_table(score_table(rows), written)
+        print_table(score_table([row for row in rows if row["control"] != DISPLACED]), written)
     if failed:
         raise typer.Exit(1)
     return rows

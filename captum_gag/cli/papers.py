@@ -185,12 +185,11 @@ def _figure(
     from captum_gag.runs.explaining import explain_photo
 
     explanation = explain_photo(scorer, photo, name)
-    errors = [f"{row['method']} on {name}: {row['error']}" for row in explanation.rows if row["error"]]
     if kind == "areas":
-        if errors:
-            raise InputError(errors[0])
+        if explanation.errors:
+            raise InputError(explanation.errors[0])
         return figures.areas(explanation.photo, next(iter(explanation.maps.values())))
-    for line in errors:
+    for line in explanation.errors:
         typer.echo(f"failed: {line}", err=True)
     title = f"{explanation.label} ({explanation.probability:.0%})"
     return figures.map_sheet(title, explanation.photo, explanation.maps, explanation.scores)

@@ -66,7 +66,7 @@ def run(
     Interrupted anywhere, it goes on with captum-gag resume OUT, to the same numbers. A broken image or a failing method
     costs its own cells only; they are listed at the end, and the exit status is then 1.
 
-    Example: captum-gag run quick --model demo --data demo --out RUN
+    Example: captum-gag run compare --model demo --data demo --out RUN
 
     Args:
         suite: A suite of captum-gag list suites, or a TOML file.
@@ -85,10 +85,12 @@ def run(
         from captum_gag.runs.execution import begin
 
         directory, bench = begin(out, config)
-        for entry in bench.scorer.suite.metrics:
+        made = bench.scorer.suite
+        for entry in made.metrics:
             if times := getattr(entry.metric, "explains_again", 0):
+                count = sum(made.judges(label, entry.metric) for label in made.methods)
                 typer.echo(
-                    f"{entry.label} explains each image again for each of {len(bench.scorer.suite.methods)} methods, "
+                    f"{entry.label} explains each image again for each of {count} methods, "
                     f"{times} times at least; --dry-run measures what that takes",
                     err=True,
                 )

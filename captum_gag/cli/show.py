@@ -117,7 +117,7 @@ def report(
     neither model nor data are needed, and no code that the run names is run. Works while the run is still going, for
     the images done.
 
-    Example: captum-gag run quick --save-maps --out RUN && captum-gag report RUN
+    Example: captum-gag run compare --save-maps --out RUN && captum-gag report RUN
 
     Args:
         out: The HTML file. Default: RUN/report.html.

@@ -18,7 +18,7 @@ from captum_gag.reliability.bootstrap import N_BOOTSTRAP, mean_intervals
 from captum_gag.reliability.directions import higher_is_better, known_bounds
 from captum_gag.reliability.pairwise import shared
 from captum_gag.reliability.scores import by_metric, checked, explanations, ranked_methods
-from captum_gag.report.captions import CONFIDENCE, headings, marked, notes, roles_of
+from captum_gag.report.captions import CONFIDENCE, DAGGER, headings, marked, marked_name, notes, roles_of
 from captum_gag.report.table_files import latex_text, markdown_table, markdown_text, save_csv, save_parquet, save_text
 
 MARKS = {"better": "*", "same": "\N{ALMOST EQUAL TO}"}
@@ -201,29 +201,39 @@ def failures(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def score_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """Lay out scores with a line per image and metric, a column per method, and the highest of a line bold.
+    """Lay out scores with a line per image and metric, a column per method, and the best explanation of a line bold.
 
     With two images or more the last line of each metric is the mean over its images, without scores that are NaN.
 
     Args:
-        rows: image, method, metric, score; label and probability are shown if present.
+        rows: image, method, metric, score; label and probability are shown, and controls are marked, if present.
     """
-    frame = pd.DataFrame(rows)
-    methods = list(frame["method"].unique())
-    table = Table("image", "class", "metric", box=SIMPLE)
-    for method in methods:
-        table.add_column(Text(str(method)), justify="right")
+    frame = pd.DataFrame([{"control": "", **row} for row in rows]).drop_duplicates(["image", "method", "metric"])
+    controls = dict(zip(frame["method"], frame["control"], strict=True))
+    metrics = list(frame["metric"].unique())
+    several = len(metrics) > 1
+    # As narrow as it may be: seven methods fit into a line of 80 characters.
+    title = None if several else Text(str(metrics[0]))
+    table = Table("image", *["metric"] * several, title=title, box=SIMPLE, padding=(0, 1, 0, 0))
+    for method, control in controls.items():
+        table.add_column(Text(marked_name(str(method), control)), justify="right", no_wrap=True)
+    if any(controls.values()):
+        table.caption = f"{DAGGER} control: shown for reference, never the best"
     for metric, of_metric in frame.groupby("metric", sort=False):
-        cells = of_metric.pivot(index="image", columns="method", values="score").reindex(columns=methods)
-        lines = of_metric.drop_duplicates("image").to_dict("records")
+        scores = of_metric.pivot(index="image", columns="method", values="score").reindex(columns=list(controls))
+        lines, label = of_metric.drop_duplicates("image").to_dict("records"), [Text(str(metric))] * several
         for row in lines:
             probability = f" {row['probability']:.0%}" if "probability" in row else ""
-            prediction = Text(f"{row.get('label', '')}{probability}")
-            table.add_row(Text(str(row["image"])), prediction, Text(str(metric)), *_emboldened(cells.loc[row["image"]]))
+            image = Text(f"{row['image']} {row.get('label', '')}{probability}".rstrip(), overflow="fold")
+            table.add_row(image, *label, *_emboldened(scores.loc[row["image"]], controls))
         if len(lines) > 1:
-            table.add_row(Text("mean", "italic"), "", Text(str(metric)), *_emboldened(cells.mean()))
+            table.add_row(Text("mean", "italic"), *label, *_emboldened(scores.mean(), controls))
     return table
 
 
-def _emboldened(scores: pd.Series) -> list[Text]:
-    return [Text(f"{score:.4f}", "bold" if score == scores.max() else "") for score in scores]
+def _emboldened(scores: pd.Series, controls: Mapping[str, str]) -> list[Text]:
+    best = scores[[not control for control in controls.values()]].max()
+    return [
+        Text(f"{score:.4f}", "bold" if score == best and not control else "")
+        for score, control in zip(scores, controls.values(), strict=True)
+    ]

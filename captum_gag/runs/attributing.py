@@ -141,7 +141,7 @@ class Explainer:
         classes = torch.tensor([targets[row] for row in rows])
         started, maps, error = time.perf_counter(), {}, ""
         try:
-            maps = self._attribute(group, examples[rows[0]].found, some, classes)
+            maps = self._attribute(group, examples[rows[0]], some, classes)
         except Exception as failure:
             if len(rows) > 1:
                 for row in rows:
@@ -160,12 +160,14 @@ class Explainer:
                     examples[row].errors[label] = error
 
     def _attribute(
-        self, group: Mapping[str, Method], found: Mapping[str, Tensor], inputs: Tensor, targets: Target
+        self, group: Mapping[str, Method], example: Attributions, inputs: Tensor, targets: Target
     ) -> dict[str, Tensor]:
         [(label, method), *others] = group.items()
         base = self.suite.bases.get(label, "")
-        if base in found and isinstance(method, Transform):
-            return {label: method.transformed(found[base], self.seed)}
+        if base in example.errors:
+            raise InputError(example.errors[base])
+        if base in example.found and isinstance(method, Transform):
+            return {label: method.transformed(example.found[base], self.seed)}
         if not others:
             return {label: with_less_memory(lambda: self.attributed(method, self.model, inputs, targets))}
         methods = list(group.values())

@@ -24,6 +24,8 @@ class Cell(NamedTuple):
         scores: Steps, score and curve, a row for each number of steps; see ``scores_of``.
         seconds: What it cost: the map, and its part of the metric.
         error: Why it failed; "" if it did not.
+        baseline_probability: What the model gives the image's class where all of it shows the metric's baseline; NaN
+            where the metric has none.
     """
 
     method: str
@@ -31,6 +33,7 @@ class Cell(NamedTuple):
     scores: list[Row]
     seconds: float
     error: str = ""
+    baseline_probability: float = float("nan")
 
 
 @dataclass

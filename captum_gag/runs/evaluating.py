@@ -16,14 +16,17 @@ from captum_gag.errors import in_one_line
 from captum_gag.metrics.base import MaskingMetric, Metric
 from captum_gag.metrics.evaluation import readings_of
 from captum_gag.metrics.external_metric import ExternalMetric
-from captum_gag.metrics.masking import Context
+from captum_gag.metrics.map_batch import MapBatch
+from captum_gag.metrics.masking import Context, MaskedInputs, class_probabilities
 from captum_gag.metrics.readings import Reading
 from captum_gag.modules import computing_in
 from captum_gag.runs.attributing import Explainer
 from captum_gag.runs.cells import Cell, failed, scores_of
+from captum_gag.runs.identity import tensor_digest
 from captum_gag.runs.orderings import OverOrderings, RandomOrderings, judging_orderings
 from captum_gag.runs.spec import MetricEntry
 from captum_gag.runs.undefined import watched
+from captum_gag.tensors import positions
 
 
 class Judged(NamedTuple):
@@ -51,6 +54,7 @@ class Evaluator:
         """Take the model, the suite and the seed of what explains, which Quantus's metrics may ask again."""
         self.explainer, self.autocast = explainer, autocast
         self.model, self.output = explainer.model, explainer.output
+        self._on_baselines: dict[tuple[str, int], float] = {}
         self.orderings = {
             label: each for label, each in explainer.suite.methods.items() if isinstance(each, RandomOrderings)
         }
@@ -69,11 +73,41 @@ class Evaluator:
         for row, each in enumerate(examples):
             alike.setdefault((tuple(each.maps), tuple(map(id, each.entries))), []).append(row)
         for rows in alike.values():
-            for row, found in zip(rows, self._masked([examples[row] for row in rows]), strict=True):
-                cells[row] += found
+            group = [examples[row] for row in rows]
+            metrics = [entry.metric for entry in group[0].entries if isinstance(entry.metric, MaskingMetric)]
+            on_baselines = {id(metric): self._on_baseline(group, metric) for metric in metrics}
+            for place, of_image in enumerate(self._masked(group)):
+                for cell in of_image:
+                    probability = on_baselines[id(cell.entry.metric)][place]
+                    cells[rows[place]].append(cell._replace(baseline_probability=probability))
         for row, example in enumerate(examples):
             cells[row] += self._others(example)
         return cells
+
+    def _on_baseline(self, examples: Sequence[Judged], metric: MaskingMetric) -> list[float]:
+        """Return what the model gives the class of each image where all of it shows a metric's baseline.
+
+        NaN where it fails. A baseline is known by its content: one that does not depend on the image, such as black, is
+        predicted once for each class, whatever the number of images.
+        """
+        inputs = _joined([each.inputs for each in examples])
+        try:
+            # Of any map: it does not change the baseline.
+            images = metric.plan(MapBatch(inputs, inputs)).masked.baseline
+            keys = [(tensor_digest({"": row}), each.target) for row, each in zip(images, examples, strict=True)]
+            rows = {key: row for row, key in enumerate(keys) if key not in self._on_baselines}
+            if rows:
+                unseen = images[list(rows.values())]
+                order = torch.zeros(len(unseen), *positions(unseen), device=unseen.device)
+                versions = MaskedInputs(unseen, unseen, order, order.flatten(1)[:, :1])
+                context = Context(self.model, torch.tensor([target for _, target in rows]), self.output)
+                [probabilities] = with_less_memory(lambda: class_probabilities([versions], context))
+                self._on_baselines |= zip(rows, probabilities.flatten().tolist(), strict=True)
+            return [self._on_baselines[key] for key in keys]
+        except Exception:
+            if len(examples) > 1:
+                return [self._on_baseline([each], metric)[0] for each in examples]
+        return [float("nan")]
 
     def _masked(self, examples: Sequence[Judged]) -> list[list[Cell]]:
         """Return the cells of metrics that mask images, all in one go if that succeeds."""
@@ -144,7 +178,8 @@ class Evaluator:
         """Yield the cells of one example by the metrics that do not mask images by our engine."""
         for entry in (each for each in example.entries if not isinstance(each.metric, MaskingMetric)):
             for label, attribution in example.maps.items():
-                yield self._cell(example, label, entry, [attribution])
+                if self.explainer.suite.judges(label, entry.metric):
+                    yield self._cell(example, label, entry, [attribution])
             for label, orderings in self.orderings.items():
                 yield self._cell(example, label, entry, orderings.maps(example.inputs))
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +16,19 @@ from captum_gag.data.datasets import Example
 from captum_gag.errors import InputError
 from captum_gag.files import replace_file
 from captum_gag.models import Classifier
+from captum_gag.reliability.scores import DISPLACED
 from captum_gag.runs.cells import Outcome, Row
 from captum_gag.runs.scorer import Scorer
 from captum_gag.runs.spec import make_suite
 
 FloatArray = NDArray[np.float32]
+
+COLUMNS = ["image", "method", "metric", "score", "target", "label", "probability", "error"]
+COLUMNS += ["control", "base", "transform", "baseline_probability"]
+"""Of the records that are shown and written; see ``reliability.read_scores``."""
+
+NEARLY, LIKELY = 0.9, 0.5
+"""Where RCAP is blind: the share of a map's score that the displaced one has, the probability of the class on black."""
 
 
 class Explanation:
@@ -30,9 +40,9 @@ class Explanation:
         label: Its name.
         probability: What the model gives it, in [0, 1].
         photo: (H, W, 3) in [0, 1]: what the model saw.
-        attributions: Per method, (C, H, W), or (1, H, W) from methods with one value per pixel.
-        maps: Per method, (H, W) in [0, 1].
-        rows: A record per method and metric: image, method, metric, score, target, label, probability, error.
+        attributions: Per method, (C, H, W), or (1, H, W) from methods with one value per pixel; without displaced ones.
+        maps: Per method, (H, W) in [0, 1], likewise.
+        rows: A record per method and metric, of ``COLUMNS``.
     """
 
     def __init__(self, name: str, outcome: Outcome, classifier: Classifier) -> None:
@@ -48,13 +58,35 @@ class Explanation:
         self.label = classifier.label(self.target)
         shown = classifier.to_rgb(outcome.inputs)[0]
         self.photo: FloatArray = shown.permute(1, 2, 0).float().cpu().numpy()
+        moved = {row["method"] for row in outcome.rows if row["control"] == DISPLACED}
+        drawn = {label: found for label, found in outcome.attributions.items() if label not in moved}
+        outcome = replace(outcome, attributions=drawn)
         self.attributions = {each: found[0].float().cpu().numpy() for each, found in outcome.attributions.items()}
         self.maps: dict[str, FloatArray] = {each: found.numpy() for each, found in outcome.maps().items()}
-        kept = ("image", "method", "metric", "score")
-        about = {"target": self.target, "label": self.label, "probability": self.probability}
-        self.rows: list[Row] = [
-            {**{key: row[key] for key in kept}, **about, "error": row["error"]} for row in outcome.rows
-        ]
+        self.rows: list[Row] = [{name: (row | {"label": self.label})[name] for name in COLUMNS} for row in outcome.rows]
+
+    @property
+    def errors(self) -> list[str]:
+        """One line for each method and metric that failed; a displaced map fails only with its original."""
+        failed = [row for row in self.rows if row["error"] and row["control"] != DISPLACED]
+        return [f"{row['method']} on {self.name}: {row['error']}" for row in failed]
+
+    @property
+    def blindness(self) -> str:
+        """Why the scores by RCAP do not tell here where a map should point, in one line; "" if they may.
+
+        That is so where a displaced map scores nearly what its original does, or where the class is probable on the
+        baseline, which is black.
+        """
+        scores, reasons = self.scores, []
+        for row in self.rows:
+            score, original = row["score"], scores.get(row["base"], math.nan)
+            if row["control"] == DISPLACED and score >= NEARLY * original:
+                reasons.append(f"{row['base']} scores {original:.3f}, and {score:.3f} moved by half the image")
+        probability = self.rows[0]["baseline_probability"]
+        if probability >= LIKELY:
+            reasons.append(f"{self.label} has a probability of {probability:.2f} on a black image")
+        return "; ".join(reasons) and f"RCAP does not see where a map points: {'; '.join(reasons)}"
 
     @property
     def scores(self) -> dict[str, float]:
@@ -90,7 +122,7 @@ def _save_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
 
 def photo_scorer(
     classifier: Classifier,
-    methods: Sequence[str] | Mapping[str, Mapping[str, Any]],
+    methods: Sequence[Any] | Mapping[str, Mapping[str, Any]],
     n_samples: int = 20,
     seed: int = 0,
 ) -> Scorer:

@@ -260,7 +260,8 @@ class Scorer:
         return Outcome(self._rows([failed(*each, opened.error) for each in self._cells()], opened.known))
 
     def _cells(self) -> Iterator[tuple[str, MetricEntry]]:
-        yield from ((label, entry) for label in self.suite.methods for entry in self.suite.metrics)
+        pairs = ((label, entry) for label in self.suite.methods for entry in self.suite.metrics)
+        yield from ((label, entry) for label, entry in pairs if self.suite.judges(label, entry.metric))
 
     def _rows(self, cells: list[Cell], known: Row) -> list[Row]:
         by_place = {(cell.method, id(cell.entry.metric)): cell for cell in cells}
@@ -280,6 +281,7 @@ class Scorer:
                     "variant": entry.variant,
                     "higher_is_better": entry.metric.higher_is_better,
                     "uses_segmentation": entry.metric.needs_segmentation,
+                    "baseline_probability": cell.baseline_probability,
                     "error": cell.error,
                     "seconds": cell.seconds,
                 }

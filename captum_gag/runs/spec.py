@@ -54,6 +54,13 @@ class Suite(NamedTuple):
     confidence: float
     truth: tuple[str, ...] = ()
 
+    def judges(self, label: str, metric: Metric) -> bool:
+        """Return whether a metric judges a method: displaced maps not by one that explains again, at the cost of that.
+
+        It compares attributions with attributions, and to it one place is as good as another.
+        """
+        return self.methods[label].control != "displaced" or not getattr(metric, "explains_again", 0)
+
 
 def make_suite(data: Mapping[str, Any], normalization: Normalization | None = None) -> Suite:
     """Build the methods and metrics of a suite.

@@ -11,12 +11,13 @@ from typing import Any
 from captum_gag.errors import InputError, first_line
 from captum_gag.files import tomllib
 from captum_gag.importing import PACKAGED
-from captum_gag.names import METRICS, parse_method
+from captum_gag.names import METHOD_TYPES, METRICS, parse_method
 from captum_gag.options import declared, option, unknown
 
 ORDERINGS = "Random orderings"
 """The label of all random orderings of a suite, which are one method."""
 
+_CONTROLS = "captum_gag.attr.controls:"
 _FOLDER = files("captum_gag.runs").joinpath("suites")
 
 
@@ -30,6 +31,12 @@ class SuiteFile:
     n_samples: int = option(default=20, help="Gradients per image, for the methods that sample and do not say.", ge=1)
     confidence: float = option(default=0.0, help="Leave out images with less in their true class.", ge=0, le=1)
     random_orderings: int = option(default=0, help="Add so many random orderings, kept as one method.", ge=0)
+    displaced: str | None = option(
+        default=None,
+        help="Explanation whose maps, moved by half the image, are a control: a metric that sees where maps point "
+        'scores it worse. "" for none.',
+        unset="the first",
+    )
     truth: tuple[str, ...] = option(
         default=(), help="Labels of the metrics that know which maps are right, for the others to be held against."
     )
@@ -94,7 +101,7 @@ def require_names(suite: SuiteFile) -> None:
 
 
 def without_own_code(suite: SuiteFile) -> dict[str, Any]:
-    """Content of a suite but for methods and metrics that are code of a user's own, ``package.module:callable``."""
+    """Content of a suite but for methods and metrics that are code of a user's own, and displaced maps."""
     methods = dict(labelled(suite))
     kept = {label: options for label, options in methods.items() if not _is_own_code(label, options, methods)}
     metrics = dict(suite.metrics)
@@ -103,7 +110,7 @@ def without_own_code(suite: SuiteFile) -> dict[str, Any]:
         if ":" in type and not type.startswith(PACKAGED):
             del metrics[label]
     truth = [label for label in suite.truth if label in metrics]
-    return asdict(suite) | {"methods": kept, "metrics": metrics, "truth": truth}
+    return asdict(suite) | {"methods": kept, "metrics": metrics, "truth": truth, "displaced": ""}
 
 
 def _is_own_code(label: str, options: Any, methods: Mapping[str, Any]) -> bool:
@@ -135,12 +142,22 @@ def labels_of(suite: SuiteFile) -> tuple[list[str], list[str]]:
 
 
 def labelled(suite: SuiteFile) -> Iterator[tuple[str, Any]]:
-    """Yield the label and the options of every method, whichever form the suite lists them in.
+    """Yield the label and the options of every method, whichever form the suite lists them in; last the displaced one.
+
+    A suite that lists displaced maps itself has no other, unless it names one.
 
     Raises:
-        InputError: A method has no label, or another's.
+        InputError: A method has no label, or another's; or displaced names none.
     """
-    methods = suite.methods.items() if isinstance(suite.methods, dict) else map(_label, suite.methods)
+    methods = list(suite.methods.items() if isinstance(suite.methods, dict) else map(_label, suite.methods))
+    base = suite.displaced
+    if base is None:
+        is_listed = any(isinstance(each, Mapping) and each.get("transform") == "displaced" for _, each in methods)
+        base = "" if is_listed else next((label for label, each in methods if _explains(label, each)), "")
+    elif base not in ("", *dict(methods)):
+        raise unknown("displaced", base, dict(methods))
+    displaced = (f"{base} displaced", {"of": base, "transform": "displaced"})
+    methods += [displaced] if base and displaced not in methods else []
     labels = {ORDERINGS} if suite.random_orderings else set()
     for label, options in methods:
         if label in labels:
@@ -156,6 +173,14 @@ def _label(entry: Any) -> tuple[str, Any]:
         raise InputError(f"method {entry!r} has no meaning; expected a name, or a table with type and options")
     rest = {key: value for key, value in entry.items() if key != "label"}
     return str(entry.get("label", entry.get("type"))), rest
+
+
+def _explains(label: str, options: Any) -> bool:
+    """Return whether a method is an explanation by its name: no control of this package, no map that is changed."""
+    options = {"type": options} if isinstance(options, str) else options
+    spec = dict(options) if isinstance(options, Mapping) else {}
+    spec = spec if "of" in spec else parse_method(str(spec.get("type", label)))
+    return "of" not in spec and not METHOD_TYPES.get(spec["type"], spec["type"]).startswith(_CONTROLS)
 
 
 def checked_steps(label: str, steps: Any) -> Iterator[int]:

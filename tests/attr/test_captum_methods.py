@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import warnings
 from collections.abc import Callable
 from functools import partial
@@ -52,6 +53,24 @@ def test_occlusion_of_a_spec_is_captums(model: nn.Module, images: torch.Tensor) 
         images, sliding_window_shapes=(3, 4, 4), strides=(3, 2, 2), baselines=0.5, target=TARGET
     )
     torch.testing.assert_close(method(spec).attribute(model, images, TARGET), expected)
+
+
+@pytest.mark.parametrize(
+    ("shape", "window", "strides"),
+    [
+        ((3, 11, 11), (3, 4, 4), (3, 2, 2)),
+        ((2, 12), (2, 4), (2, 2)),
+        ((20,), (7,), (3,)),
+        ((1, 2, 9), (1, 1, 3), (1, 1, 2)),
+    ],
+)
+def test_the_window_of_occlusion_may_be_a_share_of_each_side(
+    shape: tuple[int, ...], window: tuple[int, ...], strides: tuple[int, ...]
+) -> None:
+    inputs, scores = torch.rand(2, *shape), nn.Sequential(nn.Flatten(), nn.Linear(math.prod(shape), 4))
+    expected = ca.Occlusion(scores).attribute(inputs, sliding_window_shapes=window, strides=strides, target=TARGET)
+    shares = method("captum:Occlusion", sliding_window_shapes=0.35, strides=0.17)
+    torch.testing.assert_close(shares.attribute(scores, inputs, TARGET), expected)
 
 
 @pytest.mark.parametrize(
@@ -267,6 +286,7 @@ def test_every_class_with_a_layer_runs(model: nn.Module, images: torch.Tensor, n
     ("spec", "message"),
     [
         ({"type": "captum:Occlusion"}, "captum:Occlusion needs sliding_window_shapes: Shape of patch"),
+        ({"type": "captum:Occlusion", "sliding_window_shapes": 1.5}, "sliding_window_shapes is 1.5, expected"),
         ({"type": "captum:LayerGradCam"}, "captum:LayerGradCam needs layer: Name of a module"),
         ({"type": "captum:GradientShap"}, 'captum:GradientShap needs baselines: .*"random"'),
         ({"type": "captum:NoiseTunnel"}, "captum:NoiseTunnel needs attribution_method: Class of captum.attr"),

@@ -180,7 +180,7 @@ def test_mosaics_are_scored_by_all_metrics_and_a_broken_photograph_costs_only_it
     for index, name in enumerate(data.names):
         rows = scorer.score(name, partial(data.__getitem__, index)).rows
         broken = photos / "c" / "1.png" in data.files(index)
-        assert [math.isnan(row["score"]) for row in rows] == [broken] * 6
+        assert [math.isnan(row["score"]) for row in rows] == [broken] * 9
         assert all(("1.png: " in row["error"]) == broken for row in rows)
         assert {row["target"] for row in rows} == {index // 2}
 

@@ -39,19 +39,20 @@ def printed(table: object) -> list[list[str]]:
 
 
 def test_a_line_per_image_and_the_mean_of_what_is_known() -> None:
-    header, _, *lines = printed(score_table(rows()))
-    assert header == ["image", "class", "metric", "GAG", "VG"]
+    title, header, _, *lines = printed(score_table(rows()))
+    assert (title, header) == (["RCAP"], ["image", "GAG", "VG"])
     assert lines == [
-        ["one", "cat", "90%", "RCAP", "0.5000", "0.2500"],
-        ["two", "cat", "90%", "RCAP", "nan", "0.7500"],
-        ["mean", "RCAP", "0.5000", "0.5000"],
+        ["one", "cat", "90%", "0.5000", "0.2500"],
+        ["two", "cat", "90%", "nan", "0.7500"],
+        ["mean", "0.5000", "0.5000"],
     ]
 
 
-def test_the_best_score_is_bold() -> None:
-    table = score_table(rows())
-    styles = [[str(cell.style) for cell in column.cells] for column in table.columns[3:]]
-    assert styles == [["bold", "", "bold"], ["", "bold", "bold"]]
+def test_the_best_score_of_an_explanation_is_bold() -> None:
+    table = score_table([*rows(), *({**row, "method": "Random", "control": "random", "score": 1.0} for row in rows())])
+    styles = [[str(cell.style) for cell in column.cells] for column in table.columns[1:]]
+    assert styles == [["bold", "", "bold"], ["", "bold", "bold"], ["", "", ""]]
+    assert ["image", "GAG", "VG", "Random", "†"] in printed(table)
 
 
 def test_one_image_has_no_mean_and_a_missing_score_is_nan() -> None:
@@ -63,7 +64,7 @@ def test_one_image_has_no_mean_and_a_missing_score_is_nan() -> None:
 
 
 def test_names_are_not_taken_for_markup() -> None:
-    assert printed(score_table([{**rows()[0], "image": "[red]cat[/red]"}]))[2][0] == "[red]cat[/red]"
+    assert printed(score_table([{**rows()[0], "image": "[red]cat[/red]"}]))[3][0] == "[red]cat[/red]"
 
 
 @pytest.fixture

@@ -72,16 +72,16 @@ def forwards(suite: Mapping[str, Any]) -> list[int]:
 
 @pytest.mark.parametrize("metrics", [{"MoRF": MORF}, {"LeRF": LERF}, {"MoRF": MORF, "LeRF": LERF}], ids=list)
 def test_each_ordering_is_evaluated_once_for_both_directions(metrics: dict[str, Any]) -> None:
-    """One pass for the classes; then per image itself, and of each ordering as many versions as steps."""
+    """One pass for the classes, one for the baselines; then per image itself, and of each ordering a version a step."""
     sizes = forwards({"methods": [], "metrics": metrics, "random_orderings": N_ORDERINGS})
-    assert sizes == [N_IMAGES, N_IMAGES * (1 + N_ORDERINGS * STEPS)]
+    assert sizes == [N_IMAGES, N_IMAGES, N_IMAGES * (1 + N_ORDERINGS * STEPS)]
 
 
 def test_orderings_share_passes_with_methods_and_what_does_not_depend_on_the_map() -> None:
     """Faithfulness changes the same pixels whatever the map."""
     metrics = {"MoRF": MORF, "Faithfulness": {"n_pixels": 7}}
     sizes = forwards({"methods": ["Sobel"], "metrics": metrics, "random_orderings": 1})
-    assert sizes == [N_IMAGES, N_IMAGES * (1 + 2 * STEPS + 7)]
+    assert sizes == [N_IMAGES, N_IMAGES, N_IMAGES * (1 + 2 * STEPS + 7)]
 
 
 def test_metrics_stand_for_one_another_in_their_direction_alone() -> None:

@@ -294,7 +294,7 @@ def rows(
     tail: Any, *methods: str, metrics: Any = METRICS, target: Any = 1, mask: Any = None, **options: Any
 ) -> list[dict[str, Any]]:
     classifier = Classifier("pooled", Pooled(tail).eval(), (0.5,) * 3, (0.5,) * 3, resize=8, crop=8, **options)
-    suite = {"methods": methods or ["Saliency"], "metrics": metrics}
+    suite = {"methods": methods or ["Saliency"], "metrics": metrics, "displaced": ""}
     scorer = Scorer(classifier, make_suite(suite, classifier.normalization))
     return scorer.score("it", lambda: Example("it", lambda: image(5, (8, 8)), target, mask)).rows
 
@@ -395,7 +395,7 @@ def test_any_size_and_one_channel_go_all_the_way(
     ]
     result = call(*run)
     assert result.exit_code == 0, result.output
-    assert len(Run.load(Path("run")).scores()) == 2 * 3 * 2
+    assert len(Run.load(Path("run")).scores()) == 2 * 4 * 2
     assert Run.load(Path("run")).maps("000001")["SG"].shape == shape[1:]
     result = call("report", "run")
     assert result.exit_code == 0, result.output

@@ -29,8 +29,8 @@ def config(**options: Any) -> Config:
 
 def test_passes_are_those_counted_by_hand() -> None:
     found = plan(config())
-    # A prediction, seven gradients, and the five images that RCAP looks at of each of three maps.
-    assert (found.forward, found.backward) == (1 + 7 + 3 * 5, 7)
+    # A prediction, seven gradients, the five images that RCAP looks at of each of three maps, and black for its class.
+    assert (found.forward, found.backward) == (1 + 7 + 3 * 5 + 1, 7)
     assert (found.measured, found.images, found.at_once, found.failed) == (2, 60, 1, 0)
     assert found.decision is None
 

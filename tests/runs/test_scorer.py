@@ -184,7 +184,8 @@ def test_an_output_that_cannot_be_read_names_the_model() -> None:
 
     classifier = load_classifier("tiny:model", device="cpu")
     classifier.output = failing
-    made.append(Scorer(classifier, make_suite({"methods": ["VG"], "metrics": {"RCAP": {}}}, classifier.normalization)))
+    suite = {"methods": ["Sobel"], "metrics": {"RCAP": {}}}
+    made.append(Scorer(classifier, make_suite(suite, classifier.normalization)))
     [row] = rows_of(made[0])
     assert row["error"] == "output cannot read what tiny returned: RuntimeError: not this one"
 

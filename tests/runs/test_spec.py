@@ -66,7 +66,7 @@ def test_ones_own_toml_file(tmp_path: Path) -> None:
     assert [methods["gag"].percentile, methods["gag"].nt_samples, methods["SG of 50"].n_samples] == [85, 10, 50]
     relative = methods["GAG, relative"]
     assert (relative.percentile, relative.guide, relative.noise_level) == (70, "relative", 0.1)
-    assert suite.bases == {"reversed": "GAG, relative"}
+    assert suite.bases == {"reversed": "GAG, relative", "gag displaced": "gag"}
     assert methods["reversed"].of is relative
     metric: Any = suite.metrics[1].metric
     assert metric.lower_bound == 80
@@ -150,7 +150,7 @@ def test_toml_that_python_cannot_read_is_refused_in_a_line(tmp_path: Path, text:
     path.write_text(text)
     with pytest.raises(InputError, match=r"suite .*suite\.toml: cannot be read as TOML"):
         read_suite(str(path))
-    with pytest.raises(InputError, match="there is no suite 'fast'; expected gag-ablation"):
+    with pytest.raises(InputError, match="there is no suite 'fast'; expected compare, gag-ablation"):
         read_suite("fast")
 
 

@@ -74,7 +74,7 @@ def test_of_images_of_one_group_the_first_counts(whole: Run) -> None:
     single._order = [pair for pair in single._order if pair[0] in order[::3]]
     single.count(firsts)
     assert_frame_equal(until.table().drop(columns="decided_at"), single.table().drop(columns="decided_at"))
-    assert until.table()["n"].max() == len(order[::3])
+    assert 0 < until.table()["n"].max() <= len(order[::3]) < len(order)
 
 
 def test_the_order_is_random_and_fixed_by_the_seed(whole: Run, tmp_path: Path) -> None:
