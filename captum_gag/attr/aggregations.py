@@ -8,14 +8,13 @@ from typing import Annotated, Literal
 
 import torch
 from annotated_types import Ge
-from pydantic import AfterValidator
 from torch import Tensor
 
 from captum_gag.attr.contract import Percentile
 from captum_gag.attr.interpretations import Interpretation, signed
 from captum_gag.errors import InputError, shown, warn
 from captum_gag.options import checked
-from captum_gag.tensors import double_where_there, row_percentiles
+from captum_gag.tensors import Odd, double_where_there, row_percentiles
 
 SMALL_IN_HALF = 1e-3
 """Largest gradient of an example, a tenth of which is near the smallest number that float16 holds in full."""
@@ -44,14 +43,16 @@ class RunningMoments:
             self.mean = torch.zeros_like(samples[0])
             if not self.mean_only:
                 self.squares = torch.zeros_like(samples[0], dtype=double_where_there(samples))
+        # Fresh memory for each sample would cost more than its arithmetic.
+        deviation, promoted = torch.empty_like(self.mean), torch.empty_like(self.squares)
         for sample in samples:
             self.count += 1
             share = 1 / self.count
-            deviation = sample - self.mean
+            torch.sub(sample, self.mean, out=deviation)
             self.mean.add_(deviation, alpha=share)
             if not self.mean_only:
-                # The deviation is promoted before it is squared.
-                self.squares.addcmul_(deviation, deviation, value=1 - share)
+                promoted.copy_(deviation)
+                self.squares.addcmul_(promoted, promoted, value=1 - share)
 
     @property
     def variance(self) -> Tensor:
@@ -65,7 +66,7 @@ class RunningMoments:
             raise InputError(f"A variance needs at least 2 samples, got {self.count}; raise the number of samples.")
         variance = self.squares / (self.count - 1)
         rounding = ROUNDING * torch.finfo(self.mean.dtype).eps * self.mean.to(variance.dtype)
-        return variance.masked_fill(variance <= rounding.square(), 0.0)
+        return variance.masked_fill_(variance <= rounding.square_(), 0.0)
 
     @property
     def root_mean_square(self) -> Tensor:
@@ -147,13 +148,7 @@ class Variance:
         return moments.interpreted.variance
 
 
-def _odd(value: int) -> int:
-    if value % 2 == 0:
-        raise ValueError("an odd number")
-    return value
-
-
-Side = Annotated[int, Ge(1), AfterValidator(_odd)]
+Side = Annotated[int, Ge(1), Odd]
 Window = Side | tuple[Side, ...]
 """Sides of a box, odd so that it has a middle: one for all axes after the second, or one for each after the first."""
 
@@ -187,13 +182,13 @@ class GuidedMean:
         rows = variance.flatten(2).flatten(0, 1) if variance.ndim > 2 else variance.reshape(len(variance), -1)
         threshold = row_percentiles(rows, [self.percentile])
         reached = self.reached(rows, threshold)
-        if self.guide == "paper" and bool(((rows > 1) & ~reached).any()):
+        guide = (rows if self.guide == "paper" else rows.div_(threshold)).masked_fill_(reached, 1.0)
+        if self.guide == "paper" and bool((guide > 1).any()):
             warn(
                 "The gradient variance V exceeds 1 below its percentile, so the paper's guide (equation 4) amplifies "
                 "there what it should damp; rescale the model's output, or use guide='relative', which never exceeds 1."
             )
-        guide = (rows if self.guide == "paper" else rows / threshold).masked_fill(reached, 1.0)
-        return moments.interpreted.mean * guide.to(variance.dtype).reshape(variance.shape)
+        return guide.reshape(variance.shape).mul_(moments.interpreted.mean)
 
     def reached(self, variance: Tensor, threshold: Tensor) -> Tensor:
         """Return the mask of where the guide is 1, for rows of variances and the percentile of each."""

@@ -92,7 +92,7 @@ def table(
 
         summary = summarised(one.scores, loaded, means(*one.suites), margin=margin)
         tables = {"verdict": summary.verdicts, "table": summary.rows}
-        files = save_tables(summary.rows, one.scores, directory, sentences(summary.verdicts))
+        files = save_tables(summary.rows, one.scores, directory, [*sentences(summary.verdicts), summary.assumption])
         if summary.decided is not None:
             tables["decisions"] = summary.decided
             files.append(save_decisions(summary.decided, directory))

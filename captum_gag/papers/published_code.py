@@ -17,7 +17,7 @@ from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
 from captum_gag.attr.aggregations import GuidedMean
-from captum_gag.attr.contract import Count, Inputs, Seed, TensorOrTuple, like_inputs
+from captum_gag.attr.contract import Count, Inputs, Seed, TensorOrTuple
 from captum_gag.attr.guided_absolute_grad import GuidedAbsoluteGrad
 from captum_gag.attr.interpretations import signed
 from captum_gag.attr.modifications import GaussianNoise, Samples, lowest_and_highest
@@ -26,7 +26,7 @@ from captum_gag.attr.sampled_gradients import GradientSource, ModelGradients, Pa
 from captum_gag.errors import InputError
 from captum_gag.options import checked
 from captum_gag.outputs import sum_to_one
-from captum_gag.tensors import at_least_single, double_where_there
+from captum_gag.tensors import at_least_single, double_where_there, seeded_generator
 
 
 @dataclass(frozen=True)
@@ -101,10 +101,7 @@ class RandomStarts:
 
     def samples(self, inputs: tuple[Tensor, ...], chunk: int) -> Iterator[Samples]:
         """Yield the points of one line after the other; see ``Modification.samples``."""
-        generators = {
-            tensor.device: None if self.seed is None else torch.Generator(tensor.device).manual_seed(self.seed)
-            for tensor in inputs
-        }
+        generators = {tensor.device: seeded_generator(self.seed, tensor.device) for tensor in inputs}
         for _ in range(self.random_baselines):
             starts = []
             for tensor in inputs:
@@ -169,8 +166,7 @@ class PublishedIG(ModelGradients):
                 alone. None draws from that, independently for every example.
         """
         parts = self.parts(n_samples=n_samples, random_baselines=random_baselines, seed=seed)
-        moments = self.moments(parts, inputs, target, additional_forward_args)
-        return like_inputs(inputs, [parts.aggregation(moment) for moment in moments])
+        return self._attributions(parts, self._examples(inputs, target, additional_forward_args))
 
     @staticmethod
     def parts(*, n_samples: Any, random_baselines: Any, seed: Any) -> Parts:

@@ -8,6 +8,7 @@ from captum_gag.reliability.agreement import (
     internal_consistency,
 )
 from captum_gag.reliability.arrays import from_arrays
+from captum_gag.reliability.checks import ReliabilityReport, report
 from captum_gag.reliability.deciding import sequential
 from captum_gag.reliability.displacement import displacement
 from captum_gag.reliability.grouping import groups
@@ -19,7 +20,6 @@ from captum_gag.reliability.scores import read_scores
 from captum_gag.reliability.summaries import against_baselines, stability, summary, tricks
 from captum_gag.reliability.truth import faults, validity
 from captum_gag.reliability.verdict import consensus, verdict
-from captum_gag.reliability.verdicts import ReliabilityReport, report
 
 __all__ = [
     "RELIABLE_ALPHA",

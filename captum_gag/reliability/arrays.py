@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence, Set
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
+from pydantic import SkipValidation, Strict
 
 from captum_gag.errors import InputError, shown
+from captum_gag.options import checked as with_checked_arguments
 from captum_gag.reliability.directions import KNOWN, known_direction
 from captum_gag.reliability.scores import CONTROLS, checked
 
 
+@with_checked_arguments
 def from_arrays(
-    scores: Mapping[str, Mapping[str, ArrayLike]],
-    images: Sequence[object] | None = None,
+    scores: Mapping[Any, Mapping[Any, Any]],
+    images: SkipValidation[Sequence[object] | None] = None,
     *,
     levels: Literal["method", "metric"] | None = None,
-    higher_is_better: Mapping[str, bool] | None = None,
-    controls: Mapping[str, str] | None = None,
-    transforms: Mapping[str, tuple[str, str]] | None = None,
+    higher_is_better: Mapping[Any, bool] | None = None,
+    controls: Mapping[Any, str] | None = None,
+    transforms: Mapping[Any, Annotated[tuple[str, str], Strict(False)]] | None = None,
 ) -> pd.DataFrame:
     """Make a score table of arrays, such as ``metrics.evaluate`` and ``quantus.evaluate`` return.
 
@@ -44,41 +47,22 @@ def from_arrays(
         InputError: The arrays are not all as long as the list of images, it cannot be told which level is the metrics',
             or an option names what is not there.
     """
-    if not isinstance(scores, Mapping) or not all(isinstance(each, Mapping) for each in scores.values()):
-        raise InputError("the scores are no dict of dicts; expected {method: {metric: a score per image}}")
-    if isinstance(images, str):
-        raise InputError(f"images is the text {images!r}; expected a list of the images' names")
-    for name, given_names in (
-        ("higher_is_better", higher_is_better),
-        ("controls", controls),
-        ("transforms", transforms),
-    ):
-        if given_names is not None and not isinstance(given_names, Mapping):
-            raise InputError(f"{name} is {shown(given_names)}; expected a dict by name")
-    for name, made in (transforms or {}).items():
-        if not isinstance(made, tuple | list) or len(made) != 2 or not all(isinstance(each, str) for each in made):
-            raise InputError(f"transforms of {name!r} is {shown(made)}; expected (method, what was done to its map)")
-    for name, higher in (higher_is_better or {}).items():
-        if not isinstance(higher, bool | np.bool_):
-            raise InputError(f"higher_is_better of {name!r} is {shown(higher)}; expected True or False")
-    if levels is not None and not isinstance(levels, str):
-        raise InputError(f"levels is {shown(levels)}; expected 'method' or 'metric', whichever comes first")
     names: Any = getattr(images, "tolist", lambda: images)()
-    outer, inner = list(map(str, scores)), list(dict.fromkeys(str(name) for each in scores.values() for name in each))
-    ordered = isinstance(names, Iterable) and hasattr(names, "__len__") and not isinstance(names, Mapping | Set)
-    listed = names is None or ordered
-    if not listed or (names is not None and any(isinstance(each, list | dict | set) for each in names)):
+    nested = isinstance(names, Sequence) and any(isinstance(name, list | dict | set) for name in names)
+    if names is not None and (not isinstance(names, Sequence) or isinstance(names, str) or nested):
         raise InputError(f"images is {shown(images)}; expected a list of the images' names")
+    outer, inner = list(map(str, scores)), list(dict.fromkeys(str(name) for part in scores.values() for name in part))
     if not inner:
         raise InputError("the scores are empty; expected a score per image, method and metric")
-    given = {str(name): bool(higher) for name, higher in (higher_is_better or {}).items()}
-    first = levels or _first_level(outer, inner, given)
-    if first not in ("method", "metric"):
-        raise InputError(f"levels is {levels!r}; expected 'method' or 'metric', whichever comes first")
+    directions = {str(name): higher for name, higher in (higher_is_better or {}).items()}
+    first = levels or _first_level(outer, inner, directions)
     metrics, methods = (outer, inner) if first == "metric" else (inner, outer)
-    _check_names("higher_is_better", given, metrics)
-    _check_names("controls", controls or {}, methods)
-    _check_names("transforms", transforms or {}, methods)
+    controls, transforms = controls or {}, transforms or {}
+    options = {"higher_is_better": (directions, metrics), "controls": (controls, methods)}
+    for option, (by_name, there) in {**options, "transforms": (transforms, methods)}.items():
+        absent = [name for name in by_name if name not in there]
+        if absent:
+            raise InputError(f"{option} names {absent[0]!r}, which has no scores; expected some of {_some(there)}")
     parts = []
     for above, by_name in scores.items():
         for below, values in by_name.items():
@@ -91,29 +75,21 @@ def from_arrays(
                 )
             parts.append(pd.DataFrame({"image": names, "method": str(method), "metric": str(metric), "score": column}))
     table = pd.concat(parts, ignore_index=True)
-    of_method = {name: tuple(each) for name, each in (transforms or {}).items()}
     return checked(
         table.assign(
-            higher_is_better=table["metric"].map(given).astype("boolean"),
-            control=table["method"].map({**CONTROLS, **(controls or {})}),
-            base=table["method"].map({name: base for name, (base, _) in of_method.items()}),
-            transform=table["method"].map({name: done for name, (_, done) in of_method.items()}),
+            higher_is_better=table["metric"].map(directions).astype("boolean"),
+            control=table["method"].map({**CONTROLS, **controls}),
+            base=table["method"].map({name: base for name, (base, _) in transforms.items()}),
+            transform=table["method"].map({name: done for name, (_, done) in transforms.items()}),
         )
     )
 
 
-def _first_level(outer: list[str], inner: list[str], given: Mapping[str, bool]) -> str:
+def _first_level(outer: list[str], inner: list[str], directions: Mapping[str, bool]) -> str:
     """Find out which level is the metrics' by their directions."""
-
-    def own(name: str) -> bool:
-        return name in given or name in KNOWN
-
-    def anybodys(name: str) -> bool:
-        return own(name) or known_direction(name) is not None
-
     # Quantus is imported only where the names of this package decide nothing.
-    for known in (own, anybodys):
-        by_metric, by_method = all(map(known, outer)), all(map(known, inner))
+    for known in (lambda name: name in KNOWN, lambda name: known_direction(name) is not None):
+        by_metric, by_method = (all(name in directions or known(name) for name in names) for names in (outer, inner))
         if by_metric != by_method:
             return "metric" if by_metric else "method"
     raise InputError(
@@ -127,20 +103,15 @@ def _array(values: Any, what: str) -> NDArray[np.float64]:
         # Tensors may be on a GPU, part of a graph, or of a dtype that NumPy lacks.
         plain = values.detach().cpu().tolist() if hasattr(values, "detach") else values
         # A masked score is a missing one.
-        found = np.asarray(np.ma.filled(plain.astype(float), np.nan) if isinstance(plain, np.ma.MaskedArray) else plain)
+        array = np.asarray(np.ma.filled(plain.astype(float), np.nan) if isinstance(plain, np.ma.MaskedArray) else plain)
         # NumPy would take text such as 1_000 for a number, and drop the imaginary part of another.
-        if found.dtype.kind in "USc" or any(isinstance(each, str) for each in found.ravel() if found.dtype == object):
+        texts = array.dtype == object and any(isinstance(value, str) for value in array.ravel())
+        if array.dtype.kind in "USc" or texts:
             raise TypeError
-        return found.astype(float)
+        return array.astype(float)
     # Sparse tensors, and those without values, are no lists.
     except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{what} is no array of numbers; expected a score per image") from error
-
-
-def _check_names(option: str, given: Iterable[object], there: Sequence[str]) -> None:
-    for name in given:
-        if name not in there:
-            raise InputError(f"{option} names {name!r}, which has no scores; expected some of {_some(there)}")
 
 
 def _some(names: Sequence[str]) -> str:

@@ -23,20 +23,17 @@ HALVINGS = 30
 
 
 class Bets(ABC):
-    """Bets on paired scores, several pairs side by side, one image after the other.
+    """Bets on paired scores, Q pairs side by side, one image after the other.
 
     Attributes:
-        wins: Images on which the first of a pair was better, (Q,) for Q pairs.
+        widths: Of the range of the scores of each pair, (Q,).
+        wins: Images on which the first of a pair was better, (Q,).
         losses: Those on which it was worse, (Q,).
         ties: Those on which both scored the same, (Q,).
     """
 
     def __init__(self, widths: ArrayLike) -> None:
-        """Begin without an image.
-
-        Args:
-            widths: Of the range of the scores of each pair, (Q,).
-        """
+        """Begin without an image."""
         self.widths = np.asarray(widths, dtype=float)
         self.wins, self.losses, self.ties = (np.zeros(len(self.widths), dtype=int) for _ in range(3))
 
@@ -45,21 +42,21 @@ class Bets(ABC):
 
         Args:
             differences: First minus second of each pair, positive where the first is better, (n, Q); NaN where one of
-                them has no score: that image says nothing of the pair.
+                them has no score: that image counts for nothing.
 
         Returns:
             Logarithms of the e-values after each image, (n, 2, Q): against "the first is not better", and against "the
             first is not worse". The mean of both is an e-value against "they are alike".
         """
-        found = self.bet(differences)
+        log_e = self.bet(differences)
         self.wins += (differences > 0).sum(axis=0)
         self.losses += (differences < 0).sum(axis=0)
         self.ties += (differences == 0).sum(axis=0)
-        return found
+        return log_e
 
     @abstractmethod
     def bet(self, differences: Floats) -> Floats:
-        """Return what ``update`` returns; the counts are still those before these images."""
+        """Compute the e-values of ``update``; the counts are still those before these images."""
 
     @staticmethod
     @abstractmethod
@@ -136,8 +133,8 @@ class MeanBets(Bets):
     def interval(self, pairs: NDArray[np.intp], alpha: float) -> tuple[Floats, Floats]:
         """Return the mean differences against which the capital is less than 1/alpha."""
         seen = np.concatenate([np.empty((0, len(self.widths))), *self._seen])[:, pairs]
-        found = np.array([_mean_interval(values[~np.isnan(values)], alpha) for values in seen.T]).reshape(-1, 2)
-        low, high = (2 * found.T - 1) * self.widths[pairs]
+        ends = np.array([bounded_interval(values[~np.isnan(values)], alpha) for values in seen.T]).reshape(-1, 2)
+        low, high = (2 * ends.T - 1) * self.widths[pairs]
         return low, high
 
 
@@ -153,12 +150,16 @@ def log_better(wins: ArrayLike, losses: ArrayLike) -> Floats:
     first, second = np.asarray(wins) + 0.5, np.asarray(losses) + 0.5
     with np.errstate(divide="ignore"):
         above = np.log(betainc(second, first, 0.5))
-    found: Floats = betaln(first, second) - betaln(0.5, 0.5) + (first + second) * np.log(2) + above
-    return found
+    log_e: Floats = betaln(first, second) - betaln(0.5, 0.5) + (first + second) * np.log(2) + above
+    return log_e
 
 
-def _mean_interval(values: Floats, alpha: float) -> tuple[float, float]:
-    """Return the means m of values in [0, 1] against which no capital is 1/alpha."""
+def bounded_interval(values: Floats, alpha: float) -> tuple[float, float]:
+    """Return the interval of the mean of values in [0, 1]: the means m against which no capital is 1/alpha.
+
+    It contains the mean with probability 1 - alpha at least, whatever the values and however few (Waudby-Smith &
+    Ramdas, 2024); see ``MeanBets``.
+    """
     if not len(values):
         return 0.0, 1.0
 

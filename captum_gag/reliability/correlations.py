@@ -8,8 +8,7 @@ from functools import cache
 import numpy as np
 from scipy.stats import t
 
-from captum_gag.reliability.bootstrap import Floats
-from captum_gag.reliability.jackknife import FEWEST
+from captum_gag.reliability.bootstrap import FEWEST, Floats
 
 
 class Spearman:
@@ -18,7 +17,7 @@ class Spearman:
     def __init__(self, scores: Floats) -> None:
         """Take scores, images x columns, without NaN."""
         self._orders = [_Order(column) for column in scores.T]
-        above = np.stack([each.above(np.ones(len(scores))) for each in self._orders], axis=1)
+        above = np.stack([order.above(np.ones(len(scores))) for order in self._orders], axis=1)
         ranks = len(scores) / 2 - above
         self._spreads = ranks.std(axis=0)
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -63,16 +62,8 @@ def mean_rho_interval(rho: float, influences: Floats, n_columns: int, confidence
     artanh of rho for two columns. The variance is that of the infinitesimal jackknife, and at least what it is for
     normal scores that all correlate alike, m / (2 (m - 1)) * (1 + rho^2 / 2) / (n - 3): for two columns Bonett & Wright
     (2000). Where few images agree on all, they do not say that no image ever will do otherwise; so the end towards 0
-    supposes one image more for which the columns are unrelated, whose influence is -rho.
-
-    The interval then contains the correlation over endlessly many images as often as it says, within 3 points at 95 %,
-    of 20 images or fewer more often (``benchmarks/coverage_rho.py``); of ties and outlying images too.
-
-    Args:
-        rho: The mean correlation.
-        influences: Of each image on it, (n,), as ``Spearman.mean`` returns them.
-        n_columns: m, at least 2.
-        confidence: In (0, 1).
+    supposes one image more for which the columns are unrelated, whose influence is -rho. ``benchmarks/coverage.py``
+    measures how often it contains the true correlation.
 
     Returns:
         Lower and upper end within [-1, 1], with rho between them; NaN of fewer than 4 images and of no rho.
@@ -101,7 +92,7 @@ def mean_rho_interval(rho: float, influences: Floats, n_columns: int, confidence
 
 @cache
 def _quantile(confidence: float, degrees: int) -> float:
-    """Return how many standard errors the interval is wide at each end; of ten thousands of pairs it is asked once."""
+    """Return Student's quantile; of ten thousands of pairs it is computed once."""
     return float(t.ppf((1 + confidence) / 2, degrees))
 
 
@@ -118,6 +109,6 @@ class _Order:
     def above(self, values: Floats) -> Floats:
         """Return for each image the sum of values over the images above it, and half of those that tie with it."""
         sums = np.add.reduceat(values[self.images], self.starts)
-        found = np.empty_like(values)
-        found[self.images] = (sums.sum() - np.cumsum(sums) + sums / 2)[self.places]
-        return found
+        totals = np.empty_like(values)
+        totals[self.images] = (sums.sum() - np.cumsum(sums) + sums / 2)[self.places]
+        return totals

@@ -17,7 +17,7 @@ from captum_gag.options import unknown
 from captum_gag.reliability.arguments import Seed
 from captum_gag.reliability.betting import Bets, Floats, MeanBets, SignBets
 from captum_gag.reliability.directions import BOUNDS, signs
-from captum_gag.reliability.scores import LABEL, checked, explanations, metrics_of, ranked_methods
+from captum_gag.reliability.scores import LABEL, checked, collapsed, explanations, metrics_of, ranked_methods
 
 BEST = "best"
 """Instead of a method to compare with: the explanation with the best mean score."""
@@ -48,7 +48,8 @@ def sequential(
     after the other; after each, every question has an e-value in each direction (see ``betting``), and it is decided
     once the e-value, adjusted for the number of questions, reaches 1/alpha. The probability of any wrong decision, on
     any question, after any number of images, is at most alpha, if the images are independent draws from those that the
-    conclusion is about. So one may look after every image, and stop whenever one likes.
+    conclusion is about; images of one group (the column ``group``) count as one. So one may look after every image, and
+    stop whenever one likes.
 
     The adjustment is closed testing with means of e-values: a hypothesis is rejected when the mean of the current
     e-values of every set of hypotheses that it is in reaches 1/alpha. A mean of e-processes is one, so that this holds
@@ -63,8 +64,8 @@ def sequential(
         alpha: Probability of a wrong decision, in (0, 1).
         test: "sign": is it better on most images, of those on which both differ? "mean": is the mean of its scores
             better? This is for scores of a known range only.
-        order: The images in the order in which they count, each once; None draws one by the seed. An order that goes
-            with the scores, such as by class, does not do.
+        order: The images, or groups, in the order in which they count, each once; None draws one by the seed. An order
+            that goes with the scores, such as by class, does not do.
         seed: Of the order.
         bounds: By metric, the lowest and highest score that there can be, for "mean"; needed for metrics whose range
             is not in ``BOUNDS``.
@@ -80,7 +81,7 @@ def sequential(
         InputError: The scores are not a score table, a direction, a range, the method or the test is not known, or the
             order does not fit.
     """
-    scores = checked(scores)
+    scores = collapsed(checked(scores))
     if test not in TESTS:
         raise unknown("test", test, TESTS)
     widths = _widths(scores, bounds or {}) if test == "mean" else None

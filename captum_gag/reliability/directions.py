@@ -41,15 +41,15 @@ def known_bounds(scores: pd.DataFrame) -> dict[str, tuple[float, float]]:
 
     Scores that leave it are another metric's of the same name.
     """
-    found = {}
+    bounds = {}
     of_labels = scores.groupby(LABEL, sort=False)
     ranges = of_labels["score"].agg(["min", "max"]).assign(metric=of_labels["metric"].first())
     for label, least, most, metric in ranges.itertuples():
         low, high = BOUNDS.get(metric, (np.nan, np.nan))
         # Without any score there is none that leaves the range.
         if metric in BOUNDS and not (least < low - 1e-6 or most > high + 1e-6):
-            found[str(label)] = (low, high)
-    return found
+            bounds[str(label)] = (low, high)
+    return bounds
 
 
 def known_direction(metric: str) -> bool | None:
@@ -63,14 +63,15 @@ def higher_is_better(scores: pd.DataFrame) -> dict[str, bool | None]:
     Raises:
         InputError: The column ``higher_is_better`` holds something else than true and false, or both for one metric.
     """
-    found: dict[str, bool | None] = {}
+    directions: dict[str, bool | None] = {}
     columns = [name for name in (LABEL, "metric", "higher_is_better") if name in scores]
     for label, of_metric in scores[columns].drop_duplicates().groupby(LABEL, sort=False):
-        said = {_as_bool(each) for each in _column(of_metric)}
-        if len(said) > 1:
+        column = of_metric["higher_is_better"].dropna().unique() if "higher_is_better" in of_metric else []
+        values = {_as_bool(value) for value in column}
+        if len(values) > 1:
             raise InputError(f"higher_is_better is both true and false for {label}; expected one of them")
-        found[str(label)] = said.pop() if said else known_direction(of_metric["metric"].iloc[0])
-    return found
+        directions[str(label)] = values.pop() if values else known_direction(of_metric["metric"].iloc[0])
+    return directions
 
 
 def signs(scores: pd.DataFrame) -> dict[str, int]:
@@ -79,18 +80,14 @@ def signs(scores: pd.DataFrame) -> dict[str, int]:
     Raises:
         InputError: It is not known for all of them.
     """
-    found = higher_is_better(scores)
-    unknown = [label for label, higher in found.items() if higher is None]
+    directions = higher_is_better(scores)
+    unknown = [label for label, higher in directions.items() if higher is None]
     if unknown:
         raise InputError(
             f"it is not known whether higher is better by {', '.join(unknown)}; say so in a column higher_is_better "
             f"of the table, or by from_arrays(..., higher_is_better={{{unknown[0]!r}: True}})"
         )
-    return {label: 1 if higher else -1 for label, higher in found.items()}
-
-
-def _column(scores: pd.DataFrame) -> list[Any]:
-    return list(scores["higher_is_better"].dropna().unique()) if "higher_is_better" in scores else []
+    return {label: 1 if higher else -1 for label, higher in directions.items()}
 
 
 def _as_bool(value: Any) -> bool:
@@ -107,13 +104,13 @@ def _of_quantus() -> dict[str, bool]:
     import quantus
 
     words = {"higher": True, "lower": False}
-    found: dict[str, set[bool | None]] = {}
+    directions: dict[str, set[bool | None]] = {}
     for by_name in quantus.AVAILABLE_METRICS.values():
         for name, metric in by_name.items():
             # Those that were entered by others, such as ours, may have options that turn them round.
             if not metric.__module__.startswith("quantus."):
                 continue
             higher = words.get(str(getattr(metric.score_direction, "value", "")))
-            for each in {name.strip(), metric.__name__, str(getattr(metric, "name", name))}:
-                found.setdefault(each, set()).add(higher)
-    return {name: one for name, (one, *others) in found.items() if not others and one is not None}
+            for called in {name.strip(), metric.__name__, str(getattr(metric, "name", name))}:
+                directions.setdefault(called, set()).add(higher)
+    return {name: one for name, (one, *others) in directions.items() if not others and one is not None}

@@ -9,7 +9,7 @@ import pandas as pd
 from scipy.stats import binom
 
 from captum_gag.reliability.directions import higher_is_better
-from captum_gag.reliability.scores import LABEL, by_image, checked, explanations, is_displaced
+from captum_gag.reliability.scores import LABEL, by_image, checked, collapsed, explanations, is_displaced
 
 ENOUGH = 20
 """Images of a class that is judged by itself; the classes with fewer are judged together."""
@@ -43,7 +43,7 @@ def displacement(scores: pd.DataFrame) -> pd.DataFrame:
         score and displaced (means); baseline_probability (mean; NaN if not measured); p; sees (None where the images
         are too few to tell). No row where there is no displaced map with a score.
     """
-    scores = checked(scores)
+    scores = collapsed(checked(scores))
     moved = scores[is_displaced(scores)].drop_duplicates("method").set_index("method")["base"]
     compared, rows = explanations(scores), []
     for metric, higher in higher_is_better(scores).items() if len(moved) else ():

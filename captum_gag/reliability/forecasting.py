@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,8 +18,7 @@ REPETITIONS = 100
 """How often a future is drawn."""
 
 
-@dataclass(frozen=True)
-class Forecast:
+class Forecast(NamedTuple):
     """After how many images all is decided.
 
     Attributes:
@@ -58,8 +57,8 @@ def forecast(
         methods: Their labels.
         metrics: Likewise.
         most: Images of a future, at most.
-        against: See ``sequential``.
-        alpha: See ``sequential``.
+        against: See ``sequential``, as for alpha.
+        alpha: The same.
         seed: Of the futures.
         candidates: The explanations, one of which is the best; none named, any method may be.
 
@@ -71,8 +70,7 @@ def forecast(
     rng = np.random.default_rng(seed)
     needed = np.full(REPETITIONS, np.inf)
     for future in range(REPETITIONS):
-        weights = rng.dirichlet(np.ones(len(scores)))
-        images = rng.choice(len(scores), size=most, p=weights)
+        images = rng.choice(len(scores), size=most, p=rng.dirichlet(np.ones(len(scores))))
         decider = Decider(methods, metrics, against, alpha, candidates=candidates)
         for start in range(0, most, BLOCK):
             decider.update(scores[images[start : start + BLOCK]])
@@ -81,10 +79,6 @@ def forecast(
                 needed[future] = decider.table()["decided_at"].max()
                 break
     # A quantile among those that never are is none.
-    median, high = (float(np.quantile(needed, q, method="higher")) for q in (0.5, 0.9))
-    return Forecast(
-        len(scores),
-        most,
-        float(np.isfinite(needed).mean()),
-        *(int(q) if np.isfinite(q) else None for q in (median, high)),
-    )
+    ends = np.quantile(needed, [0.5, 0.9], method="higher").tolist()
+    median, high = (int(end) if np.isfinite(end) else None for end in ends)
+    return Forecast(len(scores), most, float(np.isfinite(needed).mean()), median, high)

@@ -1,21 +1,26 @@
-"""The same statistic for each group of images: by their class, their confidence, or any property of them."""
+"""Statistics of each group of images, as of all: over the images, or over groups of them that count as one."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import wraps
+from inspect import Parameter, signature
 from itertools import pairwise
 from numbers import Real
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from captum_gag.errors import InputError, shown
 from captum_gag.options import checked as with_checked_arguments
-from captum_gag.reliability.scores import checked
+from captum_gag.reliability.scores import checked, collapsed
 
-F = TypeVar("F", bound=Callable[..., pd.DataFrame])
+BY_AND_EDGES = (
+    Parameter("by", Parameter.KEYWORD_ONLY, default=None, annotation="str | None"),
+    Parameter("edges", Parameter.KEYWORD_ONLY, default=(), annotation="Sequence[float]"),
+)
+"""What every statistic takes besides its own arguments: see ``groups``."""
 
 
 def groups(scores: pd.DataFrame, by: str, edges: Sequence[float] = ()) -> Iterator[tuple[Any, pd.DataFrame]]:
@@ -37,12 +42,13 @@ def groups(scores: pd.DataFrame, by: str, edges: Sequence[float] = ()) -> Iterat
     scores = checked(scores)
     check_edges(by, edges)
     if by not in scores:
-        raise InputError(f"the scores have no column {by!r} to group by; found {', '.join(map(str, scores.columns))}")
+        raise InputError(f"the scores have no column {by!r} to group by; there are {', '.join(map(str, scores))}")
     try:
         differs = scores.groupby("image")[by].nunique() > 1
-        values, order = (
-            _ranges(scores[by], by, list(edges)) if len(edges) else (scores[by], sorted(scores[by].dropna().unique()))
-        )
+        if len(edges):
+            values, order = _ranges(scores[by], list(edges))
+        else:
+            values, order = scores[by], sorted(scores[by].dropna().unique())
     # Lists cannot be compared, nor text with numbers.
     except TypeError as error:
         raise InputError(f"the column {by} has values that cannot be grouped; expected numbers, or text") from error
@@ -58,39 +64,40 @@ def groups(scores: pd.DataFrame, by: str, edges: Sequence[float] = ()) -> Iterat
 
 
 def check_edges(by: str | None, edges: Sequence[float]) -> None:
-    """Refuse what is no name of a column, edges that are no numbers, and edges without a column that they cut.
-
-    Raises:
-        InputError: There are such.
-    """
+    """Raise InputError unless ``by`` is a name or None, and ``edges`` are ascending numbers for a column to cut."""
     if by is not None and not isinstance(by, str):
         raise InputError(f"by is {shown(by)}; expected the name of a column, such as target or probability")
-    listed = edges.tolist() if isinstance(edges, np.ndarray) else edges
-    if not isinstance(listed, list | tuple) or not all(isinstance(each, Real) for each in listed):
+    values = edges.tolist() if isinstance(edges, np.ndarray) else edges
+    if not isinstance(values, list | tuple) or not all(isinstance(value, Real) for value in values):
         raise InputError(f"edges are {shown(edges)}; expected ascending numbers, such as (0.8, 0.99)")
     if by is None and len(edges):
         raise InputError(f"edges are {list(edges)}, which cut nothing without by = a column")
+    if any(low >= high for low, high in pairwise(edges)):
+        raise InputError(f"the edges are {list(edges)}; expected ascending numbers")
 
 
-def by_groups(statistic: F) -> F:
-    """Check what a statistic is given, and compute it for each group of images where there is ``by``.
+def by_groups(statistic: Callable[..., pd.DataFrame]) -> Callable[..., pd.DataFrame]:
+    """Make a function of a checked table one of any score table, which takes ``by`` and ``edges`` too.
 
-    Args:
-        statistic: From a checked score table to a table; its signature has by and edges, its body need not know them.
-            Who has checked table and arguments calls ``inspect.unwrap`` of what this returns.
+    Images of one group (the column ``group``) count as one, see ``scores.collapsed``. Whoever has checked table and
+    arguments calls ``inspect.unwrap`` of what comes back.
     """
     compute = with_checked_arguments(statistic)
 
     @wraps(statistic)
     def grouped(
         scores: pd.DataFrame, *args: Any, by: str | None = None, edges: Sequence[float] = (), **options: Any
-    ) -> Any:
+    ) -> pd.DataFrame:
         check_edges(by, edges)
         if by is None:
-            return compute(checked(scores), *args, **options)
-        return concatenated([(group, compute(rows, *args, **options)) for group, rows in groups(scores, by, edges)], by)
+            return compute(collapsed(checked(scores)), *args, **options)
+        parts = groups(scores, by, edges)
+        return concatenated([(group, compute(collapsed(rows), *args, **options)) for group, rows in parts], by)
 
-    return cast(F, grouped)
+    own = signature(statistic)
+    added = [each for each in BY_AND_EDGES if each.name not in own.parameters]
+    grouped.__signature__ = own.replace(parameters=[*own.parameters.values(), *added])  # type: ignore[attr-defined]
+    return grouped
 
 
 def concatenated(tables: Sequence[tuple[Any, pd.DataFrame]], by: str) -> pd.DataFrame:
@@ -109,16 +116,13 @@ def concatenated(tables: Sequence[tuple[Any, pd.DataFrame]], by: str) -> pd.Data
             raise InputError(f"the table has a column {by} of its own; rename the one to group by")
         plain.insert(0, by, group)
         parts.append(plain)
-    filled = [part for part in parts if len(part)] or parts[:1]
-    return pd.concat(filled, ignore_index=True)
+    return pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
 
 
-def _ranges(values: pd.Series, by: str, edges: list[float]) -> tuple[pd.Series, list[str]]:
+def _ranges(values: pd.Series, edges: list[float]) -> tuple[pd.Series, list[str]]:
     """Return what the range of each value is called, None for NaN, and the names in ascending order."""
-    if any(low >= high for low, high in pairwise(edges)):
-        raise InputError(f"the edges are {edges}; expected ascending numbers")
     if not pd.api.types.is_numeric_dtype(values) or pd.api.types.is_bool_dtype(values):
-        raise InputError(f"the column {by} is of type {values.dtype}; edges are for numbers")
+        raise InputError(f"the column {values.name} is of type {values.dtype}; edges are for numbers")
     numbers = values.astype(float).to_numpy()
     places = np.searchsorted(edges, numbers)
     if len(edges) > 1:
@@ -126,5 +130,4 @@ def _ranges(values: pd.Series, by: str, edges: list[float]) -> tuple[pd.Series, 
         places[numbers == edges[-1]] = len(edges)
     names = [f"<= {edges[0]:g}", *(f"{low:g} to {high:g}" for low, high in pairwise(edges))]
     names.append(f">= {edges[-1]:g}" if len(edges) > 1 else f"> {edges[-1]:g}")
-    called = np.array(names, dtype=object)[places.clip(max=len(edges))]
-    return pd.Series(called, index=values.index).mask(np.isnan(numbers)), names
+    return pd.Series(np.array(names, dtype=object)[places], values.index).mask(np.isnan(numbers)), names

@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import t
 
-from captum_gag.reliability.bootstrap import Floats
+from captum_gag.reliability.bootstrap import FEWEST, Floats
 
-FEWEST = 4
-"""Images of which an interval is told."""
+__all__ = ["FEWEST", "jackknife_interval", "without_each"]
 
 
 def without_each(values: Floats) -> Floats:
@@ -21,15 +20,12 @@ def without_each(values: Floats) -> Floats:
 def jackknife_interval(whole: float, without: Floats, confidence: float, ratio: bool = False) -> tuple[float, float]:
     """Return the interval of a number by the jackknife over images and Student's t of n - 2 degrees of freedom.
 
-    A ratio has it on the scale of its logarithm, where the number and all without an image are above 0. The interval
-    of a ratio of means then contains the true one, at 95 %, in 94 to 97 % of simulated tables of 4 images or more, and
-    in 90 % where scores are heavy-tailed and images few (``benchmarks/coverage_rho.py``).
-
     Args:
         whole: The number by all images.
         without: The number by all images but one, for each, (n,).
         confidence: In (0, 1).
-        ratio: The number is a ratio, or a mean of ratios.
+        ratio: The number is a ratio, or a mean of ratios: its interval is computed on the scale of its logarithm, where
+            the number and all without an image are above 0.
 
     Returns:
         Lower and upper end; NaN of fewer than 4 images, and where a number without an image is not finite.
@@ -38,7 +34,7 @@ def jackknife_interval(whole: float, without: Floats, confidence: float, ratio: 
     if n < FEWEST or not np.isfinite([whole, *without]).all():
         return np.nan, np.nan
     logarithmic = ratio and min(whole, *without) > 0
-    centre, each = (np.log(whole), np.log(without)) if logarithmic else (whole, without)
-    reach = t.ppf((1 + confidence) / 2, n - 2) * np.sqrt((n - 1) * each.var())
+    centre, parts = (np.log(whole), np.log(without)) if logarithmic else (whole, without)
+    reach = t.ppf((1 + confidence) / 2, n - 2) * np.sqrt((n - 1) * parts.var())
     low, high = centre - reach, centre + reach
     return (float(np.exp(low)), float(np.exp(high))) if logarithmic else (float(low), float(high))

@@ -10,9 +10,6 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-LISTS = (np.ndarray, list)
-"""What a list is where each is an object, read from Parquet or written by hand; a CSV holds none."""
-
 
 def stacked(column: pd.Series) -> NDArray[Any]:
     """Return lists of equal length as the rows of one array.
@@ -20,11 +17,8 @@ def stacked(column: pd.Series) -> NDArray[Any]:
     Raises:
         ValueError: Their lengths differ.
     """
-    if in_one_piece(column):
-        values, bounds = _pieces(column)
-        if len(set(np.diff(bounds).tolist())) == 1:
-            return values.reshape(len(column), -1)
-    return np.stack(arrays(column))
+    values, bounds = _pieces(column)
+    return values.reshape(len(column), -1) if len(set(np.diff(bounds).tolist())) == 1 else np.stack(arrays(column))
 
 
 def in_one_piece(column: pd.Series) -> bool:
@@ -34,32 +28,30 @@ def in_one_piece(column: pd.Series) -> bool:
 
 def lengths(column: pd.Series) -> NDArray[np.intp]:
     """Return how long the list of each row is, 0 where there is none."""
-    if in_one_piece(column):
-        return np.diff(_pieces(column)[1])
-    return np.array([len(each) if isinstance(each, LISTS) else 0 for each in column], dtype=np.intp)
+    return np.diff(_pieces(column)[1])
 
 
 def firsts(column: pd.Series) -> NDArray[np.float64]:
     """Return the first number of each list; NaN where there is none."""
-    if in_one_piece(column):
-        values, bounds = _pieces(column)
-        found = np.full(len(column), np.nan)
-        some = np.diff(bounds) > 0
-        found[some] = values[bounds[:-1][some]]
-        return found
-    return np.array([each[0] if isinstance(each, LISTS) and len(each) else np.nan for each in column], dtype=float)
+    values, bounds = _pieces(column)
+    first = np.full(len(column), np.nan)
+    filled = np.diff(bounds) > 0
+    first[filled] = values[bounds[:-1][filled]]
+    return first
 
 
 def arrays(column: pd.Series) -> list[NDArray[Any]]:
     """Return each list as an array, empty where there is none."""
-    if in_one_piece(column):
-        values, bounds = _pieces(column)
-        return [values[start:end] for start, end in pairwise(bounds.tolist())]
-    return [np.asarray(each if isinstance(each, LISTS) else []) for each in column]
+    values, bounds = _pieces(column)
+    return [values[start:end] for start, end in pairwise(bounds.tolist())]
 
 
 def _pieces(column: pd.Series) -> tuple[NDArray[Any], NDArray[np.intp]]:
     """Return the values of all lists, one after the other, and where each list begins and the last one ends."""
+    if not in_one_piece(column):
+        # Whatever else is there, such as NaN where a CSV has nothing, is no list.
+        lists = [np.asarray(value if isinstance(value, np.ndarray | list) else [], dtype=float) for value in column]
+        return np.concatenate([*lists, np.empty(0)]), np.cumsum([0, *map(len, lists)], dtype=np.intp)
     whole = pa.array(column)
     parts = whole.chunks if isinstance(whole, pa.ChunkedArray) else [whole]
     values = [part.flatten().to_numpy(zero_copy_only=False) for part in parts]

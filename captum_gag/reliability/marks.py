@@ -24,7 +24,7 @@ SHARPEN = "sharpen"
 
 
 def marks(scores: pd.DataFrame, tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Return what the checks say of each metric, in a row.
+    """Return four marks of each metric, in a row.
 
     Args:
         scores: A checked score table.
@@ -34,10 +34,10 @@ def marks(scores: pd.DataFrame, tables: Mapping[str, pd.DataFrame]) -> pd.DataFr
         metric; reliable, whether the interval of alpha lies at or above ``RELIABLE_ALPHA``, and alpha; valid, whether
         the images order the explanations as the truth does, at most a share ``SEEN`` of pairs wrong, and no fault of a
         map goes unseen or is rewarded, and wrong, that share, by the truth that the metric is nearest to; sensitive,
-        whether another variant of the metric correlates with it over images by less than ``RELIABLE_ALPHA``, and rho,
-        the lowest of these, a mean over methods; fooled, whether a sharpened map scores better than its original, and
-        gain, the largest. A mark is yes, no, unsure (the interval holds the threshold, or there is none) or "" where
-        that was not run.
+        whether another variant of the metric correlates with it over images by less than ``RELIABLE_ALPHA``, by the
+        mean over methods of the correlations' intervals, and rho, the lowest of these means; fooled, whether a
+        sharpened map scores significantly better than its original, and gain, the largest. A mark is yes, no, unsure
+        (the interval holds the threshold, or there is none) or "" where that was not run.
     """
     sharpened = set(scores.loc[scores["transform"] == SHARPEN, "method"])
     rows = []
@@ -129,21 +129,16 @@ def _valid(validity: pd.DataFrame, faults: pd.DataFrame | None) -> dict[str, obj
 
 def _sensitive(implementation: pd.DataFrame, metric: str) -> dict[str, object]:
     own = implementation[(implementation["metric"] == metric) | (implementation["other"] == metric)]
-    means = own.groupby(["metric", "other"])["rho"].mean().dropna()
-    return (
-        {}
-        if means.empty
-        else {
-            "sensitive": "no" if meets(means.min(), RELIABLE_ALPHA) else "yes",
-            "rho": means.min(),
-        }
-    )
+    means = own.groupby(["metric", "other"])[["rho", "low", "high"]].mean().dropna(subset="rho")
+    if means.empty:
+        return {}
+    alike = [_above(low, high, RELIABLE_ALPHA) for _, low, high in means.itertuples(index=False)]
+    mark = "yes" if "no" in alike else "unsure" if "unsure" in alike else "no"
+    return {"sensitive": mark, "rho": means["rho"].min()}
 
 
 def _fooled(tricks: pd.DataFrame) -> dict[str, object]:
-    known = tricks[tricks["gain"].notna()]
-    if not len(known):
-        return {}
-    said = list(known["fooled"])
-    mark = "yes" if True in said else "unsure" if None in said else "no"
-    return {"fooled": mark, "gain": known["gain"].max()}
+    told = tricks[tricks["gain"].notna()]
+    answers = list(told["fooled"])
+    mark = "yes" if True in answers else "no" if all(answer is False for answer in answers) else "unsure"
+    return {"fooled": mark, "gain": told["gain"].max()} if answers else {}

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy.stats import wilcoxon
 
 from captum_gag.errors import InputError
+from captum_gag.reliability.bootstrap import Floats
 from captum_gag.reliability.directions import signs
-from captum_gag.reliability.scores import COLUMNS, LABEL, by_image, checked, judged
-
-Matrix = NDArray[np.float64]
+from captum_gag.reliability.scores import COLUMNS, by_metric, checked, collapsed, judged
 
 RESULTS = ("iac_nr", "iac_ar", "iec_nr", "iec_ar")
 
@@ -45,54 +43,50 @@ def meta_consistency(scores: pd.DataFrame, perturbed: pd.DataFrame) -> pd.DataFr
     Raises:
         InputError: One is no score table, both have no metric in common, or a direction is not known.
     """
-    before = judged(checked(scores))
-    after = _by_perturbation(perturbed)
+    before = judged(collapsed(checked(scores)))
+    tables, perturbations = by_metric(before), _by_perturbation(perturbed)
     rows = []
     for metric, sign in signs(before).items():
-        found: dict[str, list[float]] = {name: [] for name in RESULTS}
-        plain, sizes = sign * by_image(before, metric), []
-        for disruptive, table in after:
-            if metric not in set(table[LABEL]):
-                continue
-            pair = _pair(plain, sign * by_image(table, metric))
-            sizes.append(pair[0].shape)
-            kind = "ar" if disruptive else "nr"
-            found[f"iac_{kind}"].append(_intra(*pair, disruptive))
-            found[f"iec_{kind}"].append(_better(*pair) if disruptive else _same_places(*pair))
+        results: dict[str, list[float]] = {name: [] for name in RESULTS}
+        sizes = []
+        for disruptive, after in perturbations:
+            if metric in after:
+                one, other = _complete_pair(sign * tables[metric], sign * after[metric])
+                sizes.append(one.shape)
+                p = _mean_p(one, other)
+                places = [np.argsort(values, axis=1, kind="stable") for values in (one, other)]
+                results["iac_ar" if disruptive else "iac_nr"].append(1 - p if disruptive else p)
+                right = one > other if disruptive else places[0] == places[1]
+                results["iec_ar" if disruptive else "iec_nr"].append(float(right.mean()))
         if sizes:
-            means = {name: float(np.mean(each)) if each else np.nan for name, each in found.items()}
+            means = {name: float(np.mean(values)) if values else np.nan for name, values in results.items()}
             images, methods = np.min(sizes, axis=0).tolist()
-            rows.append(
-                {"metric": metric, **means, "mc": np.mean(list(means.values())), "methods": methods, "images": images}
-            )
+            row = {"metric": metric, **means, "mc": np.mean(list(means.values()))}
+            rows.append(row | {"methods": methods, "images": images})
     if not rows:
         raise InputError("no metric of the scores has perturbed ones; expected the same names of metrics in both")
     return pd.DataFrame(rows)
 
 
-def _by_perturbation(perturbed: pd.DataFrame) -> list[tuple[bool, pd.DataFrame]]:
-    """Return for each perturbation whether it is disruptive, and its table of scores."""
+def _by_perturbation(perturbed: pd.DataFrame) -> list[tuple[bool, dict[str, pd.DataFrame]]]:
+    """Return for each perturbation whether it is disruptive, and its scores as ``by_metric`` returns them."""
     missing = {"perturbation", "disruptive", *COLUMNS} - set(getattr(perturbed, "columns", ()))
     if missing:
         raise InputError(
             f"the perturbed scores lack {', '.join(sorted(missing))}; expected a score table with the columns "
             "perturbation (a name) and disruptive (true or false) too"
         )
-    found = []
+    parts = []
     for name, part in perturbed.groupby("perturbation", sort=False):
         kinds = part["disruptive"].unique().tolist()
         if kinds not in ([True], [False]):
             raise InputError(f"the column disruptive has {kinds} for {name!r}; expected true, or false, throughout")
-        found.append((bool(kinds[0]), judged(checked(part))))
-    return found
+        parts.append((bool(kinds[0]), by_metric(judged(collapsed(checked(part))))))
+    return parts
 
 
-def _pair(before: pd.DataFrame, after: pd.DataFrame) -> tuple[Matrix, Matrix]:
-    """Return both matrices, images x methods, of the images that have all scores in both.
-
-    Raises:
-        InputError: There are none, or fewer than two methods.
-    """
+def _complete_pair(before: pd.DataFrame, after: pd.DataFrame) -> tuple[Floats, Floats]:
+    """Return both matrices, images x methods, of the images that have all scores in both."""
     methods = [name for name in before if name in set(after)]
     both = pd.concat({"before": before[methods], "after": after[methods]}, axis=1).dropna()
     if len(methods) < 2 or both.empty:
@@ -103,19 +97,8 @@ def _pair(before: pd.DataFrame, after: pd.DataFrame) -> tuple[Matrix, Matrix]:
     return both["before"].to_numpy(), both["after"].to_numpy()
 
 
-def _intra(before: Matrix, after: Matrix, disruptive: bool) -> float:
-    # Of scores that are all the same nothing speaks against the same distribution.
-    p = [
-        1.0 if (one == other).all() else wilcoxon(one, other, zero_method="zsplit").pvalue
-        for one, other in zip(before.T, after.T, strict=True)
-    ]
-    return float(1 - np.mean(p) if disruptive else np.mean(p))
-
-
-def _same_places(before: Matrix, after: Matrix) -> float:
-    places = [np.argsort(each, axis=1, kind="stable") for each in (before, after)]
-    return float((places[0] == places[1]).mean())
-
-
-def _better(before: Matrix, after: Matrix) -> float:
-    return float((before > after).mean())
+def _mean_p(before: Floats, after: Floats) -> float:
+    """Return the mean over the methods of p of Wilcoxon's test; 1 where all scores are the same."""
+    same = (before == after).all(axis=0)
+    p = wilcoxon(before[:, ~same], after[:, ~same], zero_method="zsplit").pvalue
+    return float((np.sum(p) + same.sum()) / len(same))

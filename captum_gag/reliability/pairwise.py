@@ -16,7 +16,7 @@ from captum_gag.options import unknown
 from captum_gag.reliability.arguments import Confidence, Resamples, Seed
 from captum_gag.reliability.bootstrap import ALIKE, N_BOOTSTRAP, Floats, blocks
 from captum_gag.reliability.directions import higher_is_better, known_bounds
-from captum_gag.reliability.scores import by_metric, checked, explanations, ranked_methods
+from captum_gag.reliability.scores import by_metric, checked, collapsed, explanations, ranked_methods
 
 ALPHA = 0.05
 """Probability of a wrong decision by a metric."""
@@ -72,7 +72,7 @@ def pairwise(
     Raises:
         InputError: The scores are not a score table, or two methods that are in it are not named.
     """
-    scores = checked(scores)
+    scores = collapsed(checked(scores))
     compared = ranked_methods(scores) if methods is None else list(methods)
     controls = [] if methods is not None else [name for name in compared if name not in explanations(scores)]
     everyone = list(map(str, scores["method"].unique()))

@@ -1,4 +1,4 @@
-"""Rankings of the methods, one by each image: Krippendorff's alpha, and an interval that contains the true one."""
+"""Rankings of the methods, one by each image: Krippendorff's alpha and its interval."""
 
 from __future__ import annotations
 
@@ -22,15 +22,17 @@ class Rankings:
         self.cells = places.reshape(ranked.shape) + len(domain) * np.arange(ranked.shape[1])
 
     def alphas(self, draws: Indices, sizes: Sequence[int]) -> Floats:
-        """Return alpha of the first images of each draw, as many as each of ascending sizes says, (sizes, draws).
+        """Return alpha of the first images of each draw, as many as each of ascending sizes says, (sizes, draws)."""
 
-        Args:
-            draws: Indices of images, (draws, images).
-            sizes: The last at most that many.
-        """
+        def of_part(part: Indices) -> Floats:
+            steps = (
+                np.stack([self._tallies(drawn[first:last]) for drawn in part]) for first, last in pairwise([0, *sizes])
+            )
+            return np.stack([self._alphas(tallies) for tallies in accumulate(steps, np.add)])
+
         # Tallies of a thousand methods take megabytes for each draw.
-        some = blocks(len(draws), self.shape[0] * self.shape[1])
-        return np.concatenate([self._alphas_of(draws[each], sizes) for each in some], axis=1)
+        parts = blocks(len(draws), self.shape[0] * self.shape[1])
+        return np.concatenate([of_part(draws[part]) for part in parts], axis=1)
 
     def alpha(self, drawn: Indices) -> float:
         """Return alpha of some images; NaN for fewer than 2, and where no two methods differ."""
@@ -39,22 +41,14 @@ class Rankings:
     def without_each(self) -> Floats:
         """Return alpha of all images but one, for each, (images,)."""
         kinds, kind_of = np.unique(self.cells, axis=0, return_inverse=True)
-        whole = self._tallies(np.arange(len(self.cells))).ravel()
-        found: list[Floats] = []
-        for place in blocks(len(kinds), len(whole)):
-            some = kinds[place]
-            tallies = np.repeat(whole[None], len(some), axis=0)
-            tallies[np.arange(len(some))[:, None], some] -= 1
-            found.append(self._alphas(tallies.reshape(-1, *self.shape)))
-        of_kind: Floats = np.concatenate(found)
-        each: Floats = of_kind[kind_of.ravel()]
-        return each
-
-    def _alphas_of(self, draws: Indices, sizes: Sequence[int]) -> Floats:
-        parts = (
-            np.stack([self._tallies(drawn[first:last]) for drawn in draws]) for first, last in pairwise([0, *sizes])
-        )
-        return np.stack([self._alphas(tallies) for tallies in accumulate(parts, np.add)])
+        total = self._tallies(np.arange(len(self.cells))).ravel()
+        parts: list[Floats] = []
+        for part in blocks(len(kinds), len(total)):
+            tallies = np.repeat(total[None], len(kinds[part]), axis=0)
+            tallies[np.arange(len(tallies))[:, None], kinds[part]] -= 1
+            parts.append(self._alphas(tallies.reshape(-1, *self.shape)))
+        alphas: Floats = np.concatenate(parts)[kind_of.ravel()]
+        return alphas
 
     def _tallies(self, drawn: Indices) -> Indices:
         """Return how many of the images give each method each value, (methods, values)."""
@@ -77,8 +71,8 @@ class Rankings:
         spread = (of_value * r**2).sum(axis=1)
         sums = (tallies @ r[:, :, None])[:, :, 0]
         with np.errstate(divide="ignore", invalid="ignore"):
-            found: Floats = 1 - (n - 1) / (n * (s - 1)) * (s - (sums**2).sum(axis=1) / spread)
-        return np.where((s < 2) | (spread == 0), np.nan, found)
+            alphas: Floats = 1 - (n - 1) / (n * (s - 1)) * (s - (sums**2).sum(axis=1) / spread)
+        return np.where((s < 2) | (spread == 0), np.nan, alphas)
 
 
 def alpha_interval(ranked: Floats, confidence: float) -> tuple[float, float]:
@@ -86,9 +80,9 @@ def alpha_interval(ranked: Floats, confidence: float) -> tuple[float, float]:
 
     One image that ties all methods is added: where all images rank alike, they do not say that no image ever will rank
     otherwise. And the standard error is at least that of random rankings, of n images and m methods
-    sqrt(2 / (n (n - 1) (m - 1))), which the jackknife does not see where no image agrees with the rest. The interval
-    then contains the alpha of endlessly many images as often as it says, within 2 points, from 3 images and 3 methods
-    on (``benchmarks/coverage.py``); the percentile bootstrap needs over 100 images.
+    sqrt(2 / (n (n - 1) (m - 1))), which the jackknife does not see where no image agrees with the rest. Where the
+    rankings spread around one order, it contains the alpha of endlessly many images as often as it says, within 2
+    points; where some images rank in reverse, of up to 100 images less often (``benchmarks/coverage.py``).
 
     Args:
         ranked: Ranks, images x methods, from 1.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from captum_gag.errors import InputError, first_line, printable, shown
 from captum_gag.reliability.csv_scores import CSV, read_csv
+from captum_gag.reliability.lists import arrays
 
 COLUMNS = ("image", "method", "metric", "score")
 KEY = ["image", "method", "metric", "variant", "steps"]
@@ -36,7 +37,7 @@ def read_scores(path: str | Path) -> pd.DataFrame:
         InputError: The file cannot be read, or it is not a score table.
     """
     if not isinstance(path, str | os.PathLike):
-        raise InputError(f"path is {shown(path)}; expected the file of a score table, or a directory of such")
+        raise InputError(f"path is {shown(path)}; it must be the file of a score table, or a directory of such files")
     path = Path(path)
     if not path.exists():
         raise InputError(f"{path}: cannot be read as scores: there is no such file or folder")
@@ -54,7 +55,7 @@ def read_scores(path: str | Path) -> pd.DataFrame:
 
 
 def checked(scores: pd.DataFrame) -> pd.DataFrame:
-    """Return a score table in the form that every check takes.
+    """Check a score table, and complete it to the form that every statistic takes.
 
     Args:
         scores: The columns image, method, metric, score, and perhaps
@@ -69,12 +70,14 @@ def checked(scores: pd.DataFrame) -> pd.DataFrame:
               and strength (a number): how much of it, where there are degrees;
             - target (an integer) and label (text): the class explained, and its name; baseline_probability: what the
               model gives that class on the metric's baseline;
-            - group (text): images that depend on each other, such as those of one patient, have the same.
+            - group (text): images that depend on each other, such as those of one patient, have the same; see
+              ``collapsed``.
 
             Others are left alone.
 
     Returns:
-        The table with all of these columns, missing text as "" and infinite scores as NaN, and with ``metric_label``.
+        The table with the columns of text and numbers that statistics need, missing text as "" and infinite scores as
+        NaN, and with ``metric_label``.
 
     Raises:
         InputError: A column is missing, a score is not a number, the table is empty, or an image has two scores by
@@ -82,55 +85,50 @@ def checked(scores: pd.DataFrame) -> pd.DataFrame:
     """
     _check_columns(scores)
     # Names may be numbers; everything that looks them up takes them as text.
-    found = scores.assign(method=scores["method"].astype(str), metric=scores["metric"].astype(str))
+    table = scores.assign(method=scores["method"].astype(str), metric=scores["metric"].astype(str))
     # Only what is stored as objects can be of several types.
-    if found["image"].dtype == object and found["image"].map(type).nunique() > 1:
-        found["image"] = found["image"].astype(str)
-    if "control" not in found:
-        found["control"] = found["method"].map(CONTROLS)
-    for name in ("variant", "base", "transform", "control"):
-        found[name] = _text(found[name]) if name in found else ""
-        found[name] = found[name].astype(str)
+    if table["image"].dtype == object and table["image"].map(type).nunique() > 1:
+        table["image"] = table["image"].astype(str)
+    if "control" not in table:
+        table["control"] = table["method"].map(CONTROLS)
+    for name in ("variant", "base", "transform", "control", *(["group"] if "group" in table else [])):
+        table[name] = _text(table[name]).astype(str) if name in table else ""
     for name in ("image", "method", "metric", "variant", "base"):
-        found[name] = _printable(found[name])
+        # Millions of rows have few names.
+        escaped = {text: printable(text) for text in table[name].unique() if isinstance(text, str)}
+        if any(text != safe for text, safe in escaped.items()):
+            table[name] = table[name].replace(escaped)
     kinds = [*CONTROLS.values(), DISPLACED]
-    strange = sorted(set(found["control"].unique()) - {"", *kinds})
+    strange = sorted(set(table["control"].unique()) - {"", *kinds})
     if strange:
         raise InputError(f"the column control has {strange[0]!r}; it must be {', '.join(kinds)} or nothing")
-    found["strength"] = _numbers(found.get("strength", pd.Series(np.nan, index=found.index)))
-    found["steps"] = _whole(found.get("steps", pd.Series(pd.NA, index=found.index)))
-    found["score"] = found["score"].astype(float)
-    infinite = np.isinf(found["score"])
-    if infinite.any():
-        found["score"] = found["score"].mask(infinite)
-    setting, known = _settings(found)
-    found[LABEL] = known[LABEL].array.take(setting)
-    if _some_twice(found, setting):
-        twice = found[["image", "method"]].assign(setting=setting).duplicated()
-        image, method, metric = found.loc[twice, ["image", "method", LABEL]].iloc[0]
-        raise InputError(
-            f"{twice.sum()} rows are double, first image {image!r}, method {method!r}, metric {metric!r}; "
-            "expected one score for each"
-        )
-    alike = known.loc[known[LABEL].duplicated(), LABEL]
-    if len(alike):
-        raise InputError(f"two metrics are shown as {alike.iloc[0]!r}; rename one")
-    return found
+    for name, dtype in (("strength", "float64"), ("steps", "Int64")):
+        table[name] = _numbers(table, name, dtype)
+    score = table["score"].astype(float)
+    table["score"] = score.mask(np.isinf(score)) if np.isinf(score).any() else score
+    # Groups are numbered as they come.
+    setting = table.groupby(KEY[2:], dropna=False, sort=False).ngroup().to_numpy()
+    settings = table.loc[~pd.Series(setting, table.index).duplicated(), KEY[2:]]
+    labels = pd.Series(
+        [
+            metric_label(metric, variant, None if steps is pd.NA else steps)
+            for metric, variant, steps in settings.itertuples(index=False)
+        ],
+        dtype=settings["metric"].dtype,
+    )
+    if labels.duplicated().any():
+        raise InputError(f"two metrics are shown as {labels[labels.duplicated()].iloc[0]!r}; rename one")
+    table[LABEL] = labels.array.take(setting)
+    _check_unique(table, setting)
+    return table
 
 
 def _text(column: pd.Series) -> pd.Series:
-    """Return a column with "" where text is missing."""
+    """Replace missing text by ""."""
     if isinstance(column.dtype, pd.StringDtype):
         # Of millions of texts there is no copy where none is missing.
         return column.fillna("") if column.hasnans else column
     return column.astype(object).where(column.notna(), "")
-
-
-def _printable(names: pd.Series) -> pd.Series:
-    """Return names with what would steer a terminal written out."""
-    written = {each: printable(each) for each in names.unique() if isinstance(each, str)}
-    changed = {name: text for name, text in written.items() if name != text}
-    return names.replace(changed) if changed else names
 
 
 def _check_columns(scores: pd.DataFrame) -> None:
@@ -140,7 +138,7 @@ def _check_columns(scores: pd.DataFrame) -> None:
     if missing:
         raise InputError(
             f"the scores lack the column {', '.join(missing)}; expected {', '.join(COLUMNS)}, "
-            f"found {', '.join(map(str, scores.columns))}"
+            f"there are {', '.join(map(str, scores.columns))}"
         )
     if not len(scores):
         raise InputError("the scores are empty; expected a row per image, method and metric")
@@ -152,45 +150,79 @@ def _check_columns(scores: pd.DataFrame) -> None:
         raise InputError(f"the scores are of type {scores['score'].dtype}; expected numbers")
 
 
-def _numbers(strengths: pd.Series) -> pd.Series:
+def _numbers(table: pd.DataFrame, name: str, dtype: str) -> pd.Series:
+    """Return a column as numbers, or as whole ones; where there is none, all are missing."""
+    if name not in table or table[name].dtype == dtype:
+        return table.get(name, pd.Series(pd.NA if dtype == "Int64" else np.nan, table.index, dtype))
     try:
-        return strengths.astype(float)
+        numbers = table[name].astype("Float64")
     except (TypeError, ValueError) as error:
-        raise InputError("the column strength has values that are no numbers; expected 0 to 1, or none") from error
+        raise InputError(
+            f"the column {name} has values that are no numbers; it must hold numbers or nothing"
+        ) from error
+    if dtype == "Int64" and not (numbers == numbers.round()).fillna(True).all():
+        raise InputError(f"the column {name} has values that are no whole numbers")
+    return numbers.astype(dtype) if dtype == "Int64" else numbers.astype(float)
 
 
-def _whole(steps: pd.Series) -> pd.Series:
-    if steps.dtype == "Int64":
-        return steps
-    try:
-        numbers = steps.astype("Float64")
-    except (TypeError, ValueError) as error:
-        raise InputError("the column steps has values that are no numbers; expected whole ones") from error
-    if not (numbers == numbers.round()).fillna(True).all():
-        raise InputError("the column steps has values that are no whole numbers")
-    return numbers.astype("Int64")
-
-
-def _settings(scores: pd.DataFrame) -> tuple[NDArray[np.intp], pd.DataFrame]:
-    """Return the number of each row's metric with variant and steps, and a row for each of these, with its label."""
-    # Groups are numbered as they come.
-    setting = scores.groupby(KEY[2:], dropna=False, sort=False).ngroup().to_numpy()
-    known = scores.loc[~pd.Series(setting, scores.index).duplicated(), KEY[2:]]
-    labels = [
-        metric_label(metric, variant, None if steps is pd.NA else steps)
-        for metric, variant, steps in known.itertuples(index=False)
-    ]
-    return setting, known.assign(**{LABEL: labels})
-
-
-def _some_twice(scores: pd.DataFrame, setting: NDArray[np.intp]) -> bool:
-    """Tell whether an image has two scores by the same metric for the same method."""
-    key = np.zeros(len(scores), dtype=np.int64)
-    for codes in (pd.factorize(scores["image"])[0], pd.factorize(scores["method"])[0], setting):
-        key = key * (int(codes.max()) + 1) + codes
+def _check_unique(table: pd.DataFrame, setting: NDArray[np.intp]) -> None:
+    """Refuse two scores of one image by the same metric for the same method."""
+    cell = np.zeros(len(table), dtype=np.int64)
+    for codes in (pd.factorize(table["image"])[0], pd.factorize(table["method"])[0], setting):
+        cell = cell * (int(codes.max()) + 1) + codes
     # To sort millions of numbers takes a third of the memory that finding doubles by a table does.
-    key.sort()
-    return bool((key[1:] == key[:-1]).any())
+    cell.sort()
+    if (cell[1:] != cell[:-1]).all():
+        return
+    twice = table.duplicated(["image", "method", LABEL])
+    image, method, metric = table.loc[twice, ["image", "method", LABEL]].iloc[0]
+    raise InputError(
+        f"{twice.sum()} rows are double, first image {image!r}, method {method!r}, metric {metric!r}; "
+        "expected one score for each"
+    )
+
+
+def collapsed(scores: pd.DataFrame) -> pd.DataFrame:
+    """Let images of one group count as one: their scores are averaged, and the group becomes the image.
+
+    Statistics take images as independent draws. Ten photographs of one patient are not; their mean is one draw.
+
+    Args:
+        scores: A checked score table. Images whose column ``group`` is empty stay as they are.
+
+    Returns:
+        The table with a row per group, method and metric: score, baseline_probability and lists ``curve_y`` are means
+        without what is NaN, all else is that of the first image.
+
+    Raises:
+        InputError: An image without a group is called as a group is.
+    """
+    grouped = scores["group"] != "" if "group" in scores else pd.Series(False, scores.index)
+    if not grouped.any():
+        return scores
+    alone, rows = scores[~grouped], scores[grouped]
+    alone, rows = alone.assign(image=alone["image"].astype(str)), rows.assign(image=rows["group"])
+    both = set(alone["image"].unique()) & set(rows["image"].unique())
+    if both:
+        raise InputError(f"{min(both)!r} is a group and an image without a group; rename one of them")
+    cells = rows.groupby(KEY, dropna=False, sort=False)
+    means = rows[cells.cumcount() == 0].copy()
+    for name in means.columns.intersection(["score", "baseline_probability"]):
+        means[name] = cells[name].mean().to_numpy()
+    if "curve_y" in means:
+        padded = np.array(list(zip_longest(*arrays(rows["curve_y"]), fillvalue=np.nan)), dtype=float)
+        curves = pd.DataFrame(padded.reshape(-1, len(rows)).T).groupby(cells.ngroup().to_numpy()).mean()
+        lists = [None if np.isnan(curve).all() else curve for curve in curves.to_numpy()]
+        means["curve_y"] = pd.Series(lists, means.index, dtype=object)
+    return pd.concat([alone, means])
+
+
+def independence(scores: pd.DataFrame) -> str:
+    """Say what every interval and test of a checked score table assumes of its images."""
+    if "group" not in scores or not (scores["group"] != "").any():
+        return "Images are taken as independent draws; where several show one object, say so in a column group."
+    groups = scores.loc[scores["group"] != "", "group"].nunique()
+    return f"Images of one group count as one ({groups} groups); groups are taken as independent draws."
 
 
 def metric_label(metric: str, variant: str, steps: int | None) -> str:
@@ -277,32 +309,22 @@ def by_metric(scores: pd.DataFrame) -> dict[str, pd.DataFrame]:
     method, methods = pd.factorize(scores["method"], sort=True)
     metric, metrics = pd.factorize(scores[LABEL])
     values = scores["score"].to_numpy()
-    found = {}
+    tables = {}
     for place, name in enumerate(metrics):
         rows = metric == place
         matrix = np.full((len(images), len(methods)), np.nan)
         matrix[image[rows], method[rows]] = values[rows]
         in_image, in_method = np.unique(image[rows]), np.unique(method[rows])
-        found[str(name)] = pd.DataFrame(
-            matrix[np.ix_(in_image, in_method)],
-            images[in_image].rename("image"),
-            methods[in_method].rename("method"),
-        )
-    return found
-
-
-def matrices(scores: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Yield each metric's scores as a matrix, images x methods.
-
-    A method without any score is left out, and so is every image that lacks a score of one of the others: ranks
-    among different sets of methods cannot be compared.
-    """
-    for metric, matrix in by_metric(scores).items():
-        yield metric, complete(matrix)
+        axes = images[in_image].rename("image"), methods[in_method].rename("method")
+        tables[str(name)] = pd.DataFrame(matrix[np.ix_(in_image, in_method)], *axes)
+    return tables
 
 
 def complete(matrix: pd.DataFrame) -> pd.DataFrame:
-    """Drop columns without any number, then rows with a gap; both come sorted, so that their order changes nothing."""
+    """Drop methods without any score, then images that lack one: ranks among different methods cannot be compared.
+
+    Both come sorted, so that their order changes nothing.
+    """
     return matrix.dropna(axis=1, how="all").dropna(axis=0, how="any").sort_index().sort_index(axis=1)
 
 

@@ -16,7 +16,7 @@ from captum_gag.reliability.bootstrap import N_BOOTSTRAP
 from captum_gag.reliability.directions import higher_is_better
 from captum_gag.reliability.displacement import displacement
 from captum_gag.reliability.pairwise import ALPHA, compare_pairs, pairs_of, sign_test, turned
-from captum_gag.reliability.scores import by_metric, checked, explanations, ranked_methods
+from captum_gag.reliability.scores import by_metric, checked, collapsed, explanations, ranked_methods
 
 MISSING = 0.1
 """Above this share of images that an explanation lacks a score of, the others are not a fair sample."""
@@ -62,7 +62,7 @@ def verdict(
     Raises:
         InputError: The scores are not a score table, or the method is not in it.
     """
-    scores = checked(scores)
+    scores = collapsed(checked(scores))
     everyone = list(map(str, scores["method"].unique()))
     if against is not None and against not in everyone:
         raise unknown("method", against, everyone)

@@ -112,7 +112,7 @@ def write_page(
             for (metric, method), table in worst.items()
         ],
         "disagreement": disagreement_tables(differing),
-        "resamples": f"{n_bootstrap:,} resamples of the images, seed {seed}",
+        "resamples": f"{n_bootstrap:,} resamples of the images, seed {seed}.",
         "repeat": repeat,
         "side": side,
         "data": _data(scores, images, items, run, side),

@@ -15,7 +15,7 @@ from captum_gag.options import unknown
 from captum_gag.reliability.bootstrap import N_BOOTSTRAP
 from captum_gag.reliability.directions import higher_is_better
 from captum_gag.reliability.pairwise import ALPHA, pairwise, shared
-from captum_gag.reliability.scores import LABEL, by_metric, checked, ranked_methods
+from captum_gag.reliability.scores import LABEL, by_metric, checked, collapsed, ranked_methods
 from captum_gag.report.captions import direction, of_metrics, terminal_table
 from captum_gag.report.table_files import markdown_table, markdown_text, save_csv, save_text
 
@@ -49,7 +49,7 @@ def paired(
     Raises:
         InputError: The scores are not a score table, or these are not two of its methods.
     """
-    scores = _with_both(scores, method, rival)
+    scores = collapsed(_with_both(scores, method, rival))
     pairs = pairwise(scores, [method, rival], alpha=ALPHA, margin=margin, n_bootstrap=n_bootstrap, seed=seed)
     rows = pairs[pairs["method"].eq(method)].reset_index(drop=True)
     if rows.empty:

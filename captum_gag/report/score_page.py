@@ -69,7 +69,7 @@ def save_reliability(report: ReliabilityReport, directory: str | Path, summary: 
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     summary, figures = summary or summarised(report.scores), reliability_report.figures(report)
-    answer = [*sentences(summary.verdicts), consensus(summary.verdicts, report.marks)]
+    answer = [*sentences(summary.verdicts), consensus(summary.verdicts, report.marks), summary.assumption]
     page = of_scores("Can these metrics be trusted?", "", summary, report, {})
     page |= {"sections": {name: SECTIONS[name] for name in OF_SCORES}, "scope": [], "failures": None}
     written = [save_text(reliability_report.to_markdown(report, answer), directory / "report.md")]
@@ -102,7 +102,7 @@ def of_scores(
         "advice": checks.advice if checks else "",
         "cards": cards(summary),
         "keys": line_keys(list(rows["method"].unique())),
-        "notes": notes(rows),
+        "notes": [*notes(rows), summary.assumption],
         "means": _means_table(rows),
         "numbers": laid_out(rows.drop(columns=["best", *tested]).dropna(axis=1, how="all")),
         "decisions": None if decided is None else laid_out(decided),

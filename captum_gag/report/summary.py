@@ -12,7 +12,7 @@ from rich.text import Text
 from captum_gag.reliability.bootstrap import N_BOOTSTRAP
 from captum_gag.reliability.deciding import BEST
 from captum_gag.reliability.pairwise import ALPHA, pairwise
-from captum_gag.reliability.scores import checked, ranked_methods
+from captum_gag.reliability.scores import checked, independence, ranked_methods
 from captum_gag.reliability.verdict import enumerated, verdict
 from captum_gag.report import decisions, tables
 from captum_gag.report.captions import counted, direction, of_metrics
@@ -26,11 +26,13 @@ class Summary(NamedTuple):
         verdicts: As ``reliability.verdict`` returns them.
         rows: As ``tables.comparison`` returns them; untested of a run until decided.
         decided: As ``decisions`` returns them; None of other runs.
+        assumption: What all intervals and tests assume of the images, in a sentence.
     """
 
     verdicts: pd.DataFrame
     rows: pd.DataFrame
     decided: pd.DataFrame | None
+    assumption: str
 
 
 def summarised(
@@ -54,16 +56,17 @@ def summarised(
         decided: As ``reliability.sequential`` returns them, instead of those of the runs.
         margin: Difference up to which two methods are practically the same; see ``reliability.pairwise``.
     """
+    scores = checked(scores)
     parts = [decisions.decisions(run, scores if len(runs) == 1 else run.scores()) for run in runs]
     looked_at = [part for part in parts if part is not None]
     decided = pd.concat(looked_at, ignore_index=True) if looked_at else decided
     against = next((run.config.against for run in runs if run.config.against not in ("", BEST)), None)
     pairs = None
-    if decided is None and len(ranked_methods(checked(scores))) > 1:
+    if decided is None and len(ranked_methods(scores)) > 1:
         pairs = pairwise(scores, alpha=ALPHA, margin=margin, n_bootstrap=n_bootstrap, seed=seed)
     verdicts = verdict(scores, None if decided is None else against, decided, pairs=pairs)
     rows = tables.comparison(scores, published, n_bootstrap, seed, pairs=pairs, verdicts=verdicts)
-    return Summary(verdicts, rows, decided)
+    return Summary(verdicts, rows, decided, independence(scores))
 
 
 def answers(verdicts: pd.DataFrame) -> list[dict[str, Any]]:
@@ -116,4 +119,4 @@ def printable(summary: Summary) -> Group:
     """Lay verdicts, comparison and decisions out for the terminal."""
     lines = [Text(f"{sentence}\n") for sentence in sentences(summary.verdicts)]
     decided = [] if summary.decided is None else [decisions.printable(summary.decided)]
-    return Group(*lines, tables.printable(summary.rows), *decided)
+    return Group(*lines, tables.printable(summary.rows), Text(f"{summary.assumption}\n"), *decided)

@@ -17,7 +17,7 @@ from captum_gag.files import without_directories
 from captum_gag.reliability.bootstrap import N_BOOTSTRAP, mean_intervals
 from captum_gag.reliability.directions import higher_is_better, known_bounds
 from captum_gag.reliability.pairwise import shared
-from captum_gag.reliability.scores import by_metric, checked, explanations, ranked_methods
+from captum_gag.reliability.scores import by_metric, checked, collapsed, explanations, ranked_methods
 from captum_gag.report.captions import CONFIDENCE, DAGGER, headings, marked, marked_name, notes, roles_of
 from captum_gag.report.table_files import latex_text, markdown_table, markdown_text, save_csv, save_parquet, save_text
 
@@ -42,7 +42,7 @@ def comparison(
     nor tested here.
 
     Args:
-        scores: A score table; see ``reliability.read_scores``.
+        scores: A score table; see ``reliability.read_scores``. Images of one group count as one.
         published: Per metric, published means by method.
         n_bootstrap: Resamples of the images, for the intervals and tests.
         seed: Of the resamples.
@@ -61,7 +61,7 @@ def comparison(
     Raises:
         InputError: The scores are not a score table.
     """
-    scores = checked(scores)
+    scores = collapsed(checked(scores))
     roles, directions = roles_of(scores), higher_is_better(scores)
     methods, explained = list(roles), explanations(scores)
     tables = {metric: table.dropna(how="all") for metric, table in by_metric(scores).items()}

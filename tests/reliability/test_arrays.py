@@ -111,7 +111,7 @@ def test_options_that_name_what_is_not_there_are_refused(options, message):
 
 def test_names_may_be_numbers():
     table = from_arrays({7: {1: [1, 2, 3], 2: [2, 3, 4]}}, levels="metric", higher_is_better={7: False})
-    found = reliability.against_baselines(table, n_bootstrap=10)
+    found = reliability.against_baselines(table)
     assert found[["metric", "method", "mean"]].values.tolist() == [["7", "1", 2.0], ["7", "2", 3.0]]
     assert reliability.inter_rater(table).loc["7", "alpha"] == 1
 
@@ -131,9 +131,9 @@ def test_names_may_be_numbers():
         ({"x": {"RCAP": [1j, 2]}}, None, "RCAP of x is no array of numbers"),
         ({"x": {"RCAP": [1, 2]}}, {"a": None, "b": None}, "expected a list of the images' names"),
         ({"x": {"RCAP": [1, 2]}}, {"a", "b"}, "expected a list of the images' names"),
-        ({"x": [1, 2]}, None, "the scores are no dict of dicts"),
-        ([1, 2], None, "the scores are no dict of dicts"),
-        ({"x": {"RCAP": [1, 2]}}, "ab", "images is the text 'ab'; expected a list"),
+        ({"x": [1, 2]}, None, r"scores is {'x': \[1, 2\]}, expected a valid dictionary"),
+        ([1, 2], None, r"scores is \[1, 2\], expected a valid dictionary"),
+        ({"x": {"RCAP": [1, 2]}}, "ab", "images is 'ab'; expected a list"),
     ],
 )
 def test_what_is_no_score_per_image_is_refused(scores, images, message):

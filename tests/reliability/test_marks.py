@@ -51,12 +51,35 @@ def test_a_good_metric_that_sharpening_fools() -> None:
 def test_a_metric_that_is_noise() -> None:
     found = marks(scores(spread=50.0))
     assert {name: found[name] for name in ("reliable", "valid")} == {"reliable": "no", "valid": "no"}
-    assert found["fooled"] == "no"
+    assert found["fooled"] == "unsure", "a gain lost in noise is no proof that there is none"
 
 
 def test_of_three_images_nothing_is_sure() -> None:
     found = marks(scores(spread=0.05, images=3))
-    assert (found["valid"], found["fooled"]) == ("unsure", "unsure")
+    assert (found["valid"], found["sensitive"], found["fooled"]) == ("unsure", "unsure", "unsure")
+
+
+@pytest.mark.parametrize(("images", "noise", "mark"), [(200, 0.1, "no"), (200, 2.0, "yes"), (8, 0.1, "unsure")])
+def test_sensitive_is_told_by_the_intervals_of_the_correlations(images: int, noise: float, mark: str) -> None:
+    table, random = scores(spread=0.05, images=images), np.random.default_rng(0)
+    ease, own = random.normal(size=images), noise * random.normal(size=(2, len(table)))
+    # Where an image is easy by one variant, it is so by the other, but for noise.
+    variants = (table["metric"] == "m").to_numpy()
+    table["score"] += np.where(variants, ease[table["image"]] + own[0], 0)
+    found = marks(table)
+    assert found["sensitive"] == mark
+    assert (float(str(found["rho"])) >= 0.65) == (noise < 1)
+
+
+def test_a_metric_that_sharpening_does_not_fool() -> None:
+    table = scores(spread=0.05)
+    worse = (table["method"] == "a sharpened") & (table["metric"] == "m")
+    assert marks(table.assign(score=table["score"] - worse))["fooled"] == "no"
+    # Sharpening changes no ranking, and a metric of ranks alone scores both maps alike but for rounding.
+    original = table[table["method"] == "a"]
+    same = original.assign(method="a sharpened", base="a", transform="sharpen", score=original["score"] + 3.9e-7)
+    found = marks(pd.concat([table[table["method"] != "a sharpened"], same]))
+    assert (found["fooled"], found["gain"]) == ("no", 0)
 
 
 def test_what_was_not_run_has_no_mark() -> None:

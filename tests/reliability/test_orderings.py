@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import t
 
 from captum_gag import reliability
 from captum_gag.reliability.orderings import ordering_scores
@@ -73,18 +74,22 @@ def test_both_forms_give_the_same_band_and_verdicts(methods, listed, drawn):
     first, second = (reliability.report(each, n_bootstrap=50) for each in (methods, listed))
     pd.testing.assert_frame_equal(first.tables["baselines"], second.tables["baselines"])
     assert first.verdicts == second.verdicts
-    low, high = np.quantile(drawn[0].mean(0), [0.025, 0.975])
+    means = drawn[0].mean(0)
+    low, high = t.interval(0.95, ORDERINGS - 1, means.mean(), means.std(ddof=1) * np.sqrt(1 + 1 / ORDERINGS))
     row = second.tables["baselines"].iloc[0]
     assert (row["random_low"], row["random_high"]) == (pytest.approx(low), pytest.approx(high))
     assert set(second.tables["summary"]["method"]) == {"good", "Sobel"}
 
 
-def test_a_mean_without_its_list_has_the_interval_of_its_images(listed):
+def test_a_single_ordering_cannot_tell(listed):
     plain = listed.drop(columns=["curve_x", "curve_y", "curve_x_label", "curve_y_label"])
-    found = reliability.against_baselines(plain, n_bootstrap=50)
-    row = found.iloc[0]
-    mean = plain.query("method == 'Random orderings' and steps == 20")["score"].mean()
-    assert row["random_low"] < mean < row["random_high"]
+    found = reliability.against_baselines(plain)
+    assert found[["random_orderings", "beats_random"]].drop_duplicates().to_numpy().tolist() == [[1, None]]
+    below = reliability.against_baselines(plain.assign(score=plain["score"].mask(plain["method"] == "good", -1.0)))
+    assert below["beats_random"].eq(False).all(), "what is not ahead beats nothing"
+    assert found[["random_low", "random_high", "random_p"]].isna().all(axis=None)
+    verdict = reliability.report(plain, n_bootstrap=50).verdicts["AOPC MoRF (mean) L=20"]
+    assert "A single random ordering cannot tell whether a method beats chance: set random_orderings = 39." in verdict
 
 
 @pytest.mark.parametrize("form", ["methods", "listed"])

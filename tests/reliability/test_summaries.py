@@ -3,9 +3,11 @@ import tracemalloc
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.stats
 
 from captum_gag import reliability
 from captum_gag.reliability import bootstrap
+from captum_gag.reliability.paired import mean_test
 
 QUICK = {"n_bootstrap": 300}
 
@@ -25,46 +27,82 @@ def test_summary_of_known_scores():
     assert found.loc["z", ["low", "high", "std"]].isna().all(), "one image has no interval"
 
 
+def controlled(methods, direction=1, metrics=("A",)):
+    """Scores by method, of which those called Random:... are random orderings."""
+    controls = {name: "random" for name in methods if name.startswith("Random")}
+    signed = {name: direction * values for name, values in methods.items()}
+    directions = dict.fromkeys(metrics, direction > 0)
+    return arrays(dict.fromkeys(metrics, signed), higher_is_better=directions, controls=controls)
+
+
 @pytest.mark.parametrize("direction", [1, -1])
 def test_a_method_beats_the_baselines_by_its_metrics_direction(direction):
     rng = np.random.default_rng(0)
     methods = {f"Random:{seed}": rng.normal(size=50) for seed in range(100)}
     methods |= {"good": rng.normal(3, 1, 50), "poor": rng.normal(0, 0.01, 50), "Sobel": rng.normal(1, 1, 50)}
-    signed = {name: direction * values for name, values in methods.items()}
-    controls = {name: "random" for name in methods if name.startswith("Random")}
-    table = arrays({"A": signed}, higher_is_better={"A": direction > 0}, controls=controls)
-    found = reliability.against_baselines(table, **QUICK).set_index("method")
+    found = reliability.against_baselines(controlled(methods, direction)).set_index("method")
     assert found["beats_random"].to_dict() == {"good": True, "poor": False}
     assert found["beats_edges"].to_dict() == {"good": True, "poor": False}
-    means = [signed[f"Random:{seed}"].mean() for seed in range(100)]
-    assert found.loc["good", ["random_low", "random_high"]].tolist() == pytest.approx(
-        np.quantile(means, [0.025, 0.975])
-    )
+    assert found["random_orderings"].tolist() == [100, 100]
+
+
+def test_p_against_random_orderings_is_that_of_a_loop():
+    rng = np.random.default_rng(0)
+    n, k = 12, 5
+    orderings = rng.normal(size=(n, k)) + 0.5 * rng.normal(size=k) + rng.normal(size=(n, 1))
+    explained = {"x": rng.normal(1, 1, n), "y": rng.normal(1.5, 1, n)}
+    table = controlled({f"Random:{place}": column for place, column in enumerate(orderings.T)} | explained)
+    found = reliability.against_baselines(table).set_index("method")
+    residuals = orderings - orderings.mean(1, keepdims=True) - orderings.mean(0) + orderings.mean()
+    left_open = (residuals**2).sum() / (n - 1) / (k - 1) / n
+    spread = max(0, orderings.mean(0).var(ddof=1) - left_open) * (1 + 1 / k)
+    p = {}
+    for name, values in explained.items():
+        differences = values - orderings.mean(1)
+        ratio = differences.mean() / np.sqrt(differences.var(ddof=1) / n + spread)
+        p[name] = 2 * scipy.stats.t.sf(abs(ratio), k - 1)
+    assert p["y"] < p["x"]
+    assert found["random_p"].to_dict() == pytest.approx({"y": 2 * p["y"], "x": max(p["x"], 2 * p["y"])})
+
+
+@pytest.mark.parametrize("k", [2, 5, 10, 39])
+@pytest.mark.parametrize("spread", [0.0, 0.4])
+def test_random_methods_hardly_ever_beat_random_orderings(k, spread):
+    rng = np.random.default_rng(k)
+    wrong = 0
+    for _ in range(100):
+        drawn = rng.normal(size=(20, k + 10)) + spread * rng.normal(size=k + 10) + rng.normal(size=(20, 1))
+        names = [f"Random:{place}" for place in range(k)] + [f"method {place}" for place in range(10)]
+        found = reliability.against_baselines(controlled(dict(zip(names, drawn.T, strict=True))))
+        wrong += found["beats_random"].eq(True).any()
+    # Of 100 at 5 %, more than 11 come up once in a hundred times; by quantiles of the orderings' means it is 57 to 84.
+    assert wrong <= 11
 
 
 def test_a_metric_is_judged_alike_beside_one_that_scored_more_methods():
     rng = np.random.default_rng(0)
     few = {"good": rng.normal(3, 1, 50), "Sobel": rng.normal(1, 1, 50)}
-    more = few | {f"Random:{seed}": rng.normal(size=50) for seed in range(3)}
-    told = {"controls": {name: "random" for name in more if name.startswith("Random")}}
-    both = reliability.against_baselines(
-        arrays({"A": more, "B": few}, higher_is_better={"A": True, "B": True}, **told), **QUICK
-    )
-    alone = reliability.against_baselines(arrays({"B": few}, higher_is_better={"B": True}), **QUICK)
-    assert both.loc[both["metric"] == "A", "beats_random"].tolist() == [True]
-    of_b = both[both["metric"] == "B"].to_dict("records")
-    assert [each["beats_random"] for each in of_b] == [None]
-    assert [each["beats_edges"] for each in of_b] == alone["beats_edges"].tolist() == [True]
+    more = few | {f"Random:{seed}": rng.normal(size=50) for seed in range(5)}
+    both = reliability.against_baselines(pd.concat([controlled(more), controlled(few, metrics=("B",))]))
+    alone = reliability.against_baselines(controlled(few, metrics=("B",)))
+    assert both["beats_random"].tolist() == [True, None]
+    assert both.loc[1, "beats_edges"] == alone.loc[0, "beats_edges"] == True  # noqa: E712
+    assert both.loc[1, "edges_p"] == alone.loc[0, "edges_p"]
 
 
-def test_without_baselines_nothing_is_claimed():
-    found = reliability.against_baselines(arrays({"RCAP": {"x": [1, 2, 3]}}), **QUICK)
+@pytest.mark.parametrize("images", [3, 5])
+def test_without_baselines_and_of_few_images_nothing_is_claimed(images):
+    values = np.arange(images, dtype=float)
+    found = reliability.against_baselines(controlled({"x": values}))
+    assert found.loc[0, ["beats_random", "beats_edges"]].tolist() == [None, None]
+    few = {"x": values + 9, "Sobel": values**2, "Random:0": -values, "Random:1": values % 2}
+    found = reliability.against_baselines(controlled(few))
     assert found.loc[0, ["beats_random", "beats_edges"]].tolist() == [None, None]
 
 
 def test_a_manipulated_map_that_gains_on_every_image_fools_and_one_that_loses_does_not():
-    base = np.random.default_rng(1).random(30)
-    scores = {"GAG-85": base, "brighter": base + 0.1, "GAG-85^R": base - 0.1, "orphan": base, "X^sharp": base}
+    base, gain = np.random.default_rng(1).random((2, 30))
+    scores = {"GAG-85": base, "brighter": base + gain, "GAG-85^R": base - gain, "orphan": base, "X^sharp": base}
     transforms = {"brighter": ("GAG-85", "sharpen"), "GAG-85^R": ("GAG-85", "reverse"), "orphan": ("SG", "reverse")}
     table = arrays({"RCAP": scores, "Deletion": scores}, transforms=transforms)
     found = reliability.tricks(table, **QUICK).set_index(["metric", "method"])
@@ -74,8 +112,35 @@ def test_a_manipulated_map_that_gains_on_every_image_fools_and_one_that_loses_do
         ("Deletion", "brighter"): False,
         ("Deletion", "GAG-85^R"): True,
     }
-    assert found.loc[("RCAP", "brighter"), ["gain", "low", "high"]].tolist() == pytest.approx([0.1] * 3)
-    assert set(reliability.against_baselines(table, **QUICK)["method"]) == {"GAG-85", "X^sharp"}, "no name is read"
+    assert found.loc[("RCAP", "brighter"), "gain"] == pytest.approx(gain.mean())
+    assert found.loc[("RCAP", "brighter"), "p"] == pytest.approx(4 * mean_test(gain))
+    assert set(reliability.against_baselines(table)["method"]) == {"GAG-85", "X^sharp"}, "no name is read"
+
+
+def tricked(gains, control=""):
+    base = np.random.default_rng(1).random(len(gains[0]))
+    scores = {"x": base} | {f"trick {place}": base + gain for place, gain in enumerate(gains)}
+    transforms = {name: ("x", "sharpen") for name in scores if name != "x"}
+    return arrays({"RCAP": scores}, transforms=transforms).assign(control=control)
+
+
+def test_gains_within_rounding_are_none_and_the_number_of_tricks_counts():
+    rng = np.random.default_rng(0)
+    assert reliability.tricks(tricked([np.full(40, 3.9e-7)]), **QUICK)["fooled"].tolist() == [False]
+    gain = rng.normal(size=40)
+    # Of mean 2.3 standard errors: significant alone, but not among ten.
+    gain = gain - gain.mean() + 2.3 * scipy.stats.sem(gain)
+    assert reliability.tricks(tricked([gain]), **QUICK)["fooled"].tolist() == [True]
+    others = [rng.normal(size=40) for _ in range(9)]
+    assert reliability.tricks(tricked([gain, *others]), **QUICK)["fooled"].tolist()[0] is None
+    # Three untied images of forty.
+    assert reliability.tricks(tricked([np.r_[np.zeros(37), 1, 2, 3]]), **QUICK)["fooled"].tolist() == [None]
+
+
+def test_displaced_maps_are_no_tricks():
+    table = tricked([np.full(9, 0.5)])
+    table["control"] = np.where(table["method"] == "x", "", "displaced")
+    assert not len(reliability.tricks(table, **QUICK))
 
 
 def test_more_images_are_more_stable():
@@ -86,7 +151,8 @@ def test_more_images_are_more_stable():
     assert found["flips"].is_monotonic_decreasing
     assert found["flips"].iloc[0] > 0.1
     # All images drawn without replacement are all images.
-    assert found[["flips", "best_changes"]].iloc[-1].tolist() == [0, 0]
+    assert found[["flips", "best_changes", "pair_flips"]].iloc[-1].tolist() == [0, 0, 0]
+    assert found[["best", "runner_up"]].drop_duplicates().to_numpy().tolist() == [["m3", "m2"]]
     whole = reliability.inter_rater(scores)["alpha"]["A"]
     assert found[["alpha", "alpha_low", "alpha_high"]].iloc[-1].tolist() == pytest.approx([whole] * 3)
     width = found["alpha_high"] - found["alpha_low"]
@@ -99,7 +165,7 @@ def test_flips_of_two_methods_are_the_share_of_draws_in_the_other_order():
     scores = arrays({"A": {"x": [1, 1, 1, 0], "y": [0, 0, 0, 1]}}, higher_is_better={"A": True})
     found = reliability.stability(scores, sizes=[1], n_resamples=4000)
     assert found.loc[0, "flips"] == pytest.approx(0.25, abs=0.03)
-    assert found.loc[0, "best_changes"] == pytest.approx(0.25, abs=0.03)
+    assert found.loc[0, "best_changes"] == found.loc[0, "pair_flips"] == pytest.approx(0.25, abs=0.03)
 
 
 def test_the_stability_of_several_hundred_methods_takes_no_table_of_them_for_each_draw(monkeypatch):

@@ -231,6 +231,14 @@ def test_what_is_not_to_be_beaten_changes_nothing_about_explanations() -> None:
     pd.testing.assert_frame_equal(everything[everything["role"] == ""], alone)
 
 
+def test_a_mean_has_one_interval_on_all_pages() -> None:
+    scores = controlled(Random=0.3)
+    rows, checks = comparison(scores).set_index("method"), reliability.report(scores)
+    summary = checks.tables["summary"].set_index("method")
+    columns = ["mean", "low", "high"]
+    pd.testing.assert_frame_equal(summary[columns], rows.loc[summary.index, columns])
+
+
 def test_without_an_explanation_no_method_is_best() -> None:
     scores = controlled()
     rows = comparison(scores[scores["method"].isin(["Random", "Sobel"])])
