@@ -110,15 +110,16 @@ def of_scores(
         "verdicts": checks.verdicts if checks else {},
         "marks": laid_out(reliability_report.marked(checks)) if checks else None,
         "reliability": [
-            {"name": f"check-{name}", "caption": question, **laid_out(_without_means(table))}
+            {"name": f"check-{name}", "caption": question, **laid_out(_shown(table, decided is None))}
             for name, (question, table) in tables.items()
         ],
     }
 
 
-def _without_means(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a table of the checks without means, which the tables of scores show with their intervals."""
-    return table.drop(columns=["mean", "low", "high"]) if {"mean", "std"} <= set(table) else table
+def _shown(table: pd.DataFrame, tested: bool) -> pd.DataFrame:
+    """Return a table of the checks without means, which stand with the scores, and p values that do not hold."""
+    hidden = ["mean", "low", "high"] if {"mean", "std"} <= set(table) else []
+    return table.drop(columns=[*hidden, *(name for name in table if not tested and str(name).split("_")[-1] == "p")])
 
 
 def _means_table(rows: pd.DataFrame) -> dict[str, Any]:
