@@ -99,8 +99,6 @@ def test_a_run_until_decided_shows_its_decisions(tmp_path):
     assert "<h3>Decided</h3>" in page
     shown = page.partition("<script")[0]
     assert not re.search(r">(\w+_)?p</button>|>rank|[*≈]\s*\[| p [=<] ", shown), "neither p nor star nor rank"
-        "neither p nor star nor rank"
-    )
     assert "--until decided --alpha 0.1 --against VG" in page
 
 

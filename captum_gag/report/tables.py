@@ -125,16 +125,18 @@ def printed_cells(rows: pd.DataFrame, embolden: Callable[[str], str] = str) -> p
     return cells.reindex(index=methods, columns=metrics).fillna("").rename_axis(columns=None)
 
 
-def printable(rows: pd.DataFrame, columns: int = 3) -> Group:
-    """Lay a comparison out for the terminal: a line per method, a column per metric, so many columns at a time."""
+def printable(rows: pd.DataFrame, width: int = 80) -> Group:
+    """Lay a comparison out for the terminal: a line per method, as many metrics beside each other as have room."""
     cells, heads, names = printed_cells(rows), headings(rows), marked(rows)
     bold = set(rows.loc[rows["tied"], ["method", "metric"]].itertuples(index=False, name=None))
+    cell = max(len(text) for text in [*cells.to_numpy().ravel(), *(line for head in heads.values() for line in head)])
+    columns = max(1, (width - max(map(len, names.values())) - 4) // (cell + 2))
     tables = []
     for first in range(0, cells.shape[1], columns):
         table = Table("method", box=SIMPLE)
         part = cells.iloc[:, first : first + columns]
         for metric in part:
-            table.add_column(Text("\n".join([str(metric), *heads[metric]])), justify="right")
+            table.add_column(Text("\n".join([str(metric), *heads[metric]])), justify="right", no_wrap=True)
         for method, line in part.iterrows():
             texts = [Text(text, "bold" if (method, metric) in bold else "") for metric, text in line.items()]
             table.add_row(Text(names[method]), *texts)
