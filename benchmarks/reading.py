@@ -38,20 +38,20 @@ READING, CHECKS = "captum_gag.runs.store.Run.scores", "captum_gag.reliability.re
 PARTS = {
     "table": {
         "reading": READING,
-        "means": "captum_gag.report.tables.comparison",
+        "means": "captum_gag.report.summary.summarised",
         "saving": "captum_gag.report.tables.save_tables",
     },
     "report": {
         "reading": READING,
-        "means": "captum_gag.report.page.comparison",
+        "means": "captum_gag.report.page.summarised",
         "reliability": CHECKS,
-        "figures": "captum_gag.report.page._figures",
+        "figures": "captum_gag.report.score_page.as_svg",
         "gallery": "captum_gag.report.page.gallery",
     },
     "reliability": {
         "reading": READING,
         "reliability": CHECKS,
-        "saving": "captum_gag.report.reliability_report.save",
+        "saving": "captum_gag.report.score_page.save_reliability",
     },
 }
 """By command what is timed of it, by what that is called here."""

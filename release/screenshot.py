@@ -16,7 +16,7 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-WIDTH, HEIGHT = 1240, 686
+WIDTH, HEIGHT = 1240, 808
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """The commands of runs and reliability, as a user calls them."""
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -87,15 +88,17 @@ def test_a_run_until_decided_shows_its_decisions(tmp_path):
     assert decisions["decision"].tolist() == ["better", "better"]
     assert decisions["rival_role"].tolist() == ["random", "edges"]
     assert "Sobel \N{DAGGER}" in shown.output
-    rows = json.loads(call("table", tmp_path / "run", "--json").output)
-    assert [(row["rival"], row["decision"]) for row in rows if row.get("table") == "decisions"] == [
-        ("Random", "better"),
-        ("Sobel", "better"),
-    ]
-    assert [row["method"] for row in rows if "table" not in row] == ["VG", "Random", "Sobel"]
+    tables = json.loads(call("table", tmp_path / "run", "--json").output)
+    rivals = [(row["rival"], row["decision"]) for row in tables["decisions"]]
+    assert rivals == [("Random", "better"), ("Sobel", "better")]
+    assert [row["method"] for row in tables["table"]] == ["VG", "Random", "Sobel"]
+    assert {row["p"] for row in tables["table"]} == {None}
+    assert [row["state"] for row in tables["verdict"]] != ["decided"], "there is no other explanation"
     assert call("report", tmp_path / "run").exit_code == 0
     page = (tmp_path / "run" / "report.html").read_text()
     assert "<h3>Decided</h3>" in page
+    shown = page.partition("<script")[0]
+    assert not re.search(r">(\w+_)?p</button>|>rank|[*≈]\s*\[| p [=<] ", shown), "neither p nor star nor rank"
     assert "--until decided --alpha 0.1 --against VG" in page
 
 
@@ -103,8 +106,11 @@ def test_table_for_people_and_for_machines(run):
     result = call("table", run)
     assert result.exit_code == 0
     assert (run / "tables" / "table.md").read_text().startswith("|")
-    rows = json.loads(call("table", run, "--json").output)
-    assert [(row["metric"], row["method"]) for row in rows][:2] == [("RCAP", "GAG-85"), ("RCAP", "SG")]
+    assert result.output.lstrip().startswith("By RCAP: ")
+    tables = json.loads(call("table", run, "--json").output)
+    assert list(tables) == ["verdict", "table"]
+    assert [row["metric"] for row in tables["verdict"]] == ["RCAP", "DAUC"]
+    assert [(row["metric"], row["method"]) for row in tables["table"]][:2] == [("RCAP", "GAG-85"), ("RCAP", "SG")]
 
 
 def test_two_methods_beside_each_other(run, tmp_path):
@@ -112,16 +118,16 @@ def test_two_methods_beside_each_other(run, tmp_path):
     assert result.exit_code == 0, result.stderr
     assert "positive where GAG-85 is" in " ".join(result.output.split())
     assert {path.name for path in tmp_path.iterdir()} == {"pair.md", "pair.csv", "pair_images.csv"}
-    rows = json.loads(call("table", run, "--compare", "GAG-85", "SG", "--json", "--out", tmp_path).output)
-    assert {(row["method"], row["rival"]) for row in rows if "table" not in row} == {("GAG-85", "SG")}
-    assert {row["ahead"] for row in rows if row.get("table") == "images"} <= {"GAG-85", "SG"}
+    tables = json.loads(call("table", run, "--compare", "GAG-85", "SG", "--json", "--out", tmp_path).output)
+    assert {(row["method"], row["rival"]) for row in tables["pair"]} == {("GAG-85", "SG")}
+    assert {row["ahead"] for row in tables["images"]} <= {"GAG-85", "SG"}
 
 
 def test_the_worst_images(run, tmp_path):
     result = call("table", run, "--method", "SG", "--worst", 2, "--out", tmp_path)
     assert result.exit_code == 0, result.stderr
     assert "RCAP, SG: the 2 worst images" in result.output
-    rows = json.loads(call("table", run, "--method", "SG", "--worst", 2, "--json", "--out", tmp_path).output)
+    rows = json.loads(call("table", run, "--method", "SG", "--worst", 2, "--json", "--out", tmp_path).output)["worst"]
     lowest = Run.load(run).scores().query("method == 'SG' and metric == 'RCAP'")["score"].min()
     assert rows[0]["score"] == pytest.approx(lowest)
     assert len(pd.read_csv(tmp_path / "worst.csv")) == len(rows)
@@ -133,7 +139,7 @@ def test_a_run_that_ended_is_read_once_and_from_one_file(tmp_path, monkeypatch):
     scores, read, files = Run.scores, [], []
     monkeypatch.setattr(Run, "scores", lambda run: read.append(run) or scores(run))
     monkeypatch.setattr(Run, "records", lambda run, *image: files.append(image))
-    rows = json.loads(call("table", tmp_path / "run", "--json").output)
+    rows = json.loads(call("table", tmp_path / "run", "--json").output)["table"]
     assert {row["images"] for row in rows} == {3}
     assert (len(read), files) == (1, [])
 
@@ -172,7 +178,7 @@ def test_the_papers_layout_of_several_runs(two_runs, tmp_path):
     assert len(rows) == 9 * 11
     ours = {(row["row"], row["column"]): row["ours"] for row in rows.dropna(subset="ours").to_dict("records")}
     assert {column for _, column in ours} == {"RCAP", "DAUC"}
-    full = json.loads(call("table", *two_runs, "--json", "--out", tmp_path / "full").output)
+    full = json.loads(call("table", *two_runs, "--json", "--out", tmp_path / "full").output)["table"]
     means = {(row["method"], row["metric"]): row["mean"] for row in full}
     # The displaced maps are in the full table, and in none of the paper's.
     assert len(means) == 12 + 2

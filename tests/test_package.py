@@ -79,7 +79,7 @@ def test_unknown_name() -> None:
         ("import captum_gag.names, captum_gag.attr", ["torch", "captum", "quantus", "pandas", "matplotlib"]),
         # What table and reliability read a run with.
         (
-            "import captum_gag.report.decisions, captum_gag.report.several_runs, captum_gag.report.reliability_report",
+            "import captum_gag.report.pair_table, captum_gag.report.several_runs, captum_gag.report.score_page",
             ["torch", "torchvision", "captum", "quantus"],
         ),
     ],

@@ -25,7 +25,7 @@ from captum_gag.runs.suite_file import read_suite
 if TYPE_CHECKING:
     from PIL import Image
 
-    from captum_gag.report.map_images import Box
+    from captum_gag.report.figures import Box
     from captum_gag.runs.explaining import Explanation
     from captum_gag.runs.scorer import Scorer
 
@@ -140,12 +140,14 @@ def _explain_all(
     overlay: bool = False,
 ) -> list[dict[str, Any]]:
     """Explain photographs, show the results and return their rows; exit with 1 if an image or a method failed."""
+    import pandas as pd
     from rich.console import Console
     from rich.progress import Progress
 
     from captum_gag.data.images import image_size, shown
     from captum_gag.reliability.scores import DISPLACED
-    from captum_gag.report.tables import score_table, write_scores
+    from captum_gag.report.table_files import save_csv
+    from captum_gag.report.tables import score_table
     from captum_gag.runs.explaining import explain_photo
 
     out.mkdir(parents=True, exist_ok=True)
@@ -181,7 +183,7 @@ def _explain_all(
             rows += [{**row, **file} for row in explanation.rows]
             written += _write(explanation, photo(), scorer.classifier.box(*photo().size), out, format, overlay)
             # After every image, so that its scores are kept whatever ends the command.
-            write_scores(out / "scores.csv", rows)
+            save_csv(pd.DataFrame(rows), out / "scores.csv")
     if json:
         print_json(rows)
     elif rows:
@@ -221,8 +223,8 @@ def _write(
     from PIL import Image
 
     from captum_gag.data.images import named_apart
-    from captum_gag.report.figures import map_grid, save_figure
-    from captum_gag.report.map_images import map_image
+    from captum_gag.report.figures import map_grid, map_image
+    from captum_gag.report.table_files import save_figure
 
     title = f"{explanation.name}: {explanation.label} ({explanation.probability:.0%})"
     written = [out / f"{explanation.name}-explanation.png"]

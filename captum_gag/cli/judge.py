@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -13,6 +13,9 @@ from captum_gag.cli.commands import app, command, print_table
 from captum_gag.cli.options import device_named
 from captum_gag.cli.run import interruptible
 from captum_gag.errors import InputError
+
+if TYPE_CHECKING:
+    from captum_gag.runs.store import Run
 
 N_PLANTED = 4000
 """Training images of the planted networks."""
@@ -31,9 +34,10 @@ def reliability(
 ) -> None:
     """Judge metrics: do images, methods and metrics agree (Tomsett et al., 2019)?
 
-    Prints four marks and a verdict per metric (reliable, valid, sensitive to its implementation, fooled by sharpening)
-    and writes report.html, report.md, a CSV per table and a PNG per figure. The columns of a run say which methods are
-    random orderings and edges, to be beaten (control), and which manipulate another's maps to fool the metric (base,
+    Prints by each metric which explanation is best, and four marks with a few words on the metric itself (reliable,
+    valid, sensitive to its implementation, fooled by sharpening). Writes report.html (the page of captum-gag report, of
+    scores alone), report.md, a CSV per table and a PNG per figure. The columns of a run say which methods are random
+    orderings and edges, to be beaten (control), and which manipulate another's maps to fool the metric (base,
     transform); in a table without them Random, Sobel and Constant are recognised by name. Where a column
     higher_is_better is missing, the metrics must be known to this package or to Quantus.
 
@@ -54,21 +58,27 @@ def reliability(
         ranges = [float(number) for number in edges.split(",")] if edges else []
     except ValueError as error:
         raise InputError(f"--edges {edges!r} must be numbers between commas, such as 0.8,0.99") from error
+    runs: list[Run] = []
     if (scores / "run.json").is_file():
         from captum_gag.runs.store import Run
 
-        run = Run.load(scores)
-        table, labels = run.scores(), labels or run.config.suite_file().truth
+        runs = [Run.load(scores)]
+        table, labels = runs[0].scores(), labels or runs[0].config.suite_file().truth
     else:
         from captum_gag.reliability import read_scores
 
         table = read_scores(scores)
     from captum_gag.reliability import report
-    from captum_gag.report.reliability_report import marks_table, save
+    from captum_gag.report.captions import terminal_table
+    from captum_gag.report.reliability_report import marked
+    from captum_gag.report.score_page import save_reliability
+    from captum_gag.report.summary import sentences, summarised
 
-    judged = report(table, truth=labels, by=by, edges=ranges)
-    files = save(judged, out)
-    print_table(marks_table(judged))
+    judged, summary = report(table, truth=labels, by=by, edges=ranges), summarised(table, runs)
+    files = save_reliability(judged, out, summary)
+    for sentence in sentences(summary.verdicts):
+        typer.echo(sentence)
+    print_table(terminal_table(marked(judged), left=5))
     if judged.advice:
         typer.echo(f"{judged.advice}\n")
     for metric, verdict in judged.verdicts.items():

@@ -144,7 +144,7 @@ def figure(
             raise InputError(f"--at {at!r} must be shares of width and height, such as 0.5,0.5") from None
     classifier = classifier_of(source, options["model"], "auto")
     from captum_gag.data.images import DEMO, demo_image, named_apart, read_image
-    from captum_gag.report.figures import save_figure
+    from captum_gag.report.table_files import save_figure
     from captum_gag.runs.explaining import photo_scorer
     from captum_gag.runs.suite_file import read_suite
 
@@ -172,12 +172,14 @@ def _figure(
     from captum_gag.papers import figures
 
     if kind == "propositions":
+        import pandas as pd
+
         from captum_gag.data.masks import read_mask
         from captum_gag.papers.propositions import propositions
-        from captum_gag.report.tables import write_scores
+        from captum_gag.report.table_files import save_csv
 
         judged = propositions(scorer, photo, name, mask=None if mask is None else read_mask(mask), at=centre)
-        write_scores(out / f"{name}-propositions.csv", list(judged.rows()))
+        save_csv(pd.DataFrame(judged.rows()), out / f"{name}-propositions.csv")
         typer.echo(str(out / f"{name}-propositions.csv"))
         return figures.propositions_figure(judged)
     from captum_gag.runs.explaining import explain_photo

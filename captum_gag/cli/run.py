@@ -124,8 +124,8 @@ def resume(run: RunDirectory, *, work: dict[str, Any], again: dict[str, Any], re
 def _execute(run: Run, work: Work, *, bench: Bench | None = None, recompute: bool = False) -> None:
     """Do a share of a run, print its table, decisions and failures; exit with 1 if a cell failed."""
     from captum_gag.papers.published import means
-    from captum_gag.report import decisions
-    from captum_gag.report.tables import comparison, failures, printable
+    from captum_gag.report.summary import printable, summarised
+    from captum_gag.report.tables import failures
     from captum_gag.runs import executors
     from captum_gag.runs.execution import execute
 
@@ -143,10 +143,7 @@ def _execute(run: Run, work: Work, *, bench: Bench | None = None, recompute: boo
         say=lambda text: typer.echo(text, err=True),
     )
     scores = run.scores()
-    print_table(printable(comparison(scores, means(run.config.suite_file()))))
-    decided = decisions.decisions(run, scores)
-    if decided is not None:
-        print_table(decisions.printable(decided))
+    print_table(printable(summarised(scores, [run], means(run.config.suite_file()))))
     typer.echo(str(run.directory))
     failed = failures(scores)
     for row in failed.to_dict("records"):

@@ -32,26 +32,28 @@ def table(
     compare: Annotated[tuple[str, str] | None, typer.Option(metavar="A B")] = None,
     worst: Annotated[int | None, typer.Option(metavar="N", min=1)] = None,
     method: list[str] | None = None,
+    margin: Annotated[float | None, typer.Option(metavar="X", min=0)] = None,
     json: Json = False,
 ) -> None:
-    """Show mean scores with 95 % intervals, the best in bold, and the significant differences from it.
+    """Show the verdict of each metric, mean scores with 95 % intervals, and the significant differences from the best.
 
-    A star marks an explanation that differs from the metric's best one (Wilcoxon signed-rank test over the images,
-    p < 0.05 after Holm's correction). Controls and manipulated maps, marked by a dagger, are never best. Published
-    values stand beside ours where the suite has them. Writes table.md, table.tex, table.csv (all numbers, with p and
-    effect size) and scores.parquet. For a run with --until decided it also shows the decisions, and writes
-    decisions.csv.
+    Means are over the images that all explanations share. Bold may be best; a star marks an explanation that the best
+    mean beats on most images (sign test, p < 0.05 after Holm's correction over all pairs). Controls and manipulated
+    maps, marked by a dagger, are neither ranked nor tested. Published values stand beside ours where the suite has
+    them. Writes table.md, table.tex, table.csv (all numbers, with p and the ranks that each may have) and
+    scores.parquet. A run with --until decided has its decisions instead of tests, also in decisions.csv.
 
     Example: captum-gag table RUN --worst 5 --method GAG-85
 
     Args:
         out: Directory for the tables. Default: tables in the first RUN.
-        compare: Compare two methods instead: by each metric the mean difference with its interval, p, the effect size,
-            the share of images on which A is better, and the images on which either is ahead most; written to pair.md,
-            pair.csv and pair_images.csv.
+        compare: Compare two methods instead: by each metric the mean difference with its interval, p (Holm over the
+            metrics), the share of images on which A is better, and the images on which either is ahead most; written to
+            pair.md, pair.csv and pair_images.csv.
         worst: List the N images with the lowest scores instead, with class and probability, since a low score by RCAP
             may be due to an unsure network; written to worst.csv. The page of captum-gag report shows their maps.
-        method: With --worst: a method; give it again for several. Default: the best by each metric.
+        method: With --worst: a method; give it again for several. Default: the best mean by each metric.
+        margin: Mean difference, in units of the score, up to which two methods are practically the same.
     """
     if method and worst is None:
         raise InputError("--method is an option of --worst; give --worst N with it")
@@ -70,33 +72,35 @@ def table(
         )
     [one] = cases.values()
     if compare:
-        from captum_gag.report import pairs
+        from captum_gag.report import pair_table
 
-        rows, images = pairs.paired(one.scores, *compare), pairs.extremes(one.scores, *compare)
-        records = rows.to_dict("records") + images.assign(table="images").to_dict("records")
-        parts = [(pairs.printable(rows, images), pairs.save_pair(rows, images, directory))]
+        tested = not any(run.config.until == "decided" for run in loaded)
+        rows = pair_table.paired(one.scores, *compare, tested=tested, margin=margin)
+        images = pair_table.extremes(one.scores, *compare)
+        tables = {"pair": rows, "images": images}
+        laid_out, files = pair_table.printable(rows, images), pair_table.save_pair(rows, images, directory)
     elif worst is not None:
         from captum_gag.report import worst as lowest
 
         rows = lowest.worst(one.scores, method or [], (), worst)
-        records = rows.to_dict("records")
-        parts = [(lowest.printable(rows), [lowest.save_worst(rows, directory)])]
+        tables, laid_out, files = {"worst": rows}, lowest.printable(rows), [lowest.save_worst(rows, directory)]
     else:
         from captum_gag.papers.published import means
-        from captum_gag.report import decisions, tables
+        from captum_gag.report.decisions import save_decisions
+        from captum_gag.report.summary import printable, sentences, summarised
+        from captum_gag.report.tables import save_tables
 
-        rows = tables.comparison(one.scores, means(*one.suites))
-        records = rows.to_dict("records")
-        parts = [(tables.printable(rows), tables.save_tables(rows, one.scores, directory))]
-        decided = decisions.decisions(loaded[0], one.scores) if len(loaded) == 1 else None
-        if decided is not None:
-            records += decided.assign(table="decisions").to_dict("records")
-            parts.append((decisions.printable(decided), [decisions.save_decisions(decided, directory)]))
+        summary = summarised(one.scores, loaded, means(*one.suites), margin=margin)
+        tables = {"verdict": summary.verdicts, "table": summary.rows}
+        files = save_tables(summary.rows, one.scores, directory, [*sentences(summary.verdicts), summary.assumption])
+        if summary.decided is not None:
+            tables["decisions"] = summary.decided
+            files.append(save_decisions(summary.decided, directory))
+        laid_out = printable(summary)
     if json:
-        print_json(records)
+        print_json({name: table.to_dict("records") for name, table in tables.items()})
         return
-    for laid_out, files in parts:
-        print_table(laid_out, files)
+    print_table(laid_out, files)
 
 
 @command()

@@ -20,7 +20,7 @@ from captum_gag.papers.huang_liu import mean_ratio
 from captum_gag.reliability.jackknife import jackknife_interval, without_each
 from captum_gag.reliability.scores import by_image, checked, family_label
 from captum_gag.report.run_figures import percentiles_of
-from captum_gag.report.writing import markdown_table, save_csv, save_text
+from captum_gag.report.table_files import markdown_table, save_csv, save_text
 from captum_gag.runs.spec import Suite
 
 COLUMNS = ["claim", "statistic", "value", "low", "high", "above", "below", "verdict", "images"]

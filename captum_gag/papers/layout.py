@@ -13,7 +13,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from captum_gag.report.writing import latex_text, markdown_text, save_csv, save_text
+from captum_gag.report.table_files import latex_text, markdown_text, save_csv, save_text
 
 DIFFERS = "\N{NOT EQUAL TO}"
 MISSING = "\N{EN DASH}"

@@ -78,7 +78,7 @@ def _classes(images: pd.DataFrame) -> Iterator[tuple[pd.Index, list[str], float]
     target = images.get("target", pd.Series(0, images.index)).astype("Float64").fillna(-9)
     names = images.get("label", pd.Series("", images.index)).fillna("").astype(str)
     names = names.where(names.ne(""), "class " + target.astype(int).astype(str)).replace("class -9", "all images")
-    counts, chances = target.map(target.value_counts()), target.map(chance.groupby(target).mean())
+    counts, chances = target.map(target.value_counts()), target.map(chance.groupby(target).mean()).astype(float)
     # Classes with few images, from -1, improbable on the baseline, to -3.
     level = -1 - sum((chances >= probability).astype(int) for probability in LEVELS)
     for one, other in ((-2, -1), (-1, -2)):

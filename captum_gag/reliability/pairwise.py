@@ -15,7 +15,7 @@ from captum_gag.options import checked as with_checked_arguments
 from captum_gag.options import unknown
 from captum_gag.reliability.arguments import Confidence, Resamples, Seed
 from captum_gag.reliability.bootstrap import ALIKE, N_BOOTSTRAP, Floats, blocks
-from captum_gag.reliability.directions import higher_is_better
+from captum_gag.reliability.directions import higher_is_better, known_bounds
 from captum_gag.reliability.scores import by_metric, checked, collapsed, explanations, ranked_methods
 
 ALPHA = 0.05
@@ -81,13 +81,17 @@ def pairwise(
             raise unknown("method", name, everyone)
     if len(set(compared)) < 2:
         raise InputError(f"methods are {shown(compared)}; they must be two different ones at least")
-    directions, parts = higher_is_better(scores), []
+    directions, ranges, parts = higher_is_better(scores), known_bounds(scores), []
     for metric, whole in by_metric(scores).items():
         if directions[metric] is None:
             continue
         sign = 1 if directions[metric] else -1
         table = sign * shared(whole, compared)
         part = compare_pairs(table, pairs_of(table, controls), alpha, n_bootstrap, seed).assign(metric=metric)
+        if metric in ranges:
+            # A difference of scores within a range is no larger than it.
+            most = ranges[metric][1] - ranges[metric][0]
+            part = part.assign(low=part["low"].clip(lower=-most), high=part["high"].clip(upper=most))
         width = margin.get(metric) if isinstance(margin, Mapping) else margin
         if width is not None:
             alike = part["decision"].eq("open") & part["low"].gt(-width) & part["high"].lt(width)

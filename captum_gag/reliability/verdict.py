@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from pydantic import SkipValidation
 
 from captum_gag.options import checked as with_checked_arguments
 from captum_gag.options import unknown
@@ -32,6 +33,7 @@ def verdict(
     alpha: Confidence = ALPHA,
     n_bootstrap: Resamples = N_BOOTSTRAP,
     seed: Seed = 0,
+    pairs: SkipValidation[pd.DataFrame | None] = None,
 ) -> pd.DataFrame:
     """Say of each metric which explanation is best, and whether that is decided.
 
@@ -48,6 +50,8 @@ def verdict(
         alpha: Probability of a wrong decision by a metric, in (0, 1).
         n_bootstrap: Resamples of the images.
         seed: Of the resamples.
+        pairs: As ``pairwise`` returns them of the same scores; None computes them. A rival within their margin is said
+            to be practically the same.
 
     Returns:
         A row per metric: metric; best, the explanation with the best mean, "" where the state is "cannot tell"; state,
@@ -87,13 +91,15 @@ def verdict(
             gaps = [f"{name} of {count}" for name, count in scored.isna().sum().items() if count]
             answer["reason"] = f"Scores are missing of {len(scored)} images: {enumerated(gaps)}."
         else:
-            if sequential is None:
-                pairs = pairs_of(complete, controls)
-                if against is not None:
-                    pairs = [(against, name) for name in complete if name != against and against in complete]
-                tests = compare_pairs(complete, pairs, alpha, n_bootstrap, seed)
-            else:
+            if sequential is not None:
                 tests = sequential[sequential["metric"] == metric].assign(testable=True, difference=np.nan)
+            elif against is not None:
+                asked = [(against, name) for name in complete if name != against and against in complete]
+                tests = compare_pairs(complete, asked, alpha, n_bootstrap, seed)
+            elif pairs is None:
+                tests = compare_pairs(complete, pairs_of(complete, controls), alpha, n_bootstrap, seed)
+            else:
+                tests = pairs[(pairs["metric"] == metric) & (pairs["method"] < pairs["rival"])]
             answer |= _answer(complete, own, against, pd.concat([tests, turned(tests)], ignore_index=True))
             if blind:
                 answer |= {"best": "", "state": "cannot tell", "reason": blind}
@@ -159,7 +165,7 @@ def _answer(complete: pd.DataFrame, own: Sequence[str], against: str | None, tes
     tied = [name for name in means.index if name == best or name not in worse]
     rows = tests[tests["method"] == best].set_index("rival")
     answers = {name: rows.at[name, "decision"] if name in rows.index else "open" for name in [*others, *controls]}
-    undecided = [name for name in others if answers[name] == "open"]
+    undecided, alike = ([name for name in others if answers[name] == word] for word in ("open", "same"))
     contrary = (rows["wins"] < rows["losses"]) & (
         sign_test(rows["wins"].to_numpy(int), rows["losses"].to_numpy(int)) < ALPHA
     )
@@ -183,6 +189,8 @@ def _answer(complete: pd.DataFrame, own: Sequence[str], against: str | None, tes
         reason = f"Not decided so far against {enumerated(undecided, 'or')}."
     elif undecided:
         reason = f"No significant difference from {enumerated(undecided, 'or')}."
+    elif alike:
+        reason = f"Practically the same as {enumerated(alike)}: the difference is within the margin."
     elif set(answers.values()) != {"better"}:
         unbeaten = [name for name in controls if answers[name] != "better"]
         reason = f"It is not decided whether it beats {enumerated(unbeaten, 'or')}."

@@ -1,4 +1,4 @@
-"""What a page needs to show the maps of a run: small pictures and curves."""
+"""Pictures and curves of the images of a run, for its page."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from captum_gag.attr.methods import Method
-from captum_gag.report.choosing import Choice
 from captum_gag.report.figures import top_of
-from captum_gag.report.guide_slider import slider, stride_for
-from captum_gag.runs.guide_parts import guided
+from captum_gag.report.image_selection import Selection
+from captum_gag.runs.guide_parts import Parts, guided
 from captum_gag.runs.photographs import Photograph
 from captum_gag.runs.store import Run
 
@@ -25,25 +24,27 @@ SIDES = (224, 192, 160, 128, 112, 96, 80, 72, 64, 56, 48)
 """Of a picture on the page, in pixels: the largest with which the page keeps to its size."""
 MOST_BYTES, BYTES_PER_PIXEL = 20e6, 0.3
 """Of all pictures together, and of one pixel of a map in WebP and base64, as measured."""
+GUIDE_BYTES, GUIDE_BYTES_PER_PIXEL = 15e6, 7.5
+"""Of both parts of all guides together, and of one pixel of them in lossless WebP and base64, as measured."""
 COLUMNS = 8
 CLASSES = ["target", "label", "probability", "predicted", "predicted_label", "predicted_probability"]
-"""What is known of an image: the class explained, and the one predicted, with their names and probabilities."""
+"""Columns of an image's classes: the one explained and the one predicted, with their names and probabilities."""
 
 
 class Item(NamedTuple):
     """One image of the gallery.
 
     Attributes:
-        number: Its place among all images of the run.
+        number: Its index among all images of the run.
         image: Its name.
-        label: Of the class explained; "" if not known.
-        probability: Of that class; NaN if not known.
+        label: Name of the class explained; "" if unknown.
+        probability: Of that class; NaN if unknown.
         about: Which class was explained, predicted and true, in words.
         pictures: Data URI of a sheet of squares: the photograph, or grey, then a map per method; "" without maps.
         methods: Of the maps, in the order of the sheet.
         masked: Whether the sheet's last square is the mask of the object.
-        guide: What redraws GAG's map at any percentile; see ``guide_slider.slider``.
-        why: For what it was chosen to be shown; "" where all images are.
+        guide: Both parts of GAG's map, to redraw it at any percentile; see ``slider``.
+        why: Why it was selected to be shown; "" where all images are.
     """
 
     number: int
@@ -58,23 +59,25 @@ class Item(NamedTuple):
     why: str
 
 
-def gallery(run: Run, known: pd.DataFrame, methods: Mapping[str, Method], side: int, choice: Choice) -> Iterator[Item]:
-    """Yield the images chosen one by one.
+def gallery(
+    run: Run, classes: pd.DataFrame, methods: Mapping[str, Method], side: int, selection: Selection
+) -> Iterator[Item]:
+    """Yield the images selected one by one.
 
     Args:
         run: Its maps are shown if they were kept.
-        known: Classes and probabilities by image, of all images; see ``images_of``.
+        classes: Classes and probabilities of all images; see ``classes_of``.
         methods: Of the run, by label: the first that is GAG has a slider.
         side: Of a picture, in pixels; see ``picture_side``.
-        choice: Which of them.
+        selection: Which of them.
     """
-    rows = {row["image"]: (number, row) for number, row in enumerate(known.reset_index().to_dict("records"))}
+    rows = {row["image"]: (number, row) for number, row in enumerate(classes.reset_index().to_dict("records"))}
     gag, stride = guided(methods), 0
-    for image in choice.images:
+    for image in selection.images:
         (number, row), maps, photograph = rows[image], run.maps(image), run.photograph(image)
         parts = {} if gag is None else run.parts(image)
         if parts and not stride:
-            stride = stride_for(len(choice.images), parts["rank"][0].size)
+            stride = stride_for(len(selection.images), parts["rank"][0].size)
         yield Item(
             number=number,
             image=image,
@@ -85,22 +88,22 @@ def gallery(run: Run, known: pd.DataFrame, methods: Mapping[str, Method], side: 
             methods=list(maps),
             masked=photograph is not None and photograph.mask is not None,
             guide=None if gag is None else slider(parts, gag.options()["percentile"], stride),
-            why=choice.reasons.get(image, ""),
+            why=selection.reasons.get(image, ""),
         )
 
 
-def images_of(run: Run, scores: pd.DataFrame) -> pd.DataFrame:
-    """``CLASSES`` and ``true``, its own class, of each image that has scores; NaN or "" where not known.
+def classes_of(run: Run, scores: pd.DataFrame) -> pd.DataFrame:
+    """Return ``CLASSES`` and ``true``, its own class, of each image that has scores; NaN or "" where unknown.
 
     Args:
         run: In whose order the images are.
         scores: Its records, as ``reliability.scores.checked`` returns them.
     """
-    chosen, first = run.chosen().set_index("image"), scores.drop_duplicates("image").set_index("image")[CLASSES]
-    first = first.loc[[image for image in chosen.index if image in first.index]]
+    selection, first = run.chosen().set_index("image"), scores.drop_duplicates("image").set_index("image")[CLASSES]
+    first = first.loc[[image for image in selection.index if image in first.index]]
     # An image without a class of its own is explained by the predicted one.
     own = first["target"].where(first["predicted"].ne(first["target"]) & first["predicted"].notna())
-    first = first.assign(true=chosen["target"].reindex(first.index).astype("Float64").fillna(own.astype("Float64")))
+    first = first.assign(true=selection["target"].reindex(first.index).astype("Float64").fillna(own.astype("Float64")))
     names = [name for name in CLASSES if name.endswith("label")]
     first[names] = first[names].astype(object).where(first[names].notna(), "")
     numbers = first.columns.difference(names)
@@ -108,10 +111,10 @@ def images_of(run: Run, scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def about(row: Mapping[Hashable, Any]) -> str:
-    """In words: the class explained, whether it is the true and the predicted one, and which are else.
+    """Return in words the class explained, whether it is the true and the predicted one, and the others.
 
     Args:
-        row: Of ``images_of``.
+        row: Of ``classes_of``.
     """
     if np.isnan(row["target"]):
         return ""
@@ -119,8 +122,8 @@ def about(row: Mapping[Hashable, Any]) -> str:
     matching = " and ".join(role for role, target in roles.items() if target == row["target"])
     text = _named(row["label"], row["target"], row["probability"]) + (f", {matching}" if matching else "")
     if not np.isnan(row["predicted"]) and row["predicted"] != row["target"]:
-        named = _named(row["predicted_label"], row["predicted"], row["predicted_probability"])
-        text += f"; the network predicts {named}"
+        prediction = _named(row["predicted_label"], row["predicted"], row["predicted_probability"])
+        text += f"; the network predicts {prediction}"
     return text
 
 
@@ -130,55 +133,91 @@ def _named(label: str, target: float, probability: float) -> str:
 
 
 def picture_side(count: int) -> int:
-    """Return the side at which so many pictures keep to the size of a page."""
+    """Return the largest side at which so many pictures keep to the size of a page."""
     fitting = [side for side in SIDES if count * side**2 * BYTES_PER_PIXEL <= MOST_BYTES]
     return fitting[0] if fitting else SIDES[-1]
 
 
-def curves_by_image(drawn: pd.DataFrame, images: Sequence[str]) -> Iterator[dict[str, Any]]:
+def curves_by_image(curves: pd.DataFrame, images: Sequence[str]) -> Iterator[dict[str, Any]]:
     """Yield the curves of one image after the other, by metric: a page may have a million of them.
 
     Args:
-        drawn: As ``run_figures.curves_of`` returns them.
+        curves: As ``run_figures.curves_of`` returns them.
         images: Their names.
 
     Yields:
-        By metric x, x_label, y_label and by method y, None where it is not known; empty for an image without curves.
+        By metric x, x_label, y_label and by method y, None where it is NaN; empty for an image without curves.
     """
-    place = pd.Index(images).get_indexer(drawn["image"])
-    order = np.argsort(place, kind="stable")
+    rank = pd.Index(images).get_indexer(curves["image"])
+    order = np.argsort(rank, kind="stable")
     names = ("metric", "method", "x", "y", "x_label", "y_label")
-    columns = [drawn[name].to_numpy(object)[order] for name in names]
-    bounds = np.searchsorted(place[order], np.arange(len(images) + 1))
+    columns = [curves[name].to_numpy(object)[order] for name in names]
+    bounds = np.searchsorted(rank[order], np.arange(len(images) + 1))
     for start, end in itertools.pairwise(bounds):
         yield _curves(list(zip(*(column[start:end] for column in columns), strict=True)))
 
 
 def _curves(rows: Sequence[tuple[Any, ...]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    curves: dict[str, Any] = {}
     if not rows:
-        return found
-    whole = np.concatenate([y for _, _, _, y, _, _ in rows]).round(3)
-    # What is no number is not itself.
-    ys = iter([y if y == y else None for y in whole.tolist()])
+        return curves
+    values = np.concatenate([y for _, _, _, y, _, _ in rows]).round(3)
+    # A NaN is not itself.
+    ys = iter([y if y == y else None for y in values.tolist()])
     for metric, method, x, y, x_label, y_label in rows:
-        if metric not in found:
-            found[metric] = {"x": x.round(3).tolist(), "x_label": x_label, "y_label": y_label, "y": {}}
-        found[metric]["y"][method] = list(itertools.islice(ys, len(y)))
-    return found
+        if metric not in curves:
+            curves[metric] = {"x": x.round(3).tolist(), "x_label": x_label, "y_label": y_label, "y": {}}
+        curves[metric]["y"][method] = list(itertools.islice(ys, len(y)))
+    return curves
 
 
 def sheet(photograph: Photograph | None, maps: Mapping[str, Tensor], side: int) -> str:
-    """Return a data URI of squares of this side, eight in a row: photograph, or grey, maps, not yet coloured, mask."""
+    """Return a data URI of squares of this side, eight a row: photograph (or grey), grey maps, mask."""
     photo, mask = photograph or (Image.new("RGB", (side, side), "grey"), None)
-    images = [photo, *(_levels(each) for each in maps.values()), *([] if mask is None else [mask])]
-    tiles = [_square(each, side) for each in images]
+    images = [photo, *(_levels(map) for map in maps.values()), *([] if mask is None else [mask])]
+    tiles = [_square(image, side) for image in images]
     rows = -(-len(tiles) // COLUMNS)
-    drawn = Image.new("RGB", (side * min(COLUMNS, len(tiles)), side * rows))
-    for place, tile in enumerate(tiles):
-        drawn.paste(tile, (side * (place % COLUMNS), side * (place // COLUMNS)))
+    grid = Image.new("RGB", (side * min(COLUMNS, len(tiles)), side * rows))
+    for index, tile in enumerate(tiles):
+        grid.paste(tile, (side * (index % COLUMNS), side * (index // COLUMNS)))
+    return _webp(grid, quality=55, method=4)
+
+
+def stride_for(images: int, pixels: int) -> int:
+    """Return the stride between kept pixels at which the guides of so many images keep to their size."""
+    return next(
+        stride for stride in range(1, 1000) if images * pixels / stride**2 * GUIDE_BYTES_PER_PIXEL <= GUIDE_BYTES
+    )
+
+
+def slider(parts: Parts, percentile: float, stride: int) -> dict[str, Any] | None:
+    """Return both parts of GAG's map for the page, which redraws it at any percentile.
+
+    Args:
+        parts: As ``guide_parts.quantised`` returns them; empty for an image that has none.
+        percentile: Of the method.
+        stride: As ``stride_for`` returns it. A pixel that is kept keeps its rank among all pixels.
+
+    Returns:
+        picture (data URI: magnitude, and beside it rank, with the channels as colours), scale and level by channel,
+        percentile; None without parts.
+    """
+    if not parts:
+        return None
+    both = np.concatenate([parts[name][:, ::stride, ::stride] for name in ("magnitude", "rank")], axis=2)
+    colours = np.broadcast_to(both, (3, *both.shape[1:])).transpose(1, 2, 0)
+    return {
+        "picture": _webp(Image.fromarray(np.ascontiguousarray(colours)), lossless=True, quality=60),
+        "scale": [float(f"{scale:.4g}") for scale in parts["scale"]],
+        "level": [[float(f"{level:.3g}") for level in row] for row in parts["level"]],
+        "percentile": percentile,
+    }
+
+
+def _webp(picture: Image.Image, **options: Any) -> str:
+    """Return a picture as a data URI."""
     buffer = io.BytesIO()
-    drawn.save(buffer, format="WEBP", quality=55, method=4)
+    picture.save(buffer, format="WEBP", **options)
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 

@@ -1,15 +1,22 @@
-"""The figures of the second paper, and of the checks that it lacks."""
+"""Figures of score tables: ranks of the methods, and the reliability of metrics, as the second paper and beyond."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+from scipy.stats import t
 
 from captum_gag.reliability import consistency_matrix
 from captum_gag.reliability.orderings import ordering_means, ordering_scores
 from captum_gag.reliability.scores import LABEL, family_label, is_manipulated, is_random, metrics_of
+from captum_gag.report.captions import CONFIDENCE
 from captum_gag.report.style import (
     BAND,
     COLOURS,
@@ -25,12 +32,44 @@ from captum_gag.report.style import (
 
 RANDOM = "random orderings"
 
+DIRECTIONS = {True: " (higher is better)", False: " (lower is better)", None: ""}
+"""Behind a metric's name in a title, by whether higher is better."""
+
+
+@styled
+def ranks(rows: pd.DataFrame) -> Figure:
+    """Draw the interval of the rank of each explanation, a panel per metric, the best mean first.
+
+    Explanations whose intervals overlap are not told apart. Those that may be best are black.
+
+    Args:
+        rows: As ``tables.comparison`` returns them, with ``rank_low``.
+    """
+    rows = rows[rows["rank_low"].notna()]
+    titles = in_panels(list(rows["metric"].unique()))
+    tables = [rows[rows["metric"].eq(metric)] for metric in titles]
+    heights = [1 + 0.22 * len(table) for table in tables]
+    figure = Figure(figsize=(8, sum(heights)))
+    panels = figure.subplots(len(tables), squeeze=False, gridspec_kw={"height_ratios": heights})[:, 0]
+    for axes, table, title in zip(panels, tables, titles.values(), strict=True):
+        higher = bool(table["higher_is_better"].iloc[0])
+        table = table.sort_values("mean", ascending=not higher, kind="stable")
+        positions = np.arange(len(table))
+        colours = [INK if tied else GUIDE for tied in table["tied"]]
+        low, high = (table[name].astype(int).to_numpy() for name in ("rank_low", "rank_high"))
+        axes.hlines(positions, low, high, color=colours, lw=3)
+        axes.scatter([*low, *high], [*positions, *positions], color=2 * colours, s=18, zorder=2)
+        axes.set_yticks(positions, list(table["method"]))
+        axes.set(title=f"{title}{DIRECTIONS[higher]}", xlim=(0.5, len(table) + 0.5), ylim=(len(table) - 0.5, -0.5))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if len(tables):
+        panels[-1].set_xlabel("rank")
+    return figure
+
 
 @styled
 def distributions(scores: pd.DataFrame) -> Figure:
-    """Draw the scores of each method as a violin, with mean, median and quartiles; a panel per metric (Figure 2 b).
-
-    There are ``style.PANELS`` at most, which the last one says.
+    """Draw the scores of each method as a violin, with mean, median and quartiles, a panel per metric (Figure 2 b).
 
     Of a metric with several numbers of steps the highest is drawn. All random orderings are one violin, of the scores
     of every image in every ordering; manipulated maps are left out.
@@ -39,52 +78,50 @@ def distributions(scores: pd.DataFrame) -> Figure:
         scores: A score table, as ``reliability.scores.checked`` returns it.
     """
     # Of millions of rows, all columns are not copied to pick some of them.
-    drawn, random = _of_most_steps(scores) & ~is_manipulated(scores), is_random(scores)
-    titles = in_panels(metrics_of(scores.loc[drawn, [LABEL]]))
-    drawn &= scores["score"].notna()
+    rows, random = _of_most_steps(scores) & ~is_manipulated(scores), is_random(scores)
+    titles = in_panels(metrics_of(scores.loc[rows, [LABEL]]))
+    rows &= scores["score"].notna()
     figure = Figure(figsize=(8, 2.6 * len(titles)))
     for axes, metric in zip(figure.subplots(len(titles), squeeze=False)[:, 0], titles, strict=True):
-        of_metric = drawn & scores[LABEL].eq(metric)
+        of_metric = rows & scores[LABEL].eq(metric)
         methods = scores.loc[of_metric & ~random, ["method", "score"]].groupby("method", sort=False)["score"]
         groups = {name: group.to_numpy() for name, group in methods}
         if (of_metric & random).any():
             by_random = ordering_scores(scores[of_metric & random]).ravel()
             groups[RANDOM] = by_random[~np.isnan(by_random)]
         groups = {name: values for name, values in groups.items() if len(values) > 1}
-        places = np.arange(len(groups))
+        positions = np.arange(len(groups))
         if groups:
-            bodies = axes.violinplot(list(groups.values()), places, showextrema=False)["bodies"]
-            for body in bodies:
+            for body in axes.violinplot(list(groups.values()), positions, showextrema=False)["bodies"]:
                 body.set_facecolor(COLOURS[0])
             quartiles = np.stack([np.quantile(values, [0.25, 0.5, 0.75]) for values in groups.values()])
-            axes.vlines(places, quartiles[:, 0], quartiles[:, 2], color=INK, lw=3, label="quartiles")
-            axes.plot(places, quartiles[:, 1], "o", mfc=PAPER, mec=INK, ms=5, label="median")
-            axes.plot(places, [values.mean() for values in groups.values()], "x", color=INK, label="mean")
+            axes.vlines(positions, quartiles[:, 0], quartiles[:, 2], color=INK, lw=3, label="quartiles")
+            axes.plot(positions, quartiles[:, 1], "o", mfc=PAPER, mec=INK, ms=5, label="median")
+            axes.plot(positions, [values.mean() for values in groups.values()], "x", color=INK, label="mean")
             axes.legend(ncols=3)
-        axes.set_xticks(places, list(groups), rotation=30, ha="right")
+        axes.set_xticks(positions, list(groups), rotation=30, ha="right")
         axes.set_title(titles[metric])
     return figure
 
 
 def _of_most_steps(scores: pd.DataFrame) -> pd.Series:
     """Tell which rows are of the highest number of steps of their metric and variant, or of none."""
-    found, stepped = pd.Series(True, index=scores.index), scores["steps"].notna()
+    rows, stepped = pd.Series(True, index=scores.index), scores["steps"].notna()
     if stepped.any():
         steps = scores.loc[stepped, ["metric", "variant", "steps"]].astype({"steps": int})
-        found[stepped] = steps["steps"] == steps.groupby(["metric", "variant"])["steps"].transform("max")
-    return found
+        rows[stepped] = steps["steps"] == steps.groupby(["metric", "variant"])["steps"].transform("max")
+    return rows
 
 
 @styled
-def curves(scores: pd.DataFrame, confidence: float = 0.95) -> Figure:
+def curves(scores: pd.DataFrame) -> Figure:
     """Draw each method's mean score minus the random orderings', over the number of steps (Figure 2 a).
 
-    The band around a line is the normal interval of the mean; the grey one holds the central share of the random
+    The band around a line is the 95 % interval of the mean; the grey one holds the central 95 % of the random
     orderings' means. Without random orderings, 0 is 0.
 
     Args:
         scores: A score table, as ``reliability.scores.checked`` returns it; metrics without steps are left out.
-        confidence: The share of the random orderings' means in the grey band, in (0, 1).
 
     Returns:
         A panel per metric and variant.
@@ -94,21 +131,35 @@ def curves(scores: pd.DataFrame, confidence: float = 0.95) -> Figure:
     families = list(stepped.groupby(["metric", "variant"], sort=False))
     figure = Figure(figsize=(8, 3.2 * len(families)))
     for axes, (family, table) in zip(figure.subplots(len(families), squeeze=False)[:, 0], families, strict=True):
-        by_random = is_random(table)
         orderings = ordering_means(table).groupby("steps")["score"]
         centre = orderings.mean() if len(orderings) else pd.Series(0.0, index=sorted(table["steps"].unique()))
         if (orderings.size() > 1).any():
-            low, high = (orderings.quantile(q) - centre for q in ((1 - confidence) / 2, (1 + confidence) / 2))
+            low, high = (orderings.quantile(q) - centre for q in ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2))
             axes.fill_between(centre.index, low, high, color=BAND, label=RANDOM)
         axes.axhline(0, color=GUIDE, lw=0.8)
-        for method, rows in table[~by_random].groupby("method", sort=False):
-            found = rows.groupby("steps")["score"].agg(["mean", "sem"])
-            mean, wide = found["mean"] - centre, 1.96 * found["sem"]
-            [line] = axes.plot(mean.index, mean, marker=".", label=method, **lines[str(method)])
-            axes.fill_between(mean.index, mean - wide, mean + wide, color=line.get_color(), alpha=0.15, lw=0)
+        for method, rows in table[~is_random(table)].groupby("method", sort=False):
+            moments = rows.groupby("steps")["score"].agg(["mean", "sem", "count"])
+            moments["mean"] -= centre
+            with_band(axes, moments.index, moments, None, str(method), {"marker": ".", **lines[str(method)]})
         axes.set(title=family_label(*family), xlabel="pixels replaced, L", ylabel="score minus random")
         axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
+
+
+def with_band(
+    axes: Axes,
+    x: NDArray[np.float64] | pd.Index,
+    moments: pd.DataFrame,
+    bounds: tuple[float, float] | None,
+    label: str,
+    line: Mapping[str, Any],
+) -> None:
+    """Draw means (columns mean, sem, count) with their interval by Student's t, clipped to the range of the scores."""
+    mean = moments["mean"].to_numpy()
+    reach = t.ppf((1 + CONFIDENCE) / 2, moments["count"].to_numpy() - 1) * moments["sem"].to_numpy()
+    low, high = (mean - reach, mean + reach) if bounds is None else np.clip([mean - reach, mean + reach], *bounds)
+    [curve] = axes.plot(x, mean, label=label, **line)
+    axes.fill_between(x, low, high, color=curve.get_color(), alpha=0.15, lw=0)
 
 
 @styled
@@ -121,39 +172,33 @@ def alphas(inter_rater: pd.DataFrame, threshold: float) -> Figure:
     """
     figure = Figure(figsize=(8, 0.8 + 0.35 * len(inter_rater)))
     axes = figure.subplots()
-    rows = np.arange(len(inter_rater))[::-1]
+    positions = np.arange(len(inter_rater))[::-1]
     alpha = inter_rater["alpha"].to_numpy()
     reach = np.stack([alpha - inter_rater["low"], inter_rater["high"] - alpha]).clip(min=0)
-    axes.errorbar(alpha, rows, xerr=reach, fmt="o", color=COLOURS[0], capsize=3)
+    axes.errorbar(alpha, positions, xerr=reach, fmt="o", color=COLOURS[0], capsize=3)
     axes.axvline(threshold, color=GUIDE, ls="--", lw=1)
     axes.axvline(0, color=BAND, lw=0.8)
-    axes.set_yticks(rows, list(inter_rater["metric"]))
+    axes.set_yticks(positions, list(inter_rater["metric"]))
     axes.set(xlabel=f"Krippendorff's alpha; reliable from {threshold}", xlim=(min(-0.2, np.nanmin([*alpha, 0])), 1))
     return figure
 
 
 @styled
 def right_orders(faults: pd.DataFrame, validity: pd.DataFrame | None = None) -> Figure:
-    """Draw which share of pairs each metric puts in the right order: by fault of the maps, and as each truth does.
+    """Draw the share of pairs that each metric puts in the right order: by fault of the maps, and as each truth does.
 
     Args:
         faults: As ``reliability.faults`` returns it.
         validity: As ``reliability.validity`` returns it; of the explanations.
     """
-    of_faults = faults.pivot_table(index="metric", columns="fault", values="wrong", sort=False)
+    wrong = faults.pivot_table(index="metric", columns="fault", values="wrong", sort=False)
     if validity is not None and len(validity):
-        explanations = validity[validity["maps"] == "explanations"].assign(as_=lambda each: "as " + each["truth"])
-        of_truth = explanations.pivot_table(index="metric", columns="as_", values="wrong", sort=False)
-        of_faults = of_faults.join(of_truth, how="left")
-    right = 1 - of_faults
-    figure = Figure(figsize=(4 + 0.7 * right.shape[1], 1.5 + 0.35 * len(right)))
-    axes = figure.subplots()
-    image = axes.imshow(right, cmap=CORRELATION, vmin=0, vmax=1, aspect="auto")
-    axes.set_xticks(range(right.shape[1]), list(right), rotation=45, ha="right", fontsize=7)
-    axes.set_yticks(range(len(right)), list(right.index), fontsize=7)
-    _numbers_in(axes, right, centre=0.5)
-    figure.colorbar(image, label="pairs in the right order", shrink=0.8)
-    return figure
+        explanations = validity[validity["maps"] == "explanations"]
+        explanations = explanations.assign(column="as " + explanations["truth"])
+        of_truth = explanations.pivot_table(index="metric", columns="column", values="wrong", sort=False)
+        wrong = wrong.join(of_truth, how="left")
+    size = 4 + 0.7 * wrong.shape[1], 1.5 + 0.35 * len(wrong)
+    return _matrix(1 - wrong, size, (0, 1), "pairs in the right order")
 
 
 @styled
@@ -165,21 +210,21 @@ def consistency(internal_consistency: pd.DataFrame) -> Figure:
     """
     matrix = consistency_matrix(internal_consistency)
     side = 2.5 + 0.6 * min(len(matrix), PANELS)
-    figure = Figure(figsize=(side + 1, side))
+    return _matrix(matrix, (side + 1, side), (-1, 1), "Spearman's rho, mean over methods")
+
+
+def _matrix(matrix: pd.DataFrame, size: tuple[float, float], bounds: tuple[float, float], label: str) -> Figure:
+    """Draw a matrix of numbers within bounds, written into it if they are few."""
+    figure = Figure(figsize=size)
     axes = figure.subplots()
-    image = axes.imshow(matrix, cmap=CORRELATION, vmin=-1, vmax=1)
-    places = range(len(matrix))
-    axes.set_xticks(places, list(matrix), rotation=45, ha="right", fontsize=7)
-    axes.set_yticks(places, list(matrix), fontsize=7)
-    if len(matrix) <= PANELS:
-        _numbers_in(axes, matrix, centre=0)
-    figure.colorbar(image, label="Spearman's rho, mean over methods", shrink=0.8)
-    return figure
-
-
-def _numbers_in(axes: Axes, matrix: pd.DataFrame, centre: float) -> None:
-    """Write the numbers of a matrix into its picture, whose colours are darkest far from the centre."""
-    for row, column in np.argwhere(matrix.notna()):
+    image = axes.imshow(matrix, cmap=CORRELATION, vmin=bounds[0], vmax=bounds[1], aspect="auto")
+    axes.set_xticks(range(matrix.shape[1]), list(matrix), rotation=45, ha="right", fontsize=7)
+    axes.set_yticks(range(len(matrix)), list(matrix.index), fontsize=7)
+    centre = sum(bounds) / 2
+    for row, column in np.argwhere(matrix.notna()) if len(matrix) <= PANELS else ():
         value = matrix.iat[row, column]
+        # The colours are darkest far from the centre.
         colour = PAPER if abs(value - centre) > 0.6 * (1 - centre) else INK
         axes.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=7, color=colour)
+    figure.colorbar(image, label=label, shrink=0.8)
+    return figure

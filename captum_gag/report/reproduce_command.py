@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 import tomli_w
@@ -16,29 +16,17 @@ from captum_gag.runs.config import SETTINGS, Config
 from captum_gag.runs.store import Run
 
 
-class Reproduction(NamedTuple):
-    """The command of a run, its suite, and the facts beside them.
-
-    Attributes:
-        command: The command line.
-        suite: The TOML file that it names.
-        facts: By name, versions and digests that decided the numbers, and their cost.
-        cut: Whether paths in them are cut to their last part.
-    """
-
-    command: str
-    suite: str
-    facts: dict[str, str]
-    cut: bool
-
-
-def reproduction(run: Run, scores: pd.DataFrame, paths: bool) -> Reproduction:
-    """Return the command and the suite that reproduce a run, and the facts beside them.
+def reproduction(run: Run, scores: pd.DataFrame, paths: bool) -> dict[str, Any]:
+    """Return the command and the suite that reproduce a run, and the facts beside them, for its page.
 
     Args:
         run: The run.
         scores: Its records.
         paths: Whether absolute paths are written in full; they may name who ran it and on which machine.
+
+    Returns:
+        command, suite (TOML), facts (by name, versions and digests that decided the numbers, and their cost) and cut
+        (whether paths in them are cut to their last part).
     """
     config = run.config
     shorten: Callable[[Any], Any] = (lambda value: value) if paths else without_directories
@@ -49,8 +37,12 @@ def reproduction(run: Run, scores: pd.DataFrame, paths: bool) -> Reproduction:
         "Computing": f"{scores['seconds'].sum() / 3600:.2f} hours in all",
         "Directory": shorten(str(run.directory.absolute())),
     }
-    cut = [model, data, suite] != [config.model, config.data, config.suite]
-    return Reproduction(shlex.join(command(config, model, data)), tomli_w.dumps(suite), facts, cut)
+    return {
+        "command": shlex.join(command(config, model, data)),
+        "suite": tomli_w.dumps(suite),
+        "facts": facts,
+        "cut": [model, data, suite] != [config.model, config.data, config.suite],
+    }
 
 
 def command(config: Config, model: Mapping[str, Any], data: Mapping[str, Any]) -> list[str]:

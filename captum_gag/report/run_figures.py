@@ -1,4 +1,4 @@
-"""Figures of a run: what its curves look like, and how GAG depends on p."""
+"""Figures of a run: its curves, and GAG over its percentile."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Collection, Mapping
 
 import numpy as np
 import pandas as pd
-import scipy.stats
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
@@ -15,49 +14,51 @@ from numpy.typing import NDArray
 from captum_gag.attr.entries import AttributionMethod
 from captum_gag.attr.guided_absolute_grad import GuidedAbsoluteGrad
 from captum_gag.attr.methods import Method
+from captum_gag.reliability.directions import known_bounds
 from captum_gag.reliability.lists import arrays, firsts, stacked
 from captum_gag.reliability.scores import LABEL
+from captum_gag.report.reliability_figures import DIRECTIONS, with_band
 from captum_gag.report.style import INK, in_panels, method_lines, styled
 
 CURVED = ("image", "method", LABEL, "curve_x", "curve_y", "curve_x_label", "curve_y_label")
 """The columns of a score table that curves are drawn from."""
 
 LEVELS = 6
-"""How many other methods are drawn beside GAG-p."""
-
-WHICH = {True: " (higher is better)", False: " (lower is better)", None: ""}
-"""What a title says of a metric's direction; nothing where that is not known."""
+"""Other methods that are drawn beside GAG-p."""
 
 
 @styled
-def curves(scores: pd.DataFrame, methods: Collection[str] | None = None) -> Figure:
+def curves(
+    scores: pd.DataFrame,
+    methods: Collection[str] | None = None,
+    bounds: Mapping[str, tuple[float, float]] | None = None,
+) -> Figure:
     """Draw the curve that each metric's score sums up, per method: the mean over the images with its 95 % interval.
 
     Args:
         scores: The records of a run, as ``reliability.scores.checked`` returns them.
         methods: Those that are drawn, each in the line that it has among all; None for all.
+        bounds: By metric, the range that no interval leaves; None for the known ones.
 
     Returns:
         A panel per metric that has a curve, not known to pyplot; a single one without lines if none has.
     """
-    lines, drawn = method_lines(scores["method"].unique()), _have_curves(scores)
+    lines, rows = method_lines(scores["method"].unique()), _have_curves(scores)
     if methods is not None:
-        drawn &= scores["method"].isin(methods).to_numpy()
-    titles = in_panels(list(scores.loc[drawn, LABEL].unique()))
+        rows &= scores["method"].isin(methods).to_numpy()
+    bounds = known_bounds(scores) if bounds is None else bounds
+    titles = in_panels(list(scores.loc[rows, LABEL].unique()))
     figure = Figure(figsize=(8, 0.5 + 3.2 * max(1, len(titles))))
     for axes, metric in zip(figure.subplots(max(1, len(titles)), squeeze=False)[:, 0], titles, strict=False):
-        # A run may have millions of curves: no more are looked at, nor copied, at a time than those of a metric.
-        of_metric = scores.loc[drawn & scores[LABEL].eq(metric).to_numpy(), ["method", *CURVED[3:]]]
-        places, methods_of_metric = pd.factorize(of_metric["method"])
-        for place, method in enumerate(methods_of_metric):
-            rows = of_metric[places == place]
-            [x], values = arrays(rows["curve_x"].head(1)), stacked(rows["curve_y"])
-            mean = np.nanmean(values, 0)
-            [line] = axes.plot(x, mean, label=method, **lines[str(method)])
-            wide = 1.96 * scipy.stats.sem(values, nan_policy="omit") if len(values) > 1 else 0.0
-            axes.fill_between(x, mean - wide, mean + wide, color=line.get_color(), alpha=0.15, lw=0)
+        # A run may have millions of curves: no more are copied at a time than those of a metric.
+        of_metric = scores.loc[rows & scores[LABEL].eq(metric).to_numpy(), ["method", *CURVED[3:]]]
+        codes, methods_of_metric = pd.factorize(of_metric["method"])
+        for code, method in enumerate(methods_of_metric):
+            of_method = of_metric[codes == code]
+            [x], values = arrays(of_method["curve_x"].head(1)), pd.DataFrame(stacked(of_method["curve_y"]))
+            with_band(axes, x, values.agg(["mean", "sem", "count"]).T, bounds.get(metric), method, lines[str(method)])
         [x] = arrays(of_metric["curve_x"].head(1))
-        if all(float(place).is_integer() for place in x):
+        if all(float(number).is_integer() for number in x):
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         labels = of_metric[["curve_x_label", "curve_y_label"]].iloc[0]
         axes.set(title=titles[metric], xlabel=labels.iloc[0], ylabel=labels.iloc[1])
@@ -78,8 +79,8 @@ def curves_of(scores: pd.DataFrame) -> pd.DataFrame:
     columns = {LABEL: "metric", "curve_x": "x", "curve_y": "y", "curve_x_label": "x_label", "curve_y_label": "y_label"}
     if "curve_y" not in scores:
         return pd.DataFrame(columns=["image", "method", *columns.values()])
-    found = scores.loc[_have_curves(scores), ["image", "method", *columns]].rename(columns=columns)
-    return found.assign(**{name: pd.Series(arrays(found[name]), found.index, dtype=object) for name in ("x", "y")})
+    rows = scores.loc[_have_curves(scores), ["image", "method", *columns]].rename(columns=columns)
+    return rows.assign(**{name: pd.Series(arrays(rows[name]), rows.index, dtype=object) for name in ("x", "y")})
 
 
 def _have_curves(scores: pd.DataFrame) -> NDArray[np.bool_]:
@@ -88,15 +89,12 @@ def _have_curves(scores: pd.DataFrame) -> NDArray[np.bool_]:
 
 
 @styled
-def ablation(
-    rows: pd.DataFrame, percentiles: Mapping[str, float], better: Mapping[str, bool | None] | None = None
-) -> Figure:
+def ablation(rows: pd.DataFrame, percentiles: Mapping[str, float]) -> Figure:
     """Draw the mean score of GAG-p over p with its interval, other methods as levels (Huang & Liu, Table 1).
 
     Args:
         rows: As ``tables.comparison`` returns them.
         percentiles: By method, the p of those that are GAG-p; see ``percentiles_of``.
-        better: By metric, whether higher is better, for the titles; see ``directions.higher_is_better``.
 
     Returns:
         A panel per metric, not known to pyplot.
@@ -114,11 +112,8 @@ def ablation(
         others = of_metric.loc[ps.isna(), ["method", "mean"]].head(LEVELS)
         for method, mean in others.itertuples(index=False):
             axes.plot([0, 1], [mean, mean], lw=1, label=method, transform=axes.get_yaxis_transform(), **lines[method])
-        axes.set(
-            title=f"{metric}{WHICH[(better or {}).get(metric)]}",
-            xlabel="percentile p of the guide",
-            ylabel="mean score",
-        )
+        title = f"{metric}{DIRECTIONS[of_metric['higher_is_better'].iloc[0]]}"
+        axes.set(title=title, xlabel="percentile p of the guide", ylabel="mean score")
         axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
 
@@ -126,17 +121,14 @@ def ablation(
 def percentiles_of(methods: Mapping[str, Method]) -> dict[str, float]:
     """Return the percentile of each method that is GAG, by label.
 
-    Where some of them differ in another option too, only those are in it whose other options are the most frequent:
-    methods that differ in p alone are one line.
-
-    Args:
-        methods: By label.
+    Where some of them differ in another option too, those with the most frequent other options are taken: methods that
+    differ in p alone are one line.
     """
-    found: dict[str, tuple[str, float]] = {}
+    entries: dict[str, tuple[str, float]] = {}
     for label, method in methods.items():
         if isinstance(method, AttributionMethod) and issubclass(method.attribution, GuidedAbsoluteGrad):
             options = method.options()
             percentile = options.pop("percentile")
-            found[label] = repr((method.attribution, options)), percentile
-    [(usual, _)] = Counter(options for options, _ in found.values()).most_common(1) or [("", 0)]
-    return {label: percentile for label, (options, percentile) in found.items() if options == usual}
+            entries[label] = repr((method.attribution, options)), percentile
+    [(usual, _)] = Counter(options for options, _ in entries.values()).most_common(1) or [("", 0)]
+    return {label: percentile for label, (options, percentile) in entries.items() if options == usual}

@@ -57,8 +57,8 @@ def _one(case: str, runs: Sequence[Run]) -> Together:
     try:
         scores = checked(pd.concat([run.scores() for run in runs], ignore_index=True))
     except InputError as error:
-        named = " and ".join(str(run.directory) for run in runs)
-        raise InputError(f"{named}: {error}") from error
+        directories = " and ".join(str(run.directory) for run in runs)
+        raise InputError(f"{directories}: {error}") from error
     data = dict.fromkeys(plain_name(run.config.data) for run in runs)
     suites = tuple(run.config.suite_file() for run in runs)
     return Together(scores, suites, f"{plain_name(first.config.model)} on {' and '.join(data)}")
@@ -71,6 +71,6 @@ def _differences(first: Config, other: Config) -> Iterator[str]:
     one, two = first.suite_file(), other.suite_file()
     if one.n_samples != two.n_samples:
         yield "n_samples"
-    for what, before, now in (("metric", one.metrics, two.metrics), ("method", one.methods, two.methods)):
+    for kind, before, now in (("metric", one.metrics, two.metrics), ("method", one.methods, two.methods)):
         if isinstance(before, Mapping) and isinstance(now, Mapping):
-            yield from (f"{what} {label}" for label in before if label in now and before[label] != now[label])
+            yield from (f"{kind} {label}" for label in before if label in now and before[label] != now[label])

@@ -7,72 +7,59 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import pandas as pd
-from rich.box import SIMPLE
 from rich.console import Group
 from rich.table import Table
-from rich.text import Text
 
 from captum_gag.errors import InputError
 from captum_gag.options import unknown
 from captum_gag.reliability.scores import LABEL, checked
-from captum_gag.report.notes import of_metrics
+from captum_gag.report.captions import of_metrics, terminal_table
+from captum_gag.report.table_files import save_csv
 from captum_gag.report.tables import comparison
-from captum_gag.report.writing import save_csv
-
-SHOWN = 6
-"""Images of each metric on the page."""
 
 Ranked: TypeAlias = dict[tuple[str, str], pd.DataFrame]
-"""Image and score, the worst first, by metric and its best explanation."""
+"""Image and score, the worst first, by metric and the explanation with its best mean."""
 
 
-def worst(
-    scores: pd.DataFrame,
-    methods: Sequence[str] = (),
-    metrics: Sequence[str] = (),
-    n: int = 10,
-) -> pd.DataFrame:
+def worst(scores: pd.DataFrame, methods: Sequence[str] = (), metrics: Sequence[str] = (), n: int = 10) -> pd.DataFrame:
     """Return the images with the worst scores, the worst first.
 
     Args:
         scores: The records of a run.
-        methods: Whose scores; none takes the best explanation of each metric.
-        metrics: By which, as tables label them; none takes all of which it is known whether higher is better.
+        methods: Whose scores; none takes the explanation with the best mean of each metric.
+        metrics: By which, as tables label them; none takes all whose direction is known.
         n: Images of each.
 
     Returns:
-        A row per metric, method and image: metric, method, higher_is_better, image, target, class ("" if not known),
+        A row per metric, method and image: metric, method, higher_is_better, image, target, class ("" if unknown),
         probability, score.
 
     Raises:
-        InputError: There is no such method or metric, or it is not known whether higher is better.
+        InputError: There is no such method or metric, or its direction is unknown.
     """
     scores = checked(scores)
-    known = comparison(scores)
-    for what, given in (("method", methods), ("metric", metrics)):
-        for name in given:
-            if name not in set(known[what]):
-                raise unknown(what, name, list(known[what].unique()))
-    asked = known[known["metric"].isin(metrics)] if metrics else known[known["higher_is_better"].notna()]
-    undirected = list(asked.loc[asked["higher_is_better"].isna(), "metric"].unique())
-    if undirected or asked.empty:
-        which = ", ".join(undirected or known["metric"].unique())
-        raise InputError(f"it is not known whether higher is better by {which}; expected another --metric")
-    chosen = asked[asked["method"].isin(methods)] if methods else asked[asked["best"]]
-    parts = []
-    for row in chosen.to_dict("records"):
-        named = {name: row[name] for name in ("metric", "method", "higher_is_better")}
-        lowest = _lowest(scores, row).head(n)
-        lowest["class"] = lowest["label"].astype(object).fillna("") if "label" in lowest else ""
-        parts.append(lowest[["image", "target", "class", "probability", "score"]].assign(**named))
+    rows = comparison(scores)
+    for kind, names in (("method", methods), ("metric", metrics)):
+        for name in names:
+            if name not in set(rows[kind]):
+                raise unknown(kind, name, list(rows[kind].unique()))
+    rows = rows[rows["metric"].isin(metrics)] if metrics else rows[rows["higher_is_better"].notna()]
+    undirected = list(rows.loc[rows["higher_is_better"].isna(), "metric"].unique())
+    if undirected or rows.empty:
+        metric_names = ", ".join(undirected or scores[LABEL].unique())
+        raise InputError(f"it is not known whether higher is better by {metric_names}; expected another --metric")
+    rows = rows[rows["method"].isin(methods)] if methods else rows[rows["best"]]
     columns = ["metric", "method", "higher_is_better", "image", "target", "class", "probability", "score"]
-    if not parts:
-        return pd.DataFrame(columns=columns)
-    return pd.concat(parts, ignore_index=True)[columns]
+    scores = scores.assign(**{"class": scores["label"].astype(object).fillna("") if "label" in scores else ""})
+    parts = [
+        _lowest(scores, row).head(n).assign(metric=row["metric"], higher_is_better=row["higher_is_better"])
+        for row in rows.to_dict("records")
+    ]
+    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
 
 
 def ranked(scores: pd.DataFrame, rows: pd.DataFrame) -> Ranked:
-    """Return by metric and its best explanation the images with their scores, the worst first.
+    """Rank the images by the scores of each metric's best mean, the worst first, by metric and explanation.
 
     Args:
         scores: A checked score table.
@@ -80,18 +67,6 @@ def ranked(scores: pd.DataFrame, rows: pd.DataFrame) -> Ranked:
     """
     best = rows[rows["best"]].to_dict("records")
     return {(row["metric"], row["method"]): _lowest(scores, row)[["image", "score"]] for row in best}
-
-
-def badly_explained(found: Ranked) -> list[dict[str, Any]]:
-    """Return for each of ``ranked`` the images that are explained worst: caption, method, rows of image and value."""
-    return [
-        {
-            "caption": f"{metric}: {method}",
-            "method": method,
-            "rows": [{"image": image, "value": value} for image, value in lowest.head(SHOWN).itertuples(index=False)],
-        }
-        for (metric, method), lowest in found.items()
-    ]
 
 
 def _lowest(scores: pd.DataFrame, row: Mapping[Any, Any]) -> pd.DataFrame:
@@ -112,18 +87,17 @@ def printable(rows: pd.DataFrame) -> Group:
 
 
 def _of_method(title: str, rows: pd.DataFrame) -> Table:
-    higher = rows["higher_is_better"].iloc[0]
-    table = Table(box=SIMPLE, title=Text(title), title_justify="left")
-    # A name cut short finds no file.
-    table.add_column("image", overflow="fold")
-    table.add_column("class")
-    table.add_column("probability", justify="right")
-    table.add_column(f"score\n{'higher' if higher else 'lower'} is better", justify="right")
-    for row in rows.to_dict("records"):
-        probability = "-" if pd.isna(row["probability"]) else f"{row['probability']:.0%}"
-        named = row["class"] or ("-" if pd.isna(row["target"]) else str(int(row["target"])))
-        table.add_row(Text(str(row["image"])), Text(named), probability, f"{row['score']:.3f}")
-    return table
+    score = f"score\n{'higher' if rows['higher_is_better'].iloc[0] else 'lower'} is better"
+    lines = [
+        {
+            "image": row["image"],
+            "class": row["class"] or ("-" if pd.isna(row["target"]) else str(int(row["target"]))),
+            "probability": "-" if pd.isna(row["probability"]) else f"{row['probability']:.0%}",
+            score: f"{row['score']:.3f}",
+        }
+        for row in rows.to_dict("records")
+    ]
+    return terminal_table(pd.DataFrame(lines), title, left=2)
 
 
 def save_worst(rows: pd.DataFrame, directory: Path) -> Path:

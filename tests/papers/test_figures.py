@@ -19,7 +19,7 @@ from captum_gag.model_probe import behaviour_of
 from captum_gag.models import Classifier
 from captum_gag.papers.figures import areas, map_sheet, propositions_figure, recovery
 from captum_gag.papers.propositions import Place, gaussian, moved, propositions
-from captum_gag.report.figures import save_figure
+from captum_gag.report.table_files import save_figure
 from captum_gag.runs.explaining import photo_scorer
 
 SIDE = 32

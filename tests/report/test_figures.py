@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from captum_gag.report.figures import map_grid, save_figure
+from captum_gag.report.figures import map_grid
+from captum_gag.report.table_files import save_figure
 
 
 def _one(title, photo, maps, scores=None):

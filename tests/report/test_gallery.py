@@ -14,18 +14,17 @@ from PIL import Image
 from scoring import config_of, folder_of, run_of
 
 from captum_gag.reliability.scores import checked
-from captum_gag.report.choosing import AT_RANDOM, choose
-from captum_gag.report.disagreement import BY_MAPS, agreement, agreement_with_mean, disagreements
 from captum_gag.report.gallery import (
     COLUMNS,
     MOST_BYTES,
     SIDES,
     about,
+    classes_of,
     curves_by_image,
     gallery,
-    images_of,
     picture_side,
 )
+from captum_gag.report.image_selection import AT_RANDOM, BY_MAPS, agreement, agreement_with_mean, disagreements, select
 from captum_gag.report.run_figures import curves_of
 
 from .conftest import HOSTILE
@@ -34,8 +33,8 @@ SIDE = 64
 
 
 def gallery_of(run):
-    known = images_of(run, checked(run.scores()))
-    return gallery(run, known, run.config.made_suite().methods, SIDE, choose(list(known.index), {}, None, 0))
+    known = classes_of(run, checked(run.scores()))
+    return gallery(run, known, run.config.made_suite().methods, SIDE, select(list(known.index), {}, None, 0))
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +133,7 @@ NAMES = [f"{number:03d}" for number in range(60)]
 
 def test_the_first_of_each_ranking_in_turn_and_a_quarter_at_random():
     worst, best = ["007", "005", "003", "001"], ["009", "007", "008"]
-    found = choose(NAMES, {"worst": worst, "best": best}, 8, 0)
+    found = select(NAMES, {"worst": worst, "best": best}, 8, 0)
     reasons = {image: reason for image, reason in found.reasons.items() if reason != AT_RANDOM}
     # 007 is worst before it is best, and two of eight are left to chance.
     assert reasons == {"007": "worst", "009": "best", "005": "worst", "003": "worst", "008": "best", "001": "worst"}
@@ -145,14 +144,14 @@ def test_the_first_of_each_ranking_in_turn_and_a_quarter_at_random():
 
 
 def test_the_seed_fixes_what_is_random():
-    drawn = {seed: choose(NAMES, {}, 10, seed) for seed in (0, 1)}
-    assert drawn[0] == choose(NAMES, {}, 10, 0)
+    drawn = {seed: select(NAMES, {}, 10, seed) for seed in (0, 1)}
+    assert drawn[0] == select(NAMES, {}, 10, 0)
     assert drawn[0].images != drawn[1].images
 
 
 @given(most=st.none() | st.integers(1, 70), ranked=st.lists(st.lists(st.sampled_from(NAMES), unique=True), max_size=4))
 def test_as_many_as_asked_for_or_all_in_their_order(most, ranked):
-    found = choose(NAMES, {str(place): images for place, images in enumerate(ranked)}, most, 0)
+    found = select(NAMES, {str(place): images for place, images in enumerate(ranked)}, most, 0)
     assert len(found.images) == min(most or 60, 60)
     assert found.images == sorted(set(found.images))
     everything = len(found.images) == 60

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from captum_gag.models.preprocessing import Preprocessing
-from captum_gag.report.map_images import map_image
+from captum_gag.report.figures import map_image
 
 FEEDINGS = {
     "a square in the middle": {"resize": 64, "crop": 48},

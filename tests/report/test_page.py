@@ -12,9 +12,9 @@ from pandas.testing import assert_frame_equal
 from scoring import call, config_of, run_of
 
 from captum_gag.errors import InputError
+from captum_gag.report.captions import headings
 from captum_gag.report.page import write_page
-from captum_gag.report.style import DARK_PAGE, PAGE
-from captum_gag.report.tables import comparison
+from captum_gag.report.summary import summarised
 from captum_gag.report.worst import worst
 from captum_gag.runs.execution import begin
 from captum_gag.runs.store import Run
@@ -63,12 +63,13 @@ def test_the_page_holds_the_numbers_of_the_run(run, page):
         place = data["images"].index(image), data["methods"].index(method), data["metrics"].index(metric)
         shown = data["scores"][place[0]][place[1]][place[2]]
         assert shown == (None if score != score else pytest.approx(score, abs=1e-6))
-    text = " ".join(page.text)
-    rows = comparison(scores)
-    best = rows[rows["best"] & (rows["metric"] == "RCAP")].iloc[0]
-    said = f"RCAP (higher is better): {best['method']} has the best mean of the explanations, {best['mean']:.3f}"
-    assert said in text
-    assert "DAUC (lower is better)" in text
+    text = " ".join(" ".join(page.text).split())
+    summary = summarised(scores, n_bootstrap=50)
+    for verdict in summary.verdicts.to_dict("records"):
+        assert f"{verdict['state']} {verdict['reason']}" in text
+    direction, images = headings(summary.rows)["DAUC"]
+    assert direction == "lower is better"
+    assert f"{direction}, {images}" in text
     assert "g.png" in text, "what failed is named"
 
 
@@ -214,15 +215,14 @@ def test_random_orderings_alone_are_shown_unchecked(tmp_path):
     assert any("Not checked: there is no method to judge" in text for text in page.text)
 
 
-def test_all_colours_of_the_page_are_those_of_the_style(page):
+def test_colours_stand_in_one_place_and_dark_has_all_that_light_has(page):
     style = page.source.partition("<style>")[2].partition("</style>")[0]
     light, dark, rest = style.strip().split("\n", 2)
-    for found, colours in ((light, PAGE), (dark, DARK_PAGE)):
-        assert re.findall(r"--([\w-]+): ([^;]+);", found) == list(colours.items())
-    assert list(PAGE) == list(DARK_PAGE)
+    names = [re.findall(r"--([\w-]+): [^;]+;", line) for line in (light, dark)]
+    assert names[0] == names[1]
     assert dark.startswith("@media screen and (prefers-color-scheme: dark)"), "paper stays white"
     assert not re.findall(r"#[0-9a-fA-F]{3,6}\b(?![^{]*\{)", rest)
-    assert set(re.findall(r"var\(--([\w-]+)\)", rest)) <= set(PAGE) | {"small", "large", "title", "space"}
+    assert set(re.findall(r"var\(--([\w-]+)\)", rest)) <= {*names[0], "small", "large", "title", "space"}
 
 
 def test_the_command_writes_the_page_and_needs_a_run(run, tmp_path):

@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.stats
 
+from captum_gag import reliability
 from captum_gag.attr.catalogue import method
 from captum_gag.papers.published import huang_liu, means
-from captum_gag.reliability import directions
 from captum_gag.reliability.scores import checked
+from captum_gag.report.reliability_figures import ranks
 from captum_gag.report.run_figures import ablation, curves, curves_of, percentiles_of
 from captum_gag.report.tables import comparison
 from captum_gag.runs.spec import SuiteFile, make_suite, read_suite
@@ -42,12 +44,44 @@ def test_curves_are_means_with_their_interval() -> None:
     assert [axes.get_title() for axes in (rcap, dauc, aopc)] == ["RCAP", "DAUC (black)", "AOPC"]
     np.testing.assert_allclose(rcap.lines[0].get_ydata(), [(0.2 + 0.14) / 2, (0.8 + 0.6) / 2])
     band = rcap.collections[0].get_paths()[0].vertices[:, 1]
-    # Two images: the standard error of their mean is half their difference.
-    assert (band.min(), band.max()) == pytest.approx((0.17 - 1.96 * 0.03, 0.7 + 1.96 * 0.1))
+    # Two images tell so little that the interval is the range of the scores.
+    assert (band.min(), band.max()) == (0, 1)
     assert [line.get_label() for line in dauc.lines] == ["GAG-85"]
     assert dauc.lines[0].get_xdata().tolist() == [0.0, 0.5, 1.0]
     assert (aopc.get_xlabel(), aopc.get_ylabel()) == ("share of the steps", "AOPC")
     assert all(float(tick).is_integer() for tick in rcap.get_xticks())
+
+
+def test_bands_are_students_intervals() -> None:
+    values = [0.5, 0.52, 0.57]
+    rows = [_row(f"{value}", "SG", "RCAP", [1, 2], [value, 0.5]) for value in values]
+    [axes] = curves(checked(pd.DataFrame(rows))).axes
+    band = axes.collections[0].get_paths()[0].vertices
+    expected = scipy.stats.t.interval(0.95, 2, np.mean(values), scipy.stats.sem(values))
+    assert sorted(set(band[band[:, 0] == 1, 1])) == pytest.approx(expected)
+    assert set(band[band[:, 0] == 2, 1]) == {0.5}
+
+
+def test_ranks_are_as_wide_as_the_tests_leave_them() -> None:
+    rng = np.random.default_rng(0)
+    base = rng.random(40) / 2
+    scores = {"A": base + 0.3, "B": base + 0.3 + rng.normal(size=40) / 100, "C": base, "Sobel": base - 0.1}
+    table = reliability.from_arrays(
+        {"RCAP": scores, "DAUC": {name: 1 - values for name, values in scores.items()}}, levels="metric"
+    )
+    pairs = reliability.pairwise(table)
+    rows = comparison(table, pairs=pairs, verdicts=reliability.verdict(table, pairs=pairs))
+    first, second = ranks(rows).axes
+    assert [axes.get_title() for axes in (first, second)] == ["RCAP (higher is better)", "DAUC (lower is better)"]
+    bars = {
+        name.get_text(): (segment[0][0], segment[1][0], tuple(colour[:3]) == (0, 0, 0))
+        for axes in (second, first)
+        for name, segment, colour in zip(
+            axes.get_yticklabels(), axes.collections[0].get_segments(), axes.collections[0].get_colors(), strict=True
+        )
+    }
+    # No control has a rank; what may be best is black.
+    assert bars == {"A": (1, 2, True), "B": (1, 2, True), "C": (3, 3, False)}
 
 
 def test_a_run_without_curves_has_none() -> None:
@@ -59,7 +93,15 @@ def test_a_run_without_curves_has_none() -> None:
 def test_the_ablation_runs_over_p_in_order_with_published_values_beside() -> None:
     rows = pd.DataFrame(
         [
-            {"metric": "RCAP", "method": name, "mean": mean, "low": mean - 0.1, "high": mean + 0.2, "published": known}
+            {
+                "metric": "RCAP",
+                "higher_is_better": True,
+                "method": name,
+                "mean": mean,
+                "low": mean - 0.1,
+                "high": mean + 0.2,
+                "published": known,
+            }
             for name, mean, known in [("ours", 0.4, 0.438), ("GAG-0", 0.3, 0.309), ("SG", 0.1, np.nan)]
         ]
     )
@@ -85,7 +127,7 @@ def test_the_papers_ablation_has_a_panel_per_metric_with_its_published_values_an
         )
     )
     published = means(SuiteFile(**read_suite("gag-ablation")))
-    figure = ablation(comparison(scores, published), percentiles_of(suite.methods), directions.higher_is_better(scores))
+    figure = ablation(comparison(scores, published), percentiles_of(suite.methods))
     up, down = "higher is better", "lower is better"
     better = {"RCAP": up, "DAUC": down, "IAUC": up, "Log-Cosh Dice": down, "MAE": down}
     assert [axes.get_title() for axes in figure.axes] == [f"{metric} ({said})" for metric, said in better.items()]

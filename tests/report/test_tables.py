@@ -1,35 +1,25 @@
-"""Tables show every score, mark the best and what differs from it, and read back from disk as they were."""
+"""Tables show every score, mark what may be best and what differs from it, and read back from disk as they were."""
 
 from __future__ import annotations
 
-import csv
+from collections.abc import Mapping
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-import scipy.stats
 from rich.console import Console
 
 from captum_gag import reliability
 from captum_gag.errors import InputError
-from captum_gag.report.notes import notes
-from captum_gag.report.paired_tests import holm
-from captum_gag.report.tables import (
-    Row,
-    comparison,
-    failures,
-    latex_text,
-    printable,
-    printed_cells,
-    save_tables,
-    score_table,
-    write_scores,
-)
+from captum_gag.report.captions import notes
+from captum_gag.report.table_files import latex_text
+from captum_gag.report.tables import comparison, failures, printable, printed_cells, save_tables, score_table
 
 
-def rows() -> list[Row]:
+def rows() -> list[Mapping[str, Any]]:
     scores = {
         ("one", "GAG"): 0.5,
         ("one", "VG"): 0.25,
@@ -77,14 +67,6 @@ def test_names_are_not_taken_for_markup() -> None:
     assert printed(score_table([{**rows()[0], "image": "[red]cat[/red]"}]))[3][0] == "[red]cat[/red]"
 
 
-def test_csv_reads_back(tmp_path: Path) -> None:
-    written = [{**row, "image": 'a,"é'} for row in rows()]
-    write_scores(tmp_path / "scores.csv", written)
-    with (tmp_path / "scores.csv").open(newline="", encoding="utf-8") as file:
-        found = list(csv.DictReader(file))
-    assert found == [{key: str(value) for key, value in row.items()} for row in written]
-
-
 @pytest.fixture
 def scores() -> pd.DataFrame:
     rng = np.random.default_rng(0)
@@ -102,36 +84,57 @@ def scores() -> pd.DataFrame:
     )
 
 
-def test_comparison_knows_the_best_and_what_differs_from_it(scores: pd.DataFrame) -> None:
-    rows = comparison(scores, {"RCAP": {"SG": 0.107}}).set_index(["metric", "method"])
+def with_pairs(scores: pd.DataFrame, margin: float | None = None, **options: Any) -> pd.DataFrame:
+    return comparison(scores, pairs=reliability.pairwise(scores, margin=margin), **options)
+
+
+def test_comparison_shows_the_best_and_the_tests_of_pairwise(scores: pd.DataFrame) -> None:
+    rows = with_pairs(scores, published={"RCAP": {"SG": 0.107}}).set_index(["metric", "method"])
     assert rows.index[rows["best"]].tolist() == [("RCAP", "GAG_85"), ("DAUC", "GAG_85")]
-    table = scores[scores["metric"] == "RCAP"].pivot(index="image", columns="method", values="score")
-    raw = {name: scipy.stats.wilcoxon(table[name] - table["GAG_85"]).pvalue for name in ("SG", "SG^R")}
-    assert rows.loc["RCAP", "p"].dropna().to_dict() == pytest.approx(holm(raw))
-    assert np.isnan(rows.loc[("RCAP", "GAG_85"), "p"])
+    tests = reliability.pairwise(scores).query("method == 'GAG_85'").set_index(["metric", "rival"])
+    for column, source in {"difference": "difference", "difference_high": "high", "p": "p"}.items():
+        assert rows.loc[tests.index, column].to_dict() == pytest.approx(tests[source].to_dict(), nan_ok=True)
+    assert rows["decision"].replace("", np.nan).dropna().to_dict() == tests["decision"].to_dict()
     assert rows.loc[("RCAP", "SG"), "published"] == 0.107
-    assert rows.loc[("RCAP", "none"), "images"] == 0
+    assert rows.loc[("RCAP", "none"), ["images", "missing", "total"]].tolist() == [0, 30, 30]
     assert list(rows.loc["DAUC"].index) == ["GAG_85", "SG^R", "SG", "none"], "methods come as in the scores"
     low, mean, high = rows.loc[("RCAP", "SG"), ["low", "mean", "high"]]
     assert low < mean < high
+    ranks = rows.loc["DAUC", ["rank_low", "rank_high"]].dropna()
+    assert {name: tuple(row) for name, row in ranks.iterrows()} == {"GAG_85": (1, 1), "SG": (2, 2), "SG^R": (3, 3)}
 
 
-@pytest.mark.parametrize(("methods", "least"), [(2, 6), (3, 7), (11, 9)])
-def test_what_no_scores_could_tell_apart_is_not_testable(methods: int, least: int) -> None:
-    # The least p of n images is 2 / 2^n; Holm multiplies it by the number of methods besides the best.
-    for images in range(2, 12):
-        found = {f"m{place}": (place + 1) * np.arange(1, images + 1) for place in range(methods)}
-        rows = comparison(reliability.from_arrays({"RCAP": found}, levels="metric"))
-        others = rows[~rows["best"]]
-        assert (others["p"] < 0.05).all() == others["testable"].all() == (images >= least)
+def test_means_are_over_the_images_that_all_explanations_share() -> None:
+    easy = [0.9] * 30 + [0.1] * 10
+    scores = {"A": [0.85] * 30 + [np.nan] * 10, "B": easy, "Sobel": [0.2] * 39 + [np.nan]}
+    rows = comparison(reliability.from_arrays({"RCAP": scores}, levels="metric")).set_index("method")
+    assert rows["mean"].to_dict() == pytest.approx({"A": 0.85, "B": 0.9, "Sobel": 0.2})
+    assert rows["images"].tolist() == [30, 30, 30]
+    assert rows["best"].to_dict() == {"A": False, "B": True, "Sobel": False}
+    legend = notes(rows.reset_index())
+    assert "RCAP: 10 of 40 images are left out, for lack of a score of A (10), Sobel (1)." in legend
+    assert list(printed_cells(rows.reset_index())) == ["RCAP"]
+
+
+def test_practically_the_same_is_an_answer_of_its_own(scores: pd.DataFrame, tmp_path: Path) -> None:
+    rows = with_pairs(scores, margin=0.05).set_index(["metric", "method"])
+    assert rows.loc["RCAP", "decision"].to_dict() == {"GAG_85": "", "SG^R": "better", "SG": "better", "none": ""}
+    alike = scores[scores["method"].isin(["SG", "SG^R"]) & scores["metric"].eq("RCAP")]
+    rows = with_pairs(alike, margin=0.05)
+    assert rows.loc[~rows["best"], "decision"].tolist() == ["same"]
+    assert "\N{ALMOST EQUAL TO}" in "".join(printed_cells(rows)["RCAP"])
+    assert "practically the same" in notes(rows)[0]
+    save_tables(rows, alike, tmp_path)
+    assert (tmp_path / "table.tex").read_text().count(r"\ensuremath{\approx}") == 2
 
 
 def test_tables_are_written_in_every_form(scores: pd.DataFrame, tmp_path: Path) -> None:
-    rows = comparison(scores)
-    written = save_tables(rows, scores, tmp_path)
+    rows = comparison(scores, verdicts=reliability.verdict(scores))
+    written = save_tables(rows, scores, tmp_path, ["By RCAP: a|b (decided)."])
     assert [path.name for path in written] == ["table.md", "table.tex", "table.csv", "scores.parquet"]
     markdown = written[0].read_text()
     assert markdown.count("**") == 4
+    assert r"By RCAP: a\|b (decided)." in markdown
     assert "| none" in markdown
     latex = written[1].read_text()
     assert r"\textbf{" in latex
@@ -207,36 +210,25 @@ def controlled(**higher: list[float]) -> pd.DataFrame:
     return reliability.from_arrays({"RCAP": found}, levels="metric", controls={"noisy": "truth"}, transforms=transforms)
 
 
-def test_what_is_no_explanation_is_shown_but_never_best_nor_tested() -> None:
-    ahead = {"Sobel": 0.9, "GAG sharp": 0.8, "noisy": 0.7}
-    rows = comparison(controlled(**ahead)).set_index("method")
+def test_controls_are_shown_but_neither_ranked_nor_tested() -> None:
+    scores = controlled(**{"Sobel": 0.9, "GAG sharp": 0.8, "noisy": 0.7})
+    rows = with_pairs(scores).set_index("method")
     assert rows["role"].to_dict() == {
         **{"GAG": "", "SG": "", "Random": "random", "Sobel": "edges", "Constant": "constant"},
         **{"GAG sharp": "manipulated", "Truth": "truth", "noisy": "truth"},
     }
     assert list(rows.index[rows["best"]]) == ["GAG"]
     assert list(rows.index[rows["p"].notna()]) == ["SG"]
-    assert list(rows.index[rows["unbeaten"].eq(True)]) == ["Sobel", "GAG sharp", "noisy"]
-    said = " ".join(notes(rows.reset_index()))
-    assert "By RCAP no method beats Sobel: it cannot tell here." in said
-    assert "score better than every explanation, and are none: GAG sharp, noisy." in said
+    assert list(rows.index[rows["rank_low"].notna()]) == ["GAG", "SG"]
+    dagger = "\N{DAGGER} control (random, edges, constant, truth, manipulated): shown for reference, excluded from "
+    assert f"{dagger}ranking and tests." in notes(rows.reset_index())
 
 
-def test_controls_and_manipulated_maps_change_nothing_about_explanations() -> None:
-    whole, scores = comparison(controlled(Sobel=0.9)), controlled()
-    alone = comparison(scores[scores["method"].isin(["GAG", "SG"])])
-    columns = ["method", "mean", "low", "high", "best", "p", "effect", "testable"]
-    pd.testing.assert_frame_equal(whole.loc[whole["role"] == "", columns], alone[columns])
-
-
-@pytest.mark.parametrize("shift", [-0.05, 0.0, 0.0005, 0.05])
-def test_whether_a_method_beats_a_control_is_what_reliability_says(shift: float) -> None:
-    scores = controlled(Sobel=0.5 + shift, Random=0.5 + shift)
-    rows = comparison(scores).set_index("method")
-    said = reliability.against_baselines(scores)
-    said = said[said["method"].isin(["GAG", "SG"])]
-    for control, column in (("Sobel", "beats_edges"), ("Random", "beats_random")):
-        assert rows.loc[control, "unbeaten"] == (not said[column].any())
+def test_what_is_not_to_be_beaten_changes_nothing_about_explanations() -> None:
+    scores = controlled(Constant=0.9)
+    scores = scores[~scores["method"].isin(["Random", "Sobel"])]
+    everything, alone = with_pairs(scores), with_pairs(scores[scores["method"].isin(["GAG", "SG"])])
+    pd.testing.assert_frame_equal(everything[everything["role"] == ""], alone)
 
 
 def test_a_mean_has_one_interval_on_all_pages() -> None:
@@ -247,32 +239,22 @@ def test_a_mean_has_one_interval_on_all_pages() -> None:
     pd.testing.assert_frame_equal(summary[columns], rows.loc[summary.index, columns])
 
 
-def test_every_edge_detector_is_a_baseline_of_its_own() -> None:
-    scores = controlled(Sobel=0.9)
-    weak = scores[scores["method"] == "Constant"].assign(method="Canny", control="edges")
-    rows = comparison(pd.concat([weak, scores])).set_index("method")
-    assert rows.loc[["Sobel", "Canny"], "unbeaten"].tolist() == [True, False]
-
-
 def test_without_an_explanation_no_method_is_best() -> None:
     scores = controlled()
     rows = comparison(scores[scores["method"].isin(["Random", "Sobel"])])
     assert not rows["best"].any()
-    assert rows["unbeaten"].tolist() == [None, None]
+    assert rows["mean"].notna().all()
 
 
 def test_a_table_says_what_it_needs_to_be_read(scores: pd.DataFrame, tmp_path: Path) -> None:
-    few = comparison(scores[scores["image"].isin(scores["image"].unique()[:3])])
-    assert "RCAP, DAUC: 3 images: too few to conclude." in notes(few)
     others = controlled()
-    whole = pd.concat([scores, others[others["method"] != "SG"]])
-    save_tables(comparison(whole.drop(columns="higher_is_better")), scores, tmp_path)
+    together = pd.concat([scores, others[others["method"] != "SG"]])
+    save_tables(with_pairs(together.drop(columns="higher_is_better")), scores, tmp_path)
     markdown, latex = ((tmp_path / name).read_text() for name in ("table.md", "table.tex"))
     for text in (markdown, latex):
-        assert "higher is better, n = 20 to 30" in text
         assert "lower is better, n = 30" in text
-        assert "Wilcoxon" in text
+        assert "sign test" in text
         assert "interval by bootstrap-t" in text
     assert "| Sobel \N{DAGGER}" in markdown
-    assert "\n\N{DAGGER}: no explanation" in markdown
+    assert "\n\N{DAGGER} control" in markdown
     assert all(part in latex for part in (r"\toprule", r"\caption{Mean", r"Sobel \textdagger{} &", r"\end{table}"))

@@ -18,8 +18,11 @@ def scores() -> pd.DataFrame:
         "DAUC": {"GAG": [0.5, 0.1, 0.6, 0.2], "SG": [0.1, 0.2, 0.3, 0.4], "Sobel": [0.0, 0.0, 0.0, 0.0]},
     }
     table = reliability.from_arrays(found, list("abcd"), levels="metric")
-    names = table["image"].map({"a": "cat", "b": "dog", "c": None, "d": "cat"})
-    return table.assign(target=1, label=names, probability=0.9)
+    return table.assign(
+        target=table["image"].map({"a": 0, "b": 1, "c": 2, "d": 0}).astype("Int64"),
+        label=["dog", "cat", "owl", "dog"] * 6,
+        probability=0.9,
+    )
 
 
 def test_the_best_explanation_of_each_metric_by_default() -> None:
@@ -30,7 +33,7 @@ def test_the_best_explanation_of_each_metric_by_default() -> None:
         ["DAUC", "SG", "d", 0.4],
         ["DAUC", "SG", "c", 0.3],
     ]
-    assert rows["class"].tolist() == ["dog", "cat", "cat", ""]
+    assert rows["class"].tolist() == ["cat", "dog", "dog", "owl"]
     assert rows["probability"].tolist() == [0.9] * 4
 
 

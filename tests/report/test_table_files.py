@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from captum_gag import reliability
-from captum_gag.report.pairs import extremes, paired, save_pair
-from captum_gag.report.reliability_report import save
+from captum_gag.report.pair_table import extremes, paired, save_pair
+from captum_gag.report.score_page import save_reliability
+from captum_gag.report.table_files import latex_text, markdown_table, markdown_text, save_csv, save_parquet
 from captum_gag.report.tables import comparison, save_tables
 from captum_gag.report.worst import save_worst, worst
-from captum_gag.report.writing import latex_text, markdown_table, markdown_text, save_csv, save_parquet
 
 HOSTILE = {
     "latex": r"\input{/etc/passwd} \write18{x} $x$ %",
@@ -46,7 +46,7 @@ def written(tmp_path_factory):
     out = tmp_path_factory.mktemp("written")
     rows = comparison(scores)
     save_tables(rows, scores, out)
-    save(reliability.report(scores, 50), out / "reliability")
+    save_reliability(reliability.report(scores, 50), out / "reliability")
     one, other, *_ = HOSTILE.values()
     save_pair(paired(scores, one, other), extremes(scores, one, other), out)
     save_worst(worst(scores, n=9), out)

@@ -1,4 +1,4 @@
-"""Tables and texts as files, whole or not there, in which a name from outside means nothing but itself."""
+"""Tables, texts and figures as files: written whole, with names from outside escaped."""
 
 from __future__ import annotations
 
@@ -7,38 +7,42 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from pandas.api.types import is_numeric_dtype
+from PIL import Image
 
 from captum_gag.files import replace_file
 from captum_gag.reliability.lists import in_one_piece
-from captum_gag.report.notes import DAGGER
+from captum_gag.report.captions import DAGGER
 
 _LATEX = {letter: f"\\{letter}" for letter in "_%&#${}"}
 _LATEX |= {"^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "\\": r"\textbackslash{}"}
 _LATEX |= {"<": r"\textless{}", ">": r"\textgreater{}", "\N{EN DASH}": "--", DAGGER: r"\textdagger{}"}
+_LATEX["\N{ALMOST EQUAL TO}"] = r"\ensuremath{\approx}"
 
 # What ends a cell, or begins code, HTML, a link or a picture; stars and brackets of our own stay.
 _MARKDOWN = re.compile(r"[\\`<|]|\[(?=[^\]]*\]\s*[(\[])")
 _FORMULA = re.compile(r"^[=+\-@\t\r]")
-"""How a cell begins that a spreadsheet computes, or fetches from elsewhere."""
+"""Beginnings of cells that a spreadsheet computes, or fetches from elsewhere."""
 
 
 def latex_text(text: str) -> str:
-    """Return text as LaTeX prints it."""
+    """Return text escaped for LaTeX, in one line."""
     return "".join(_LATEX.get(letter, letter) for letter in " ".join(text.split()))
 
 
 def markdown_text(text: str) -> str:
-    """Return text as Markdown prints it, in a paragraph or in a cell."""
+    """Return text escaped for Markdown, in one line, for a paragraph or a cell."""
     return _MARKDOWN.sub(r"\\\g<0>", " ".join(text.split()))
 
 
 def markdown_table(table: pd.DataFrame, index: bool = True, digits: str | None = None) -> str:
-    """Return a table as Markdown prints it, whatever its names and texts are.
+    """Return a table as Markdown, its names and texts escaped.
 
     Args:
         table: Any table.
@@ -52,38 +56,44 @@ def markdown_table(table: pd.DataFrame, index: bool = True, digits: str | None =
 
 
 def save_text(text: str, path: Path) -> Path:
-    """Write a text, and return where."""
-    replace_file(path, lambda place: place.write_text(text, encoding="utf-8"))
+    """Write a text; returns the path."""
+    replace_file(path, lambda file: file.write_text(text, encoding="utf-8"))
     return path
 
 
 def save_csv(table: pd.DataFrame, path: Path) -> Path:
-    """Write a table as CSV, with an apostrophe before a text that a spreadsheet would compute, and return where."""
+    """Write a table as CSV, with an apostrophe before a text that a spreadsheet would compute; returns the path."""
     inert = table.apply(lambda column: column if is_numeric_dtype(column) else column.map(_in_csv))
     inert = inert.rename(columns=_in_csv)
-    replace_file(path, lambda place: inert.to_csv(place, index=False))
+    replace_file(path, lambda file: inert.to_csv(file, index=False))
     return path
 
 
 def save_parquet(table: pd.DataFrame, path: Path) -> Path:
-    """Write a table as Parquet, and return where; lists that lie in one piece here are arrays for who reads it."""
+    """Write a table as Parquet, with lists that pandas reads as arrays; returns the path."""
     lists = [name for name in table if in_one_piece(table[name])]
-    # Of what a column is without any value, pandas does not know.
-    known = table.assign(**{name: None for name in lists if table[name].isna().all()})
-    whole = pa.Table.from_pandas(known, preserve_index=False)
-    said = whole.schema.pandas_metadata
-    said["columns"] = [each | ({"numpy_type": "object"} if each["name"] in lists else {}) for each in said["columns"]]
+    # A column without any value has no type in pandas.
+    untyped = table.assign(**{name: None for name in lists if table[name].isna().all()})
+    arrow = pa.Table.from_pandas(untyped, preserve_index=False)
+    metadata = arrow.schema.pandas_metadata
+    for column in metadata["columns"]:
+        column |= {"numpy_type": "object"} if column["name"] in lists else {}
     types = {
-        each.name: pa.list_(each.type.value_type) if pa.types.is_list(each.type) else each.type for each in whole.schema
+        field.name: pa.list_(field.type.value_type) if pa.types.is_list(field.type) else field.type
+        for field in arrow.schema
     }
-    whole = whole.cast(pa.schema(types.items(), {"pandas": json.dumps(said)}))
-    replace_file(path, lambda place: pq.write_table(whole, place, compression="snappy"))
+    arrow = arrow.cast(pa.schema(types.items(), {"pandas": json.dumps(metadata)}))
+    replace_file(path, lambda file: pq.write_table(arrow, file, compression="snappy"))
     return path
 
 
 def save_figure(figure: Figure, path: Path) -> Path:
-    """Write a figure as PNG, and return where."""
-    replace_file(path, lambda place: figure.savefig(place, dpi=120, format="png"))
+    """Write a figure as PNG of 256 colours, a third of the size of matplotlib's own; returns the path."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    pixels = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+    small = pixels.quantize(256, method=Image.Quantize.FASTOCTREE)
+    replace_file(path, lambda file: small.save(file, format="PNG", optimize=True))
     return path
 
 
