@@ -1,75 +1,96 @@
 """Which metric is right on which kind of truth: the tables of docs/which-metric.md, from runs of metric-validity.
 
-    python benchmarks/validity.py NAME=RUN [NAME=RUN ...]
+    python benchmarks/validity.py KIND=RUN[,RUN ...] [KIND=RUN[,RUN ...] ...]
 
-Prints the share of pairs of explanations in the wrong order, the faults that are not seen, and alpha, by metric.
+The runs of a kind are of several networks, each with images of its own.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from captum_gag import reliability
+from captum_gag.reliability.scores import explanations
 from captum_gag.runs.store import Run
 
 N_BOOTSTRAP = 1_000
 
+TRUTHS = ["Relevance mass", "Localisation AUC"]
+
 
 def main() -> None:
-    """Print the three tables."""
+    """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", nargs="+", metavar="NAME=RUN")
-    named = dict(each.split("=", 1) for each in parser.parse_args().runs)
-    found = {name: _checked(Run.load(Path(run))) for name, run in named.items()}
-    tables = {
-        "Pairs of explanations in the wrong order, by one truth / the other": _wrong,
-        "Spearman's rho of the explanations' means, with one truth / the other": _of_means,
-        "Faults that are not seen; rewarded ones in bold": _missed,
-        "Alpha, and the mark valid": _alpha,
-    }
-    widest = max(
-        ((table["wrong_high"] - table["wrong_low"]) / 2).max()
-        for table in (report.tables["validity"] for report in found.values())
-    )
-    print(f"Intervals of shares of pairs are at most +- {widest:.1%}.\n")
-    for title, cells in tables.items():
-        table = pd.DataFrame({name: cells(report) for name, report in found.items()})
-        order = found[next(iter(found))].marks["metric"]
-        print(f"### {title}\n\n{table.reindex(order).fillna('').to_markdown()}\n")
+    parser.add_argument("runs", nargs="+", metavar="KIND=RUN[,RUN ...]")
+    kinds = dict(kind.split("=", 1) for kind in parser.parse_args().runs)
+    reports = {kind: report(runs.split(",")) for kind, runs in kinds.items()}
+    order = next(iter(reports.values())).marks["metric"]
+    for title, cells in TABLES.items():
+        table = pd.DataFrame({kind: cells(of_kind) for kind, of_kind in reports.items()})
+        print(f"### {title}\n\n{table.reindex([name for name in order if name in table.index]).to_markdown()}\n")
+    print("\n".join(f"{kind}: {of_kind.advice}" for kind, of_kind in reports.items()))
 
 
-def _checked(run: Run) -> reliability.ReliabilityReport:
-    return reliability.report(run.scores(), N_BOOTSTRAP, truth=run.config.suite_file().truth)
+def report(runs: list[str]) -> reliability.ReliabilityReport:
+    """Check the scores of several networks as one table, whose images are named apart."""
+    scores = [Run.load(Path(run)).scores().assign(network=run) for run in runs]
+    table = pd.concat([each.assign(image=each["network"] + " " + each["image"]) for each in scores])
+    return reliability.report(table, N_BOOTSTRAP, truth=TRUTHS)
 
 
-def _wrong(report: reliability.ReliabilityReport) -> pd.Series:
-    return _by_truth(report, "wrong", "{:.0%}")
+def wrong(of_kind: reliability.ReliabilityReport) -> pd.Series:
+    """Write the share of pairs in the wrong order, with half the width of its interval, by each truth."""
+    return by_truth(of_kind, lambda row: f"{row.wrong:.0%} ± {50 * (row.wrong_high - row.wrong_low):.0f}")
 
 
-def _of_means(report: reliability.ReliabilityReport) -> pd.Series:
-    return _by_truth(report, "rho_means", "{:.2f}")
+def regret(of_kind: reliability.ReliabilityReport) -> pd.Series:
+    """Write the regret of the pick as a share of that of a random pick, and its rank, by each truth."""
+    return by_truth(of_kind, lambda row: f"{row.regret / row.regret_by_chance:.0%} ({row['rank']:.1f})")
 
 
-def _by_truth(report: reliability.ReliabilityReport, name: str, digits: str) -> pd.Series:
-    table = report.tables["validity"].query("maps == 'explanations'").pivot(index="metric", columns="truth")
-    cells = table[name].map(lambda value: "-" if np.isnan(value) else digits.format(value))
-    return cells[[metric for metric in report.marks["metric"] if metric in cells]].agg(" / ".join, axis=1)
+def by_truth(of_kind: reliability.ReliabilityReport, write: Callable[[pd.Series], str]) -> pd.Series:
+    """Write a row of the validity of each metric by one truth / the other."""
+    rows = of_kind.tables["validity"].set_index(["metric", "truth"])
+    return rows.apply(write, axis=1).unstack()[TRUTHS].fillna("-").agg(" / ".join, axis=1)
 
 
-def _missed(report: reliability.ReliabilityReport) -> pd.Series:
-    table = report.tables["faults"]
-    missed = table[table["found"].isin(["unseen", "rewarded"])]
-    cells = missed["fault"].where(missed["found"] == "unseen", "**" + missed["fault"] + "**")
-    return cells.groupby(missed["metric"], sort=False).agg(", ".join).reindex(table["metric"].unique()).fillna("-")
+def missed(of_kind: reliability.ReliabilityReport) -> pd.Series:
+    """List the faults that are not seen, rewarded ones in bold."""
+    rows = of_kind.tables["faults"]
+    names = rows["fault"].where(rows["found"] != "rewarded", "**" + rows["fault"] + "**")
+    names = names[rows["found"].isin(["unseen", "rewarded"])]
+    return names.groupby(rows["metric"]).agg(", ".join).reindex(rows["metric"].unique()).fillna("-")
 
 
-def _alpha(report: reliability.ReliabilityReport) -> pd.Series:
-    marks = report.marks.set_index("metric")
+def alpha(of_kind: reliability.ReliabilityReport) -> pd.Series:
+    """Write alpha over the images of all networks, and the mark valid."""
+    marks = of_kind.marks.set_index("metric")
     return marks["alpha"].map("{:.2f}".format) + ", " + marks["valid"]
+
+
+def beaten(of_kind: reliability.ReliabilityReport) -> pd.Series:
+    """Write on which share of images and explanations the mean of the random orderings scores better."""
+    shares = {}
+    for metric, rows in of_kind.scores.groupby("metric_label", sort=False):
+        table = rows.pivot(index="image", columns="method", values="score")
+        random = table[rows.loc[rows["control"] == "random", "method"].iloc[0]]
+        explained = table[[name for name in explanations(rows) if name in table]]
+        better = explained.lt(random, axis=0) if rows["higher_is_better"].iloc[0] else explained.gt(random, axis=0)
+        shares[metric] = f"{better.to_numpy().mean():.0%}"
+    return pd.Series(shares)
+
+
+TABLES = {
+    "Pairs of explanations in the wrong order": wrong,
+    "Regret of the pick, of that of a random pick (rank of 10)": regret,
+    "Faults that are not seen": missed,
+    "Alpha, and the mark valid": alpha,
+    "Explanations that random orderings beat": beaten,
+}
 
 
 if __name__ == "__main__":

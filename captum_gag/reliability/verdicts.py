@@ -118,7 +118,7 @@ def _checks(
     alpha_without_edges = alpha(methods[~edges], confidence) if some else methods.iloc[:0]
     against_truth = pd.DataFrame(columns=["metric", "wrong"])
     if truth:
-        against_truth = unwrap(validity)(plain, truth, n_bootstrap, seed=seed)
+        against_truth = unwrap(validity)(plain, truth)
     return {
         "inter_rater": alpha(methods, confidence).reset_index(),
         "inter_rater_without_edges": alpha_without_edges.reset_index(),
@@ -163,7 +163,6 @@ def _truth_in_words(validity: pd.DataFrame, faults: pd.DataFrame) -> list[str]:
         f"Of the pairs of explanations it orders {row['wrong']:.0%} [{row['wrong_low']:.0%}, {row['wrong_high']:.0%}] "
         f"against {row['truth']}."
         for row in validity[validity["wrong"].notna()].to_dict("records")
-        if row["maps"] == "explanations"
     ]
     by_word = {word: list(rows["fault"]) for word, rows in faults.groupby("found", sort=False)}
     words = {"seen": "It sees maps that are", "partly": "Partly", "unseen": "Not", "rewarded": "It rewards"}

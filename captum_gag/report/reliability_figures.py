@@ -142,8 +142,8 @@ def right_orders(faults: pd.DataFrame, validity: pd.DataFrame | None = None) -> 
     """
     of_faults = faults.pivot_table(index="metric", columns="fault", values="wrong", sort=False)
     if validity is not None and len(validity):
-        explanations = validity[validity["maps"] == "explanations"].assign(as_=lambda each: "as " + each["truth"])
-        of_truth = explanations.pivot_table(index="metric", columns="as_", values="wrong", sort=False)
+        named = validity.assign(as_=lambda each: "as " + each["truth"])
+        of_truth = named.pivot_table(index="metric", columns="as_", values="wrong", sort=False)
         of_faults = of_faults.join(of_truth, how="left")
     right = 1 - of_faults
     figure = Figure(figsize=(4 + 0.7 * right.shape[1], 1.5 + 0.35 * len(right)))
