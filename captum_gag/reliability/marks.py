@@ -78,14 +78,14 @@ def advice(scores: pd.DataFrame, tables: Mapping[str, pd.DataFrame], marked: pd.
         return ""
     by_mark = (judged[judged["valid"] == mark] for mark in ("yes", "unsure", "no"))
     best = next(each for each in by_mark if len(each)).sort_values("wrong").iloc[0]
+    if best["valid"] == "no":
+        return "No metric orders explanations as every truth does: choose no method by these alone."
     against = tables["validity"]
     against = against[(against["metric"] == best["metric"]) & against["wrong"].notna()]
     furthest = against.loc[against["wrong"].idxmax(), "truth"]
     share = f"{best['wrong']:.0%} of the pairs of explanations in the wrong order by {furthest}"
     regrets = "; ".join(map(_regret_in_words, against.to_dict("records")))
     cost = f"Its pick, {against['pick'].iloc[0]}, is {regrets}."
-    if best["valid"] == "no":
-        return f"No metric orders explanations as every truth does: the nearest, {best['metric']}, has {share}. {cost}"
     if best["valid"] == "unsure":
         return f"It cannot be told whether a metric is valid: the nearest, {best['metric']}, has {share}. {cost}"
     said = [f"To choose a method, take {best['metric']}: of the valid ones it is nearest to the truth, with {share}."]

@@ -52,8 +52,8 @@ def validity(
         - pick and best: the method with the best mean score, and that with the best mean truth (of each network).
         - regret, regret_low, regret_high: how far the mean truth of the pick is below that of the best, in the truth's
           own unit; rank, the place of the pick by the truth; regret_by_chance, the regret of a method taken at random.
-          All are means over networks. The interval is Student's t over the regrets of several networks; of one
-          network, that of all differences from the pick at once, by Bonferroni's correction.
+          All are means over networks. The interval is that of all differences from the pick at once, by Bonferroni's
+          correction; of several networks, the wider of that and of Student's t over their regrets.
         - methods, images, networks: images that lack a score are left out; NaN for fewer than 2 methods, or 2 images.
 
     Raises:
@@ -172,28 +172,27 @@ def _mean_wrong(
 
 def _choice(judged: pd.DataFrame, right: pd.DataFrame, confidence: float) -> dict[str, object]:
     """Return what choosing the method of the best mean score costs by the truth; (network, group) x methods."""
-    choices = []
-    for network, of_network in judged.groupby(level=0, sort=False):
-        mean, quality = of_network.mean(), right.loc[[network]].mean()
+    rows = []
+    for network, scores in judged.groupby(level=0, sort=False):
+        truth = right.loc[[network]]
+        mean, quality = scores.mean(), truth.mean()
         # Of methods with the same mean a user may take any: the worst case counts.
         pick = quality[mean == mean.max()].idxmin()
-        choice = {"pick": pick, "best": quality.idxmax(), "regret": quality.max() - quality[pick]}
-        choice |= {"rank": (quality > quality[pick]).sum() + 1, "regret_by_chance": quality.max() - quality.mean()}
-        choices.append(choice)
-    table = pd.DataFrame(choices)
-    regrets = table["regret"].to_numpy()
+        differences = truth.drop(columns=pick).sub(truth[pick], axis=0)
+        # Which method is best is not certain either: the regret is the largest of all differences from the pick.
+        level = 1 - (1 - confidence) / 2 / differences.shape[1]
+        reach = t.ppf(level, max(len(truth) - 1, 1)) * differences.sem()
+        row = {"pick": pick, "best": quality.idxmax(), "regret": quality.max() - quality[pick]}
+        row |= {"rank": (quality > quality[pick]).sum() + 1, "regret_by_chance": quality.max() - quality.mean()}
+        rows.append(row | {"low": (differences.mean() - reach).max(), "high": (differences.mean() + reach).max()})
+    table = pd.DataFrame(rows)
+    names = {name: ", ".join(dict.fromkeys(table.pop(name))) for name in ("pick", "best")}
+    means, regrets = table.mean().to_dict(), table["regret"].to_numpy()
+    low, high = means.pop("low"), means.pop("high")
     if len(table) > 1:
-        low, high = (regrets.mean() + side * _reach(regrets, confidence) for side in (-1, 1))
-    else:
-        # Which method is best is not known either: the interval is of the largest of all differences from the pick.
-        [pick] = table["pick"]
-        differences = right.drop(columns=pick).sub(right[pick], axis=0)
-        level = (1 - confidence) / 2 / differences.shape[1]
-        reach = t.ppf(1 - level, len(right) - 1) * differences.sem()
-        low, high = ((differences.mean() + side * reach).max() for side in (-1, 1))
-    means = table[["regret", "rank", "regret_by_chance"]].mean().to_dict()
-    names = {name: ", ".join(dict.fromkeys(table[name])) for name in ("pick", "best")}
-    return {**names, **means, "regret_low": max(0.0, low), "regret_high": max(0.0, high)}
+        reach = _reach(regrets, confidence)
+        low, high = np.fmin(low, regrets.mean() - reach), np.fmax(high, regrets.mean() + reach)
+    return {**names, **means, "regret_low": np.maximum(0.0, low), "regret_high": np.maximum(0.0, high)}
 
 
 def _series(scores: pd.DataFrame) -> Iterator[tuple[tuple[str, str], dict[str, float]]]:
@@ -213,9 +212,11 @@ def _in_words(low: float, high: float) -> str:
 
 def _wrong(scores: Floats, right: Floats) -> Floats:
     """Return of each row the share of pairs in the wrong order, of those that differ in what is right."""
-    first, second = np.triu_indices(scores.shape[1], 1)
-    order = np.sign(right[:, first] - right[:, second])
-    agreement = order * np.sign(scores[:, first] - scores[:, second])
-    wrong, pairs = ((1 - agreement) / 2 * (order != 0)).sum(axis=1), (order != 0).sum(axis=1)
+    wrong, pairs = np.zeros(len(scores)), np.zeros(len(scores))
+    for first in range(scores.shape[1] - 1):
+        order = np.sign(right[:, first, None] - right[:, first + 1 :])
+        agreement = order * np.sign(scores[:, first, None] - scores[:, first + 1 :])
+        wrong += ((1 - agreement) / 2 * (order != 0)).sum(axis=1)
+        pairs += (order != 0).sum(axis=1)
     shares: Floats = np.divide(wrong, pairs, out=np.full(len(scores), np.nan), where=pairs > 0)
     return shares

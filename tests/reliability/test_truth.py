@@ -136,6 +136,19 @@ def test_the_regret_of_three_networks_is_the_mean_of_theirs() -> None:
     assert (found["regret_low"], found["regret_high"]) == (0, pytest.approx(found["regret"] + reach, abs=0.03))
 
 
+def test_a_regret_is_never_certain() -> None:
+    """Neither where three networks have none, nor where all images are of one group."""
+    even = networks([[0.9, 0.8]] * 3, [[2.0, 1.0]] * 3)
+    found = row(reliability.validity(even, ["truth"]))
+    assert (found["regret"], found["regret_low"]) == (0, 0)
+    wide = networks([[0.51, 0.5]] * 3, [[2.0, 1.0]] * 3, images=3)
+    assert row(reliability.validity(wide, ["truth"]))["regret_high"] > 0
+    one = row(reliability.validity(even.assign(group="one"), ["truth"]))
+    single = row(reliability.validity(even[even["network"] == "texture 0"].assign(group="one"), ["truth"]))
+    assert one["regret"] == 0
+    assert np.isnan(single["regret_high"])
+
+
 def test_intervals_are_of_further_networks() -> None:
     """Simulated: each network has a share of its own; of 3 networks the interval contains the mean of all."""
     random = np.random.default_rng(0)
