@@ -58,18 +58,14 @@ def by_truth(of_kind: reliability.ReliabilityReport, write: Callable[[pd.Series]
     return rows.apply(write, axis=1).unstack()[TRUTHS].fillna("-").agg(" / ".join, axis=1)
 
 
-def missed(of_kind: reliability.ReliabilityReport) -> pd.Series:
-    """List the faults that are not seen, rewarded ones in bold."""
-    rows = of_kind.tables["faults"]
-    names = rows["fault"].where(rows["found"] != "rewarded", "**" + rows["fault"] + "**")
-    names = names[rows["found"].isin(["unseen", "rewarded"])]
-    return names.groupby(rows["metric"]).agg(", ".join).reindex(rows["metric"].unique()).fillna("-")
-
-
-def alpha(of_kind: reliability.ReliabilityReport) -> pd.Series:
-    """Write alpha over the images of all networks, and the mark valid."""
+def valid(of_kind: reliability.ReliabilityReport) -> pd.Series:
+    """Write the mark valid, alpha over the images of all networks, and the faults not seen, rewarded ones in bold."""
+    faults = of_kind.tables["faults"]
+    faults = faults[faults["found"].isin(["unseen", "rewarded"])]
+    names = faults["fault"].where(faults["found"] != "rewarded", "**" + faults["fault"] + "**")
     marks = of_kind.marks.set_index("metric")
-    return marks["alpha"].map("{:.2f}".format) + ", " + marks["valid"]
+    missed = ("; " + names.groupby(faults["metric"]).agg(", ".join)).reindex(marks.index).fillna("")
+    return marks["valid"] + ", " + marks["alpha"].map("{:.2f}".format) + missed
 
 
 def beaten(of_kind: reliability.ReliabilityReport) -> pd.Series:
@@ -87,8 +83,7 @@ def beaten(of_kind: reliability.ReliabilityReport) -> pd.Series:
 TABLES = {
     "Pairs of explanations in the wrong order": wrong,
     "Regret of the pick, of that of a random pick (rank of 10)": regret,
-    "Faults that are not seen": missed,
-    "Alpha, and the mark valid": alpha,
+    "Valid, alpha; faults that are not seen": valid,
     "Explanations that random orderings beat": beaten,
 }
 

@@ -36,8 +36,7 @@ def validity(
 
     Args:
         scores: A score table. With a column network, whose scores these are, the images of each network are its own,
-            under names of their own, and intervals are about further networks, not further images of these. Images of
-            the same group count as one.
+            under names of their own, and intervals are about further networks, not further images of these.
         truth: The labels of the metrics that know the truth.
         confidence: Of the intervals, in (0, 1).
         by: A column by which images are grouped, for the table of each group; see ``groups``.
@@ -62,20 +61,18 @@ def validity(
     directions = signs(scores)
     if not truth or not set(truth) <= set(directions):
         raise InputError(f"truth is {list(truth)!r}, must be metrics of the scores, of {', '.join(directions)}.")
-    images = _images(scores)
+    networks = _networks(scores)
     explained = by_metric(scores[scores["method"].isin(explanations(scores))])
     tables = {metric: directions[metric] * complete(table) for metric, table in explained.items()}
     rows = []
     for metric, right_metric in ((one, other) for one in tables for other in truth if one != other):
         judged, right = tables[metric].align(tables.get(right_metric, tables[metric].iloc[:0]), join="inner")
-        units = [images.loc[judged.index, name] for name in ("network", "group")]
         row = {"metric": metric, "truth": right_metric, "methods": judged.shape[1], "images": len(judged)}
-        row |= {"networks": units[0].nunique()}
+        row |= {"networks": networks[judged.index].nunique()}
         if min(judged.shape) >= 2:
-            wrong, low, high = _mean_wrong(judged, right, units, confidence)
+            wrong, low, high = _mean_wrong(judged, right, networks, confidence)
             row |= {"wrong": wrong, "wrong_low": low, "wrong_high": high}
-            judged, right = (table.groupby(units, sort=False).mean() for table in (judged, right))
-            row |= _choice(judged, right, confidence)
+            row |= _choice(judged, right, networks, confidence)
         rows.append(row)
     columns = ["metric", "truth", "wrong", "wrong_low", "wrong_high", "pick", "best", "regret", "regret_low"]
     columns += ["regret_high", "rank", "regret_by_chance", "methods", "images", "networks"]
@@ -108,15 +105,14 @@ def faults(
     Raises:
         InputError: The scores are not a score table, or a direction is not known.
     """
-    directions, images = signs(scores), _images(scores)
+    directions, networks = signs(scores), _networks(scores)
     rows, series = [], list(_series(scores))
     tables = by_metric(scores) if series else {}
     for (base, fault), strengths in series:
         for metric, of_metric in tables.items():
             table = (directions[metric] * of_metric.reindex(columns=list(strengths))).dropna()
             quality = pd.DataFrame({method: -strength for method, strength in strengths.items()}, table.index)
-            units = [images.loc[table.index, name] for name in ("network", "group")]
-            wrong, low, high = _mean_wrong(table, quality, units, confidence)
+            wrong, low, high = _mean_wrong(table, quality, networks, confidence)
             row = {"metric": metric, "base": base, "fault": fault, "strengths": len(strengths), "images": len(table)}
             rows.append(row | {"wrong": wrong, "low": low, "high": high, "found": _in_words(low, high)})
     columns = ["metric", "base", "fault", "wrong", "low", "high", "found", "strengths", "images"]
@@ -152,29 +148,26 @@ def _reach(values: Floats, confidence: float) -> float:
     return float(t.ppf((1 + confidence) / 2, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
 
 
-def _images(scores: pd.DataFrame) -> pd.DataFrame:
-    """Return network and group by image: one network, and each image a group of its own, where no column says so."""
-    images = scores.drop_duplicates("image").set_index("image").reindex(columns=["network", "group"])
-    alone = images["group"].isna() | (images["group"] == "")
-    group = images["group"].astype(object).mask(alone, images.index)
-    return images.assign(network=images["network"].astype(object).fillna(""), group=group)
+def _networks(scores: pd.DataFrame) -> pd.Series:
+    """Return the network of each image, one for all where no column says so."""
+    column = scores["network"].fillna("") if "network" in scores else pd.Series("", scores.index)
+    return column.groupby(scores["image"]).first()
 
 
 def _mean_wrong(
-    judged: pd.DataFrame, right: pd.DataFrame, units: list[pd.Series], confidence: float
+    judged: pd.DataFrame, right: pd.DataFrame, networks: pd.Series, confidence: float
 ) -> tuple[float, float, float]:
-    """Return the mean share of pairs in the wrong order, over groups of images, then networks, and its interval."""
-    shares = pd.Series(_wrong(judged.to_numpy(), right.to_numpy()), judged.index).groupby(units, sort=False).mean()
-    shares = shares.dropna()
-    low, high = share_interval(shares.to_numpy(), confidence, shares.index.get_level_values(0))
-    return float(shares.groupby(level=0).mean().mean()), low, high
+    """Return the mean share of pairs in the wrong order, over images, then networks, and its interval."""
+    shares = pd.Series(_wrong(judged.to_numpy(), right.to_numpy()), judged.index).dropna()
+    low, high = share_interval(shares.to_numpy(), confidence, networks[shares.index])
+    return float(shares.groupby(networks).mean().mean()), low, high
 
 
-def _choice(judged: pd.DataFrame, right: pd.DataFrame, confidence: float) -> dict[str, object]:
-    """Return what choosing the method of the best mean score costs by the truth; (network, group) x methods."""
+def _choice(judged: pd.DataFrame, right: pd.DataFrame, networks: pd.Series, confidence: float) -> dict[str, object]:
+    """Return what choosing the method of the best mean score costs by the truth; images x methods."""
     rows = []
-    for network, scores in judged.groupby(level=0, sort=False):
-        truth = right.loc[[network]]
+    for _, scores in judged.groupby(networks, sort=False):
+        truth = right.loc[scores.index]
         mean, quality = scores.mean(), truth.mean()
         # Of methods with the same mean a user may take any: the worst case counts.
         pick = quality[mean == mean.max()].idxmin()
