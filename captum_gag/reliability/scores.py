@@ -71,7 +71,8 @@ def checked(scores: pd.DataFrame) -> pd.DataFrame:
             - target (an integer) and label (text): the class explained, and its name; baseline_probability: what the
               model gives that class on the metric's baseline;
             - group (text): images that depend on each other, such as those of one patient, have the same; see
-              ``collapsed``.
+              ``collapsed``;
+            - network (text): whose scores these are, in a table of several runs; images are named apart.
 
             Others are left alone.
 
@@ -263,8 +264,8 @@ def is_manipulated(scores: pd.DataFrame) -> pd.Series:
 
 def lean(scores: pd.DataFrame) -> pd.DataFrame:
     """Return a checked table with the columns that checks and tables read: picking rows of it costs a third."""
-    needed = [*KEY, LABEL, "score", "higher_is_better", "control", "base", "transform", "strength"]
-    needed += ["uses_segmentation", "curve_x_label", "curve_y", "target", "label", "baseline_probability", "group"]
+    needed = [*KEY, LABEL, "score", "higher_is_better", "control", "base", "transform", "strength", "group", "network"]
+    needed += ["uses_segmentation", "curve_x_label", "curve_y", "target", "label", "baseline_probability"]
     return scores[[name for name in needed if name in scores]]
 
 
