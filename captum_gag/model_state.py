@@ -37,21 +37,24 @@ def state_kept(model: Any) -> Iterator[Callable[[], None]]:
         # The first pass makes it.
         and not isinstance(module, nn.modules.lazy.LazyModuleMixin)
     ]
-    places = [(type(module).__name__, place) for module in modules for place in (vars(module), module._buffers)]
-    states = [
-        (owner, place, {name: (value, _copied(value)) for name, value in _attributes(place).items()})
-        for owner, place in places
-    ]
+    places: list[tuple[dict[str, Any], dict[str, Any]]] = []
+    tensors: list[tuple[str, Tensor, int, Tensor | None]] = []
+    for module in modules:
+        for place in (vars(module), module._buffers):
+            state = {name: value for name, value in place.items() if name not in _MODULE_STATE}
+            places.append((place, state))
+            for name, value in state.items():
+                if isinstance(value, Tensor):
+                    tensors.append((f"{type(module).__name__}.{name}", value, _version(value), _copied(value)))
 
     def put_back() -> None:
         with torch.inference_mode(False), torch.no_grad():
-            for owner, place, state in states:
-                for name in _attributes(place).keys() - state.keys():
+            for tensor in tensors:
+                _restore(*tensor)
+            for place, state in places:
+                for name in place.keys() - state.keys() - _MODULE_STATE:
                     del place[name]
-                for name, (value, copy) in state.items():
-                    if copy:
-                        _restore(f"{owner}.{name}", value, *copy)
-                    place[name] = value
+                place.update(state)
 
     token = _kept.set(_kept.get() | set(map(id, modules)))
     try:
@@ -61,16 +64,8 @@ def state_kept(model: Any) -> Iterator[Callable[[], None]]:
         put_back()
 
 
-def _attributes(place: dict[str, Any]) -> dict[str, Any]:
-    """Return the buffers in a module's dict of them, or its attributes, without those that torch gives each module."""
-    return {name: value for name, value in place.items() if name not in _MODULE_STATE}
-
-
-def _copied(value: Any) -> tuple[int, Tensor | None] | None:
-    if not isinstance(value, Tensor):
-        return None
-    small = value.numel() <= MOST_COPIED and is_dense(value)
-    return _version(value), value.detach().clone() if small else None
+def _copied(tensor: Tensor) -> Tensor | None:
+    return tensor.detach().clone() if tensor.numel() <= MOST_COPIED and is_dense(tensor) else None
 
 
 def _restore(name: str, tensor: Tensor, version: int, content: Tensor | None) -> None:

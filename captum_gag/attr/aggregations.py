@@ -44,14 +44,16 @@ class RunningMoments:
             self.mean = torch.zeros_like(samples[0])
             if not self.mean_only:
                 self.squares = torch.zeros_like(samples[0], dtype=double_where_there(samples))
+        # Fresh memory for each sample would cost more than its arithmetic.
+        deviation, promoted = torch.empty_like(self.mean), torch.empty_like(self.squares)
         for sample in samples:
             self.count += 1
             share = 1 / self.count
-            deviation = sample - self.mean
+            torch.sub(sample, self.mean, out=deviation)
             self.mean.add_(deviation, alpha=share)
             if not self.mean_only:
-                # The deviation is promoted before it is squared.
-                self.squares.addcmul_(deviation, deviation, value=1 - share)
+                promoted.copy_(deviation)
+                self.squares.addcmul_(promoted, promoted, value=1 - share)
 
     @property
     def variance(self) -> Tensor:
@@ -65,7 +67,7 @@ class RunningMoments:
             raise InputError(f"A variance needs at least 2 samples, got {self.count}; raise the number of samples.")
         variance = self.squares / (self.count - 1)
         rounding = ROUNDING * torch.finfo(self.mean.dtype).eps * self.mean.to(variance.dtype)
-        return variance.masked_fill(variance <= rounding.square(), 0.0)
+        return variance.masked_fill_(variance <= rounding.square_(), 0.0)
 
     @property
     def root_mean_square(self) -> Tensor:
@@ -187,13 +189,13 @@ class GuidedMean:
         rows = variance.flatten(2).flatten(0, 1) if variance.ndim > 2 else variance.reshape(len(variance), -1)
         threshold = row_percentiles(rows, [self.percentile])
         reached = self.reached(rows, threshold)
-        if self.guide == "paper" and bool(((rows > 1) & ~reached).any()):
+        guide = (rows if self.guide == "paper" else rows.div_(threshold)).masked_fill_(reached, 1.0)
+        if self.guide == "paper" and bool((guide > 1).any()):
             warn(
                 "The gradient variance V exceeds 1 below its percentile, so the paper's guide (equation 4) amplifies "
                 "there what it should damp; rescale the model's output, or use guide='relative', which never exceeds 1."
             )
-        guide = (rows if self.guide == "paper" else rows / threshold).masked_fill(reached, 1.0)
-        return moments.interpreted.mean * guide.to(variance.dtype).reshape(variance.shape)
+        return guide.reshape(variance.shape).mul_(moments.interpreted.mean)
 
     def reached(self, variance: Tensor, threshold: Tensor) -> Tensor:
         """Return the mask of where the guide is 1, for rows of variances and the percentile of each."""

@@ -98,7 +98,12 @@ class GaussianNoise:
 
     def samples(self, inputs: tuple[Tensor, ...], chunk: int) -> Iterator[Samples]:
         """Yield noisy versions of the inputs; see ``Modification.samples``."""
-        pairs = list(zip(inputs, self._deviations(inputs), strict=True))
+        deviations = self._deviations(inputs)
+        noises = [
+            # Not like the tensor, whose strides would change the order of the numbers.
+            tensor.new_empty(tensor.shape if self.seed is None else tensor.shape[1:], dtype=deviation.dtype)
+            for tensor, deviation in zip(inputs, deviations, strict=True)
+        ]
         generators = {
             tensor.device: None if self.seed is None else torch.Generator(tensor.device).manual_seed(self.seed)
             for tensor in inputs
@@ -110,14 +115,12 @@ class GaussianNoise:
             points = [tensor.new_empty((len(tensor), count, *tensor.shape[1:])) for tensor in inputs]
             # One draw per sample, not one per chunk: the stream of random numbers must not depend on chunks.
             for number in range(count):
-                for (tensor, deviation), copies in zip(pairs, points, strict=True):
-                    shape = tensor.shape if self.seed is None else tensor.shape[1:]
-                    generator, dtype = generators[tensor.device], deviation.dtype
-                    noise = torch.randn(shape, generator=generator, dtype=dtype, device=tensor.device)
-                    if dtype == tensor.dtype:
+                for tensor, deviation, noise, copies in zip(inputs, deviations, noises, points, strict=True):
+                    noise.normal_(generator=generators[tensor.device])
+                    if noise.dtype == tensor.dtype:
                         torch.addcmul(tensor, noise, deviation, out=copies[:, number])
                     else:
-                        copies[:, number] = torch.addcmul(tensor.to(dtype), noise, deviation)
+                        copies[:, number] = torch.addcmul(tensor.to(noise.dtype), noise, deviation)
             yield Samples(tuple(copies.transpose(0, 1) for copies in points))
 
     def range(self, tensor: Tensor) -> Tensor:

@@ -148,6 +148,8 @@ class TestSeed:
         for chunk in (1, 7, 20):
             assert torch.equal(reference, gag.attribute(x, seed=1, nt_samples_batch_size=chunk))
         assert torch.equal(reference[2:], gag.attribute(x[2:], seed=1))
+        # Noise goes by position, not by the order in memory.
+        assert torch.equal(reference, gag.attribute(x.to(memory_format=torch.channels_last), seed=1))
 
     def test_same_seed_same_map_other_seed_other_map(self, images: torch.Tensor) -> None:
         gag = GuidedAbsoluteGrad(small_convnet())
