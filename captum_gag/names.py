@@ -54,7 +54,6 @@ METHOD_TYPES: dict[str, str] = {
     "Grad-CAM": "captum_gag.attr.grad_cam:GradCAM",
     "Sensitivity": "captum_gag.attr.captum_variants:Sensitivity",
     "SmoothGrad": "captum_gag.attr.captum_variants:SmoothGrad",
-    "DeepSHAP": "captum_gag.attr.captum_variants:DeepSHAP",
     "Deep Taylor": "captum_gag.attr.deep_taylor:DeepTaylor",
     "Random": "captum_gag.attr.controls:RandomMap",
     "Sobel": "captum_gag.attr.controls:SobelMap",
@@ -117,7 +116,9 @@ METHODS: dict[str, MethodRow] = {
         {"type": "Sensitivity"}, "largest magnitude of the gradient over the channels", "Simonyan 2014"
     ),
     "Gradient x Input": MethodRow({"type": "captum:InputXGradient"}, "gradient times input", "Shrikumar 2016"),
-    "DeepSHAP": MethodRow({"type": "DeepSHAP"}, "DeepLIFT against random colours", "Lundberg 2017"),
+    "DeepSHAP": MethodRow(
+        {"type": "captum:DeepLiftShap", "baselines": "random"}, "DeepLIFT against random colours", "Lundberg 2017"
+    ),
     "Deep Taylor": MethodRow({"type": "Deep Taylor"}, "LRP with the z+ rule", "Montavon 2017"),
     "Random": MethodRow({"type": "Random"}, "control: uniform random values", "control"),
     "Sobel": MethodRow({"type": "Sobel"}, "control: edges of the image", "control"),

@@ -2,7 +2,6 @@ from .aggregations import GuidedMean as GuidedMean
 from .aggregations import Mean as Mean
 from .aggregations import Variance as Variance
 from .catalogue import method as method
-from .entries import shared_gradients as shared_gradients
 from .gradient_sources import guided_backpropagation as guided_backpropagation
 from .guided_absolute_grad import GuidedAbsoluteGrad as GuidedAbsoluteGrad
 from .interpretations import absolute as absolute
@@ -12,6 +11,7 @@ from .interpretations import signed as signed
 from .interpretations import squared as squared
 from .layers import LayerGuidedAbsoluteGrad as LayerGuidedAbsoluteGrad
 from .methods import Method as Method
+from .methods import shared_gradients as shared_gradients
 from .modifications import GaussianNoise as GaussianNoise
 from .modifications import Samples as Samples
 from .path_methods import BlurIG as BlurIG

@@ -12,7 +12,7 @@ import torch
 from captum.attr import LRP, DeepLift, DeepLiftShap, LayerLRP, PerturbationAttribution
 from torch import Tensor, nn
 
-from captum_gag.attr.contract import NO_GRADIENT
+from captum_gag.attr.contract import NO_GRADIENT, as_tuple
 from captum_gag.attr.hooks import seen_by_hooks
 from captum_gag.attr.sampled_gradients import gradients_per_batch
 from captum_gag.batching import out_of_memory
@@ -21,29 +21,20 @@ from captum_gag.model_probe import behaviour_of
 from captum_gag.modules import modules_inside, require_module
 from captum_gag.tensors import as_tensor, at_least_single
 
+
+def _classes(*names: str) -> tuple[type, ...]:
+    # Older releases have not all of them.
+    return tuple(getattr(captum.attr, name) for name in " ".join(names).split() if hasattr(captum.attr, name))
+
+
 # Those whose every row of a batch has a gradient of its own, so that its batches can be divided.
-ROW_BY_ROW = (
-    *(captum.attr.Deconvolution, captum.attr.GradientShap, captum.attr.GuidedBackprop),
-    *(captum.attr.InputXGradient, captum.attr.IntegratedGradients, captum.attr.Saliency),
-)
+ROW_BY_ROW = _classes("Deconvolution GradientShap GuidedBackprop InputXGradient IntegratedGradients Saliency")
 
 # Those that pass each row as it is, once.
-ONE_PASS = tuple(
-    getattr(captum.attr, name)
-    for name in (
-        *(
-            "Saliency",
-            "InputXGradient",
-            "Deconvolution",
-            "GuidedBackprop",
-            "GuidedGradCam",
-            "LRP",
-            "FeaturePermutation",
-        ),
-        *("LayerActivation", "LayerGradCam", "LayerGradientXActivation", "LayerLRP", "LayerFeaturePermutation"),
-        *("NeuronGradient", "NeuronGuidedBackprop", "NeuronDeconvolution"),
-    )
-    if hasattr(captum.attr, name)
+ONE_PASS = _classes(
+    "Saliency InputXGradient Deconvolution GuidedBackprop GuidedGradCam LRP FeaturePermutation LayerActivation",
+    "LayerGradCam LayerGradientXActivation LayerLRP LayerFeaturePermutation NeuronGradient NeuronGuidedBackprop",
+    "NeuronDeconvolution",
 )
 
 
@@ -104,7 +95,7 @@ def batches_of(
     """Yield batches of inputs, targets and further arguments: of those with an entry for each row the rows'."""
     n = len(inputs[0])
     per_example = isinstance(target, list) or (isinstance(target, Tensor) and target.ndim > 0 and len(target) == n)
-    further = () if arguments is None else arguments if isinstance(arguments, tuple) else (arguments,)
+    further = as_tuple(arguments)
     behaviour = behaviour_of(model, inputs, further)
     behaviour.require_independent('take GuidedAbsoluteGrad with rows="together"')
     for first in range(0, n, size):
@@ -125,12 +116,12 @@ def reference_images(references: float | str | Tensor, n: int, image: Tensor, se
     its brightest.
     """
     if isinstance(references, Tensor):
-        return as_tensor("references", references).to(image)
+        return as_tensor("baselines", references).to(image)
     if not isinstance(references, str):
         return torch.full_like(image, references).unsqueeze(0)
     if references != "random":
         raise InputError(
-            f'references {references!r} are images of a data set, which a run has; elsewhere give a number, "random" '
+            f'baselines {references!r} are images of a data set, which a run has; elsewhere give a number, "random" '
             "or a tensor (k, C, H, W), or call prepare(images) first"
         )
     generator = None if seed is None else torch.Generator(image.device).manual_seed(seed)
@@ -220,8 +211,7 @@ def _misses(attributions: Any, delta: Tensor, rounding: float = 0.0) -> bool:
 
     Rounding is a share of the magnitudes, which may be far larger than their sum.
     """
-    parts = attributions if isinstance(attributions, tuple) else (attributions,)
-    rows = torch.cat([part.detach().flatten(1).double() for part in parts], 1)
+    rows = torch.cat([part.detach().flatten(1).double() for part in as_tuple(attributions)], 1)
     missed = delta.detach().reshape(len(rows), -1).double().mean(1)
     total = rows.sum(1) - missed
     return bool((missed.abs() > 0.01 * total.abs() + rounding * rows.abs().sum(1) + 1e-6).any())

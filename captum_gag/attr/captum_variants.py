@@ -1,11 +1,11 @@
-"""The papers' methods that call Captum with more than its options: per-image noise, several references, maxima."""
+"""The papers' methods that call Captum with more than its options: guided ReLU6, maxima, noise in proportion."""
 
 from __future__ import annotations
 
 from typing import Any, Literal
 
 import torch
-from captum.attr import Attribution, DeepLift, DeepLiftShap, NoiseTunnel, Saliency
+from captum.attr import Attribution, NoiseTunnel, Saliency
 from captum.log import log_usage
 from torch import Tensor
 
@@ -14,8 +14,6 @@ from captum_gag.attr.captum_calls import (
     call,
     captum_errors,
     in_batches,
-    mean_over_references,
-    reference_images,
     require_copies,
     seeded,
 )
@@ -30,10 +28,9 @@ class GuidedBackpropagation(ModelGradients):
 
     @log_usage()
     def attribute(self, inputs: Any, target: Any = None, additional_forward_args: Any = None) -> Tensor:
-        """Return one gradient of the image; arguments as for ``SampledGradients.attribute``."""
+        """Return one gradient of the image."""
         once = Parts(GaussianNoise(1, stdevs=0.0, seed=0), gradient_source=guided_backpropagation)
-        [moments] = self.moments(once, inputs, target, additional_forward_args)
-        return moments.signed.mean
+        return self._attributions(once, self._examples(inputs, target, additional_forward_args))
 
 
 class Sensitivity(Attribution):
@@ -67,9 +64,6 @@ class SmoothGrad(Attribution):
         """Explain an image at a time, because Captum's noise is the whole batch's.
 
         Args:
-            inputs: Images (N, C, *positions), or rows (N, F).
-            target: In any form that Captum takes.
-            additional_forward_args: As for ``GuidedAbsoluteGrad.attribute``.
             n_samples: Noisy versions of each image.
             noise_level: Standard deviation of the noise, as a share of the image's range.
             nt_type: Aggregation of the gradients.
@@ -92,41 +86,4 @@ class SmoothGrad(Attribution):
                     abs=False,
                 )
             maps.append(attributions)
-        return torch.cat(maps)
-
-
-class DeepSHAP(Attribution):
-    """DeepLIFT against several references, by default images of random colours."""
-
-    @log_usage()
-    def attribute(
-        self,
-        inputs: Tensor,
-        target: Any = None,
-        additional_forward_args: Any = None,
-        *,
-        references: float | str | Tensor = "random",
-        n_references: Count = 20,
-        seed: Seed | None = None,
-    ) -> Tensor:
-        """Explain an image at a time, as the random references are between its darkest and its brightest value.
-
-        Args:
-            inputs: Images (N, C, *positions), or rows (N, F).
-            target: In any form that Captum takes.
-            additional_forward_args: As for ``GuidedAbsoluteGrad.attribute``.
-            references: A number, "random" (colours) or images (k, C, *positions); in a run also "train", or a folder
-                of images.
-            n_references: Number of references, where they are random or images.
-            seed: Of random references; None draws from the global random state.
-        """
-        require_copies("DeepSHAP", self.forward_func, inputs[:1])
-        maps = []
-        batches = batches_of(self.forward_func, (inputs,), target, additional_forward_args, 1)
-        for (image,), label, further in batches:
-            images = reference_images(references, n_references, image[0], seed)
-            arguments = {"target": label, "additional_forward_args": further}
-            with captum_errors("DeepSHAP", self.forward_func, image):
-                explainers = DeepLift(self.forward_func), DeepLiftShap(self.forward_func)
-                maps.append(mean_over_references("DeepSHAP", explainers, image, images, **arguments))
         return torch.cat(maps)

@@ -10,8 +10,7 @@ from typing import Any
 from captum.attr import Attribution
 
 from captum_gag.attr.captum_methods import captum_method
-from captum_gag.attr.entries import attribution_method, parts_method
-from captum_gag.attr.function_methods import function_method
+from captum_gag.attr.entries import attribution_method, function_method, parts_method
 from captum_gag.attr.methods import Method
 from captum_gag.attr.transforms import TRANSFORMS, Transform
 from captum_gag.errors import InputError, shown

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
 
@@ -43,8 +43,13 @@ CaptumTarget = int | tuple[Any, ...] | list[Any] | None
 """A target as ``checked_target`` returns it: for all examples, or a list with an entry for each."""
 
 
-def checked_inputs(inputs: Any) -> tuple[Tensor, ...]:
-    """Return the inputs as a tuple of tensors without graph, after a check of their types and shapes.
+def as_tuple(value: Any) -> tuple[Any, ...]:
+    """Return a tuple as it is, anything else as the one entry of one; None as an empty one."""
+    return value if isinstance(value, tuple) else () if value is None else (value,)
+
+
+def checked_inputs(inputs: Any) -> tuple[tuple[Tensor, ...], Tensor]:
+    """Return the inputs as a tuple of tensors without graph, and the mask (N,) of their finite examples.
 
     An example with a NaN or an infinity is replaced by another: its map is NaN whatever the model says.
     """
@@ -72,47 +77,37 @@ def checked_inputs(inputs: Any) -> tuple[Tensor, ...]:
         raise InputError("inputs are an empty tuple, expected at least one tensor (N, ...).")
     # Tensors made in inference mode cannot enter a graph.
     plain = tuple(tensor.clone() if tensor.is_inference() else tensor.detach() for tensor in tensors)
-    finite = _finite_examples(plain)
-    if all(finite):
-        return plain
-    if not any(finite):
-        return tuple(map(torch.zeros_like, plain))
-    rows = [row if fine else finite.index(True) for row, fine in enumerate(finite)]
-    return tuple(tensor[rows] for tensor in plain)
+    finite = finite_examples(plain)
+    if bool(finite.all()):
+        return plain, finite
+    if not bool(finite.any()):
+        return tuple(map(torch.zeros_like, plain)), finite
+    rows = torch.where(finite, torch.arange(len(finite)), finite.int().argmax())
+    return tuple(tensor[rows] for tensor in plain), finite
 
 
-def _finite_examples(tensors: tuple[Tensor, ...]) -> list[bool]:
-    return torch.stack([finite_rows(tensor).cpu() for tensor in tensors]).all(0).tolist()
+def finite_examples(tensors: tuple[Tensor, ...]) -> Tensor:
+    """Return the mask (N,), on the CPU, of the examples without NaN and infinity in any of several tensors (N, ...)."""
+    return torch.stack([finite_rows(tensor).cpu() for tensor in tensors]).all(0)
 
 
-def finite_only(result: Tensor, inputs: tuple[Tensor, ...]) -> Tensor:
-    """Return a result (N, ...) with NaN for the examples that have a NaN or an infinity in the inputs."""
-    finite = _finite_examples(inputs)
-    if all(finite):
+def finite_only(result: Tensor, finite: Tensor) -> Tensor:
+    """Return a result (N, ...) with NaN for the examples that are not finite."""
+    if bool(finite.all()):
         return result
-    broken = torch.tensor([not fine for fine in finite], device=result.device)
-    return result.masked_fill(broken.reshape(-1, *[1] * (result.ndim - 1)), torch.nan)
+    return result.masked_fill(~finite.to(result.device).reshape(-1, *[1] * (result.ndim - 1)), torch.nan)
 
 
-def like_inputs(inputs: TensorOrTuple, results: Sequence[Tensor]) -> TensorOrTuple:
-    """Return results in the dtype of the inputs, as a tuple if and only if the inputs were one.
+def rounded_like(tensor: Tensor, result: Tensor) -> Tensor:
+    """Return a result in the dtype of an input; warn where many values are too small or too large for it.
 
     Half precision becomes single: gradients of 1e-8 would be 0 in float16, and many pixels equal in bfloat16, which
-    has three digits. Examples with a NaN or an infinity in the inputs get NaN.
+    has three digits.
     """
-    tensors, rounded = inputs if isinstance(inputs, tuple) else (inputs,), []
-    for result, tensor in zip(results, tensors, strict=True):
-        if not isinstance(result, Tensor) or result.shape != tensor.shape:
-            raise InputError(f"aggregation returned {shown(result)}, expected a tensor {tuple(tensor.shape)}.")
-        rounded.append(finite_only(_rounded(result, at_least_single(tensor.dtype)), tensors))
-    return tuple(rounded) if isinstance(inputs, tuple) else rounded[0]
-
-
-def _rounded(result: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return a result in another precision; warn where many values are too small or too large for it."""
-    rounded = result.to(dtype)
-    if result.dtype != dtype:
-        lost = float((((rounded == 0) & (result != 0)) | (rounded.isinf() & result.isfinite())).double().mean())
+    rounded = result.to(at_least_single(tensor.dtype))
+    if result.dtype != rounded.dtype:
+        beyond = result.count_nonzero() - rounded.count_nonzero() + rounded.isinf().sum() - result.isinf().sum()
+        lost = float(beyond) / result.numel()
         if lost > UNNOTICED:
             warn(
                 f"{lost:.0%} of the attributions are beyond single precision, the largest is "

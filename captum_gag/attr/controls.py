@@ -28,9 +28,6 @@ class RandomMap(Attribution):
         """Return random values (N, 1, *positions), of tables (N, F).
 
         Args:
-            inputs: Images (N, C, *positions), or rows (N, F).
-            target: Ignored.
-            additional_forward_args: Ignored.
             seed: A seed of its own; without any each image has its own values.
         """
         generator = None if seed is None else torch.Generator(inputs.device).manual_seed(seed)
@@ -93,9 +90,6 @@ class TruthMap(Attribution):
         """Return the map of one example, (1, 1, H, W), in [0, 1.001].
 
         Args:
-            inputs: One image, (1, C, H, W); the map does not depend on it.
-            target: Ignored.
-            additional_forward_args: Ignored.
             segmentation: 1 on the part that carries the class, 0 elsewhere, (1, 1, H, W). A run fills it in.
             distractor: The same of a part that does not, for the fault "distracted".
             transform: Fault of the map: noisy (mixed with uniform noise), misplaced (moved sideways, by half the width

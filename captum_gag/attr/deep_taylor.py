@@ -53,9 +53,6 @@ class DeepTaylor(Attribution):
         """Return relevances like the inputs.
 
         Args:
-            inputs: Images (N, C, *positions), or rows (N, F).
-            target: In any form that Captum takes.
-            additional_forward_args: Further arguments of the model.
             input_rule: Rule of the first layer; auto takes z-box where the normalisation makes dark pixels negative,
                 z+ elsewhere.
             normalization: (mean, std) per channel of the inputs, for pixels in [0, 1], which gives z-box its bounds;

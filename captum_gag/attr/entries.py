@@ -1,30 +1,25 @@
-"""Captum attributions and parts as methods of a suite: options are read from their signatures."""
+"""Captum attributions, parts and functions as methods of a suite: options are read from their signatures."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, Literal
 
-import torch
 from captum.attr import Attribution
-from pydantic import SkipValidation
 from torch import Tensor, nn
 
 from captum_gag.attr.aggregations import Aggregation, GuidedMean, Mean, Variance
-from captum_gag.attr.captum_calls import captum_target, seeded
-from captum_gag.attr.contract import Seed, like_inputs
+from captum_gag.attr.captum_calls import captum_target
 from captum_gag.attr.gradient_sources import guided_backpropagation
 from captum_gag.attr.interpretations import absolute, negative, positive, signed, squared
-from captum_gag.attr.methods import Images, Method, explain_checked
+from captum_gag.attr.methods import Images, Method, seeded_elsewhere
 from captum_gag.attr.modifications import Modification
 from captum_gag.attr.sampled_gradients import ModelGradients, Parts, SampledGradients
 from captum_gag.errors import InputError, first_line
-from captum_gag.options import checked, declared, option, options_of
-from captum_gag.outputs import Output
+from captum_gag.options import declared, option, options_of
 from captum_gag.signatures import declared_as, first_sentence, options_in, passed
-from captum_gag.tensors import Target, as_tensor
+from captum_gag.tensors import as_tensor
 
 NOT_OPTIONS = {
     *("self", "model", "forward_func", "device_ids", "inputs", "target", "additional_forward_args", "show_progress"),
@@ -32,9 +27,6 @@ NOT_OPTIONS = {
     *("internal_batch_size", "nt_samples_batch_size", "segmentation", "distractor"),
 }
 """Parameters of attributions that a method sets by itself, or that change the form of the result."""
-
-REFERENCES = ("references", "baselines")
-"""Options that may name images of a data set: "train", or a folder."""
 
 INTERPRETATIONS = {function.__name__: function for function in (signed, positive, negative, absolute, squared)}
 
@@ -55,10 +47,13 @@ def _unpickled(name: str, wrapped: str) -> Method:
 
 
 class AttributionMethod(NamedMethod):
-    """A class of Captum's interface with the options of its ``attribute``; see ``attribution_method``."""
+    """A class of Captum's interface with the options of its ``attribute``; see ``attribution_method``.
+
+    Its ``baselines`` may be the name of images of a data set: "train", or a folder.
+    """
 
     attribution: ClassVar[type[Attribution]]
-    _references: Tensor | None = None
+    _images: Tensor | None = None
 
     def __post_init__(self) -> None:
         check = _stated(self.attribution, "check")
@@ -66,26 +61,24 @@ class AttributionMethod(NamedMethod):
             check(**self.options())
 
     def prepare(self, images: Images) -> None:
-        """Fetch the references, where they are images of a data set."""
-        for name in REFERENCES:
-            references = getattr(self, name, None)
-            if isinstance(references, str) and references != "random":
-                self._references = images(references, getattr(self, "n_references", 1))
+        """Fetch the baselines, where they are images of a data set."""
+        baselines = getattr(self, "baselines", None)
+        if isinstance(baselines, str) and baselines != "random":
+            self._images = images(baselines, getattr(self, "n_references", 1))
 
     def arguments(self) -> dict[str, Any]:
-        """Return the options, with references fetched."""
+        """Return the options, with baselines fetched."""
         arguments = self.options()
-        for name in REFERENCES:
-            if isinstance(arguments.get(name), Tensor):
-                as_tensor(name, arguments[name])
-        if self._references is not None:
-            arguments |= {name: self._references for name in REFERENCES if isinstance(arguments.get(name), str)}
+        if self._images is not None:
+            arguments["baselines"] = self._images
+        elif isinstance(arguments.get("baselines"), Tensor):
+            as_tensor("baselines", arguments["baselines"])
         return arguments
 
     def explain(self, model: nn.Module, inputs: Tensor, targets: Tensor, seed: int | None) -> Tensor:
         """Call ``attribute`` with the options; a seed among them counts more than that of all methods."""
         arguments = with_seed(passed(self.attribution.attribute, self.arguments()), seed)
-        with _seeded_elsewhere(self, inputs, seed):
+        with seeded_elsewhere(self, inputs, seed):
             attributions = self.attribution(model).attribute(inputs, target=captum_target(targets), **arguments)
         return attributions_of(inputs, attributions, type(self).__name__)
 
@@ -140,20 +133,28 @@ class PartsMethod(NamedMethod):
     def explain(self, model: nn.Module, inputs: Tensor, targets: Tensor, seed: int | None) -> Tensor:
         """Sample, interpret and aggregate gradients."""
         sampler = SampledGradients(model, **self.seeded_parts(seed)._asdict())
-        with _seeded_elsewhere(self, inputs, seed):
+        with seeded_elsewhere(self, inputs, seed):
             attributions: Tensor = sampler.attribute(inputs, target=captum_target(targets))
         return attributions
+
+
+class FunctionMethod(NamedMethod):
+    """A user's function with its options; see ``function_method``."""
+
+    function: ClassVar[Callable[..., Any]]
+    n_samples: int
+
+    def explain(self, model: nn.Module, inputs: Tensor, targets: Tensor, seed: int | None) -> Tensor:
+        """Call the function, and check its result."""
+        options = {name: value for name, value in self.options().items() if name != "n_samples"}
+        function = type(self).function
+        result = function(model, inputs, targets, self.n_samples, seed, **passed(function, options))
+        return attributions_of(inputs, result, type(self).__name__)
 
 
 def with_seed(options: dict[str, Any], seed: int | None) -> dict[str, Any]:
     """Return options with the seed, where there is such an option and it is None."""
     return {**options, "seed": seed} if options.get("seed", 0) is None else options
-
-
-def _seeded_elsewhere(method: Method, inputs: Tensor, seed: int | None) -> AbstractContextManager[None]:
-    """Fix torch's global random state for a class of the user's that takes no seed."""
-    fixed = method.batch_dependent and "seed" not in method.options()
-    return seeded(inputs.device, seed if fixed else None)
 
 
 def _stated(attribution: type[Attribution], name: str) -> Callable[..., Any] | None:
@@ -222,6 +223,33 @@ def parts_method(name: str, modification: type[Modification]) -> type[Method]:
     return declared_as(name, PartsMethod, options, _summary(name, modification), **attributes)
 
 
+def function_method(name: str, function: Callable[..., Any]) -> type[Method]:
+    """Return the method that a user's function is.
+
+    Args:
+        name: ``package.module:function``.
+        function: Called with (model, inputs, targets, n_samples, seed), it returns attributions (N, C, *positions) or
+            (N, 1, *positions), of tables (N, F); its further parameters are options.
+
+    Raises:
+        InputError: It cannot be called so.
+    """
+    arguments = ("model", "inputs", "targets", "n_samples", "seed")
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"method {name!r} is a {type(function).__name__}, expected a callable") from error
+    try:
+        taken = signature.bind_partial(*arguments).arguments
+    except TypeError as error:
+        raise InputError(f"method {name!r} must take ({', '.join(arguments)})") from error
+    options = options_in(function, without=taken)
+    require_free(name, FunctionMethod, options)
+    options["n_samples"] = (int, option(20, "Gradients per image.", ge=1))
+    doc = first_sentence(inspect.getdoc(function) or "A method of the user's own.")
+    return declared_as(name, FunctionMethod, options, doc, function=staticmethod(function))
+
+
 def _summary(name: str, cls: type) -> str:
     """Return the first sentence of a class's own docstring; its name where it has none but a dataclass's."""
     doc = inspect.cleandoc(vars(cls).get("__doc__") or "")
@@ -240,53 +268,3 @@ def require_free(name: str, base: type[Method], options: Iterable[str]) -> None:
 def _elsewhere(cls: type) -> bool:
     """Return whether a class is defined outside of ``captum_gag.attr``, so that it may look at the batch."""
     return not cls.__module__.startswith("captum_gag.attr.")
-
-
-@checked
-def shared_gradients(
-    methods: Sequence[Method],
-    model: SkipValidation[nn.Module],
-    inputs: SkipValidation[Tensor],
-    target: SkipValidation[Target],
-    seed: Seed | None = 0,
-    output: SkipValidation[Output] = "auto",
-    class_axis: int | None = None,
-) -> list[Tensor]:
-    """Explain a batch of images with several methods that take the same gradients.
-
-    Args:
-        methods: Of equal ``shared``, such as GAG-85, SG and VarGrad with the same noise.
-        model: As for ``Method.attribute``, like the inputs, the target and the output.
-        inputs: See there.
-        target: See there.
-        seed: Fixes noise. With it the attributions are those that each method gives by itself, bit for bit.
-        output: See there.
-        class_axis: See there.
-
-    Returns:
-        Attributions like the inputs, one for each method.
-
-    Raises:
-        InputError: The methods do not take the same gradients, or the arguments do not fit together.
-    """
-    ours = [method for method in methods if isinstance(method, PartsMethod | AttributionMethod)]
-    parts = [each for each in (method.seeded_parts(seed) for method in ours) if each]
-    keys = {method.shared for method in methods}
-    if len(parts) != len(methods) or len(keys) != 1 or None in keys:
-        kinds = ", ".join(type(method).__name__ for method in methods)
-        raise InputError(f"{kinds or 'no methods'}: not the same gradients; expected such as GAG-85, SG and VarGrad")
-    interpretations = list(dict.fromkeys(part.interpretation for part in parts))
-
-    def interpret_all(gradients: Tensor) -> Tensor:
-        return torch.stack([interpret(gradients) for interpret in interpretations], 1)
-
-    def explain(model: Any, inputs: Tensor, targets: Tensor) -> list[Tensor]:
-        first = parts[0]._replace(interpretation=interpret_all)
-        with _seeded_elsewhere(methods[0], inputs, seed):
-            [moments] = ModelGradients(model).moments(first, inputs, captum_target(targets))
-        attributions = [
-            part.aggregation(moments.of_interpretation(interpretations.index(part.interpretation))) for part in parts
-        ]
-        return list(like_inputs((inputs,) * len(parts), attributions))
-
-    return explain_checked(explain, model, inputs, target, output, class_axis=class_axis)

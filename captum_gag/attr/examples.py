@@ -11,10 +11,11 @@ from torch import Tensor
 from captum_gag.attr.contract import (
     CaptumTarget,
     TensorOrTuple,
+    as_tuple,
     checked_inputs,
     checked_target,
     finite_only,
-    like_inputs,
+    rounded_like,
     scores_for,
 )
 from captum_gag.errors import InputError, shown
@@ -30,6 +31,7 @@ class Examples:
 
     Attributes:
         checked: Inputs as they came, without graph.
+        finite: Mask of the examples of ``tensors`` whose inputs have neither a NaN nor an infinity.
         tensors: Inputs (N, C, ...), or (N, F); of rows that belong together one example,
             (1, C, N, ...), or (1, N * C, ...) with ``rows_as_channels``, and (1, N * F).
         target: As ``checked_target`` returns it; None where the model's ``scores`` are those of the target already.
@@ -54,14 +56,15 @@ class Examples:
         self.inputs, self.channel_axis = inputs, channel_axis
         self.together, self.rows_as_channels = rows == "together", rows_as_channels
         self.in_order = in_order or self.together
-        tensors = checked_inputs(inputs)
+        tensors, finite = checked_inputs(inputs)
+        self.finite = finite.all(0, keepdim=True) if self.together else finite
         for tensor in tensors if channel_axis != 1 else ():
             check_channel_axis(channel_axis, tensor)
-        self.arguments = None if additional_forward_args is None else as_tuple(additional_forward_args)
+        self.arguments = as_tuple(additional_forward_args)
         self.all_rows = len(tensors[0])
         self.all_targets = checked_target(target, self.all_rows)
         self.target = None if self.together else self.all_targets
-        self.behaviour = behaviour or behaviour_of(forward_func, tensors, self.arguments or ())
+        self.behaviour = behaviour or behaviour_of(forward_func, tensors, self.arguments)
         if not self.in_order:
             self.behaviour.require_independent(
                 'declare rows="together" if they are one example, or nt_samples_batch_size=1 to pass all of them in '
@@ -97,7 +100,6 @@ class Examples:
 
     def scores(self, model: Callable[..., Any], points: Sequence[Tensor], arguments: Any, read: Any) -> Tensor:
         """Return the outputs for points like ``tensors``, (B, ...); where rows are together, the target's scores."""
-        arguments = arguments or ()
         if not self.together:
             return read(model(*self.as_model_takes(points), *arguments))  # type: ignore[no-any-return]
         copies = zip(*(point.split(1) for point in points), strict=True)
@@ -111,7 +113,7 @@ class Examples:
         if len(targets) != len(outputs):
             shapes = f"{len(targets)} entries, but the model returns {len(outputs)} rows for all inputs"
             raise InputError(f"target has {shapes}; give one target.")
-        index = [(row, *(() if entry is None else as_tuple(entry))) for row, entry in enumerate(targets)]
+        index = [(row, *as_tuple(entry)) for row, entry in enumerate(targets)]
         return torch.stack([outputs[entry].sum() for entry in index]).sum()
 
     def reader(self, rows: Sequence[int]) -> Callable[[Any], Tensor]:
@@ -125,26 +127,15 @@ class Examples:
         return [self.target[row] for row in rows] if isinstance(self.target, list) else self.target
 
     def arguments_of(self, rows: Sequence[int]) -> tuple[Any, ...] | None:
-        """Return the further arguments for some rows."""
-        if self.arguments is None or self.in_order:
-            return self.arguments
-        return self.behaviour.arguments_of(self.arguments, rows)
+        """Return the further arguments for some rows; None where there are none, as for Captum."""
+        return (self.arguments if self.in_order else self.behaviour.arguments_of(self.arguments, rows)) or None
 
     def like_inputs(self, results: Sequence[Tensor]) -> TensorOrTuple:
-        """Return results like ``tensors`` in the layout and the dtype of the inputs; see ``contract.like_inputs``."""
+        """Return results like ``tensors`` in the layout, the dtype and the form of the inputs; NaN where not finite."""
+        finished = []
         for result, tensor in zip(results, self.tensors, strict=True):
             if not isinstance(result, Tensor) or result.shape != tensor.shape:
                 raise InputError(f"aggregation returned {shown(result)}, expected a tensor {tuple(tensor.shape)}.")
-        return like_inputs(self.inputs, self.as_model_takes([self.finite_only(result) for result in results]))
-
-    def finite_only(self, result: Tensor) -> Tensor:
-        """Return a result (N, ...) with NaN for the examples that have a NaN or an infinity in the inputs."""
-        if not self.together:
-            return finite_only(result, as_tuple(self.inputs))
-        broken = not all(bool(tensor.isfinite().all()) for tensor in as_tuple(self.inputs))
-        return torch.full_like(result, torch.nan) if broken else result
-
-
-def as_tuple(value: Any) -> tuple[Any, ...]:
-    """Return a tuple as it is, anything else as the one entry of one."""
-    return value if isinstance(value, tuple) else (value,)
+            finished.append(rounded_like(tensor, finite_only(result, self.finite)))
+        attributions = self.as_model_takes(finished)
+        return attributions if isinstance(self.inputs, tuple) else attributions[0]

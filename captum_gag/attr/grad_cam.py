@@ -40,8 +40,6 @@ class GradCAM(Attribution):
 
         Args:
             inputs: Images (N, C, H, W), signals (N, C, T) or volumes (N, C, D, H, W).
-            target: In any form that Captum takes.
-            additional_forward_args: Further arguments of the model.
             layer: Name of a module, as in model.get_submodule; None: the last feature map.
             channel_axis: Axis of the named layer's channels; None: as the modules around it show.
 

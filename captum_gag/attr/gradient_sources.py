@@ -12,6 +12,7 @@ from captum.attr import GuidedBackprop
 from torch import Tensor, nn
 
 from captum_gag.attr.captum_calls import captum_errors
+from captum_gag.attr.contract import as_tuple
 from captum_gag.errors import warn
 from captum_gag.modules import require_module
 
@@ -30,17 +31,13 @@ def guided_backpropagation(
     Args:
         forward_func: A module; a plain function has no modules to guide.
         inputs: Tensors (N, ...) that require gradients; the gradients are shaped like them.
-        target: As for Captum.
-        additional_forward_args: As for Captum.
 
     Raises:
         InputError: If ``forward_func`` is not a module.
     """
     require_module("Guided backpropagation", forward_func, "changes the backward pass of the model's ReLU modules")
-    arguments = () if additional_forward_args is None else additional_forward_args
-    arguments = arguments if isinstance(arguments, tuple) else (arguments,)
     with (
-        captum_errors("Guided backpropagation", forward_func, *inputs, *arguments),
+        captum_errors("Guided backpropagation", forward_func, *inputs, *as_tuple(additional_forward_args)),
         warnings.catch_warnings(),
         _guided(forward_func) as guided,
     ):

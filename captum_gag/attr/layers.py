@@ -11,10 +11,10 @@ from captum.attr import LayerAttribution
 from captum.log import log_usage
 from torch import Tensor, nn
 
-from captum_gag.attr.contract import TensorOrTuple, explained, finite_only
-from captum_gag.attr.examples import as_tuple
+from captum_gag.attr.contract import TensorOrTuple, as_tuple, explained, finite_examples, finite_only
 from captum_gag.attr.guided_absolute_grad import GuidedAbsoluteGrad
 from captum_gag.attr.hooks import eager
+from captum_gag.attr.sampled_gradients import ModelGradients
 from captum_gag.errors import InputError, shown
 from captum_gag.model_probe import behaviour_of, uncompiled
 from captum_gag.model_state import state_kept
@@ -43,9 +43,7 @@ class LayerGuidedAbsoluteGrad(LayerAttribution):
         """
         super().__init__(forward_func, layer)
 
-    def attribute_future(self, *args: Any, **options: Any) -> None:
-        """Raise NotImplementedError, as Captum's own attributions without futures do."""
-        raise NotImplementedError(f"attribute_future is not implemented for {type(self).__name__}")
+    attribute_future = ModelGradients.attribute_future
 
     @log_usage()
     @one_at_a_time
@@ -58,12 +56,10 @@ class LayerGuidedAbsoluteGrad(LayerAttribution):
         attribute_to_layer_input: bool = False,
         **options: Any,
     ) -> Any:
-        """Explain a layer.
+        """Explain a layer; arguments that are not described are those of ``GuidedAbsoluteGrad.attribute``.
 
         Args:
             inputs: Arguments of ``forward_func``, of any dtype: a tensor (N, ...), or a tuple of them.
-            target: As for ``GuidedAbsoluteGrad.attribute``.
-            additional_forward_args: As for ``GuidedAbsoluteGrad.attribute``.
             attribute_to_layer_input: Explain the layer's input instead of its output.
             options: Those of ``GuidedAbsoluteGrad.attribute``: ``nt_samples``, ``stdevs``, ``percentile``, ``seed`` ...
 
@@ -77,7 +73,7 @@ class LayerGuidedAbsoluteGrad(LayerAttribution):
                 ``GuidedAbsoluteGrad`` refuses an argument.
         """
         tensors = tuple(value for value in as_tuple(inputs) if isinstance(value, Tensor))
-        extra = () if additional_forward_args is None else as_tuple(additional_forward_args)
+        extra = as_tuple(additional_forward_args)
         n = next((len(tensor) for tensor in tensors if tensor.ndim), None)
         if n is None:
             raise InputError(f"inputs are {shown(inputs)}, expected a tensor (N, ...), or a tuple of them.")
@@ -108,7 +104,8 @@ class LayerGuidedAbsoluteGrad(LayerAttribution):
         floating = tuple(
             tensor for tensor in tensors if tensor.is_floating_point() and tensor.ndim and is_dense(tensor)
         )
-        return _mapped(lambda tensor: finite_only(tensor, floating), attributions) if floating else attributions
+        finite = finite_examples(floating) if floating else torch.ones(n, dtype=torch.bool)
+        return _mapped(lambda tensor: finite_only(tensor, finite), attributions)
 
 
 def layer_activation(

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from typing import Any, ClassVar
 
 import torch
 from pydantic import SkipValidation
 from torch import Tensor, nn
 
-from captum_gag.attr.contract import Seed, checked_inputs, explained, finite_only
-from captum_gag.attr.sampled_gradients import Parts
+from captum_gag.attr.captum_calls import captum_target, seeded
+from captum_gag.attr.contract import Seed, checked_inputs, explained, finite_only, rounded_like
+from captum_gag.attr.sampled_gradients import ModelGradients, Parts
 from captum_gag.errors import InputError, shown, warn
 from captum_gag.model_probe import behaviour_of
 from captum_gag.model_state import state_kept
@@ -166,15 +167,15 @@ def explain_checked(
     # The gradient mode of the caller does not matter to an attribution, and its graph is not needed.
     with torch.inference_mode(False), torch.enable_grad(), ExitStack() as stack:
         model = stack.enter_context(single_by_default(model))
-        [finite] = checked_inputs(inputs)
-        check_channel_axis(channel_axis, finite)
-        targets = class_targets(target, finite)
-        behaviour_of(model, (finite,), read=reader.outputs).require_independent(
+        [values], finite = checked_inputs(inputs)
+        check_channel_axis(channel_axis, values)
+        targets = class_targets(target, values)
+        behaviour_of(model, (values,), read=reader.outputs).require_independent(
             'explain them by GuidedAbsoluteGrad, SampledGradients, GuidedIG or BlurIG with rows="together"'
         )
         stack.enter_context(state_kept(model))
-        stack.enter_context(explained(model, (finite,)))
-        images = channels_first(finite, channel_axis)
+        stack.enter_context(explained(model, (values,)))
+        images = channels_first(values, channel_axis)
         if isinstance(model, nn.Module):
             stack.enter_context(model.register_forward_pre_hook(lambda module, args: copied(args), prepend=True))
             if channel_axis != 1:
@@ -188,14 +189,68 @@ def explain_checked(
                 targets,
             )
         attributions = [
-            finite_only(channels_back(result.detach().to(at_least_single(result.dtype)), channel_axis), (inputs,))
+            finite_only(channels_back(result.detach().to(at_least_single(result.dtype)), channel_axis), finite)
             for result in results
         ]
-    sound = finite_rows(inputs.detach())
-    broken = [int((sound & ~finite_rows(attribution)).sum()) for attribution in attributions]
+    broken = [int((finite & ~finite_rows(attribution).cpu()).sum()) for attribution in attributions]
     if any(broken):
         warn(
             f"The attributions of {max(broken)} of {len(inputs)} examples have a NaN or an infinity, which their "
             "inputs do not have: the model or the method made it; try another precision or method."
         )
     return attributions
+
+
+def seeded_elsewhere(method: Method, inputs: Tensor, seed: int | None) -> AbstractContextManager[None]:
+    """Fix torch's global random state for a class of the user's that takes no seed."""
+    fixed = method.batch_dependent and "seed" not in method.options()
+    return seeded(inputs.device, seed if fixed else None)
+
+
+@checked
+def shared_gradients(
+    methods: Sequence[Method],
+    model: SkipValidation[nn.Module],
+    inputs: SkipValidation[Tensor],
+    target: SkipValidation[Target],
+    seed: Seed | None = 0,
+    output: SkipValidation[Output] = "auto",
+    class_axis: int | None = None,
+) -> list[Tensor]:
+    """Explain a batch of images with several methods that take the same gradients.
+
+    Args:
+        methods: Of equal ``shared``, such as GAG-85, SG and VarGrad with the same noise.
+        model: As for ``Method.attribute``, like the inputs, the target and the output.
+        inputs: See there.
+        target: See there.
+        seed: Fixes noise. With it the attributions are those that each method gives by itself, bit for bit.
+        output: See there.
+        class_axis: See there.
+
+    Returns:
+        Attributions like the inputs, one for each method.
+
+    Raises:
+        InputError: The methods do not take the same gradients, or the arguments do not fit together.
+    """
+    parts = [each for each in (method.seeded_parts(seed) for method in methods) if each]
+    keys = {method.shared for method in methods}
+    if len(parts) != len(methods) or len(keys) != 1 or None in keys:
+        kinds = ", ".join(type(method).__name__ for method in methods)
+        raise InputError(f"{kinds or 'no methods'}: not the same gradients; expected such as GAG-85, SG and VarGrad")
+    interpretations = list(dict.fromkeys(part.interpretation for part in parts))
+
+    def interpret_all(gradients: Tensor) -> Tensor:
+        return torch.stack([interpret(gradients) for interpret in interpretations], 1)
+
+    def explain(model: Any, inputs: Tensor, targets: Tensor) -> list[Tensor]:
+        first = parts[0]._replace(interpretation=interpret_all)
+        with seeded_elsewhere(methods[0], inputs, seed):
+            [moments] = ModelGradients(model).moments(first, inputs, captum_target(targets))
+        attributions = [
+            part.aggregation(moments.of_interpretation(interpretations.index(part.interpretation))) for part in parts
+        ]
+        return [rounded_like(inputs, attribution) for attribution in attributions]
+
+    return explain_checked(explain, model, inputs, target, output, class_axis=class_axis)

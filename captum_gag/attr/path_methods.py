@@ -9,7 +9,7 @@ from captum.attr import GradientAttribution
 from captum.log import log_usage
 from torch import Tensor
 
-from captum_gag.attr.contract import Count, Fraction, Inputs, Pixels, Share
+from captum_gag.attr.contract import Count, Fraction, Inputs, Pixels, Share, finite_only
 from captum_gag.attr.examples import Examples, Rows
 from captum_gag.attr.modifications import Modification
 from captum_gag.attr.paths import Baselines, BlurPath, GuidedPath, format_baselines
@@ -56,7 +56,7 @@ class PathAttribution(ModelGradients):
             delta = GradientAttribution(scores).compute_convergence_delta(
                 integrals, start, ends, examples.target, examples.arguments
             )
-        return attributions, examples.finite_only(delta)
+        return attributions, finite_only(delta, examples.finite)
 
 
 class GuidedIG(PathAttribution):
@@ -85,19 +85,16 @@ class GuidedIG(PathAttribution):
         return_convergence_delta: bool = False,
         rows: Rows = "independent",
     ) -> Any:
-        """Explain ``inputs``.
+        """Explain ``inputs``; arguments that are not described are those of ``GuidedAbsoluteGrad.attribute``.
 
         Args:
-            inputs: As for ``GuidedAbsoluteGrad.attribute``.
             baselines: Where the path starts: None for 0, or a number or tensor, for all inputs or a tuple of them.
-            target: As for ``GuidedAbsoluteGrad.attribute``.
-            additional_forward_args: As for ``GuidedAbsoluteGrad.attribute``.
             n_steps: Steps of the path, each one forward and backward pass.
             fraction: As for ``GuidedPath``.
             max_dist: As for ``GuidedPath``.
             internal_batch_size: Most examples in one forward pass. None picks a number.
-            return_convergence_delta: Also return sum(attributions) - (f(inputs) - f(baselines)), shape (N,).
-            rows: As for ``GuidedAbsoluteGrad.attribute``; rows together have one delta.
+            return_convergence_delta: Also return sum(attributions) - (f(inputs) - f(baselines)), shape (N,); one for
+                rows together.
 
         Returns:
             Attributions as from ``SampledGradients.attribute``; with ``return_convergence_delta`` a pair of this and
@@ -140,19 +137,14 @@ class BlurIG(PathAttribution):
         channel_axis: int = 1,
         rows: Rows = "independent",
     ) -> Any:
-        """Explain ``inputs``.
+        """Explain ``inputs``; arguments that are not described are those of ``GuidedAbsoluteGrad.attribute``.
 
         Args:
             inputs: Floating-point tensor of shape (N, C, ...), or a tuple of them with the same N.
-            target: As for ``GuidedAbsoluteGrad.attribute``.
-            additional_forward_args: As for ``GuidedAbsoluteGrad.attribute``.
             n_steps: Blurs, each one forward and backward pass.
             max_sigma: As for ``BlurPath``, like ``grad_step`` and ``sqrt``.
-            grad_step: See there.
-            sqrt: See there.
             internal_batch_size: Most blurred images in one forward pass. None picks a number.
             return_convergence_delta: Also return sum(attributions) - (f(inputs) - f(blurred inputs)), shape (N,).
-            channel_axis: As for ``GuidedAbsoluteGrad.attribute``.
             rows: As for ``GuidedAbsoluteGrad.attribute``; each row is blurred by itself.
 
         Returns:

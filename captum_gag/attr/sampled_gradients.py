@@ -122,6 +122,10 @@ class ModelGradients(GradientAttribution):
             warn_of_half_precision(moments, tensors)
         return moments
 
+    def _attributions(self, parts: Parts, examples: Examples, *sampling: Any) -> TensorOrTuple:
+        moments = self._moments(parts, examples, *sampling)
+        return examples.like_inputs([parts.aggregation(moment) for moment in moments])
+
     def _gradients(
         self,
         source: GradientSource | None,
@@ -224,16 +228,10 @@ class SampledGradients(ModelGradients):
         channel_axis: int = 1,
         rows: Rows = "independent",
     ) -> TensorOrTuple:
-        """Explain ``inputs``.
+        """Explain ``inputs``; arguments that are not described are those of ``GuidedAbsoluteGrad.attribute``.
 
         Args:
-            inputs: As for ``GuidedAbsoluteGrad.attribute``.
-            target: As for ``GuidedAbsoluteGrad.attribute``.
-            additional_forward_args: As for ``GuidedAbsoluteGrad.attribute``.
             internal_batch_size: Most modified examples in one forward pass. None picks a number.
-            show_progress: Show a progress bar over the samples.
-            channel_axis: As for ``GuidedAbsoluteGrad.attribute``.
-            rows: As for ``GuidedAbsoluteGrad.attribute``.
 
         Returns:
             Attributions: shapes, dtype (single precision for half) and device of ``inputs``; a tuple if and only if a
@@ -243,5 +241,4 @@ class SampledGradients(ModelGradients):
             InputError: Inputs, target or parameters are invalid, or do not fit what the model returns.
         """
         examples = self._examples(inputs, target, additional_forward_args, channel_axis=channel_axis, rows=rows)
-        moments = self._moments(self.parts, examples, internal_batch_size, show_progress)
-        return examples.like_inputs([self.parts.aggregation(moment) for moment in moments])
+        return self._attributions(self.parts, examples, internal_batch_size, show_progress)

@@ -17,7 +17,7 @@ from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
 from captum_gag.attr.aggregations import GuidedMean
-from captum_gag.attr.contract import Count, Inputs, Seed, TensorOrTuple, like_inputs
+from captum_gag.attr.contract import Count, Inputs, Seed, TensorOrTuple
 from captum_gag.attr.guided_absolute_grad import GuidedAbsoluteGrad
 from captum_gag.attr.interpretations import signed
 from captum_gag.attr.modifications import GaussianNoise, Samples, lowest_and_highest
@@ -169,8 +169,7 @@ class PublishedIG(ModelGradients):
                 alone. None draws from that, independently for every example.
         """
         parts = self.parts(n_samples=n_samples, random_baselines=random_baselines, seed=seed)
-        moments = self.moments(parts, inputs, target, additional_forward_args)
-        return like_inputs(inputs, [parts.aggregation(moment) for moment in moments])
+        return self._attributions(parts, self._examples(inputs, target, additional_forward_args))
 
     @staticmethod
     def parts(*, n_samples: Any, random_baselines: Any, seed: Any) -> Parts:

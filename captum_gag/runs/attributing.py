@@ -10,8 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from captum_gag.attr.entries import shared_gradients
-from captum_gag.attr.methods import Method
+from captum_gag.attr.methods import Method, shared_gradients
 from captum_gag.attr.transforms import Transform
 from captum_gag.batching import with_less_memory
 from captum_gag.data.datasets import Example

@@ -129,7 +129,7 @@ class Scorer:
             InputError: There are none.
         """
         if source == "train" and self.data is None:
-            raise InputError("references = 'train' needs a data set with a training split; name a folder instead")
+            raise InputError("baselines = 'train' needs a data set with a training split; name a folder instead")
         images = self.data.train() if source == "train" and self.data else dataset({"type": "folder", "root": source})
         order = torch.randperm(len(images), generator=torch.Generator().manual_seed(self.seed))[:count]
         found = torch.stack([self.classifier.preprocess(images[each].photo()) for each in order.tolist()])

@@ -202,7 +202,6 @@ MEMORY: list[tuple[str, dict[str, Any]]] = [
     ("SG", {"n_samples": 7}),
     ("Sensitivity", {}),
     ("Grad-CAM", {"layer": "net.3"}),
-    ("captum:DeepLiftShap", {"baselines": "random", "n_references": 7}),
     ("captum:Occlusion", {"sliding_window_shapes": [3, 4, 4]}),
     ("captum:IntegratedGradients", {"n_steps": 9}),
     ("captum:LayerIntegratedGradients", {"n_steps": 9, "layer": "net.2"}),
@@ -337,16 +336,15 @@ class TestReferences:
                 difference = model(images[[row]])[0, target] - references
             assert first[row].sum().item() == pytest.approx(difference.item(), rel=2e-2, abs=2e-3)
 
-    @pytest.mark.parametrize("type", ["DeepSHAP", "captum:DeepLiftShap"])
     @pytest.mark.parametrize("what", ["train", "some/folder"])
-    def test_images_of_a_data_set(self, model: nn.Module, images: torch.Tensor, type: str, what: str) -> None:
+    def test_images_of_a_data_set(self, model: nn.Module, images: torch.Tensor, what: str) -> None:
         asked = []
 
         def fetch(name: str, n: int) -> torch.Tensor:
             asked.append((name, n))
             return torch.rand(n, 3, 11, 11, generator=torch.Generator().manual_seed(9))
 
-        chosen = method(type, **{"references" if type == "DeepSHAP" else "baselines": what, "n_references": 4})
+        chosen = method("DeepSHAP", baselines=what, n_references=4)
         with pytest.raises(InputError, match=r"call prepare\(images\) first"):
             chosen.attribute(model, images, TARGET)
         chosen.prepare(fetch)
@@ -356,9 +354,7 @@ class TestReferences:
 
     def test_one_colour_is_deep_lift(self, model: nn.Module, images: torch.Tensor) -> None:
         expected = ca.DeepLift(model).attribute(leaf(images), 0.4, target=TARGET).detach()
-        torch.testing.assert_close(method("DeepSHAP", references=0.4).attribute(model, images, TARGET), expected)
-        found = method("captum:DeepLiftShap", baselines=0.4).attribute(model, images, TARGET)
-        torch.testing.assert_close(found, expected)
+        torch.testing.assert_close(method("DeepSHAP", baselines=0.4).attribute(model, images, TARGET), expected)
 
     def test_a_method_without_references_asks_for_none(self) -> None:
         for name in ("GAG-85", "DeepSHAP", "captum:Saliency", "SG^R"):
@@ -542,7 +538,7 @@ class Branches(nn.Module):
     ("name", "build", "message"),
     [
         ("captum:DeepLift", Reused, "captum:DeepLift: "),
-        ("DeepSHAP", Reused, "DeepSHAP: "),
+        ("DeepSHAP", Reused, "captum:DeepLiftShap: "),
         (
             "captum:LRP",
             lambda: nn.Sequential(nn.Conv2d(3, 4, 1), nn.SiLU(), nn.Flatten()),

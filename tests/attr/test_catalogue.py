@@ -30,8 +30,8 @@ from captum_gag.attr import (
     signed,
 )
 from captum_gag.attr.catalogue import method, method_class, options_of_spec
-from captum_gag.attr.entries import shared_gradients
 from captum_gag.attr.grad_cam import last_layer
+from captum_gag.attr.methods import shared_gradients
 from captum_gag.errors import InputError
 from captum_gag.names import FAMILIES, METHOD_TYPES, METHODS, parse_method
 from captum_gag.options import options_of

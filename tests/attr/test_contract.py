@@ -31,7 +31,7 @@ from captum_gag.attr import (
 )
 from captum_gag.attr.catalogue import method
 from captum_gag.attr.contract import checked_target
-from captum_gag.attr.entries import shared_gradients
+from captum_gag.attr.methods import shared_gradients
 from captum_gag.errors import InputError
 from captum_gag.metrics import metric, rcap
 
@@ -545,7 +545,7 @@ def test_torchs_default_dtype_changes_no_map(images: Tensor, dtype: torch.dtype)
         torch.set_default_dtype(torch.float32)
 
 
-@pytest.mark.filterwarnings("ignore:`torch.jit", "ignore:Guided backpropagation met no", "ignore:DeepSHAP misses")
+@pytest.mark.filterwarnings("ignore:`torch.jit", "ignore:Guided backpropagation met no", "ignore:.*DeepLiftShap misses")
 def test_frozen_scripted_models(images: Tensor) -> None:
     model = network()
     frozen = torch.jit.freeze(torch.jit.script(model))
@@ -633,7 +633,7 @@ def test_complex_and_sparse_tensors_are_refused(images: Tensor, what: str, chang
             lambda: method("captum:IntegratedGradients", baselines=change(images)).attribute(own, x, 0),
         ]
     elif what == "references":
-        calls = [lambda: method("DeepSHAP", references=change(images)).attribute(own, x, 0)]
+        calls = [lambda: method("DeepSHAP", baselines=change(images)).attribute(own, x, 0)]
     else:
         names = ["GAG-85", "IG", "SmoothGrad", "GB", "DeepSHAP", "captum:FeatureAblation"]
         calls = [lambda name=name: method(name).attribute(own, x, 0) for name in names]

@@ -95,7 +95,7 @@ def test_the_original_is_prepared() -> None:
         asked.append(name)
         return torch.zeros(n, 3, 10, 10)
 
-    method({"of": {"type": "DeepSHAP", "references": "train"}, "transform": "reverse"}).prepare(images)
+    method({"of": {"type": "DeepSHAP", "baselines": "train"}, "transform": "reverse"}).prepare(images)
     assert asked == ["train"]
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from captum_gag import explain
 from captum_gag.attr.captum_methods import class_names
 from captum_gag.attr.catalogue import method, method_class
-from captum_gag.attr.entries import shared_gradients
+from captum_gag.attr.methods import shared_gradients
 from captum_gag.names import METHOD_TYPES, METHODS
 from captum_gag.options import options_of
 

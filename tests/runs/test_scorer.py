@@ -209,7 +209,7 @@ def test_references_are_the_training_split_and_differ_from_random_colours() -> N
     data = dataset("tiny:photos_with_training")
     suite = {
         "methods": {
-            "train": {"type": "DeepSHAP", "references": "train", "n_references": 4},
+            "train": {"type": "DeepSHAP", "baselines": "train", "n_references": 4},
             "random": {"type": "DeepSHAP", "n_references": 4},
         },
         "metrics": {"RCAP": {}},
@@ -229,7 +229,7 @@ def test_references_are_the_training_split_and_differ_from_random_colours() -> N
     ("references", "message"), [("train", "tiny:photos: has no training images"), ("nowhere", "nowhere")]
 )
 def test_references_that_are_not_there_are_refused_before_anything_is_computed(references: str, message: str) -> None:
-    suite = {"methods": {"of": {"type": "DeepSHAP", "references": references}, "SG": {}}, "metrics": {"RCAP": {}}}
+    suite = {"methods": {"of": {"type": "DeepSHAP", "baselines": references}, "SG": {}}, "metrics": {"RCAP": {}}}
     with pytest.raises(InputError, match=f"method 'of': .*{message}"):
         scorer_of(suite, data=dataset("tiny:photos"))
 
