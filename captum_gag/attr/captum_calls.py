@@ -22,7 +22,7 @@ from captum_gag.modules import modules_inside, require_module
 from captum_gag.tensors import as_tensor, at_least_single
 
 
-def _classes(*names: str) -> tuple[type, ...]:
+def _classes(*names: str) -> tuple[Any, ...]:
     # Older releases have not all of them.
     return tuple(getattr(captum.attr, name) for name in " ".join(names).split() if hasattr(captum.attr, name))
 

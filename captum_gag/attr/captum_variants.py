@@ -27,7 +27,7 @@ class GuidedBackpropagation(ModelGradients):
     """Guided backpropagation of the image itself (its noisy variants are SG with backpropagation = "guided")."""
 
     @log_usage()
-    def attribute(self, inputs: Any, target: Any = None, additional_forward_args: Any = None) -> Tensor:
+    def attribute(self, inputs: Any, target: Any = None, additional_forward_args: Any = None) -> Any:
         """Return one gradient of the image."""
         once = Parts(GaussianNoise(1, stdevs=0.0, seed=0), gradient_source=guided_backpropagation)
         return self._attributions(once, self._examples(inputs, target, additional_forward_args))

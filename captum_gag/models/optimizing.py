@@ -33,28 +33,14 @@ def fold_batch_norm(model: nn.Module) -> nn.Module:
     return folded
 
 
-def frozen(model: nn.Module) -> nn.Module:
-    """Let no weight require a gradient: what only their gradients need is not kept in memory."""
-    return model.requires_grad_(False)
-
-
-def channels_last(model: nn.Module) -> nn.Module:
-    """Store the kernels of two-dimensional convolutions with channels innermost, as fast kernels read them."""
-    to: Callable[..., nn.Module] = model.to
-    return to(memory_format=torch.channels_last)
-
-
-def compiled(model: nn.Module) -> nn.Module:
-    """Compile the model, when it is first called; methods that need its modules run them uncompiled."""
-    found: Any = torch.compile(model)
-    return found  # type: ignore[no-any-return]
-
-
-OPTIMIZATIONS: dict[Optimization, Callable[[nn.Module], nn.Module]] = {
+OPTIMIZATIONS: dict[Optimization, Callable[[Any], Any]] = {
     "fold_batch_norm": fold_batch_norm,
-    "frozen": frozen,
-    "channels_last": channels_last,
-    "compile": compiled,
+    # What only the weights' gradients need is not kept in memory.
+    "frozen": lambda model: model.requires_grad_(False),
+    # The kernels of two-dimensional convolutions are stored as fast kernels read them.
+    "channels_last": lambda model: model.to(memory_format=torch.channels_last),
+    # When it is first called; methods that need its modules run them uncompiled.
+    "compile": torch.compile,
 }
 """By name, in the order in which they are applied."""
 
@@ -65,15 +51,14 @@ def optimized(model: nn.Module, names: Iterable[str]) -> nn.Module:
     Raises:
         InputError: One of them does not fit the model.
     """
-    wanted = set(names)
-    found = copy.deepcopy(model) if wanted else model
-    for name, apply in OPTIMIZATIONS.items():
-        if name in wanted:
-            try:
-                found = apply(found)
-            except InputError:
-                raise
-            # Scripted and exported models and those of other dimensions refuse in ways of their own.
-            except Exception as error:
-                raise InputError(f'optimize = ["{name}"] does not fit this model: {in_one_line(error)}') from error
-    return found
+    chosen = [name for name in OPTIMIZATIONS if name in set(names)]
+    network = copy.deepcopy(model) if chosen else model
+    for name in chosen:
+        try:
+            network = OPTIMIZATIONS[name](network)
+        except InputError:
+            raise
+        # Scripted and exported models and those of other dimensions refuse in ways of their own.
+        except Exception as error:
+            raise InputError(f'optimize = ["{name}"] does not fit this model: {in_one_line(error)}') from error
+    return network

@@ -16,15 +16,12 @@ from captum_gag.data.scenes import SIDE
 from captum_gag.errors import InputError
 from captum_gag.models.base import ModelSpec
 from captum_gag.models.loading import Classifier
-from captum_gag.models.preprocessing import Preprocessing
+from captum_gag.models.preprocessing import PIXELS, Preprocessing
 from captum_gag.models.reliance import Reliance
 from captum_gag.models.weights import load_state, read_metadata
 from captum_gag.options import declared
 
 WIDTHS = (16, 32, 64, 64)
-
-PIXELS = ((0.0,) * 3, (1.0,) * 3)
-"""Mean and standard deviation of pixels that come in as they are, in [0, 1]."""
 
 
 class PlantedNet(nn.Sequential):

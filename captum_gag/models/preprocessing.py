@@ -20,6 +20,12 @@ from captum_gag.tensors import as_tensor
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
+Statistics = tuple[tuple[float, ...], tuple[float, ...]]
+"""Mean and standard deviation per channel by which pixels in [0, 1] became the input."""
+
+PIXELS: Statistics = ((0.0,) * 3, (1.0,) * 3)
+"""Those of pixels that come in as they are, in [0, 1]."""
+
 LONGEST = 16
 """How many times as long as its shorter side a photograph is at most, before it is resized."""
 
@@ -86,7 +92,7 @@ class Preprocessing:
         return (self.crop, self.crop) if isinstance(self.crop, int) else (self.crop[0], self.crop[1])
 
     @property
-    def normalization(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    def normalization(self) -> Statistics:
         """The pair (mean, std) that the metrics take."""
         return self.mean, self.std
 

@@ -23,7 +23,8 @@ from tqdm import tqdm
 from captum_gag.data.cifar10 import read_cifar10
 from captum_gag.errors import InputError
 from captum_gag.files import replace_file
-from captum_gag.models.cifar10 import PIXELS, Cifar10Net, Statistics, write_weights
+from captum_gag.models.cifar10 import Cifar10Net, write_weights
+from captum_gag.models.preprocessing import PIXELS, Statistics
 
 
 @dataclass(frozen=True)

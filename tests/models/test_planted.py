@@ -15,8 +15,9 @@ from captum_gag.data.planted import KINDS, PARTS
 from captum_gag.data.scenes import COLOURS
 from captum_gag.errors import InputError
 from captum_gag.models import Classifier, load_classifier
-from captum_gag.models.planted import PIXELS, PlantedNet, classifier_of, read_reliance, write_weights
+from captum_gag.models.planted import PlantedNet, classifier_of, read_reliance, write_weights
 from captum_gag.models.planting import RECIPE, train_planted
+from captum_gag.models.preprocessing import PIXELS
 from captum_gag.models.reliance import LEAST, Reliance, reliance
 from captum_gag.runs.scorer import Scorer
 from captum_gag.runs.spec import make_suite
