@@ -12,14 +12,14 @@ import numpy as np
 import torch
 from annotated_types import Ge, Gt, Lt
 from numpy.typing import NDArray
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import BeforeValidator
 from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
 from captum_gag.errors import InputError, shown, warn
 from captum_gag.imputation import fill_from_neighbours
 from captum_gag.options import checked, unknown
-from captum_gag.tensors import Seed, as_tensor, is_dense, require_dense
+from captum_gag.tensors import Odd, Seed, as_tensor, is_dense, require_dense, seeded_generator
 
 Baseline = Callable[[Tensor], Tensor]
 """A function from images (N, C, H, W) in model space, any (N, C, *positions) or rows (N, F), to others like them."""
@@ -45,12 +45,6 @@ def _statistics(value: Any) -> tuple[tuple[float, ...], ...]:
     if not std or min(std) <= 0 or not all(map(math.isfinite, mean + std)):
         raise ValueError("finite numbers and deviations above 0 (1 for a channel that was not scaled), as (mean, std)")
     return tuple(mean), tuple(std)
-
-
-def _odd(value: int) -> int:
-    if value % 2 == 0:
-        raise ValueError("an odd number of pixels")
-    return value
 
 
 Numbers = Annotated[Sequence[float], BeforeValidator(_tuples)]
@@ -140,7 +134,7 @@ def uniform_rgb(normalization: Normalization | None = None, seed: Seed | None = 
 def blur(
     normalization: Normalization | None = None,
     sigma: Annotated[float, Gt(0), Lt(2**31)] = 5.0,
-    kernel_size: Annotated[int, Gt(0), Lt(2**31), AfterValidator(_odd)] = 11,
+    kernel_size: Annotated[int, Gt(0), Lt(2**31), Odd] = 11,
 ) -> Baseline:
     """Return the baseline of the blurred image, as RISE's insertion does: Gaussian, sigma 5, 11 x 11, in pixels.
 
@@ -292,7 +286,7 @@ def _per_channel(value: float | Sequence[float], images: Tensor, name: str) -> T
 def _random(draw: Callable[..., Tensor], images: Tensor, seed: int | None) -> Tensor:
     """Return random numbers: with a seed (C, ...), for all images; without, (N, C, ...)."""
     _require_inputs(images)
-    generator = None if seed is None else torch.Generator(images.device).manual_seed(seed)
+    generator = seeded_generator(seed, images.device)
     shape = images.shape if seed is None else images.shape[1:]
     return draw(shape, generator=generator, dtype=torch.float32, device=images.device).to(images.dtype)
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from annotated_types import Ge, Lt
 from numpy.typing import NDArray
+from pydantic import AfterValidator
 from torch import Tensor
 
 from captum_gag.errors import InputError, first_line, shown
@@ -21,6 +22,21 @@ For outputs (N, classes, ...) with further axes a tuple (class, ...) for all ima
 
 Seed = Annotated[int, Ge(-(2**63)), Lt(2**64)]
 """Seed of a torch generator."""
+
+
+def seeded_generator(seed: int | None, device: torch.device | str = "cpu") -> torch.Generator | None:
+    """Return a generator with a seed; None, which stands for torch's global one, without."""
+    return None if seed is None else torch.Generator(device).manual_seed(seed)
+
+
+def _odd(value: int) -> int:
+    if value % 2 == 0:
+        raise ValueError("an odd number")
+    return value
+
+
+Odd = AfterValidator(_odd)
+"""Of sizes that have a middle."""
 
 
 def row_percentiles(rows: Tensor, percentiles: Sequence[float]) -> Tensor:

@@ -139,7 +139,7 @@ def test_a_colour_on_an_input_that_is_no_pixels_in_0_to_1_warns(pixels: torch.Te
         ({"type": "mean", "sigma": 3}, "unknown option of mean 'sigma'; expected none"),
         ({"type": "road", "sigma": 1}, "unknown option of road 'sigma'; expected noise, seed"),
         ({"type": "blur", "sigma": -1}, "sigma is -1, expected greater than 0"),
-        ({"type": "blur", "kernel_size": 4}, "kernel_size is 4, expected an odd number of pixels"),
+        ({"type": "blur", "kernel_size": 4}, "kernel_size is 4, expected an odd number"),
         ({"type": "road", "noise": -1}, "noise is -1, expected greater than or equal to 0"),
         ({"type": "road", "seed": 0.5}, "seed is 0.5, expected a valid integer"),
         (float("nan"), "perturb_baseline is nan, expected .* a finite number"),

@@ -8,14 +8,13 @@ from typing import Annotated, Literal
 
 import torch
 from annotated_types import Ge
-from pydantic import AfterValidator
 from torch import Tensor
 
 from captum_gag.attr.contract import Percentile
 from captum_gag.attr.interpretations import Interpretation, signed
 from captum_gag.errors import InputError, shown, warn
 from captum_gag.options import checked
-from captum_gag.tensors import double_where_there, row_percentiles
+from captum_gag.tensors import Odd, double_where_there, row_percentiles
 
 SMALL_IN_HALF = 1e-3
 """Largest gradient of an example, a tenth of which is near the smallest number that float16 holds in full."""
@@ -149,13 +148,7 @@ class Variance:
         return moments.interpreted.variance
 
 
-def _odd(value: int) -> int:
-    if value % 2 == 0:
-        raise ValueError("an odd number")
-    return value
-
-
-Side = Annotated[int, Ge(1), AfterValidator(_odd)]
+Side = Annotated[int, Ge(1), Odd]
 Window = Side | tuple[Side, ...]
 """Sides of a box, odd so that it has a middle: one for all axes after the second, or one for each after the first."""
 

@@ -19,7 +19,7 @@ from captum_gag.batching import out_of_memory
 from captum_gag.errors import InputError, warn
 from captum_gag.model_probe import behaviour_of
 from captum_gag.modules import modules_inside, require_module
-from captum_gag.tensors import as_tensor, at_least_single
+from captum_gag.tensors import as_tensor, at_least_single, seeded_generator
 
 
 def _classes(*names: str) -> tuple[Any, ...]:
@@ -124,7 +124,7 @@ def reference_images(references: float | str | Tensor, n: int, image: Tensor, se
             f'baselines {references!r} are images of a data set, which a run has; elsewhere give a number, "random" '
             "or a tensor (k, C, H, W), or call prepare(images) first"
         )
-    generator = None if seed is None else torch.Generator(image.device).manual_seed(seed)
+    generator = seeded_generator(seed, image.device)
     shape = (n, *image.shape)
     noise = torch.rand(shape, generator=generator, dtype=torch.float32, device=image.device).to(image.dtype)
     return image.min() + noise * (image.max() - image.min())

@@ -9,14 +9,7 @@ from captum.attr import Attribution, NoiseTunnel, Saliency
 from captum.log import log_usage
 from torch import Tensor
 
-from captum_gag.attr.captum_calls import (
-    batches_of,
-    call,
-    captum_errors,
-    in_batches,
-    require_copies,
-    seeded,
-)
+from captum_gag.attr.captum_calls import batches_of, call, captum_errors, in_batches, require_copies, seeded
 from captum_gag.attr.contract import Count, Level, Seed
 from captum_gag.attr.gradient_sources import guided_backpropagation
 from captum_gag.attr.modifications import GaussianNoise

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from captum_gag.attr.contract import Seed, Share
 from captum_gag.errors import InputError
-from captum_gag.tensors import over_channels, positions
+from captum_gag.tensors import over_channels, positions, seeded_generator
 
 FLOOR = 0.001
 """Highest value of the noise that is added to truth maps everywhere: equal values would be ranked in reading order."""
@@ -30,7 +30,7 @@ class RandomMap(Attribution):
         Args:
             seed: A seed of its own; without any each image has its own values.
         """
-        generator = None if seed is None else torch.Generator(inputs.device).manual_seed(seed)
+        generator = seeded_generator(seed, inputs.device)
         shape = (len(inputs) if seed is None else 1, *positions(inputs))
         values = torch.rand(shape, generator=generator, dtype=torch.float32, device=inputs.device)
         return over_channels(values.expand(len(inputs), *shape[1:]), inputs)
@@ -104,7 +104,7 @@ class TruthMap(Attribution):
         self.check(transform, strength)
         if segmentation is None:
             raise InputError("Truth is a map of the segmentation; judge it in a run, on data with segmentations")
-        generator = None if seed is None else torch.Generator().manual_seed(seed)
+        generator = seeded_generator(seed)
         truth = segmentation.float()
         noise, floor = torch.rand((2, *truth.shape), generator=generator, dtype=torch.float32).to(truth.device)
         result: Tensor = _with_fault(truth, noise, distractor, transform, strength) + FLOOR * floor

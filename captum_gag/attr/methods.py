@@ -183,11 +183,7 @@ def explain_checked(
             stack.enter_context(reader.reading(model))
             results = explain(model, images, targets)
         else:
-            results = explain(
-                lambda *values: reader.scores(model(*turn(model, copied(values)))),
-                images,
-                targets,
-            )
+            results = explain(lambda *values: reader.scores(model(*turn(model, copied(values)))), images, targets)
         attributions = [
             finite_only(channels_back(result.detach().to(at_least_single(result.dtype)), channel_axis), finite)
             for result in results
@@ -217,16 +213,11 @@ def shared_gradients(
     output: SkipValidation[Output] = "auto",
     class_axis: int | None = None,
 ) -> list[Tensor]:
-    """Explain a batch of images with several methods that take the same gradients.
+    """Explain a batch with several methods that take the same gradients; other arguments as in ``Method.attribute``.
 
     Args:
         methods: Of equal ``shared``, such as GAG-85, SG and VarGrad with the same noise.
-        model: As for ``Method.attribute``, like the inputs, the target and the output.
-        inputs: See there.
-        target: See there.
         seed: Fixes noise. With it the attributions are those that each method gives by itself, bit for bit.
-        output: See there.
-        class_axis: See there.
 
     Returns:
         Attributions like the inputs, one for each method.

@@ -15,7 +15,7 @@ from torch import Tensor
 from captum_gag.attr.contract import Count, Level, Seed
 from captum_gag.errors import InputError, warn
 from captum_gag.options import checked
-from captum_gag.tensors import at_least_single
+from captum_gag.tensors import at_least_single, seeded_generator
 
 Gradients = tuple[Tensor, ...]
 
@@ -104,10 +104,7 @@ class GaussianNoise:
             tensor.new_empty(tensor.shape if self.seed is None else tensor.shape[1:], dtype=deviation.dtype)
             for tensor, deviation in zip(inputs, deviations, strict=True)
         ]
-        generators = {
-            tensor.device: None if self.seed is None else torch.Generator(tensor.device).manual_seed(self.seed)
-            for tensor in inputs
-        }
+        generators = {tensor.device: seeded_generator(self.seed, tensor.device) for tensor in inputs}
 
         for start in range(0, self.n_samples, chunk):
             count = min(chunk, self.n_samples - start)

@@ -11,7 +11,7 @@ from torch import Tensor
 from captum_gag.attr.contract import Seed
 from captum_gag.errors import InputError
 from captum_gag.options import checked
-from captum_gag.tensors import require_dense
+from captum_gag.tensors import require_dense, seeded_generator
 
 
 @checked
@@ -92,7 +92,7 @@ def reverse_saliency(
         raise InputError(f"maps have {got}, expected a tensor (N, H, W), or (N, ...) with at least one position.")
     require_dense("maps", maps)
     check_shares(retain, swap)
-    generator = None if seed is None else torch.Generator(maps.device).manual_seed(seed)
+    generator = seeded_generator(seed, maps.device)
     rows = maps.flatten(1)
     pixels = rows.shape[1]
     sources = torch.arange(pixels, device=maps.device).repeat(len(rows), 1)

@@ -26,7 +26,7 @@ from captum_gag.attr.sampled_gradients import GradientSource, ModelGradients, Pa
 from captum_gag.errors import InputError
 from captum_gag.options import checked
 from captum_gag.outputs import sum_to_one
-from captum_gag.tensors import at_least_single, double_where_there
+from captum_gag.tensors import at_least_single, double_where_there, seeded_generator
 
 
 @dataclass(frozen=True)
@@ -101,10 +101,7 @@ class RandomStarts:
 
     def samples(self, inputs: tuple[Tensor, ...], chunk: int) -> Iterator[Samples]:
         """Yield the points of one line after the other; see ``Modification.samples``."""
-        generators = {
-            tensor.device: None if self.seed is None else torch.Generator(tensor.device).manual_seed(self.seed)
-            for tensor in inputs
-        }
+        generators = {tensor.device: seeded_generator(self.seed, tensor.device) for tensor in inputs}
         for _ in range(self.random_baselines):
             starts = []
             for tensor in inputs:
