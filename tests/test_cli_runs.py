@@ -323,7 +323,7 @@ def test_a_network_whose_reason_is_not_the_planted_one_is_refused(monkeypatch, f
         asked.append((data.spec(), str(out), recipe.epochs, recipe.seed, device))
         return Reliance(data.kind, 1000, 990, {"object": followed, "distractor": 998, "background": 1000})
 
-    monkeypatch.setattr("captum_gag.models.planting.train_planted", trained)
+    monkeypatch.setattr("captum_gag.models.planted.train_planted", trained)
     result = call("train", "planted", "both", "--out", "w.safetensors", "--epochs", 3, "--seed", 2)
     spec = {"type": "planted", "kind": "both", "mask": "reason", "split": "train", "n_images": 4000, "seed": 0}
     assert asked == [(spec, "w.safetensors", 3, 2, best_device())]

@@ -125,7 +125,7 @@ def planted(
     """
     with interruptible():
         from captum_gag.data.planted import Planted
-        from captum_gag.models.planting import RECIPE, train_planted
+        from captum_gag.models.planted import RECIPE, train_planted
 
         data = Planted(kind=kind, split="train", n_images=N_PLANTED)
         recipe = replace(RECIPE, epochs=epochs, seed=seed)

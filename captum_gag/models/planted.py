@@ -1,27 +1,36 @@
-"""A small network for planted images, which is loaded only if what it relies on has been verified."""
+"""A small network for planted images, trained, and loaded only if what it relies on has been verified."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
 import safetensors.torch
+import torch
 from torch import Tensor, nn
 
-from captum_gag.data.planted import KINDS, N_CLASSES
+from captum_gag.data.planted import KINDS, N_CLASSES, Planted
 from captum_gag.data.scenes import SIDE
 from captum_gag.errors import InputError
+from captum_gag.files import replace_file
 from captum_gag.models.base import ModelSpec
 from captum_gag.models.loading import Classifier
 from captum_gag.models.preprocessing import PIXELS, Preprocessing
-from captum_gag.models.reliance import Reliance
-from captum_gag.models.weights import load_state, read_metadata
+from captum_gag.models.reliance import Reliance, reliance
+from captum_gag.models.training import Recipe, train
+from captum_gag.models.weights import load_state, read_metadata, read_state
 from captum_gag.options import declared
 
 WIDTHS = (16, 32, 64, 64)
+
+RECIPE = Recipe(epochs=8, batch_size=64, weight_decay=0.01, patience=4, validation=500)
+
+N_TEST = 1000
+"""Test images that what the network relies on is verified on."""
 
 
 class PlantedNet(nn.Sequential):
@@ -104,3 +113,48 @@ def read_reliance(path: Path) -> Reliance:
         f"{path}: does not say that what the network relies on was verified, since it is of another training or of one "
         f"that was interrupted, which goes on by the same command: {asked}"
     )
+
+
+def train_planted(
+    data: Planted,
+    out: Path,
+    recipe: Recipe = RECIPE,
+    device: str = "cpu",
+    say: Callable[[str], None] = print,
+) -> Reliance:
+    """Train the network on planted images, and verify on the test images what it relies on.
+
+    What that is stands in the file of the weights, and a network that relies on more than what carries the class is not
+    loaded. An interrupted training goes on as that of ``train_cifar10`` does.
+
+    Args:
+        data: The training images.
+        out: The ``.safetensors`` file to write.
+        recipe: How to train.
+        device: Where, as torch names it.
+        say: Gets a line per epoch.
+
+    Raises:
+        InputError: The file has another ending, there are too few images, or the checkpoint is of another recipe or
+            other images.
+    """
+    if out.suffix != ".safetensors":
+        raise InputError(f"{out}: expected a name that ends in .safetensors, which says what the network relies on")
+    if len(data) <= recipe.validation:
+        raise InputError(f"{data}: {len(data)} training images; expected more than the {recipe.validation} held out")
+    images = torch.stack([torch.from_numpy(np.array(example.photo())).permute(2, 0, 1) for example in data])
+    targets = torch.tensor([data.listed_target(index) for index in range(len(data))])
+    train(
+        PlantedNet,
+        (images, targets),
+        out,
+        lambda path, state: write_weights(path, state, data.kind),
+        recipe,
+        device,
+        say,
+        known={"data": data.spec()},
+    )
+    state = read_state(out)
+    found = reliance(classifier_of(data.kind, state).on(device), Planted(data.kind, n_images=N_TEST, seed=data.seed))
+    replace_file(out, lambda path: write_weights(path, state, data.kind, found))
+    return found

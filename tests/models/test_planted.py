@@ -15,8 +15,7 @@ from captum_gag.data.planted import KINDS, PARTS
 from captum_gag.data.scenes import COLOURS
 from captum_gag.errors import InputError
 from captum_gag.models import Classifier, load_classifier
-from captum_gag.models.planted import PlantedNet, classifier_of, read_reliance, write_weights
-from captum_gag.models.planting import RECIPE, train_planted
+from captum_gag.models.planted import RECIPE, PlantedNet, classifier_of, read_reliance, train_planted, write_weights
 from captum_gag.models.preprocessing import PIXELS
 from captum_gag.models.reliance import LEAST, Reliance, reliance
 from captum_gag.runs.scorer import Scorer
@@ -207,7 +206,7 @@ def quiet(text):
 
 @pytest.mark.slow
 def test_training_goes_on_to_the_same_weights_and_says_what_they_rely_on(tmp_path, monkeypatch):
-    monkeypatch.setattr("captum_gag.models.planting.N_TEST", 40)
+    monkeypatch.setattr("captum_gag.models.planted.N_TEST", 40)
     data = planted("watermark", 40, split="train")
     recipe = replace(RECIPE, epochs=3, batch_size=16, validation=8)
     paths = [tmp_path / f"{name}.safetensors" for name in "ab"]
@@ -241,7 +240,7 @@ def test_training_goes_on_to_the_same_weights_and_says_what_they_rely_on(tmp_pat
 
 @pytest.mark.slow
 def test_a_network_that_has_learnt_what_is_behind_is_loaded_and_right(tmp_path, monkeypatch):
-    monkeypatch.setattr("captum_gag.models.planting.N_TEST", 200)
+    monkeypatch.setattr("captum_gag.models.planted.N_TEST", 200)
     path = tmp_path / "w.safetensors"
     recipe = replace(RECIPE, epochs=3, batch_size=32, validation=100)
     found = train_planted(planted("background", 1000, split="train"), path, recipe, say=quiet)
