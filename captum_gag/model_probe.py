@@ -117,9 +117,9 @@ def behaviour_of(
     except TypeError:
         behaviours = {}
     exact = (key, n)
-    for known in (key, exact):
-        if known in behaviours:
-            return behaviours[known]
+    for form_and_number in (key, exact):
+        if form_and_number in behaviours:
+            return behaviours[form_and_number]
     probe = _Probe(model, inputs, arguments, keywords, n, first, total, read)
     behaviour = probe.behaviour()
     if behaviour is None:
@@ -181,8 +181,8 @@ class _Probe(NamedTuple):
                         rows = self._rows(most)
                         behaviour = self._asked(list(range(rows)))
                         # A model that takes no other number of rows.
-                        whole = behaviour is None and rows < self.n
-                        return self._asked(list(range(self.n))) if whole else behaviour
+                        too_few = behaviour is None and rows < self.n
+                        return self._asked(list(range(self.n))) if too_few else behaviour
                     except Exception as error:
                         if not out_of_memory(error):
                             raise
@@ -271,8 +271,8 @@ class _Probe(NamedTuple):
         index = [self.first + max(row, 0) for row in rows]
         arguments = Behaviour(with_rows=way).arguments_of(self.arguments, index)
         positional = len(arguments) - len(self.keywords)
-        named = dict(zip(self.keywords, arguments[positional:], strict=True))
-        outputs = self.read(self.model(*inputs, *arguments[:positional], **named)).detach()
+        by_keyword = dict(zip(self.keywords, arguments[positional:], strict=True))
+        outputs = self.read(self.model(*inputs, *arguments[:positional], **by_keyword)).detach()
         require_dense("outputs", outputs)
         return outputs.unsqueeze(0) if outputs.ndim == 0 else outputs
 
@@ -298,8 +298,8 @@ class _Probe(NamedTuple):
         """Return whether these are the expected outputs of some rows; those of a changed copy may be anything."""
         if outputs is None or outputs.shape[1:] != expected.shape[1:] or len(outputs) != len(rows):
             return False
-        known = [place for place, row in enumerate(rows) if row >= 0]
-        outputs, expected = outputs[known], expected[[rows[place] for place in known]]
+        unchanged = [number for number, row in enumerate(rows) if row >= 0]
+        outputs, expected = outputs[unchanged], expected[[rows[number] for number in unchanged]]
         finite = expected[expected.isfinite()].double().abs()
         scores = finite[finite < MOST_SCORE] if bool((finite < MOST_SCORE).any()) else finite
         rounding = self._rounding(expected)

@@ -37,12 +37,12 @@ def state_kept(model: Any) -> Iterator[Callable[[], None]]:
         # The first pass makes it.
         and not isinstance(module, nn.modules.lazy.LazyModuleMixin)
     ]
-    places: list[tuple[dict[str, Any], dict[str, Any]]] = []
+    namespaces: list[tuple[dict[str, Any], dict[str, Any]]] = []
     tensors: list[tuple[str, Tensor, int, Tensor | None]] = []
     for module in modules:
-        for place in (vars(module), module._buffers):
-            state = {name: value for name, value in place.items() if name not in _MODULE_STATE}
-            places.append((place, state))
+        for namespace in (vars(module), module._buffers):
+            state = {name: value for name, value in namespace.items() if name not in _MODULE_STATE}
+            namespaces.append((namespace, state))
             for name, value in state.items():
                 if isinstance(value, Tensor):
                     tensors.append((f"{type(module).__name__}.{name}", value, _version(value), _copied(value)))
@@ -51,10 +51,10 @@ def state_kept(model: Any) -> Iterator[Callable[[], None]]:
         with torch.inference_mode(False), torch.no_grad():
             for tensor in tensors:
                 _restore(*tensor)
-            for place, state in places:
-                for name in place.keys() - state.keys() - _MODULE_STATE:
-                    del place[name]
-                place.update(state)
+            for namespace, state in namespaces:
+                for name in namespace.keys() - state.keys() - _MODULE_STATE:
+                    del namespace[name]
+                namespace.update(state)
 
     token = _kept.set(_kept.get() | set(map(id, modules)))
     try:

@@ -95,13 +95,13 @@ def batches_of(
     """Yield batches of inputs, targets and further arguments: of those with an entry for each row the rows'."""
     n = len(inputs[0])
     per_example = isinstance(target, list) or (isinstance(target, Tensor) and target.ndim > 0 and len(target) == n)
-    further = as_tuple(arguments)
-    behaviour = behaviour_of(model, inputs, further)
+    of_all = as_tuple(arguments)
+    behaviour = behaviour_of(model, inputs, of_all)
     behaviour.require_independent('take GuidedAbsoluteGrad with rows="together"')
     for first in range(0, n, size):
         rows = slice(first, first + size)
-        some = None if arguments is None else behaviour.arguments_of(further, range(n)[rows])
-        yield tuple(tensor[rows] for tensor in inputs), target[rows] if per_example else target, some
+        of_rows = None if arguments is None else behaviour.arguments_of(of_all, range(n)[rows])
+        yield tuple(tensor[rows] for tensor in inputs), target[rows] if per_example else target, of_rows
 
 
 def captum_target(targets: Tensor) -> Any:

@@ -225,7 +225,7 @@ def shared_gradients(
     Raises:
         InputError: The methods do not take the same gradients, or the arguments do not fit together.
     """
-    parts = [each for each in (method.seeded_parts(seed) for method in methods) if each]
+    parts = [part for part in (method.seeded_parts(seed) for method in methods) if part]
     keys = {method.shared for method in methods}
     if len(parts) != len(methods) or len(keys) != 1 or None in keys:
         kinds = ", ".join(type(method).__name__ for method in methods)

@@ -67,7 +67,7 @@ def _deviations(value: Any) -> Any:
     value = value.tolist() if isinstance(value, Tensor | np.ndarray) else value
     value = tuple(value) if isinstance(value, list) else value
     numbers = value if isinstance(value, tuple) else (value,)
-    if not all(isinstance(each, int | float) and type(each) is not bool and 0 <= each < inf for each in numbers):
+    if not all(isinstance(stdev, int | float) and type(stdev) is not bool and 0 <= stdev < inf for stdev in numbers):
         raise ValueError("a finite number >= 0, or a tuple of them, one for each input")
     return value
 

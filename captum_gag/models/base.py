@@ -1,4 +1,4 @@
-"""What a model is, as data: its weights, what it returns, and how it is fed."""
+"""Models as data: their weights, the meaning of their outputs, and their preprocessing."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class ModelSpec(Specified):
             raise InputError("image_size and crop are both given, and both say what the network sees; leave one out")
 
     def preprocessing(self) -> Preprocessing:
-        """Return how the model is fed, also where its weights are gone.
+        """Return the preprocessing, also where the weights are gone.
 
         Raises:
             InputError: The model is not known, its package is not installed, or an option does not fit it.
@@ -101,11 +101,11 @@ class ModelSpec(Specified):
         return self.as_asked(self.own_preprocessing())
 
     def own_preprocessing(self) -> Preprocessing:
-        """Return how the model is fed where no option says otherwise; errors as for ``preprocessing``."""
+        """Return the preprocessing without the options; errors as for ``preprocessing``."""
         raise NotImplementedError
 
     def build(self, state: Mapping[str, Tensor] | None) -> Classifier:
-        """Build the model, with these weights or with its own, fed as it is where no option says otherwise.
+        """Build the model with these weights or with its own, and with its own preprocessing.
 
         Raises:
             InputError: The weights cannot be downloaded, or do not fit.
@@ -138,12 +138,12 @@ class ModelSpec(Specified):
         return placed
 
     def as_asked(self, fed: P) -> P:
-        """Return a preprocessing, or a classifier with its own, with what the options say instead.
+        """Return a preprocessing, or a classifier with its own, changed by the options.
 
         Raises:
             InputError: They do not fit together.
         """
-        asked: dict[str, Any] = {
+        options: dict[str, Any] = {
             "mean": self.mean,
             "std": self.std,
             "channels": self.channels,
@@ -153,26 +153,24 @@ class ModelSpec(Specified):
             "transform": None if self.preprocess is None else _transform(self.preprocess),
         }
         if self.image_size is not None and self.resize is None:
-            asked["resize"] = _resized(fed, self.image_size)
-        asked = {name: value for name, value in asked.items() if value is not None}
-        if fed.transform is not None and set(asked) & {"resize", "crop", "interpolation", "channels"}:
+            options["resize"] = _resized(fed, self.image_size)
+        options = {name: value for name, value in options.items() if value is not None}
+        if fed.transform is not None and set(options) & {"resize", "crop", "interpolation", "channels"}:
             raise InputError(
                 "the model comes with a transform of its own, so image_size, resize, crop, interpolation and channels "
                 "say nothing; give another preprocess"
             )
-        made = copy(fed)
-        for name, value in asked.items():
+        changed = copy(fed)
+        for name, value in options.items():
             # It is frozen for those who use it; this one is not in use yet.
-            object.__setattr__(made, name, value)
-        made.__post_init__()
-        return made
+            object.__setattr__(changed, name, value)
+        changed.__post_init__()
+        return changed
 
     def spec(self) -> dict[str, Any]:
-        """Return what it is built from, a callable by its name."""
-        found = super().spec()
-        if "output" in found:
-            found["output"] = name_of(self.output)
-        return found
+        """Return type and options as JSON holds them, a callable by its name."""
+        spec = super().spec()
+        return {**spec, "output": name_of(self.output)} if "output" in spec else spec
 
     def absolute(self) -> Self:
         """Return the same model with the absolute path of its weights, so that it is found from any directory.
@@ -185,17 +183,17 @@ class ModelSpec(Specified):
 
 
 def _resized(fed: Preprocessing, size: Size) -> Size:
-    """Return what to resize to, so that as much is cut off as by the model's own; nothing for (height, width)."""
+    """Return the size to resize to for a crop, which then cuts off the same share as the model's own does."""
     if not isinstance(size, int):
         return size
-    whole = fed.resize if isinstance(fed.resize, int) else min(fed.resize)
-    return max(size, round(size * whole / min(fed.seen)))
+    resize = fed.resize if isinstance(fed.resize, int) else min(fed.resize)
+    return max(size, round(size * resize / min(fed.seen)))
 
 
 def _transform(name: str) -> Any:
-    found = imported(name, "preprocess")
-    if not callable(found):
+    function = imported(name, "preprocess")
+    if not callable(function):
         raise InputError(
-            f"{name} is a {type(found).__name__}; expected a callable from a PIL image to a tensor (C, H, W)"
+            f"{name} is a {type(function).__name__}; expected a callable from a PIL image to a tensor (C, H, W)"
         )
-    return found
+    return function

@@ -56,14 +56,14 @@ class Cifar10(ModelSpec):
         Raises:
             InputError: The options mean and std say something else than the weights.
         """
-        found = None if self.weights is None else read_statistics(Path(self.weights))
-        for name, own, asked in zip(("mean", "std"), found or (), (self.mean, self.std), strict=False):
-            if asked is not None and tuple(asked) != own:
+        statistics = None if self.weights is None else read_statistics(Path(self.weights))
+        for name, own, option in zip(("mean", "std"), statistics or (), (self.mean, self.std), strict=False):
+            if option is not None and tuple(option) != own:
                 raise InputError(
-                    f"{self.weights} was trained with {name} {list(own)}, {name} = {list(asked)} is asked for; leave "
+                    f"{self.weights} was trained with {name} {list(own)}, {name} = {list(option)} is asked for; leave "
                     "mean and std out, the weights say how they are fed"
                 )
-        return Preprocessing(*(found or PIXELS), resize=32, crop=32, labels=list(CLASSES))
+        return Preprocessing(*(statistics or PIXELS), resize=32, crop=32, labels=list(CLASSES))
 
     def build(self, state: Mapping[str, Tensor] | None) -> Classifier:
         """Build the network."""
@@ -83,18 +83,18 @@ def write_weights(path: Path, state: Mapping[str, Tensor], statistics: Statistic
 
 
 def read_statistics(path: Path) -> Statistics | None:
-    """Return how the network of these weights is fed; None if their file does not say so, or is not there.
+    """Return mean and std of the input of these weights' network; None if their file has none, or is not there.
 
     Raises:
-        InputError: It says something that has no meaning.
+        InputError: They are no lists of numbers.
     """
-    said = read_metadata(path)
-    if not {"mean", "std"} <= set(said):
+    metadata = read_metadata(path)
+    if not {"mean", "std"} <= set(metadata):
         return None
     try:
-        mean, std = (tuple(float(number) for number in json.loads(said[name])) for name in ("mean", "std"))
+        mean, std = (tuple(float(number) for number in json.loads(metadata[name])) for name in ("mean", "std"))
     except (TypeError, ValueError) as error:
         raise InputError(
-            f"{path}: its metadata has mean {said['mean']} and std {said['std']}; expected lists"
+            f"{path}: its metadata has mean {metadata['mean']} and std {metadata['std']}; expected lists"
         ) from error
     return mean, std

@@ -65,7 +65,6 @@ class Classifier(Preprocessing):
 
 
 def _evaluating(model: nn.Module) -> nn.Module:
-    """Return a network in eval mode."""
     try:
         return model.eval()
     # What torch.export made is of one mode for good, and refuses to be asked.
@@ -83,7 +82,7 @@ def best_device() -> str:
 
 
 def name_of(output: Any) -> str:
-    """Return what a model returns as text: a name of its own, or ``package.module:callable``."""
+    """Return the declaration of a model's outputs as text: its name, or ``package.module:callable``."""
     if isinstance(output, str):
         return output
     return f"{getattr(output, '__module__', '')}:{getattr(output, '__qualname__', type(output).__name__)}"

@@ -60,8 +60,8 @@ class PlantedModel(ModelSpec):
 
     def own_preprocessing(self) -> Preprocessing:
         """Return the pixels 64 x 64 as they are, and the classes of the kind; none if the weights are gone."""
-        said = {} if self.weights is None else read_metadata(Path(self.weights))
-        kind = KINDS.get(said.get("kind", ""))
+        metadata = {} if self.weights is None else read_metadata(Path(self.weights))
+        kind = KINDS.get(metadata.get("kind", ""))
         return Preprocessing(*PIXELS, resize=SIDE, crop=SIDE, labels=None if kind is None else list(kind.labels))
 
     def build(self, state: Mapping[str, Tensor] | None) -> Classifier:
@@ -73,14 +73,14 @@ class PlantedModel(ModelSpec):
         """
         if state is None or self.weights is None:
             raise InputError("the planted network needs weights; train them: captum-gag train planted KIND --out FILE")
-        found = read_reliance(Path(self.weights))
-        found.require()
+        verified = read_reliance(Path(self.weights))
+        verified.require()
         if vars(self.preprocessing()) != vars(self.own_preprocessing()):
             raise InputError(
                 f"{self.weights}: what the network relies on was verified on images of {SIDE} x {SIDE} pixels as they "
                 "are; leave out the options that say how it is fed"
             )
-        return classifier_of(found.kind, state)
+        return classifier_of(verified.kind, state)
 
 
 def classifier_of(kind: str, state: Mapping[str, Tensor]) -> Classifier:
@@ -90,28 +90,25 @@ def classifier_of(kind: str, state: Mapping[str, Tensor]) -> Classifier:
     return Classifier(PlantedModel.type, net.eval(), *PIXELS, SIDE, SIDE, list(KINDS[kind].labels))
 
 
-def write_weights(path: Path, state: Mapping[str, Tensor], kind: str, found: Reliance | None = None) -> None:
-    """Write weights with the kind that they were trained on and, once that is known, what they rely on, as metadata."""
-    said = {"kind": kind} | ({} if found is None else {"reliance": json.dumps(asdict(found))})
-    safetensors.torch.save_file(dict(state), path, said)
+def write_weights(path: Path, state: Mapping[str, Tensor], kind: str, verified: Reliance | None = None) -> None:
+    """Write weights with the kind that they were trained on and, once it is verified, their reliance, as metadata."""
+    metadata = {"kind": kind} | ({} if verified is None else {"reliance": json.dumps(asdict(verified))})
+    safetensors.torch.save_file(dict(state), path, metadata)
 
 
 def read_reliance(path: Path) -> Reliance:
-    """Return what the network of these weights relies on.
-
-    Raises:
-        InputError: Their file does not say so.
-    """
-    said = read_metadata(path)
-    if "reliance" in said:
+    """Return the verified reliance of these weights' network; InputError if their file has none."""
+    metadata = read_metadata(path)
+    if "reliance" in metadata:
         try:
-            return Reliance(**json.loads(said["reliance"]))
+            return Reliance(**json.loads(metadata["reliance"]))
         except (TypeError, ValueError) as error:
-            raise InputError(f"{path}: its metadata has reliance {said['reliance']}, which has no meaning") from error
-    asked = f"captum-gag train planted {said.get('kind', 'KIND')} --out {path}"
+            message = f"{path}: its metadata has reliance {metadata['reliance']}, which has no meaning"
+            raise InputError(message) from error
+    command = f"captum-gag train planted {metadata.get('kind', 'KIND')} --out {path}"
     raise InputError(
         f"{path}: does not say that what the network relies on was verified, since it is of another training or of one "
-        f"that was interrupted, which goes on by the same command: {asked}"
+        f"that was interrupted, which goes on by the same command: {command}"
     )
 
 
@@ -124,7 +121,7 @@ def train_planted(
 ) -> Reliance:
     """Train the network on planted images, and verify on the test images what it relies on.
 
-    What that is stands in the file of the weights, and a network that relies on more than what carries the class is not
+    The file of the weights has it, and a network that relies on more than the part that carries the class is not
     loaded. An interrupted training goes on as that of ``train_cifar10`` does.
 
     Args:
@@ -152,9 +149,9 @@ def train_planted(
         recipe,
         device,
         say,
-        known={"data": data.spec()},
+        settings={"data": data.spec()},
     )
     state = read_state(out)
-    found = reliance(classifier_of(data.kind, state).on(device), Planted(data.kind, n_images=N_TEST, seed=data.seed))
-    replace_file(out, lambda path: write_weights(path, state, data.kind, found))
-    return found
+    verified = reliance(classifier_of(data.kind, state).on(device), Planted(data.kind, n_images=N_TEST, seed=data.seed))
+    replace_file(out, lambda path: write_weights(path, state, data.kind, verified))
+    return verified

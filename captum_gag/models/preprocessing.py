@@ -1,4 +1,4 @@
-"""How a photograph becomes a network's input; needs no weights."""
+"""Preprocessing of photographs and segmentations into a network's input; needs no weights."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Size = int | tuple[int, int]
 
 @dataclass(frozen=True, eq=False)
 class Preprocessing:
-    """What is done to a photograph before a network sees it, and what the classes are called.
+    """Preprocessing of photographs, and the names of the classes.
 
     Attributes:
         mean, std: The normalisation of the input, for pixels in [0, 1], a number per channel.
@@ -78,7 +78,7 @@ class Preprocessing:
         fits = min(self.seen) >= 1 and (
             max(self.seen) <= self.resize
             if isinstance(self.resize, int)
-            else all(side <= whole for side, whole in zip(self.seen, self.resize, strict=True))
+            else all(side <= length for side, length in zip(self.seen, self.resize, strict=True))
         )
         if not fits:
             raise InputError(
@@ -116,21 +116,21 @@ class Preprocessing:
         return normalised
 
     def box(self, width: int, height: int) -> tuple[float, float, float, float] | None:
-        """Return what of a photograph the network sees: left, top, right and bottom, in its pixels.
+        """Return the part of a photograph that the network sees: left, top, right and bottom, in its pixels.
 
         None where a transform of the user's decides that.
         """
         if self.transform is not None:
             return None
-        whole = (height, width)
+        size = (height, width)
         if isinstance(self.resize, int):
-            kept = (min(height, LONGEST * width), min(width, LONGEST * height))
+            inner = (min(height, LONGEST * width), min(width, LONGEST * height))
             # As torchvision has it: the longer side is cut off to whole pixels.
-            high, wide = (int(self.resize * side / min(kept)) for side in kept)
+            high, wide = (int(self.resize * side / min(inner)) for side in inner)
         else:
-            kept, (high, wide) = whole, self.resize
+            inner, (high, wide) = size, self.resize
         edges = []
-        for side, inside, scaled, seen in zip(whole, kept, (high, wide), self.seen, strict=True):
+        for side, inside, scaled, seen in zip(size, inner, (high, wide), self.seen, strict=True):
             start = round((side - inside) / 2) + round((scaled - seen) / 2) * inside / scaled
             edges.append((start, start + seen * inside / scaled))
         (top, bottom), (left, right) = edges
@@ -194,19 +194,19 @@ class Preprocessing:
         return cut
 
     def _transformed(self, mask: Image.Image) -> Tensor:
-        """Return where the transform puts the white of a mask: whatever becomes nearer to white than to black."""
-        shown, white, black = (
-            self.preprocess(each.convert("RGB"))
-            for each in (mask, Image.new("L", mask.size, 255), Image.new("L", mask.size, 0))
+        """Return the mask after the transform: 1 where its output is nearer to that of white than to that of black."""
+        output, white, black = (
+            self.preprocess(image.convert("RGB"))
+            for image in (mask, Image.new("L", mask.size, 255), Image.new("L", mask.size, 0))
         )
         span = white - black
-        if shown.shape != span.shape or not bool((span != 0).any() & span.isfinite().all() & shown.isfinite().all()):
+        if output.shape != span.shape or not bool((span != 0).any() & span.isfinite().all() & output.isfinite().all()):
             raise InputError(
                 "preprocess makes the same, or no numbers, of a white and a black image, so masks cannot follow it; "
                 "resize, crop and normalise by fixed numbers, or leave out the metrics that need masks"
             )
         # Where both are alike, the transform has put a border of its own.
-        share = torch.where(span != 0, (shown - black) / span, 0.0)
+        share = torch.where(span != 0, (output - black) / span, 0.0)
         return (share.mean(0, keepdim=True) >= 0.5).float()
 
 
@@ -216,10 +216,10 @@ def _pixels(image: Image.Image) -> Tensor:
     return levels.contiguous().to(torch.float32).div(255)
 
 
-def _image_of(made: Any) -> Tensor:
-    """Return what a transform made of a photograph as a tensor (C, H, W)."""
-    image = as_tensor("what preprocess returns", made) if isinstance(made, np.ndarray) else made
+def _image_of(output: Any) -> Tensor:
+    """Return the output of a transform as a tensor (C, H, W)."""
+    image = as_tensor("what preprocess returns", output) if isinstance(output, np.ndarray) else output
     if not isinstance(image, Tensor) or image.ndim != 3 or not image.is_floating_point():
-        found = f"{tuple(image.shape)} of {image.dtype}" if isinstance(image, Tensor) else type(made).__name__
-        raise InputError(f"preprocess returned {found}; expected a floating-point tensor (C, H, W)")
+        got = f"{tuple(image.shape)} of {image.dtype}" if isinstance(image, Tensor) else type(output).__name__
+        raise InputError(f"preprocess returned {got}; expected a floating-point tensor (C, H, W)")
     return image.detach().float()

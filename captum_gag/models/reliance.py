@@ -1,4 +1,4 @@
-"""What a classifier relies on, verified on planted images: its class follows the part that carries it, and no other."""
+"""Reliance of a classifier, verified on planted images: its class follows the part that carries it, and no other."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BATCH = 100
 
 @dataclass(frozen=True)
 class Reliance:
-    """How often predictions did what they do if the class follows one part of an image alone.
+    """Counts of predictions that follow one part of an image alone.
 
     Attributes:
         kind: Of the planted images.
@@ -42,8 +42,8 @@ class Reliance:
 
     def interval(self, part: Part) -> tuple[float, float]:
         """Return the exact interval (Clopper & Pearson) of the rate at which predictions do what is expected."""
-        found = binomtest(self.as_expected[part], self.n_images).proportion_ci(CONFIDENCE, "exact")
-        return float(found.low), float(found.high)
+        interval = binomtest(self.as_expected[part], self.n_images).proportion_ci(CONFIDENCE, "exact")
+        return float(interval.low), float(interval.high)
 
     @property
     def failed(self) -> list[Part]:
@@ -100,14 +100,14 @@ def reliance(classifier: Classifier, data: Planted) -> Reliance:
 @torch.no_grad()
 def _predicted(classifier: Classifier, scenes: list[Scene]) -> Tensor:
     """Return the class that is predicted for each scene, (N,), on the CPU."""
-    reader, found = OutputReader(classifier.output), []
+    reader, predicted = OutputReader(classifier.output), []
     for start in range(0, len(scenes), BATCH):
-        inputs = torch.stack([classifier.preprocess(each.photo()) for each in scenes[start : start + BATCH]])
+        inputs = torch.stack([classifier.preprocess(scene.photo()) for scene in scenes[start : start + BATCH]])
         scores = reader.scores(classifier.model(inputs.to(classifier.device)))
         if scores.shape[1:] != (N_CLASSES,):
             raise InputError(
                 f"{classifier.name} returned {tuple(scores.shape)} for {len(inputs)} images; expected scores of the "
                 f"{N_CLASSES} classes of planted images, ({len(inputs)}, {N_CLASSES})"
             )
-        found.append(scores.argmax(1).cpu())
-    return torch.cat(found)
+        predicted.append(scores.argmax(1).cpu())
+    return torch.cat(predicted)

@@ -1,4 +1,4 @@
-"""Where models come from: torchvision, timm, or a callable of the user's."""
+"""Models of torchvision, of timm, and of a callable of the user's."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from captum_gag.models.weights import fitted, load_state, read_state
 from captum_gag.names import require_model
 from captum_gag.options import declared, option, options_of
 
-OPTIONS = tuple(each.name for each in options_of(ModelSpec))
+OPTIONS = tuple(option.name for option in options_of(ModelSpec))
 """Of every model."""
 
 
@@ -56,7 +56,7 @@ class Torchvision(ModelSpec):
         if self.weights is None or str(self.weights) == self.published.name:
             return None
         if not Path(self.weights).exists():
-            names = ", ".join(each.name for each in type(self.published))
+            names = ", ".join(weights.name for weights in type(self.published))
             raise InputError(
                 f"{self.weights}: No such file, nor the name of weights that torchvision publishes for {self.name}; "
                 f"expected a state dict (.safetensors, .pth), or {names}"
@@ -143,14 +143,14 @@ class Timm(ModelSpec):
             raise InputError("timm is not installed; install it with: pip install timm") from error
 
     def own_preprocessing(self) -> Preprocessing:
-        """Return what timm has listed for the name."""
+        """Return the preprocessing that timm lists for the name."""
         try:
-            listed = self.package.get_pretrained_cfg(self.name)
-        # As in create.
+            config = self.package.get_pretrained_cfg(self.name)
+        # As in _create.
         except Exception as error:
             raise InputError(f"timm:{self.name} cannot be made: {first_line(error)}") from error
         # Timm lists none for a model of the hub; its config comes with the network.
-        return self._preprocessing(self._create().pretrained_cfg if listed is None else listed.to_dict())
+        return self._preprocessing(self._create().pretrained_cfg if config is None else config.to_dict())
 
     def build(self, state: Mapping[str, Tensor] | None) -> Classifier:
         """Build the network; without weights, timm downloads its own."""
@@ -162,12 +162,12 @@ class Timm(ModelSpec):
 
     def _heads(self, net: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Any]:
         """Return the number of classes if the weights have another than the network: the length of its head."""
-        own, given = net.state_dict(), fitted(state, net.state_dict())
+        own, weights = net.state_dict(), fitted(state, net.state_dict())
         heads = net.pretrained_cfg.get("classifier", ())  # type: ignore[operator, union-attr]
         for head in (heads,) if isinstance(heads, str) else heads:
             weight = f"{head}.weight"
-            if weight in given and weight in own and len(given[weight]) != len(own[weight]):
-                return {"num_classes": len(given[weight])}
+            if weight in weights and weight in own and len(weights[weight]) != len(own[weight]):
+                return {"num_classes": len(weights[weight])}
         return {}
 
     def _create(self, pretrained: bool = False, **options: Any) -> Any:
@@ -190,7 +190,7 @@ class Timm(ModelSpec):
 
 @declared
 class OwnModel(ModelSpec):
-    """What a callable of the user's returns: an ``nn.Module``, fed as for ImageNet, or a ``Classifier``.
+    """The ``nn.Module``, fed as for ImageNet, or the ``Classifier`` that a callable of the user's returns.
 
     An option that has the name of one of the callable's arguments, such as ``image_size``, is given to it too.
     """
@@ -212,26 +212,27 @@ class OwnModel(ModelSpec):
                 f"{self.callable} is a {type(build).__name__}; expected a callable that returns an nn.Module"
             )
         try:
-            made: Any = build(**self._shared_with(build), **self.arguments)
+            network: Any = build(**self._shared_with(build), **self.arguments)
         # Code of the user's can fail in any way.
         except Exception as error:
             raise InputError(f"{self.callable} cannot be called: {in_one_line(error)}") from error
-        if not isinstance(made, nn.Module | Classifier):
-            raise InputError(f"{self.callable} returned a {type(made).__name__}; expected an nn.Module or a Classifier")
-        if isinstance(made, nn.Module) and self.preprocess is not None and None in (self.mean, self.std):
+        if not isinstance(network, nn.Module | Classifier):
+            kind = type(network).__name__
+            raise InputError(f"{self.callable} returned a {kind}; expected an nn.Module or a Classifier")
+        if isinstance(network, nn.Module) and self.preprocess is not None and None in (self.mean, self.std):
             raise InputError(
                 f"{self.preprocess} preprocesses for {self.callable}, and mean and std are not given, by which it "
                 "normalises; give both, for metrics to know black (0 and 1 if it does not normalise)"
             )
-        classifier = made if isinstance(made, Classifier) else Classifier(self.callable, made)
+        classifier = network if isinstance(network, Classifier) else Classifier(self.callable, network)
         if state is not None:
             load_state(classifier.model, state, self.callable)
         return classifier
 
     def spec(self) -> dict[str, Any]:
         """Return the callable as the type, with its arguments."""
-        further = {name: value for name, value in super().spec().items() if name not in ("callable", "arguments")}
-        return further | {"type": self.callable} | self.arguments
+        options = {name: value for name, value in super().spec().items() if name not in ("callable", "arguments")}
+        return options | {"type": self.callable} | self.arguments
 
     def _shared_with(self, build: Any) -> dict[str, Any]:
         """Return the options that are arguments of the callable too."""
@@ -240,5 +241,5 @@ class OwnModel(ModelSpec):
         # What is written in C does not say what it takes.
         except (TypeError, ValueError):
             return {}
-        given = {name: getattr(self, name) for name in OPTIONS if name != "weights"}
-        return {name: value for name, value in given.items() if name in takes and value is not None}
+        options = {name: getattr(self, name) for name in OPTIONS if name != "weights"}
+        return {name: value for name, value in options.items() if name in takes and value is not None}

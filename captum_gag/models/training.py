@@ -29,7 +29,7 @@ from captum_gag.models.preprocessing import PIXELS, Statistics
 
 @dataclass(frozen=True)
 class Recipe:
-    """What decides the weights, besides the data.
+    """Settings of a training that decide the weights, besides the data.
 
     Attributes:
         epochs: At most so many; the learning rate falls along a cosine to 0 over them.
@@ -54,7 +54,7 @@ class Recipe:
 
 @dataclass
 class Progress:
-    """How far a training is: all that has to be kept to go on as if it had never been interrupted."""
+    """State of a training, kept so that it goes on as if it had never been interrupted."""
 
     epoch: int = 0
     best_loss: float = float("inf")
@@ -118,7 +118,7 @@ def train(
     *,
     fed: Statistics = PIXELS,
     augmented: Callable[[Tensor, torch.Generator], Tensor] = lambda images, _: images,
-    known: Mapping[str, Any] = {},
+    settings: Mapping[str, Any] = {},
 ) -> None:
     """Train a network, and write the weights of the epoch with the lowest validation loss; see ``train_cifar10``.
 
@@ -132,35 +132,35 @@ def train(
         say: Gets a line per epoch.
         fed: How pixels become the input.
         augmented: Changes the images of a step, by random numbers.
-        known: What decides the weights besides the recipe, for the checkpoint to be known by.
+        settings: Those besides the recipe that decide the weights; a checkpoint of others is refused.
 
     Raises:
         InputError: The checkpoint is of another recipe.
     """
     images, targets = data
     order = torch.randperm(len(images), generator=_generator(recipe.seed, 0))
-    held_out, kept = order[: recipe.validation], order[recipe.validation :]
+    held_out, train_rows = order[: recipe.validation], order[recipe.validation :]
     checkpoint = out.with_name(out.name + ".checkpoint")
-    asked = {**known, **asdict(recipe)}
+    settings = {**settings, **asdict(recipe)}
     with torch.random.fork_rng():
         torch.manual_seed(recipe.seed)
         net = build().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         optimizer = torch.optim.AdamW(net.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay)
-        steps = -(-len(kept) // recipe.batch_size)
+        steps = -(-len(train_rows) // recipe.batch_size)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, recipe.epochs * steps)
-        progress = _resume(checkpoint, asked, net, optimizer, schedule)
+        progress = _resume(checkpoint, settings, net, optimizer, schedule)
         while progress.epoch < recipe.epochs and progress.epoch - progress.best_epoch < recipe.patience:
             progress.epoch += 1
             torch.manual_seed(recipe.seed + progress.epoch)
             generator = _generator(recipe.seed, progress.epoch)
-            rows = kept[torch.randperm(len(kept), generator=generator)]
+            rows = train_rows[torch.randperm(len(train_rows), generator=generator)]
             batches = (
-                (_inputs(augmented(images[each], generator).to(device), fed), targets[each].to(device))
-                for each in rows.split(recipe.batch_size)
+                (_inputs(augmented(images[batch], generator).to(device), fed), targets[batch].to(device))
+                for batch in rows.split(recipe.batch_size)
             )
             # Shown on a terminal only, and gone when the epoch has its line.
-            shown = tqdm(batches, f"epoch {progress.epoch}", steps, leave=False, unit="step", disable=None)
-            loss = _epoch(net, optimizer, schedule, shown)
+            bar = tqdm(batches, f"epoch {progress.epoch}", steps, leave=False, unit="step", disable=None)
+            loss = _epoch(net, optimizer, schedule, bar)
             held_loss, accuracy = evaluate(net, images[held_out], targets[held_out], fed)
             progress.history.append({"loss": loss, "validation_loss": held_loss, "validation_accuracy": accuracy})
             say(f"epoch {progress.epoch}: loss {loss:.3f}, validation loss {held_loss:.3f}, accuracy {accuracy:.1%}")
@@ -168,7 +168,7 @@ def train(
                 progress.best_loss, progress.best_epoch = held_loss, progress.epoch
                 replace_file(out, lambda path: write(path, _plain(net)))
             state = {
-                "recipe": asked,
+                "recipe": settings,
                 "progress": asdict(progress),
                 "net": net.state_dict(),
                 "optimizer": optimizer.state_dict(),
@@ -223,7 +223,7 @@ def evaluate(net: nn.Module, images: Tensor, targets: Tensor, fed: Statistics = 
 
 def _resume(
     checkpoint: Path,
-    asked: Mapping[str, Any],
+    settings: Mapping[str, Any],
     net: nn.Module,
     optimizer: torch.optim.Optimizer,
     schedule: torch.optim.lr_scheduler.LRScheduler,
@@ -232,18 +232,17 @@ def _resume(
         return Progress()
     state: dict[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=True)
     # A part of the recipe that the checkpoint does not know was what it is by default.
-    made = asdict(Recipe()) | state["recipe"]
-    if made != asked:
-        raise InputError(f"{checkpoint}: was made with {made}, asked for {dict(asked)}; delete it to start anew")
+    own = asdict(Recipe()) | state["recipe"]
+    if own != settings:
+        raise InputError(f"{checkpoint}: was made with {own}, asked for {dict(settings)}; delete it to start anew")
     for part, name in ((net, "net"), (optimizer, "optimizer"), (schedule, "schedule")):
         part.load_state_dict(state[name])
     return Progress(**state["progress"])
 
 
 def _inputs(images: Tensor, fed: Statistics) -> Tensor:
-    """Return uint8 images as the network takes them."""
-    found: Tensor = normalize(images.float() / 255, *map(list, fed))
-    return found
+    inputs: Tensor = normalize(images.float() / 255, *map(list, fed))
+    return inputs
 
 
 def _statistics(images: Tensor) -> Statistics:
@@ -254,7 +253,7 @@ def _statistics(images: Tensor) -> Statistics:
     share = counts / counts.sum(1, keepdim=True)
     mean = (share * values).sum(1, keepdim=True)
     std = (share * (values - mean) ** 2).sum(1).sqrt()
-    return tuple(round(each, 4) for each in mean[:, 0].tolist()), tuple(round(each, 4) for each in std.tolist())
+    return tuple(round(value, 4) for value in mean[:, 0].tolist()), tuple(round(value, 4) for value in std.tolist())
 
 
 def _plain(net: nn.Module) -> dict[str, Tensor]:

@@ -61,7 +61,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """Return what a file of weights says of them; nothing if it is no ``.safetensors``, or is not there."""
+    """Return the metadata of a file of weights; none if it is no ``.safetensors``, or is not there."""
     from safetensors import SafetensorError, safe_open
 
     if path.suffix != ".safetensors" or not path.is_file():
@@ -69,7 +69,7 @@ def read_metadata(path: Path) -> dict[str, str]:
     try:
         with safe_open(path, "pt") as file:
             return dict(file.metadata() or {})
-    # What is wrong with the file is said where its weights are read.
+    # The fault is named where the weights are read.
     except (SafetensorError, OSError):
         return {}
 
@@ -109,30 +109,30 @@ def load_state(model: nn.Module, state: Mapping[str, Tensor], name: str) -> None
         InputError: They do not fit.
     """
     own = model.state_dict()
-    given = fitted(state, own)
+    weights = fitted(state, own)
     try:
         # As it came where it can be: it may carry versions by which torch reads old files.
-        model.load_state_dict(state if given.keys() == state.keys() else given)
+        model.load_state_dict(state if weights.keys() == state.keys() else weights)
     # Parameters of other shapes, names or types meet torch with several errors.
     except Exception as error:
         shapes = [
-            f"{each} {tuple(given[each].shape)}, expected {tuple(own[each].shape)}"
-            for each in own
-            if each in given and given[each].shape != own[each].shape
+            f"{key} {tuple(weights[key].shape)}, expected {tuple(own[key].shape)}"
+            for key in own
+            if key in weights and weights[key].shape != own[key].shape
         ]
-        found = {
-            "missing": [each for each in own if each not in given],
-            "unexpected": [each for each in given if each not in own],
+        misfits = {
+            "missing": [key for key in own if key not in weights],
+            "unexpected": [key for key in weights if key not in own],
             "of another shape": shapes,
         }
-        said = "; ".join(f"{what} {_some(names)}" for what, names in found.items() if names)
-        raise InputError(f"the weights do not fit {name}: {said or first_line(error)}") from error
+        reason = "; ".join(f"{kind} {_some(keys)}" for kind, keys in misfits.items() if keys)
+        raise InputError(f"the weights do not fit {name}: {reason or first_line(error)}") from error
 
 
 def _inside(state: Any) -> Mapping[Any, Any] | None:
-    """Return what a checkpoint holds below the first of the known keys; None if it is the weights already."""
-    found = (state.get(key) for key in CONTAINERS) if isinstance(state, Mapping) else ()
-    return next((each for each in found if isinstance(each, Mapping)), None)
+    """Return the mapping below the first of ``CONTAINERS`` in a checkpoint; None if it is the weights already."""
+    parts = (state.get(key) for key in CONTAINERS) if isinstance(state, Mapping) else ()
+    return next((part for part in parts if isinstance(part, Mapping)), None)
 
 
 def _some(names: list[str]) -> str:
