@@ -28,6 +28,7 @@ from captum_gag.attr.captum_calls import (
     seeded,
 )
 from captum_gag.attr.entries import NOT_OPTIONS, AttributionMethod
+from captum_gag.attr.feature_grids import Activations
 from captum_gag.attr.grad_cam import named_layer, read_layer, turned
 from captum_gag.attr.sampled_gradients import gradients_per_batch
 from captum_gag.errors import InputError
@@ -124,17 +125,16 @@ class CaptumMethod(AttributionMethod):
     @contextmanager
     def _layer(self, model: nn.Module, image: Tensor) -> Iterator[nn.Module | None]:
         """Yield the layer, with channels first if its attributions are a map of it; None of a class without."""
-        name = getattr(self, "layer", None)
-        at_input = getattr(self, "attribute_to_layer_input", False)
-        if name is None or at_input or not self.class_name.startswith(("Layer", "GuidedGradCam")) or image.ndim < 3:
-            yield None if name is None else named_layer(model, name)
-            return
-        layer = read_layer(model, name, image)
+        module = named_layer(model, self.layer) if hasattr(self, "layer") else None
+        of_layer = self.class_name.startswith(("Layer", "GuidedGradCam")) and image.ndim > 2
+        layer = None
+        if module is not None and of_layer and not getattr(self, "attribute_to_layer_input", False):
+            layer = read_layer(Activations(model, image), module)
         if layer is None or (layer.grid.channel_axis == 1 and layer.grid.tokens is None):
-            yield named_layer(model, name)
-            return
-        with turned(layer) as module:
             yield module
+            return
+        with turned(layer) as channels_first:
+            yield channels_first
 
     def _built(self, cls: type, model: nn.Module, layer: nn.Module | None) -> Any:
         """Return an object of a class of Captum, around the model."""

@@ -95,7 +95,7 @@ class Activations:
             InputError: The model's output has no gradient.
         """
         self.positions = positions(image)
-        self._names = {module: name for name, module in model.named_modules() if name}
+        self.names = {module: name for name, module in model.named_modules() if name}
         self._seen: list[tuple[nn.Module, Tensor]] = []
         self._axes: defaultdict[int, set[int]] = defaultdict(set)
         self._same: list[tuple[int, int]] = []
@@ -129,7 +129,7 @@ class Activations:
     def _run(self, model: nn.Module, image: Tensor, arguments: tuple[Any, ...]) -> Tensor:
         with ExitStack() as hooks:
             hooks.enter_context(seen_by_hooks())
-            for module in self._names:
+            for module in self.names:
                 if not isinstance(module, torch.jit.ScriptModule):
                     hooks.callback(module.register_forward_hook(self._note, with_kwargs=True).remove)
             # A copy, because some models change what they get.
@@ -232,7 +232,7 @@ class Activations:
             axis = self.channel_axis(module, activation)
             grid = None if axis is None else self.grid(activation, axis)
             if grid is not None:
-                layers.append(Layer(self._names[module], module, grid))
+                layers.append(Layer(self.names[module], module, grid))
                 activations.append(activation)
         if not layers:
             return []

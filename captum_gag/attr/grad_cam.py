@@ -12,6 +12,7 @@ from captum.log import log_usage
 from torch import Tensor, nn
 
 from captum_gag.attr.captum_calls import batches_of, captum_errors
+from captum_gag.attr.contract import as_tuple
 from captum_gag.attr.feature_grids import Activations, Layer, activation_in
 from captum_gag.attr.hooks import eager
 from captum_gag.attr.sampled_gradients import gradients_per_batch
@@ -55,18 +56,15 @@ class GradCAM(Attribution):
         model: Any = self.forward_func
         size, maps = gradients_per_batch(inputs, len(inputs)), []
         (image,), _, arguments = next(batches_of(model, (inputs,), target, additional_forward_args, 1))
-        first = arguments or ()
         with ExitStack() as stack:
-            stack.enter_context(captum_errors("Grad-CAM", model, image, *first))
-            grid = (
-                last_layer(model, image, first)
-                if layer is None
-                else read_layer(model, layer, image, channel_axis, first)
-            )
+            stack.enter_context(captum_errors("Grad-CAM", model, image, *as_tuple(arguments)))
+            module = None if layer is None else named_layer(model, layer)
+            seen = Activations(model, image, as_tuple(arguments))
+            grid = last_layer(seen) if module is None else read_layer(seen, module, channel_axis)
             if grid is None:
                 raise InputError(
                     f"Grad-CAM needs a layer that runs once in a pass and gives (N, C, ...); {layer!r} is none; "
-                    f"{_others(Activations(model, image, first))}."
+                    f"{_others(seen)}."
                 )
             cam = LayerGradCam(model, stack.enter_context(turned(grid)))
             for (images,), labels, arguments in batches_of(model, (inputs,), target, additional_forward_args, size):
@@ -91,7 +89,7 @@ def named_layer(model: nn.Module, layer: str) -> nn.Module:
     raise InputError(f"The model has no layer {layer!r}; its outermost ones are {names}.")
 
 
-def last_layer(model: nn.Module, image: Tensor, arguments: tuple[Any, ...] = ()) -> Layer:
+def last_layer(seen: Activations) -> Layer:
     """Return the last module, in the order of a forward pass, whose output is a feature map with effect on the scores.
 
     For torchvision's convolutional classifiers this is what the papers use: ``layer4`` of a ResNet, ``features`` of a
@@ -102,7 +100,7 @@ def last_layer(model: nn.Module, image: Tensor, arguments: tuple[Any, ...] = ())
     Raises:
         InputError: There is none.
     """
-    layers = Activations(model, image, arguments).layers()
+    layers = seen.layers()
     if not layers:
         raise InputError(
             "Grad-CAM finds no feature map in this model, nor tokens that form a grid; name a layer: 'Grad-CAM:LAYER'."
@@ -110,19 +108,16 @@ def last_layer(model: nn.Module, image: Tensor, arguments: tuple[Any, ...] = ())
     return layers[-1]
 
 
-def read_layer(
-    model: nn.Module, name: str, image: Tensor, channel_axis: int | None = None, arguments: tuple[Any, ...] = ()
-) -> Layer | None:
-    """Return a named layer as a feature map; None for one without activation (N, C, ...), or with several.
+def read_layer(seen: Activations, module: nn.Module, channel_axis: int | None = None) -> Layer | None:
+    """Return a module of a model as a feature map; None for one without activation (N, C, ...), or with several.
 
     Raises:
         InputError: The activation is no feature map, or nothing shows which axis is the channels'.
     """
-    module = named_layer(model, name)
-    seen = Activations(model, image, arguments)
     activation = seen.of_layer(module)
     if activation is None:
         return None
+    name = seen.names[module]
     shape = f"(N, {', '.join(map(str, activation.shape[1:]))})"
     axis = channel_axis or seen.channel_axis(module, activation)
     if axis is None:

@@ -30,6 +30,7 @@ from captum_gag.attr import (
     signed,
 )
 from captum_gag.attr.catalogue import method, method_class, options_of_spec
+from captum_gag.attr.feature_grids import Activations
 from captum_gag.attr.grad_cam import last_layer
 from captum_gag.attr.methods import shared_gradients
 from captum_gag.errors import InputError
@@ -368,12 +369,12 @@ class TestGradCamLayer:
         image = torch.rand(1, 3, 64, 64)
         for name, layer in [("resnet18", "layer4"), ("densenet121", "features"), ("mobilenet_v3_small", "features")]:
             network = torchvision.models.get_model(name).eval()
-            assert last_layer(network, image).module is network.get_submodule(layer)
+            assert last_layer(Activations(network, image)).module is network.get_submodule(layer)
             assert not any(module._forward_hooks for module in network.modules())
 
     def test_models_without_a_feature_map(self) -> None:
         with pytest.raises(InputError, match="name a layer: 'Grad-CAM:LAYER'"):
-            last_layer(nn.Sequential(nn.Flatten(), nn.Linear(12, 3)), torch.rand(1, 3, 2, 2))
+            last_layer(Activations(nn.Sequential(nn.Flatten(), nn.Linear(12, 3)), torch.rand(1, 3, 2, 2)))
 
     def test_a_layer_that_is_not_there(self, model: nn.Module, images: torch.Tensor) -> None:
         with pytest.raises(InputError, match=r"no layer 'layer4'; its outermost ones are 0, 1, 2"):

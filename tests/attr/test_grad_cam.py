@@ -14,6 +14,7 @@ from torch.nn.functional import interpolate, max_pool2d, unfold
 from torchvision import models
 
 from captum_gag.attr.catalogue import method
+from captum_gag.attr.feature_grids import Activations
 from captum_gag.attr.grad_cam import GradCAM, last_layer
 from captum_gag.batching import smaller_batches
 from captum_gag.errors import InputError
@@ -134,7 +135,7 @@ def test_transformers_are_explained_by_a_map_made_by_hand(name: str) -> None:
     build, size, layer, read = TRANSFORMERS[name]
     torch.manual_seed(0)
     model, images = with_every_weight_random(build()), images_of(size)
-    found = last_layer(model, images[:1])
+    found = last_layer(Activations(model, images[:1]))
     # Swin's last feature map is its last normalisation, turned; releases of transformers differ in names between.
     known = found.name if "*" in layer else layer
     assert fnmatch(found.name, layer) or (found.name, layer) == ("permute", "norm")
@@ -152,7 +153,7 @@ def test_transformers_are_explained_by_a_map_made_by_hand(name: str) -> None:
 def test_convolutional_networks_are_captums(name: str, layer: str | None) -> None:
     torch.manual_seed(0)
     model, images = models.get_model(name, num_classes=5).eval(), images_of(64)
-    module = model.get_submodule(layer) if layer else last_layer(model, images[:1]).module
+    module = model.get_submodule(layer) if layer else last_layer(Activations(model, images[:1])).module
     cam = LayerGradCam(model, module).attribute(images.requires_grad_(), target=TARGET, relu_attributions=True)
     expected = interpolate(cam, size=(64, 64), mode="bilinear", align_corners=False).detach()
     torch.testing.assert_close(method("Grad-CAM").attribute(model, images, TARGET), expected)
@@ -386,7 +387,7 @@ def test_the_scores_of_a_segmentation_are_not_their_own_explanation() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 5, 1)).eval()
     images, places = images_of(16), [(1, 2, 2), (3, 6, 6)]
-    assert last_layer(model, images[:1]).name == "1"
+    assert last_layer(Activations(model, images[:1])).name == "1"
     cam = LayerGradCam(model, model[1]).attribute(images.requires_grad_(), target=places, relu_attributions=True)
     expected = interpolate(cam, size=(16, 16), mode="bilinear", align_corners=False).detach()
     torch.testing.assert_close(method("Grad-CAM").attribute(model, images.detach(), places), expected)
