@@ -1,75 +1,109 @@
 """Which metric is right on which kind of truth: the tables of docs/which-metric.md, from runs of metric-validity.
 
-    python benchmarks/validity.py NAME=RUN [NAME=RUN ...]
+    python benchmarks/validity.py KIND=RUN[,RUN ...] [KIND=RUN[,RUN ...] ...]
 
-Prints the share of pairs of explanations in the wrong order, the faults that are not seen, and alpha, by metric.
+The runs of a kind are of several networks, each with images of its own. A last column is of all networks.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from captum_gag import reliability
+from captum_gag.reliability.marks import advice, marks
+from captum_gag.reliability.scores import checked, explanations
 from captum_gag.runs.store import Run
 
-N_BOOTSTRAP = 1_000
+TRUTHS = ["Relevance mass", "Localisation AUC"]
+
+
+@dataclass
+class Checks:
+    """Scores of one kind of networks, and what the checks say of its metrics."""
+
+    scores: pd.DataFrame
+    tables: dict[str, pd.DataFrame]
+    marks: pd.DataFrame
 
 
 def main() -> None:
-    """Print the three tables."""
+    """Print the tables, and the advice by kind."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", nargs="+", metavar="NAME=RUN")
-    named = dict(each.split("=", 1) for each in parser.parse_args().runs)
-    found = {name: _checked(Run.load(Path(run))) for name, run in named.items()}
+    parser.add_argument("runs", nargs="+", metavar="KIND=RUN[,RUN ...]")
+    kinds = {kind: runs.split(",") for kind, runs in (each.split("=", 1) for each in parser.parse_args().runs)}
+    kinds["all"] = [run for runs in kinds.values() for run in runs]
+    checks = {kind: check(runs) for kind, runs in kinds.items()}
+    for title, cells in TABLES.items():
+        table = pd.DataFrame({kind: cells(of_kind) for kind, of_kind in checks.items()})
+        print(f"### {title}\n\n{table.reindex(checks['all'].marks['metric']).dropna(how='all').to_markdown()}\n")
+    for kind, of_kind in checks.items():
+        print(f"{kind}: {advice(of_kind.scores, of_kind.tables, of_kind.marks)}")
+
+
+def check(runs: list[str]) -> Checks:
+    """Check the scores of several networks as one table, whose images are named apart."""
+    parts = [Run.load(Path(run)).scores().assign(network=run) for run in runs]
+    scores = checked(pd.concat([part.assign(image=part["network"] + " " + part["image"]) for part in parts]))
+    explained = scores[scores["method"].isin(explanations(scores))]
     tables = {
-        "Pairs of explanations in the wrong order, by one truth / the other": _wrong,
-        "Spearman's rho of the explanations' means, with one truth / the other": _of_means,
-        "Faults that are not seen; rewarded ones in bold": _missed,
-        "Alpha, and the mark valid": _alpha,
+        "inter_rater": reliability.inter_rater(explained).reset_index(),
+        "validity": reliability.validity(scores, TRUTHS),
+        "faults": reliability.faults(scores),
     }
-    widest = max(
-        ((table["wrong_high"] - table["wrong_low"]) / 2).max()
-        for table in (report.tables["validity"] for report in found.values())
-    )
-    print(f"Intervals of shares of pairs are at most +- {widest:.1%}.\n")
-    for title, cells in tables.items():
-        table = pd.DataFrame({name: cells(report) for name, report in found.items()})
-        order = found[next(iter(found))].marks["metric"]
-        print(f"### {title}\n\n{table.reindex(order).fillna('').to_markdown()}\n")
+    return Checks(scores, tables, marks(scores, tables))
 
 
-def _checked(run: Run) -> reliability.ReliabilityReport:
-    return reliability.report(run.scores(), N_BOOTSTRAP, truth=run.config.suite_file().truth)
+def by_truth(write: Callable[[pd.Series], str], of_kind: Checks) -> pd.Series:
+    """Write a row of the validity of each metric by one truth / the other."""
+    rows = of_kind.tables["validity"].set_index(["metric", "truth"])
+    return rows.apply(write, axis=1).unstack()[TRUTHS].fillna("-").agg(" / ".join, axis=1)
 
 
-def _wrong(report: reliability.ReliabilityReport) -> pd.Series:
-    return _by_truth(report, "wrong", "{:.0%}")
+def wrong(row: pd.Series) -> str:
+    """Write the share of pairs in the wrong order, with half the width of its interval."""
+    return f"{row.wrong:.0%} ± {50 * (row.wrong_high - row.wrong_low):.0f}"
 
 
-def _of_means(report: reliability.ReliabilityReport) -> pd.Series:
-    return _by_truth(report, "rho_means", "{:.2f}")
+def regret(row: pd.Series) -> str:
+    """Write the regret of the pick as a share of that of a random pick, with half its interval, and the rank."""
+    half = (row.regret_high - row.regret_low) / 2
+    return f"{row.regret / row.regret_by_chance:.0%} ± {100 * half / row.regret_by_chance:.0f} ({row['rank']:.1f})"
 
 
-def _by_truth(report: reliability.ReliabilityReport, name: str, digits: str) -> pd.Series:
-    table = report.tables["validity"].query("maps == 'explanations'").pivot(index="metric", columns="truth")
-    cells = table[name].map(lambda value: "-" if np.isnan(value) else digits.format(value))
-    return cells[[metric for metric in report.marks["metric"] if metric in cells]].agg(" / ".join, axis=1)
+def valid(of_kind: Checks) -> pd.Series:
+    """Write the mark valid, alpha over the images of all networks, and the faults not seen, rewarded ones in bold."""
+    faults = of_kind.tables["faults"]
+    faults = faults[faults["found"].isin(["unseen", "rewarded"])]
+    names = faults["fault"].where(faults["found"] != "rewarded", "**" + faults["fault"] + "**")
+    table = of_kind.marks.set_index("metric")
+    missed = ("; " + names.groupby(faults["metric"]).agg(", ".join)).reindex(table.index).fillna("")
+    return table["valid"] + ", " + table["alpha"].map("{:.2f}".format) + missed
 
 
-def _missed(report: reliability.ReliabilityReport) -> pd.Series:
-    table = report.tables["faults"]
-    missed = table[table["found"].isin(["unseen", "rewarded"])]
-    cells = missed["fault"].where(missed["found"] == "unseen", "**" + missed["fault"] + "**")
-    return cells.groupby(missed["metric"], sort=False).agg(", ".join).reindex(table["metric"].unique()).fillna("-")
+def beaten(of_kind: Checks) -> pd.Series:
+    """Write on which share of images and explanations the mean of the random orderings scores better."""
+    shares = {}
+    for metric, rows in of_kind.scores.groupby("metric_label", sort=False):
+        table = rows.pivot(index="image", columns="method", values="score")
+        random = table[rows.loc[rows["control"] == "random", "method"].iloc[0]]
+        explained = table[[name for name in explanations(rows) if name in table]]
+        better = explained.lt(random, axis=0) if rows["higher_is_better"].iloc[0] else explained.gt(random, axis=0)
+        shares[metric] = f"{better.to_numpy().mean():.0%}"
+    return pd.Series(shares)
 
 
-def _alpha(report: reliability.ReliabilityReport) -> pd.Series:
-    marks = report.marks.set_index("metric")
-    return marks["alpha"].map("{:.2f}".format) + ", " + marks["valid"]
+TABLES = {
+    "Pairs of explanations in the wrong order": partial(by_truth, wrong),
+    "Regret of the pick, of that of a random pick (rank of 10)": partial(by_truth, regret),
+    "Valid, alpha; faults that are not seen": valid,
+    "Explanations that random orderings beat": beaten,
+}
 
 
 if __name__ == "__main__":

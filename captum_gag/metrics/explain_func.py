@@ -30,6 +30,7 @@ def explain(
     output: Output = "auto",
     class_axis: int | None = None,
     channel_axis: int = 1,
+    signed: bool = True,
     **options: Any,
 ) -> NDArray[Any]:
     """Explain a batch, as the ``explain_func`` of Quantus.
@@ -46,6 +47,8 @@ def explain(
         output: Meaning of the model's outputs; see ``captum_gag.outputs``.
         class_axis: The axis of their classes; see ``rcap``.
         channel_axis: The axis of the values that share one position: 1, or -1 for token embeddings (N, T, E).
+        signed: Keep the sign, as Quantus's own explanations do. False sums magnitudes: what metrics that ignore signs
+            judge in a run, where channels of opposite sign do not cancel.
         options: Options of the method, such as ``n_samples=20``. That one is left out for methods without it, because
             ``quantus.evaluate`` passes the same options to all.
 
@@ -60,7 +63,8 @@ def explain(
     explainer = _build_method(fixed.keywords["method"] if fixed else method, options)
     images = as_inputs(inputs, model, device)
     attributions = explainer.attribute(model, images, as_targets(targets), seed, output, channel_axis, class_axis)
-    summed = attributions.sum(channel_axis, keepdim=True) if attributions.ndim > 2 else attributions
+    values = attributions if signed else attributions.abs()
+    summed = values.sum(channel_axis, keepdim=True) if attributions.ndim > 2 else values
     result: NDArray[Any] = summed.cpu().numpy()
     return result
 

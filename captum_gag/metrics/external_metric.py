@@ -95,6 +95,11 @@ class ExternalMetric(Metric):
         return {"HIGHER": True, "LOWER": False}.get(self._quantus_enum("score_direction"))
 
     @property
+    def ignores_signs(self) -> bool:
+        """Whether it takes magnitudes, by its ``abs``; without one it gets the sign."""
+        return bool(getattr(self.metric, "abs", False))
+
+    @property
     def explains_again(self) -> int:
         """Number of times that it explains each image again, at least; 0 for a metric of the map alone."""
         times = {"ROBUSTNESS": int(getattr(self.metric, "nr_samples", None) or 0), "RANDOMISATION": 1}
@@ -106,8 +111,9 @@ class ExternalMetric(Metric):
     @torch.inference_mode(False)
     @one_at_a_time
     def judge(self, batch: MapBatch, context: Context) -> Scores:
-        """Return the scores of maps that are summed over their channels, as Quantus's own are.
+        """Return the scores of maps that are reduced to one value per position, as ``MapBatch`` reduces them.
 
+        With ``abs=True`` that is the magnitude, which this package's metrics judge too; otherwise the signed sum.
         Quantus's metrics get single precision, and probabilities instead of the model's outputs. Those that explain
         again, a changed image (``MaxSensitivity``) or a changed model (``RandomLogit``), call ``explain``.
         """
@@ -129,7 +135,7 @@ class ExternalMetric(Metric):
                     model=model,
                     x_batch=batch.images.detach().float().cpu().numpy(),
                     y_batch=targets.cpu().numpy(),
-                    a_batch=_summed(batch),
+                    a_batch=self._reduced(batch),
                     s_batch=None if segmentation is None else as_tensor("segmentation", segmentation).cpu().numpy(),
                     channel_first=True,
                     explain_func=self._explain_func(batch, context),
@@ -155,13 +161,12 @@ class ExternalMetric(Metric):
             images = channels_back(as_tensor("inputs", inputs).to(batch.images), batch.channel_axis)
             original = model.model if isinstance(model, ProbabilityModel) else model
             maps = context.explain(original, images, as_tensor("targets", targets).to(images.device))
-            return _summed(MapBatch(images, maps, channel_axis=batch.channel_axis))
+            return self._reduced(MapBatch(images, maps, channel_axis=batch.channel_axis))
 
         return explain_func
 
-
-def _summed(batch: MapBatch) -> NDArray[Any]:
-    """Return maps (N, 1, *positions), or (N, F), in single precision."""
-    summed = batch.relevance if batch.images.ndim == 2 else batch.relevance.unsqueeze(1)
-    result: NDArray[Any] = summed.float().cpu().numpy()
-    return result
+    def _reduced(self, batch: MapBatch) -> NDArray[Any]:
+        """Return maps (N, 1, *positions), or (N, F), in single precision."""
+        maps = batch.magnitude if self.ignores_signs else batch.relevance
+        reduced: NDArray[Any] = (maps if batch.images.ndim == 2 else maps.unsqueeze(1)).float().cpu().numpy()
+        return reduced

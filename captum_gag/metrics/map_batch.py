@@ -84,9 +84,18 @@ class MapBatch:
         return (channels_back(images, self.channel_axis),)
 
     @cached_property
+    def magnitude(self) -> Tensor:
+        """Magnitude of each pixel, (N, *positions): the sum of |map| over channels.
+
+        Every metric that ignores signs judges this one, of Quantus too, so that all judge the same map: the sum of
+        |map|, not |sum of map|, in which channels of opposite sign would cancel.
+        """
+        return self._reduced(self.maps.abs())
+
+    @cached_property
     def saliency(self) -> Tensor:
-        """Saliency of each pixel, (N, *positions) in [0, 1], by ``saliency_map``: magnitudes count."""
-        return saliency_map(self.maps, channel_axis=1 if self._has_channels() else None)
+        """The magnitude, min-max normalised as by ``saliency_map``, (N, *positions) in [0, 1]."""
+        return saliency_map(self.magnitude, channel_axis=None)
 
     @cached_property
     def saliency_ranks(self) -> Tensor:
@@ -95,15 +104,15 @@ class MapBatch:
 
     @cached_property
     def relevance(self) -> Tensor:
-        """Relevance of each pixel, (N, *positions): the sum of the map over channels, with its sign."""
-        return self.maps.sum(1) if self._has_channels() else self.maps
+        """Relevance of each pixel, (N, *positions): the sum of the map over channels, for metrics that read signs."""
+        return self._reduced(self.maps)
 
     def maps_like_images(self) -> Tensor:
         """Return the maps with their channels, or with one on axis 1, (N, C, *positions); of tables (N, F)."""
         return self.maps if self.maps.ndim == self.images.ndim else self.maps.unsqueeze(1)
 
-    def _has_channels(self) -> bool:
-        return self.images.ndim > 2 and self.maps.ndim == self.images.ndim
+    def _reduced(self, maps: Tensor) -> Tensor:
+        return maps.sum(1) if self.images.ndim > 2 and maps.ndim == self.images.ndim else maps
 
     def baseline(self, perturb_baseline: BaselineLike, normalization: Normalization | None) -> Tensor | Imputed:
         """Return the values of hidden pixels, computed once: images like the images, or an imputation of them."""
@@ -261,7 +270,7 @@ def _fit_maps(maps: Tensor, images: Tensor) -> Tensor:
             return maps
         raise InputError(
             f"maps have {channels} channels, {shape}, for inputs {tuple(images.shape)}, must have {images.shape[1]} or "
-            "1; sum over the channels first: maps.sum(1)."
+            "1; sum over the channels first: maps.abs().sum(1), or maps.sum(1) to keep signs."
         )
     shapes = " or ".join(str((len(images), *axes)) for axes in dict.fromkeys([tuple(images.shape[1:]), size]))
     message = f"maps have shape {shape} for inputs {tuple(images.shape)}, must have {shapes}"

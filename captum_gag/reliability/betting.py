@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -31,6 +32,9 @@ class Bets(ABC):
         losses: Those on which it was worse, (Q,).
         ties: Those on which both scored the same, (Q,).
     """
+
+    alike: ClassVar[float]
+    """The value of the interval where neither is better."""
 
     def __init__(self, widths: ArrayLike) -> None:
         """Begin without an image."""
@@ -58,10 +62,9 @@ class Bets(ABC):
     def bet(self, differences: Floats) -> Floats:
         """Compute the e-values of ``update``; the counts are still those before these images."""
 
-    @staticmethod
-    @abstractmethod
-    def turned(low: float, high: float) -> tuple[float, float]:
+    def turned(self, low: float, high: float) -> tuple[float, float]:
         """Return the interval of a pair with its second first."""
+        return 2 * self.alike - high, 2 * self.alike - low
 
     @abstractmethod
     def interval(self, pairs: NDArray[np.intp], alpha: float) -> tuple[Floats, Floats]:
@@ -79,16 +82,13 @@ class SignBets(Bets):
     interval is of p.
     """
 
+    alike = 0.5
+
     def bet(self, differences: Floats) -> Floats:
         """Return the closed form after each image."""
         wins = self.wins + (differences > 0).cumsum(axis=0)
         losses = self.losses + (differences < 0).cumsum(axis=0)
         return np.stack([log_better(wins, losses), log_better(losses, wins)], axis=1)
-
-    @staticmethod
-    def turned(low: float, high: float) -> tuple[float, float]:
-        """Return the interval of 1 - p."""
-        return 1 - high, 1 - low
 
     def interval(self, pairs: NDArray[np.intp], alpha: float) -> tuple[Floats, Floats]:
         """Return the p whose likelihood is not less than alpha times that of Jeffreys' mixture."""
@@ -109,6 +109,8 @@ class MeanBets(Bets):
     over the shares b of ``BETS``. The interval is of the mean difference.
     """
 
+    alike = 0.0
+
     def __init__(self, widths: ArrayLike) -> None:
         """Begin without an image."""
         super().__init__(widths)
@@ -124,11 +126,6 @@ class MeanBets(Bets):
         capital = self._capital + np.log1p(BETS[:, None, None, None] * (2 * both - 1)).cumsum(axis=1).swapaxes(0, 1)
         self._capital = capital[-1]
         return np.asarray(logsumexp(capital, axis=1) - np.log(len(BETS)))
-
-    @staticmethod
-    def turned(low: float, high: float) -> tuple[float, float]:
-        """Return the interval of the negative difference."""
-        return -high, -low
 
     def interval(self, pairs: NDArray[np.intp], alpha: float) -> tuple[Floats, Floats]:
         """Return the mean differences against which the capital is less than 1/alpha."""

@@ -119,7 +119,7 @@ def _tables(
     return {
         "inter_rater": alpha(methods, confidence).reset_index(),
         "inter_rater_without_edges": alpha(methods[~edges] if mixed else methods.iloc[:0], confidence).reset_index(),
-        "validity": unwrap(validity)(plain, truth, n_bootstrap, seed=seed) if truth else none,
+        "validity": unwrap(validity)(plain, truth) if truth else none,
         "faults": unwrap(faults)(plain),
         "inter_method": unwrap(inter_method)(methods, confidence).reset_index(),
         "internal_consistency": unwrap(internal_consistency)(methods, confidence),

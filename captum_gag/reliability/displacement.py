@@ -17,8 +17,8 @@ ENOUGH = 20
 LEVELS = (0.1, 0.5)
 """Probabilities on the baseline that part the classes with few images; above the second, they stay apart."""
 
-MATERIAL = 0.1
-"""Moving a map must cost this share of what separates the best and the worst explanation."""
+OF_RANGE, OF_SCORE = 0.1, 0.05
+"""Moving a map must cost this share of what separates the best and the worst explanation, and of the map's score."""
 
 ALPHA = 0.05
 FEWEST = 5
@@ -31,7 +31,7 @@ def displacement(scores: pd.DataFrame) -> pd.DataFrame:
     """Compare the displaced control with the map that it was made of, by metric and class.
 
     A metric sees a class where the displaced map scores worse: on most images (one-sided sign test, p < 0.05), and on
-    average by at least ``MATERIAL`` of the range of the explanations' means.
+    average by at least ``OF_RANGE`` of the range of the explanations' means and ``OF_SCORE`` of the map's own.
 
     Args:
         scores: A score table, with displaced maps (``scores.DISPLACED``), and perhaps target, label and
@@ -56,7 +56,8 @@ def displacement(scores: pd.DataFrame) -> pd.DataFrame:
                 own, other = both.loc[images, base], both.loc[images, name]
                 means = table.loc[images, [each for each in compared if each in table]].mean()
                 p = _p_worse(own - other)
-                material = (own - other).mean() >= MATERIAL * (means.max() - means.min()) > 0
+                least = max(OF_RANGE * (means.max() - means.min()), OF_SCORE * abs(own.mean()))
+                material = (own - other).mean() >= max(least, 1e-9)
                 sees: bool | None = bool(p < ALPHA and material)
                 if len(images) < FEWEST and material:
                     sees = False if chance >= LEVELS[1] else None

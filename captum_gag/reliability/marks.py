@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -32,12 +33,12 @@ def marks(scores: pd.DataFrame, tables: Mapping[str, pd.DataFrame]) -> pd.DataFr
 
     Returns:
         metric; reliable, whether the interval of alpha lies at or above ``RELIABLE_ALPHA``, and alpha; valid, whether
-        the images order the explanations as the truth does, at most a share ``SEEN`` of pairs wrong, and no fault of a
-        map goes unseen or is rewarded, and wrong, that share, by the truth that the metric is nearest to; sensitive,
-        whether another variant of the metric correlates with it over images by less than ``RELIABLE_ALPHA``, by the
-        mean over methods of the correlations' intervals, and rho, the lowest of these means; fooled, whether a
-        sharpened map scores significantly better than its original, and gain, the largest. A mark is yes, no, unsure
-        (the interval holds the threshold, or there is none) or "" where that was not run.
+        the images order the explanations as every truth does, at most a share ``SEEN`` of pairs wrong, and no fault of
+        a map goes unseen or is rewarded, and wrong, that share, by the truth that the metric is furthest from;
+        sensitive, whether another variant of the metric correlates with it over images by less than
+        ``RELIABLE_ALPHA``, by the mean over methods of the correlations' intervals, and rho, the lowest of these means;
+        fooled, whether a sharpened map scores significantly better than its original, and gain, the largest. A mark is
+        yes, no, unsure (the interval holds the threshold, or there is none) or "" where that was not run.
     """
     sharpened = set(scores.loc[scores["transform"] == SHARPEN, "method"])
     rows = []
@@ -60,7 +61,7 @@ def marks(scores: pd.DataFrame, tables: Mapping[str, pd.DataFrame]) -> pd.DataFr
 
 
 def advice(scores: pd.DataFrame, tables: Mapping[str, pd.DataFrame], marked: pd.DataFrame) -> str:
-    """Say which metric to choose a method by, of those that need no segmentation, and what it can be trusted for.
+    """Say which metric to choose a method by: of those that need no segmentation, one that is valid by every truth.
 
     Args:
         scores: A checked score table.
@@ -68,7 +69,7 @@ def advice(scores: pd.DataFrame, tables: Mapping[str, pd.DataFrame], marked: pd.
         marked: What ``marks`` returned.
 
     Returns:
-        A few sentences; "" where the metrics were not held against a truth.
+        A few sentences, with the regret of what is best by it; "" where the metrics were not held against a truth.
     """
     given = scores.get("uses_segmentation", pd.Series(False, index=scores.index)).eq(True)
     known = {*scores.loc[given, LABEL], *(tables["validity"]["truth"] if "validity" in tables else [])}
@@ -77,16 +78,18 @@ def advice(scores: pd.DataFrame, tables: Mapping[str, pd.DataFrame], marked: pd.
         return ""
     by_mark = (judged[judged["valid"] == mark] for mark in ("yes", "unsure", "no"))
     best = next(each for each in by_mark if len(each)).sort_values("wrong").iloc[0]
-    share = f"{best['wrong']:.0%} of the pairs of explanations in the wrong order"
     if best["valid"] == "no":
-        return f"No metric orders explanations as the truth does: the nearest, {best['metric']}, has {share}."
+        return "No metric orders explanations as every truth does: choose no method by these alone."
+    against = tables["validity"]
+    against = against[(against["metric"] == best["metric"]) & against["wrong"].notna()]
+    furthest = against.loc[against["wrong"].idxmax(), "truth"]
+    share = f"{best['wrong']:.0%} of the pairs of explanations in the wrong order by {furthest}"
+    regrets = "; ".join(map(_regret_in_words, against.to_dict("records")))
+    cost = f"Its pick, {against['pick'].iloc[0]}, is {regrets}."
     if best["valid"] == "unsure":
-        return f"It is not sure that any metric orders explanations as the truth does: {best['metric']} has {share}."
+        return f"It cannot be told whether a metric is valid: the nearest, {best['metric']}, has {share}. {cost}"
     said = [f"To choose a method, take {best['metric']}: of the valid ones it is nearest to the truth, with {share}."]
-    steady = tables.get("stability", pd.DataFrame(columns=["metric", "flips", "images"]))
-    enough = steady.loc[(steady["metric"] == best["metric"]) & (steady["flips"] < STEADY), "images"]
-    if len(enough):
-        said.append(f"{enough.iloc[0]} images are enough.")
+    said.append(cost)
     if "faults" in tables:
         of = tables["faults"][tables["faults"]["metric"] == best["metric"]]
         seen = of["found"] == "seen"
@@ -96,6 +99,14 @@ def advice(scores: pd.DataFrame, tables: Mapping[str, pd.DataFrame], marked: pd.
     if best["fooled"] == "yes":
         said.append("It rewards sharpened maps: compare maps of one scale only.")
     return " ".join(said)
+
+
+def _regret_in_words(row: Mapping[str, Any]) -> str:
+    place = f"rank {row['rank']:.3g} of {row['methods']} by {row['truth']}"
+    if row["regret"] == 0:
+        return f"{place}, at most {row['regret_high']:.2f} below the best"
+    ends = f"[{row['regret_low']:.2f}, {row['regret_high']:.2f}]"
+    return f"{place}, {row['regret']:.2f} {ends} below {row['best']}"
 
 
 def meets(value: float, threshold: float) -> bool:
@@ -116,15 +127,15 @@ def _above(low: float, high: float, threshold: float) -> str:
 
 
 def _valid(validity: pd.DataFrame, faults: pd.DataFrame | None) -> dict[str, object]:
-    explanations = validity[(validity["maps"] == "explanations") & validity["wrong"].notna()]
-    if not len(explanations):
+    told = validity[validity["wrong"].notna()]
+    if not len(told):
         return {}
-    best = explanations.loc[explanations["wrong"].idxmin()]
-    said = {_above(-best["wrong_high"], -best["wrong_low"], -SEEN)}
+    # By every truth: the nearest may be the one whose error the metric shares.
+    said = {_above(-row["wrong_high"], -row["wrong_low"], -SEEN) for row in told.to_dict("records")}
     # By luck the order may be right of a metric that does not look where the saliency lies.
     missed = [] if faults is None else faults[faults["found"].isin(["unseen", "rewarded"])]["low"]
     said |= {"no" if low > SEEN else "unsure" for low in missed}
-    return {"valid": next(each for each in ("no", "unsure", "yes") if each in said), "wrong": best["wrong"]}
+    return {"valid": next(each for each in ("no", "unsure", "yes") if each in said), "wrong": told["wrong"].max()}
 
 
 def _sensitive(implementation: pd.DataFrame, metric: str) -> dict[str, object]:

@@ -71,7 +71,8 @@ def checked(scores: pd.DataFrame) -> pd.DataFrame:
             - target (an integer) and label (text): the class explained, and its name; baseline_probability: what the
               model gives that class on the metric's baseline;
             - group (text): images that depend on each other, such as those of one patient, have the same; see
-              ``collapsed``.
+              ``collapsed``;
+            - network (text): whose scores these are, in a table of several runs; images are named apart.
 
             Others are left alone.
 
@@ -91,9 +92,10 @@ def checked(scores: pd.DataFrame) -> pd.DataFrame:
         table["image"] = table["image"].astype(str)
     if "control" not in table:
         table["control"] = table["method"].map(CONTROLS)
-    for name in ("variant", "base", "transform", "control", *(["group"] if "group" in table else [])):
+    group = ["group"] if "group" in table else []
+    for name in ("variant", "base", "transform", "control", *group):
         table[name] = _text(table[name]).astype(str) if name in table else ""
-    for name in ("image", "method", "metric", "variant", "base"):
+    for name in ("image", "method", "metric", "variant", "base", *group):
         # Millions of rows have few names.
         escaped = {text: printable(text) for text in table[name].unique() if isinstance(text, str)}
         if any(text != safe for text, safe in escaped.items()):
@@ -262,8 +264,8 @@ def is_manipulated(scores: pd.DataFrame) -> pd.Series:
 
 def lean(scores: pd.DataFrame) -> pd.DataFrame:
     """Return a checked table with the columns that checks and tables read: picking rows of it costs a third."""
-    needed = [*KEY, LABEL, "score", "higher_is_better", "control", "base", "transform", "strength"]
-    needed += ["uses_segmentation", "curve_x_label", "curve_y", "target", "label", "baseline_probability", "group"]
+    needed = [*KEY, LABEL, "score", "higher_is_better", "control", "base", "transform", "strength", "group", "network"]
+    needed += ["uses_segmentation", "curve_x_label", "curve_y", "target", "label", "baseline_probability"]
     return scores[[name for name in needed if name in scores]]
 
 

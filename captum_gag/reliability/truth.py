@@ -6,14 +6,14 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata, t
+from scipy.stats import t
 
 from captum_gag.errors import InputError
-from captum_gag.reliability.arguments import Confidence, Resamples, Seed
-from captum_gag.reliability.bootstrap import N_BOOTSTRAP, Floats, Indices, counts, interval
+from captum_gag.reliability.arguments import Confidence
+from captum_gag.reliability.bootstrap import Floats
 from captum_gag.reliability.directions import signs
 from captum_gag.reliability.grouping import by_groups
-from captum_gag.reliability.scores import by_metric, complete, is_manipulated
+from captum_gag.reliability.scores import by_metric, complete, explanations, is_manipulated
 
 SEEN = 0.25
 """At most so many pairs in the wrong order, and a metric sees what makes them differ; by chance it is a half."""
@@ -23,56 +23,60 @@ SEEN = 0.25
 def validity(
     scores: pd.DataFrame,
     truth: Sequence[str],
-    n_bootstrap: Resamples = N_BOOTSTRAP,
     confidence: Confidence = 0.95,
-    seed: Seed = 0,
     *,
     by: str | None = None,
     edges: Sequence[float] = (),
 ) -> pd.DataFrame:
-    """Tell whether a metric ranks the methods as the truth does, on each image and over the means.
+    """Tell whether a metric ranks the explanations of an image as the truth does, and what its choice costs.
 
     The truth is a metric too, one that is given what the classifier relies on: the share of a map's saliency that lies
-    there, or how well its values tell that part from the rest.
+    there, or how well its values tell that part from the rest. Several truths are several readings of what is right: a
+    metric may share the error of one, so that only what holds by each of them is to be relied on.
 
     Args:
-        scores: A score table.
+        scores: A score table. With a column network, whose scores these are, the images of each network are its own,
+            under names of their own, and intervals are about further networks, not further images of these.
         truth: The labels of the metrics that know the truth.
-        n_bootstrap: Resamples of the images.
         confidence: Of the intervals, in (0, 1).
-        seed: Of the resamples.
         by: A column by which images are grouped, for the table of each group; see ``groups``.
         edges: What cuts that column into ranges.
 
     Returns:
-        A row per metric, truth and group of maps, "all" or "explanations" (no controls, no manipulated maps): metric,
-        truth, maps; rho, rho_low, rho_high, the mean over images of Spearman's correlation over methods; wrong,
-        wrong_low, wrong_high, the mean share of pairs of methods in the wrong order, of those that the truth tells
-        apart, where equal scores count a half, both with their intervals by ``share_interval``; rho_means, means_low,
-        means_high, the correlation of the mean scores, with its percentile bootstrap interval; methods, images. Images
-        that lack a score are left out; NaN for fewer than 2 methods, or 2 images.
+        A row per metric and truth:
+
+        - wrong, wrong_low, wrong_high: the mean over images, then networks, of the share of pairs of explanations in
+          the wrong order, of those that the truth tells apart, where equal scores count a half; see
+          ``share_interval``.
+        - pick and best: the method with the best mean score, and that with the best mean truth (of each network).
+        - regret, regret_low, regret_high: how far the mean truth of the pick is below that of the best, in the truth's
+          own unit; rank, the place of the pick by the truth; regret_by_chance, the regret of a method taken at random.
+          All are means over networks. The interval is that of all differences from the pick at once, by Bonferroni's
+          correction; of several networks, the wider of that and of Student's t over their regrets.
+        - methods, images, networks: images that lack a score are left out; NaN for fewer than 2 methods, or 2 images.
 
     Raises:
         InputError: The scores are not a score table, a direction is not known, or no such metric is in it.
     """
     directions = signs(scores)
-    missing = [each for each in truth if each not in directions]
-    if missing or not truth:
-        known = ", ".join(directions)
-        raise InputError(f"truth is {list(truth)!r}; expected labels of metrics of the scores, of {known}")
-    explains = (scores["control"] == "") & ~is_manipulated(scores)
+    if not truth or not set(truth) <= set(directions):
+        raise InputError(f"truth is {list(truth)!r}, must be metrics of the scores, of {', '.join(directions)}.")
+    networks = _networks(scores)
+    explained = by_metric(scores[scores["method"].isin(explanations(scores))])
+    tables = {metric: directions[metric] * complete(table) for metric, table in explained.items()}
     rows = []
-    for name, part in {"all": scores, "explanations": scores[explains]}.items():
-        tables = {metric: directions[metric] * table for metric, table in by_metric(part).items()}
-        for metric, known_as in ((one, other) for one in tables for other in truth if one != other):
-            judged, right = _alike(tables[metric], tables.get(known_as, tables[metric].iloc[:0]))
-            row = {"metric": metric, "truth": known_as, "maps": name, "methods": judged.shape[1], "images": len(judged)}
-            if min(judged.shape) >= 2:
-                row |= _of_images(_correlations(judged, right), _wrong(judged, right), confidence)
-                row |= _of_means(judged, right, n_bootstrap, confidence, seed)
-            rows.append(row)
-    columns = ["metric", "truth", "maps", "rho", "rho_low", "rho_high", "wrong", "wrong_low", "wrong_high"]
-    return pd.DataFrame(rows, columns=[*columns, "rho_means", "means_low", "means_high", "methods", "images"])
+    for metric, right_metric in ((one, other) for one in tables for other in truth if one != other):
+        judged, right = tables[metric].align(tables.get(right_metric, tables[metric].iloc[:0]), join="inner")
+        row = {"metric": metric, "truth": right_metric, "methods": judged.shape[1], "images": len(judged)}
+        row |= {"networks": networks[judged.index].nunique()}
+        if min(judged.shape) >= 2:
+            wrong, low, high = _mean_wrong(judged, right, networks, confidence)
+            row |= {"wrong": wrong, "wrong_low": low, "wrong_high": high}
+            row |= _choice(judged, right, networks, confidence)
+        rows.append(row)
+    columns = ["metric", "truth", "wrong", "wrong_low", "wrong_high", "pick", "best", "regret", "regret_low"]
+    columns += ["regret_high", "rank", "regret_by_chance", "methods", "images", "networks"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 @by_groups
@@ -87,7 +91,7 @@ def faults(
 
     Args:
         scores: A score table whose column strength says of manipulated maps how much was done to them, above 0; that
-            of the original, which the column base names, is 0.
+            of the original, which the column base names, is 0. For a column network see ``validity``.
         confidence: Of the intervals, in (0, 1).
         by: A column by which images are grouped, for the table of each group; see ``groups``.
         edges: What cuts that column into ranges.
@@ -101,20 +105,87 @@ def faults(
     Raises:
         InputError: The scores are not a score table, or a direction is not known.
     """
-    directions = signs(scores)
+    directions, networks = signs(scores), _networks(scores)
     rows, series = [], list(_series(scores))
     tables = by_metric(scores) if series else {}
     for (base, fault), strengths in series:
-        for metric, whole in tables.items():
-            table = (directions[metric] * whole.reindex(columns=list(strengths))).dropna()
-            quality = np.broadcast_to(-np.array(list(strengths.values())), table.shape)
-            found = _wrong(table.to_numpy(), quality)
-            low, high = share_interval(found, confidence)
+        for metric, of_metric in tables.items():
+            table = (directions[metric] * of_metric.reindex(columns=list(strengths))).dropna()
+            quality = pd.DataFrame({method: -strength for method, strength in strengths.items()}, table.index)
+            wrong, low, high = _mean_wrong(table, quality, networks, confidence)
             row = {"metric": metric, "base": base, "fault": fault, "strengths": len(strengths), "images": len(table)}
-            row |= {"wrong": found.mean() if len(found) else np.nan, "low": low, "high": high}
-            rows.append(row | {"found": _in_words(low, high)})
+            rows.append(row | {"wrong": wrong, "low": low, "high": high, "found": _in_words(low, high)})
     columns = ["metric", "base", "fault", "wrong", "low", "high", "found", "strengths", "images"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def share_interval(shares: Floats, confidence: float, networks: Sequence[object] = ()) -> tuple[float, float]:
+    """Return the interval of the mean of shares in [0, 1], one per image, by Student's t.
+
+    Over the images, to which one with all wrong and one with none are added, as Agresti and Coull add successes and
+    failures: where a fault is nearly always seen, the images do not say that it always is. With several networks, each
+    with images of its own, also over the means of the networks, which vary by their images too; the wider of the two
+    counts, since so few networks may be alike by chance.
+
+    Args:
+        shares: By image.
+        confidence: In (0, 1).
+        networks: The network of each image; none for one network.
+
+    Returns:
+        Lower and upper end within [0, 1]; 0 and 1 for no image.
+    """
+    added = np.append(shares, [0.0, 1.0])
+    ends = [added.mean() + side * _reach(added, confidence) for side in (-1, 1)]
+    of_networks = pd.Series(shares).groupby(list(networks)).mean().to_numpy() if len(networks) else np.array([])
+    if len(of_networks) > 1:
+        ends += [of_networks.mean() + side * _reach(of_networks, confidence) for side in (-1, 1)]
+    return max(0.0, min(ends)), min(1.0, max(ends))
+
+
+def _reach(values: Floats, confidence: float) -> float:
+    """Return half the width of Student's t interval of a mean."""
+    return float(t.ppf((1 + confidence) / 2, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
+
+
+def _networks(scores: pd.DataFrame) -> pd.Series:
+    """Return the network of each image, one for all where no column says so."""
+    column = scores["network"].fillna("") if "network" in scores else pd.Series("", scores.index)
+    return column.groupby(scores["image"]).first()
+
+
+def _mean_wrong(
+    judged: pd.DataFrame, right: pd.DataFrame, networks: pd.Series, confidence: float
+) -> tuple[float, float, float]:
+    """Return the mean share of pairs in the wrong order, over images, then networks, and its interval."""
+    shares = pd.Series(_wrong(judged.to_numpy(), right.to_numpy()), judged.index).dropna()
+    low, high = share_interval(shares.to_numpy(), confidence, networks[shares.index])
+    return float(shares.groupby(networks).mean().mean()), low, high
+
+
+def _choice(judged: pd.DataFrame, right: pd.DataFrame, networks: pd.Series, confidence: float) -> dict[str, object]:
+    """Return what choosing the method of the best mean score costs by the truth; images x methods."""
+    rows = []
+    for _, scores in judged.groupby(networks, sort=False):
+        truth = right.loc[scores.index]
+        mean, quality = scores.mean(), truth.mean()
+        # Of methods with the same mean a user may take any: the worst case counts.
+        pick = quality[mean == mean.max()].idxmin()
+        differences = truth.drop(columns=pick).sub(truth[pick], axis=0)
+        # Which method is best is not certain either: the regret is the largest of all differences from the pick.
+        level = 1 - (1 - confidence) / 2 / differences.shape[1]
+        reach = t.ppf(level, max(len(truth) - 1, 1)) * differences.sem()
+        row = {"pick": pick, "best": quality.idxmax(), "regret": quality.max() - quality[pick]}
+        row |= {"rank": (quality > quality[pick]).sum() + 1, "regret_by_chance": quality.max() - quality.mean()}
+        rows.append(row | {"low": (differences.mean() - reach).max(), "high": (differences.mean() + reach).max()})
+    table = pd.DataFrame(rows)
+    names = {name: ", ".join(dict.fromkeys(table.pop(name))) for name in ("pick", "best")}
+    means, regrets = table.mean().to_dict(), table["regret"].to_numpy()
+    low, high = means.pop("low"), means.pop("high")
+    if len(table) > 1:
+        reach = _reach(regrets, confidence)
+        low, high = np.fmin(low, regrets.mean() - reach), np.fmax(high, regrets.mean() + reach)
+    return {**names, **means, "regret_low": np.maximum(0.0, low), "regret_high": np.maximum(0.0, high)}
 
 
 def _series(scores: pd.DataFrame) -> Iterator[tuple[tuple[str, str], dict[str, float]]]:
@@ -126,42 +197,10 @@ def _series(scores: pd.DataFrame) -> Iterator[tuple[tuple[str, str], dict[str, f
             yield (base, fault), {base: 0.0, **strengths}
 
 
-def share_interval(shares: Floats, confidence: float) -> tuple[float, float]:
-    """Return the interval of the mean of shares in [0, 1], one per image, by Student's t.
-
-    An image with all wrong and one with none are added, as Agresti and Coull add successes and failures: where a fault
-    is nearly always seen, the images do not say that it always is.
-
-    Returns:
-        Lower and upper end within [0, 1]; 0 and 1 for no image.
-    """
-    added = np.concatenate([shares, [0.0, 1.0]])
-    reach = t.ppf((1 + confidence) / 2, len(added) - 1) * added.std(ddof=1) / np.sqrt(len(added))
-    return max(0.0, added.mean() - reach), min(1.0, added.mean() + reach)
-
-
 def _in_words(low: float, high: float) -> str:
     if high < 0.5:
         return "seen" if high <= SEEN else "partly"
     return "rewarded" if low > 0.5 else "unseen"
-
-
-def _alike(one: pd.DataFrame, other: pd.DataFrame) -> tuple[Floats, Floats]:
-    """Return two matrices, images x methods, of the same images and methods, without gaps."""
-    one, other = complete(one), complete(other)
-    methods = one.columns.intersection(other.columns)
-    images = one.index.intersection(other.index)
-    return one.loc[images, methods].to_numpy(), other.loc[images, methods].to_numpy()
-
-
-def _correlations(one: Floats, other: Floats) -> Floats:
-    """Return Spearman's correlation of each row of one with the same row of the other; NaN where one is constant."""
-    ranked = [rankdata(each, axis=1) for each in (one, other)]
-    first, second = (each - each.mean(axis=1, keepdims=True) for each in ranked)
-    with np.errstate(invalid="ignore"):
-        norms = np.sqrt((first**2).sum(axis=1) * (second**2).sum(axis=1))
-        found: Floats = (first * second).sum(axis=1) / np.where(norms > 0, norms, np.nan)
-    return found
 
 
 def _wrong(scores: Floats, right: Floats) -> Floats:
@@ -174,27 +213,3 @@ def _wrong(scores: Floats, right: Floats) -> Floats:
         pairs += (order != 0).sum(axis=1)
     shares: Floats = np.divide(wrong, pairs, out=np.full(len(scores), np.nan), where=pairs > 0)
     return shares
-
-
-def _of_images(correlations: Floats, wrong: Floats, confidence: float) -> dict[str, float]:
-    """Return the means over images, of those that have one, with their intervals."""
-    row: dict[str, float] = {}
-    # A correlation is a share of [-1, 1].
-    for name, values, lowest, width in (("rho", correlations, -1, 2), ("wrong", wrong, 0, 1)):
-        known = values[~np.isnan(values)]
-        low, high = share_interval((known - lowest) / width, confidence)
-        row |= {name: known.mean() if len(known) else np.nan}
-        row |= {f"{name}_low": lowest + width * low, f"{name}_high": lowest + width * high}
-    return row
-
-
-def _of_means(scores: Floats, right: Floats, n_bootstrap: int, confidence: float, seed: int) -> dict[str, float]:
-    """Return the correlation of the mean scores with the mean of what is right, and its interval."""
-
-    def correlation(drawn: Indices) -> Floats:
-        times = counts(drawn, len(scores)) / drawn.shape[1]
-        return _correlations(times @ scores, times @ right)[:, None]
-
-    [low], [high] = interval(correlation, len(scores), n_bootstrap, confidence, seed)
-    [found] = _correlations(scores.mean(axis=0)[None], right.mean(axis=0)[None])
-    return {"rho_means": found, "means_low": low, "means_high": high}

@@ -212,9 +212,9 @@ def _blindness(moved: pd.DataFrame) -> str:
             continue
         row = rows[rows["sees"].eq(False)].iloc[0]
         chance = row["baseline_probability"]
-        given = "" if np.isnan(chance) else f" (the model gives the class {chance:.0%} on the metric's baseline)"
+        beside = "" if np.isnan(chance) else f" (the model gives the class {chance:.0%} on the metric's baseline)"
         sentences.append(
             f"For {enumerated(list(classes), most=5)} the map of {row['base']} scores {row['score']:.3f}, and moved by "
-            f"half the image {row['displaced']:.3f}{given}: the score does not depend on where the map points."
+            f"half the image {row['displaced']:.3f}{beside}: the score hardly depends on where the map points."
         )
     return " ".join(sentences)

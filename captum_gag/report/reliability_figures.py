@@ -193,8 +193,7 @@ def right_orders(faults: pd.DataFrame, validity: pd.DataFrame | None = None) -> 
     """
     wrong = faults.pivot_table(index="metric", columns="fault", values="wrong", sort=False)
     if validity is not None and len(validity):
-        explanations = validity[validity["maps"] == "explanations"]
-        explanations = explanations.assign(column="as " + explanations["truth"])
+        explanations = validity.assign(column="as " + validity["truth"])
         of_truth = explanations.pivot_table(index="metric", columns="column", values="wrong", sort=False)
         wrong = wrong.join(of_truth, how="left")
     size = 4 + 0.7 * wrong.shape[1], 1.5 + 0.35 * len(wrong)

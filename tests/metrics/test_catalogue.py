@@ -79,22 +79,39 @@ def test_a_metric_of_ones_own_is_used_as_it_is(monkeypatch: pytest.MonkeyPatch, 
 
 
 class TestQuantusOwn:
-    def test_scores_are_those_of_a_call_with_one_value_per_pixel(self, case) -> None:
+    @pytest.mark.parametrize("magnitudes", [True, False])
+    @pytest.mark.parametrize(
+        ("name", "options"),
+        [
+            *(("Sparseness", {}), ("RelevanceMassAccuracy", {}), ("AUC", {}), ("PointingGame", {})),
+            ("FaithfulnessCorrelation", {"subset_size": 16}),
+        ],
+    )
+    def test_judges_the_sum_of_magnitudes_as_rcap_does_or_the_signed_sum(self, name, options, magnitudes, case) -> None:
         model, images, maps, target = case
-        for name, options in (("Sparseness", {}), ("FaithfulnessCorrelation", {"subset_size": 16})):
-            np.random.seed(0)
-            scores = metric(f"quantus:{name}", {"abs": True, **options}).evaluate(model, images, maps, target).score
-            np.random.seed(0)
-            expected = getattr(quantus, name)(abs=True, return_aggregate=False, disable_warnings=True, **options)(
-                model,
-                images.numpy(),
-                target.numpy(),
-                maps.sum(1, keepdim=True).numpy(),
-                softmax=True,
-                batch_size=1,
-                device="cpu",
-            )
-            np.testing.assert_allclose(scores.numpy(), expected, rtol=1e-6)
+        mask = torch.zeros(2, 1, 8, 8)
+        mask[:, :, 2:6, 2:6] = 1
+        options = {"abs": magnitudes, "disable_warnings": True, "return_aggregate": False, **options}
+        summed = (maps.abs() if magnitudes else maps).sum(1, keepdim=True)
+        np.random.seed(0)
+        scores = metric(f"quantus:{name}", options).evaluate(model, images, maps, target, mask).score
+        np.random.seed(0)
+        by_hand = getattr(quantus, name)(**options)(
+            model, images.numpy(), target.numpy(), summed.numpy(), mask.numpy(), softmax=True, batch_size=1
+        )
+        np.testing.assert_allclose(scores.numpy(), by_hand, rtol=1e-6)
+        if magnitudes:
+            torch.testing.assert_close(rcap(*case), rcap(model, images, summed, target))
+
+    def test_channels_of_opposite_sign_do_not_cancel(self, case) -> None:
+        """Two channels say that the class is at one pixel, with opposite signs: the truth sees them there."""
+        model, images, _, target = case
+        maps = torch.full((2, 3, 8, 8), 0.01)
+        maps[:, 0, 3, 3], maps[:, 1, 3, 3] = 1.0, -1.0
+        mask = torch.zeros(2, 1, 8, 8)
+        mask[:, :, 3, 3] = 1
+        mass = metric("quantus:RelevanceMassAccuracy", {"abs": True}).evaluate(model, images, maps, target, mask).score
+        assert mass.tolist() == pytest.approx([2.01 / (2.01 + 63 * 0.03)] * 2, rel=1e-5)
 
     def test_direction_and_segmentation_are_what_quantus_says(self) -> None:
         higher = {"SensitivityN": True, "PixelFlipping": False, "PointingGame": True, "MaxSensitivity": False}

@@ -291,7 +291,10 @@ class TestQuantusOwn:
             warnings.simplefilter("ignore")
             found = metric("quantus:Sparseness", {}).evaluate(model, inputs, maps, 0, output="logits").score
             theirs = quantus.Sparseness(disable_warnings=True)(
-                model, inputs.numpy(), np.zeros(4, int), (maps.sum(1, keepdim=True) if len(shape) > 1 else maps).numpy()
+                model,
+                inputs.numpy(),
+                np.zeros(4, int),
+                (maps.abs().sum(1, keepdim=True) if len(shape) > 1 else maps).numpy(),
             )
         np.testing.assert_allclose(found, theirs, rtol=1e-5)
 

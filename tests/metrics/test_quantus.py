@@ -12,6 +12,7 @@ import pytest
 import quantus
 import torch
 from array_forms import FORMS
+from captum.attr import Saliency
 from quantus.helpers.enums import DataType, EvaluationCategory, ModelType, ScoreDirection
 from torch import nn
 
@@ -325,6 +326,15 @@ class TestExplain:
         np.testing.assert_allclose(
             explain(*arguments, method="GAG-70", noise_level=0.3, n_samples=4, seed=1), expected, rtol=1e-6
         )
+
+    @pytest.mark.parametrize("signed", [True, False])
+    def test_sums_over_channels_keep_the_sign_or_the_magnitudes(
+        self, model: nn.Module, batch: dict[str, np.ndarray], signed: bool
+    ) -> None:
+        found = explain(model, batch["x_batch"], batch["y_batch"], method="VG", signed=signed)
+        images = torch.from_numpy(batch["x_batch"])
+        maps = Saliency(model).attribute(images, torch.from_numpy(batch["y_batch"]), abs=not signed)
+        np.testing.assert_allclose(found, maps.sum(1, keepdim=True).numpy(), rtol=1e-5, atol=1e-7)
 
     def test_without_a_seed_torchs_generator_decides(self, model: nn.Module, batch: dict[str, np.ndarray]) -> None:
         maps = []

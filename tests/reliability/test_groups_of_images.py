@@ -85,6 +85,8 @@ def test_images_without_a_group_stay_and_missing_groups_are_none() -> None:
     assert collapsed(plain) is plain
     empty = checked(table().assign(group=None))
     assert collapsed(empty) is empty
+    steering = collapsed(checked(table().assign(group="a\x1b[2J")))
+    assert steering["image"].unique().tolist() == ["a\\x1b[2J"]
 
 
 def test_a_group_called_as_an_image_is_refused() -> None:

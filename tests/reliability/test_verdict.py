@@ -70,6 +70,20 @@ def test_a_metric_of_the_map_alone_sees_nothing():
     assert only(reliability.verdict(scores))["state"] == "cannot tell"
 
 
+def test_a_metric_sees_where_all_explanations_score_alike():
+    scores = two_classes(blind=False)
+    scores.loc[scores["method"] == "IG", "score"] = scores.loc[scores["method"] == "GAG-85", "score"].to_numpy()
+    assert reliability.displacement(scores)["sees"].tolist() == [True, True]
+
+
+def test_a_small_loss_is_none_though_explanations_differ_by_less():
+    scores = two_classes()
+    scores.loc[scores["method"] == "IG", "score"] = scores.loc[scores["method"] == "GAG-85", "score"].to_numpy() - 0.001
+    scores.loc[(scores["control"] == "displaced") & (scores["label"] == "dog"), "score"] -= 0.02
+    rows = reliability.displacement(scores)
+    assert dict(zip(rows["classes"].str[0], rows["sees"], strict=True)) == {"bird": True, "dog": False}
+
+
 def test_displacement_is_judged_by_class_and_classes_of_few_images_together():
     rows = reliability.displacement(two_classes(30, 12))
     assert rows["classes"].tolist() == [["dog"], ["bird"]]
