@@ -86,7 +86,8 @@ def summarised(
         pairs = pairwise(scores, alpha=ALPHA, margin=margin, n_bootstrap=n_bootstrap, seed=seed)
     verdicts = verdict(scores, None if decided is None else against, decided, pairs=pairs)
     rows = tables.comparison(scores, published, n_bootstrap, seed, pairs=pairs, verdicts=verdicts)
-    return Summary(verdicts, rows, decided, independence(scores))
+    stopped = "" if decided is None else " Intervals of means are for a number of images fixed beforehand."
+    return Summary(verdicts, rows, decided, independence(scores) + stopped)
 
 
 def answers(verdicts: pd.DataFrame) -> list[dict[str, Any]]:

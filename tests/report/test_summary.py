@@ -86,6 +86,7 @@ def test_decisions_take_the_place_of_tests_in_a_run_until_decided(tmp_path: Path
     assert summary.rows[["p", "rank_low", "difference"]].isna().all(axis=None)
     assert "*" not in "".join(printed_cells(summary.rows)["RCAP"])
     assert not any("sign test" in note for note in notes(summary.rows))
+    assert "fixed beforehand" in summary.assumption
     still = summarised(scores, decided=decided.assign(decision="open"))
     assert sentences(still.verdicts) == ["By RCAP: GAG or SG may be best (open)."]
 
