@@ -227,7 +227,7 @@ def test_reliability_of_a_run_and_of_ones_own_numbers(run, tmp_path):
     own = reliability.from_arrays({"mine": scores}, levels="metric", higher_is_better={"mine": True})
     own.to_csv(tmp_path / "own.csv", index=False)
     result = call("reliability", tmp_path / "own.csv", "--out", tmp_path / "b")
-    assert "Alpha 1.00 [0.76, 1.00], reliable" in result.output
+    assert "Alpha 1.00 [0.76, 1.00] (99.9 %), reliable" in result.output
 
 
 def test_a_failing_cell_is_listed_and_the_exit_status_tells(tmp_path):
@@ -283,7 +283,7 @@ def test_reliability_against_a_truth_prints_four_marks(scored, tmp_path):
     assert "reliable" in result.output
     marks = pd.read_csv(tmp_path / "out" / "marks.csv").set_index("metric")
     assert (marks.loc["RCAP", "valid"], marks.loc["RCAP", "wrong"]) == ("yes", 0)
-    assert "Of the pairs of explanations it orders 0%" in result.output
+    assert "yes (0%)" in result.output
 
 
 def test_reliability_by_ranges_of_confidence(scored, tmp_path):

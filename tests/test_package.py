@@ -20,7 +20,10 @@ ROOT = "root"
 LEVELS = [{"cli"}, {"papers"}, {"report"}, {"runs"}, {"models", "data", "reliability", "metrics"}, {"attr"}, {ROOT}]
 """A room imports from those after it alone; of one level, models import from data."""
 
-FUNCTIONS = ("captum_gag.metrics.rcap", "captum_gag.metrics.aopc", "captum_gag.metrics.faithfulness")
+FUNCTIONS = (
+    *(f"captum_gag.metrics.{name}" for name in ("rcap", "aopc", "faithfulness")),
+    *(f"captum_gag.reliability.{name}" for name in ("displacement", "pairwise", "verdict")),
+)
 
 
 @pytest.mark.parametrize("name", captum_gag.__all__)

@@ -86,8 +86,8 @@ def table(
         tables, laid_out, files = {"worst": rows}, lowest.printable(rows), [lowest.save_worst(rows, directory)]
     else:
         from captum_gag.papers.published import means
-        from captum_gag.report.decisions import save_decisions
         from captum_gag.report.summary import printable, sentences, summarised
+        from captum_gag.report.table_files import save_csv
         from captum_gag.report.tables import save_tables
 
         summary = summarised(one.scores, loaded, means(*one.suites), margin=margin)
@@ -95,7 +95,7 @@ def table(
         files = save_tables(summary.rows, one.scores, directory, [*sentences(summary.verdicts), summary.assumption])
         if summary.decided is not None:
             tables["decisions"] = summary.decided
-            files.append(save_decisions(summary.decided, directory))
+            files.append(save_csv(summary.decided, directory / "decisions.csv"))
         laid_out = printable(summary)
     if json:
         print_json({name: table.to_dict("records") for name, table in tables.items()})

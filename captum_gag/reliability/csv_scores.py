@@ -63,5 +63,6 @@ def _number(cell: str, name: str, path: Path) -> float:
         # Python takes 1_000 for a number.
         return float(text.replace("_", " "))
     except ValueError:
-        message = f"{path}: has {cell!r} in the column {name}; expected numbers with a point, such as 0.5"
-        raise InputError(message) from None
+        raise InputError(
+            f"{path}: has {cell!r} in the column {name}; expected numbers with a point, such as 0.5"
+        ) from None

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 from rich.console import Group
+from rich.table import Table
 from rich.text import Text
 
 from captum_gag.reliability.bootstrap import N_BOOTSTRAP
@@ -14,8 +15,9 @@ from captum_gag.reliability.deciding import BEST
 from captum_gag.reliability.pairwise import ALPHA, pairwise
 from captum_gag.reliability.scores import checked, independence, ranked_methods
 from captum_gag.reliability.verdict import enumerated, verdict
-from captum_gag.report import decisions, tables
-from captum_gag.report.captions import counted, direction, of_metrics
+from captum_gag.report import tables
+from captum_gag.report.captions import counted, direction, marked_name, of_metrics, roles_of, terminal_table
+from captum_gag.runs.stopping import UntilDecided
 from captum_gag.runs.store import Run
 
 
@@ -33,6 +35,24 @@ class Summary(NamedTuple):
     rows: pd.DataFrame
     decided: pd.DataFrame | None
     assumption: str
+
+
+def decisions(run: Run, scores: pd.DataFrame) -> pd.DataFrame | None:
+    """Return the decisions of a run until decided, as ``reliability.sequential`` does; None of another run.
+
+    Args:
+        run: Its images count in the order of its selection, up to the first that is not done.
+        scores: The records of all its images done.
+
+    Returns:
+        With the columns role and rival_role beside those of ``sequential``, as those of ``tables.comparison``.
+    """
+    if run.config.until != "decided":
+        return None
+    until = UntilDecided(run)
+    until.count(scores)
+    rows, roles = until.table(), roles_of(checked(scores))
+    return rows.assign(role=rows["method"].map(roles), rival_role=rows["rival"].map(roles))
 
 
 def summarised(
@@ -57,7 +77,7 @@ def summarised(
         margin: Difference up to which two methods are practically the same; see ``reliability.pairwise``.
     """
     scores = checked(scores)
-    parts = [decisions.decisions(run, scores if len(runs) == 1 else run.scores()) for run in runs]
+    parts = [decisions(run, scores if len(runs) == 1 else run.scores()) for run in runs]
     looked_at = [part for part in parts if part is not None]
     decided = pd.concat(looked_at, ignore_index=True) if looked_at else decided
     against = next((run.config.against for run in runs if run.config.against not in ("", BEST)), None)
@@ -66,7 +86,8 @@ def summarised(
         pairs = pairwise(scores, alpha=ALPHA, margin=margin, n_bootstrap=n_bootstrap, seed=seed)
     verdicts = verdict(scores, None if decided is None else against, decided, pairs=pairs)
     rows = tables.comparison(scores, published, n_bootstrap, seed, pairs=pairs, verdicts=verdicts)
-    return Summary(verdicts, rows, decided, independence(scores))
+    stopped = "" if decided is None else " Intervals of means are for a number of images fixed beforehand."
+    return Summary(verdicts, rows, decided, independence(scores) + stopped)
 
 
 def answers(verdicts: pd.DataFrame) -> list[dict[str, Any]]:
@@ -118,5 +139,24 @@ def cards(summary: Summary) -> list[dict[str, Any]]:
 def printable(summary: Summary) -> Group:
     """Lay verdicts, comparison and decisions out for the terminal."""
     lines = [Text(f"{sentence}\n") for sentence in sentences(summary.verdicts)]
-    decided = [] if summary.decided is None else [decisions.printable(summary.decided)]
-    return Group(*lines, tables.printable(summary.rows), Text(f"{summary.assumption}\n"), *decided)
+    decided = () if summary.decided is None else of_metrics(summary.decided)
+    questions = (_decisions_of(metric, rows) for metric, rows in decided)
+    return Group(*lines, tables.printable(summary.rows), Text(f"{summary.assumption}\n"), *questions)
+
+
+def _decisions_of(metric: str, rows: pd.DataFrame) -> Table:
+    # All questions of a metric are about one method.
+    first = rows.iloc[0]
+    lines = [
+        {
+            "rival": marked_name(row["rival"], row["rival_role"]),
+            "wins:losses": f"{row['wins']}:{row['losses']}",
+            "share of wins": f"{row['wins'] / max(1, row['wins'] + row['losses']):.2f} "
+            f"[{row['low']:.2f}, {row['high']:.2f}]",
+            "e, adjusted": f"{row['e_adjusted']:.3g}",
+            "decided": "open" if row["decision"] == "open" else f"{row['decision']} at {row['decided_at']}",
+        }
+        for row in rows.to_dict("records")
+    ]
+    title = f"{metric}: {marked_name(first['method'], first['role'])} against"
+    return terminal_table(pd.DataFrame(lines), title)

@@ -86,6 +86,7 @@ def test_decisions_take_the_place_of_tests_in_a_run_until_decided(tmp_path: Path
     assert summary.rows[["p", "rank_low", "difference"]].isna().all(axis=None)
     assert "*" not in "".join(printed_cells(summary.rows)["RCAP"])
     assert not any("sign test" in note for note in notes(summary.rows))
+    assert "fixed beforehand" in summary.assumption
     still = summarised(scores, decided=decided.assign(decision="open"))
     assert sentences(still.verdicts) == ["By RCAP: GAG or SG may be best (open)."]
 
@@ -122,9 +123,14 @@ def test_nothing_on_a_page_contradicts_its_verdict(
     assert rows["low"].dropna().between(0, 1).all()
     assert rows["high"].dropna().between(0, 1).all()
     # One mean of a method by a metric, with one interval, on the whole page.
-    save_reliability(reliability.report(table(scores), n_bootstrap=200), tmp_path)
+    checks = reliability.report(table(scores), n_bootstrap=200)
+    save_reliability(checks, tmp_path, summary)
     page = html.unescape((tmp_path / "report.html").read_text(encoding="utf-8"))
     text = re.sub(r"<script.*?</script>|<style.*?</style>|<svg.*?</svg>|<[^>]*>", " ", page, flags=re.DOTALL)
     means = [f"{mean:.3f}" for mean in rows["mean"].dropna()]
     for mean in set(means):
         assert len(set(re.findall(rf"{mean}\*? (\[[\d., ]+\])", text))) <= means.count(mean)
+    # What is said of a metric is its mark.
+    words = {"yes": "reliable:", "no": "unreliable:", "unsure": "inconclusive:"}
+    said = {mark for mark, word in words.items() if re.search(rf"(?<!un){word}", text)}
+    assert said <= set(checks.marks["reliable"])

@@ -18,7 +18,7 @@ from scoring import run_of as done
 
 from captum_gag import reliability
 from captum_gag.errors import InputError
-from captum_gag.report.decisions import decisions
+from captum_gag.report.summary import decisions
 from captum_gag.runs.config import Config
 from captum_gag.runs.execution import begin, execute
 from captum_gag.runs.executors import Bench, Chunk, Done, Executor, in_processes, in_this_process
