@@ -52,7 +52,8 @@ def validity(
         - regret, regret_low, regret_high: how far the mean truth of the pick is below that of the best, in the truth's
           own unit; rank, the place of the pick by the truth; regret_by_chance, the regret of a method taken at random.
           All are means over networks. The interval is that of all differences from the pick at once, by Bonferroni's
-          correction; of several networks, the wider of that and of Student's t over their regrets.
+          correction; of several networks, the wider of that and of Student's t over their regrets. Both err on the side
+          of too much regret, since the best is found on the same images.
         - methods, images, networks: images that lack a score are left out; NaN for fewer than 2 methods, or 2 images.
 
     Raises:
