@@ -178,7 +178,7 @@ MISUSE = {
         ("scores.csv --by colour", "no column 'colour' to group by"),
         ("scores.csv --by method --edges low", "--edges 'low' must be numbers between commas"),
         ("scores.csv --edges 0.5", "which cut nothing without by"),
-        ("scores.csv --truth other", "expected labels of metrics of the scores, of RCAP"),
+        ("scores.csv --truth other", "must be metrics of the scores, of RCAP"),
     ],
     "train": [
         *("cifar10 none", "cifar10 text.txt", ("cifar10 empty", "no CIFAR-10 train images found")),

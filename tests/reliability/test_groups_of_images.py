@@ -49,8 +49,10 @@ CALLS: dict[str, dict[str, Any]] = {
     "against_baselines": {},
     "tricks": {"n_bootstrap": 50},
     "stability": {"n_resamples": 20},
-    "validity": {"truth": ["Deletion"], "n_bootstrap": 50},
+    "validity": {"truth": ["Deletion"]},
     "sequential": {},
+    "pairwise": {"n_bootstrap": 50},
+    "verdict": {"n_bootstrap": 50},
 }
 
 
