@@ -19,7 +19,7 @@ from captum_gag.reliability.pairwise import ALPHA, compare_pairs, pairs_of, sign
 from captum_gag.reliability.scores import by_metric, checked, collapsed, explanations, ranked_methods
 
 MISSING = 0.1
-"""Above this share of images that an explanation lacks a score of, the others are not a fair sample."""
+"""Above this share of images that lack a score, or for which the metric is blind, it cannot tell."""
 
 COLUMNS = ["metric", "best", "state", "tied", "images", "reason"]
 
@@ -82,7 +82,7 @@ def verdict(
             "tied": own,
             "images": len(complete),
         }
-        blind = _blindness(moved[moved["metric"] == metric])
+        blind, share = _blindness(moved[moved["metric"] == metric])
         if not own:
             answer["reason"] = "No explanation has a score."
         elif higher is None:
@@ -101,8 +101,10 @@ def verdict(
             else:
                 tests = pairs[(pairs["metric"] == metric) & (pairs["method"] < pairs["rival"])]
             answer |= _answer(complete, own, against, pd.concat([tests, turned(tests)], ignore_index=True))
-            if blind:
+            if blind and share > MISSING:
                 answer |= {"best": "", "state": "cannot tell", "reason": blind}
+            elif blind:
+                answer["reason"] += f" {blind}"
             if len(complete) < len(scored):
                 answer["reason"] += f" Over {len(complete)} of {len(scored)} images, those with all scores."
             if answer["state"] == "decided" and metric not in set(moved["metric"]):
@@ -204,17 +206,18 @@ def _answer(complete: pd.DataFrame, own: Sequence[str], against: str | None, tes
     return {**answer, "reason": reason}
 
 
-def _blindness(moved: pd.DataFrame) -> str:
-    """Sentence on the classes for which the metric is blind; "" where it sees, or that was not measured."""
-    sentences = []
+def _blindness(moved: pd.DataFrame) -> tuple[str, float]:
+    """Sentence on the classes for which the metric is blind, "" for none, and their share of the images."""
+    sentences, images = [], 0
     for classes, rows in moved.groupby(moved["classes"].map(tuple), sort=False):
         if rows["sees"].eq(True).any() or not rows["sees"].eq(False).any():
             continue
         row = rows[rows["sees"].eq(False)].iloc[0]
         chance = row["baseline_probability"]
         beside = "" if np.isnan(chance) else f" (the model gives the class {chance:.0%} on the metric's baseline)"
+        images += row["images"]
         sentences.append(
             f"For {enumerated(list(classes), most=5)} the map of {row['base']} scores {row['score']:.3f}, and moved by "
             f"half the image {row['displaced']:.3f}{beside}: the score hardly depends on where the map points."
         )
-    return " ".join(sentences)
+    return " ".join(sentences), images / max(1, moved.groupby("base")["images"].sum().max()) if sentences else 0.0

@@ -46,13 +46,19 @@ def only(verdicts):
     return row
 
 
-@pytest.mark.parametrize(("birds", "dogs"), [(30, 30), (12, 12), (20, 2)])
+@pytest.mark.parametrize(("birds", "dogs"), [(30, 30), (12, 12), (20, 3)])
 def test_a_metric_that_is_blind_for_a_class_cannot_tell_and_names_it(birds, dogs):
     row = only(reliability.verdict(two_classes(birds, dogs)))
     assert (row["state"], row["best"]) == ("cannot tell", "")
     assert row["reason"].startswith("For dog the map of GAG-85 scores 0.9")
     assert "gives the class 90%" in row["reason"]
     assert "bird" not in row["reason"]
+
+
+def test_a_class_of_few_images_is_named_and_silences_no_metric():
+    row = only(reliability.verdict(two_classes(58, 2)))
+    assert (row["state"], row["best"]) == ("decided", "GAG-85")
+    assert "For dog the map of GAG-85 scores 0.9" in row["reason"]
 
 
 def test_a_metric_that_sees_all_classes_decides():
