@@ -40,8 +40,8 @@ def displacement(scores: pd.DataFrame) -> pd.DataFrame:
     Returns:
         A row per metric, base and class of at least ``ENOUGH`` images, or classes with fewer together (those that are
         probable on the metric's baseline apart): metric; base, whose map was moved; classes (list of names); images;
-        score and displaced (means); baseline_probability (mean; NaN if not measured); p; sees (None where the images
-        are too few to tell). No row where there is no displaced map with a score.
+        score and displaced (means); baseline_probability (mean; NaN if not measured); p; sees (None where the displaced
+        map scores worse, on too few images to tell). No row where there is no displaced map with a score.
     """
     scores = collapsed(checked(scores))
     moved = scores[is_displaced(scores)].drop_duplicates("method").set_index("method")["base"]
@@ -58,9 +58,11 @@ def displacement(scores: pd.DataFrame) -> pd.DataFrame:
                 p = _p_worse(own - other)
                 least = max(OF_RANGE * (means.max() - means.min()), OF_SCORE * abs(own.mean()))
                 material = (own - other).mean() >= max(least, 1e-9)
-                sees: bool | None = bool(p < ALPHA and material)
-                if len(images) < FEWEST and material:
-                    sees = False if chance >= LEVELS[1] else None
+                sees: bool | None = bool(p < ALPHA)
+                if not material or (own > other).sum() <= (own < other).sum():
+                    sees = False
+                elif p >= ALPHA:
+                    sees = None
                 sign = -1 if higher is False else 1
                 row = (metric, base, classes, len(images), sign * own.mean(), sign * other.mean(), chance, p, sees)
                 rows.append(row)

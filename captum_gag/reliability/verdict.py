@@ -107,8 +107,12 @@ def verdict(
                 answer["reason"] += f" {blind}"
             if len(complete) < len(scored):
                 answer["reason"] += f" Over {len(complete)} of {len(scored)} images, those with all scores."
-            if answer["state"] == "decided" and metric not in set(moved["metric"]):
+            sees = moved.loc[moved["metric"] == metric, "sees"]
+            if answer["state"] == "decided" and sees.empty:
                 answer["reason"] += " Whether the metric sees where a map points was not measured: no displaced maps."
+            elif answer["state"] == "decided" and not sees.eq(True).any():
+                answer["state"] = "open"
+                answer["reason"] += " It is not shown that the metric sees where a map points: too few images."
         rows.append(answer)
     return pd.DataFrame(rows, columns=COLUMNS)
 

@@ -69,6 +69,21 @@ def test_a_metric_that_sees_all_classes_decides():
     assert "not measured" in only(reliability.verdict(unmeasured))["reason"]
 
 
+def test_a_loss_on_too_few_images_tells_nothing():
+    scores = two_classes(24, 4, blind=False)
+    rows = reliability.displacement(scores)
+    assert dict(zip(rows["classes"].str[0], rows["sees"], strict=True)) == {"bird": True, "dog": None}
+    assert only(reliability.verdict(scores))["state"] == "decided"
+    # Worse on 13 of 20 images: p is 0.13.
+    scores = two_classes(20, 0, blind=False)
+    moved, own = (scores["method"].eq(name) for name in ("GAG-85 displaced", "GAG-85"))
+    better = moved & scores["image"].lt(7)
+    scores.loc[better, "score"] = scores.loc[own & scores["image"].lt(7), "score"].to_numpy() + 0.01
+    row = only(reliability.verdict(scores))
+    assert (row["state"], row["best"]) == ("open", "GAG-85")
+    assert "not shown that the metric sees" in row["reason"]
+
+
 def test_a_metric_of_the_map_alone_sees_nothing():
     scores = two_classes(blind=False)
     own = scores.loc[scores["method"] == "GAG-85", "score"].to_numpy()
