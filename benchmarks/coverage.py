@@ -19,11 +19,9 @@ from numpy.typing import NDArray
 from scipy.stats import beta, norm, rankdata, spearmanr, t
 
 from captum_gag import reliability
-from captum_gag.reliability.bootstrap import mean_intervals
-from captum_gag.reliability.correlations import Spearman
-from captum_gag.reliability.jackknife import jackknife_interval, without_each
-from captum_gag.reliability.paired import mean_test
-from captum_gag.reliability.rankings import alpha_interval
+from captum_gag.reliability.pairwise import mean_test
+from captum_gag.reliability.rankings import Spearman, alpha_interval
+from captum_gag.reliability.resampling import jackknife_interval, mean_intervals, without_each
 from captum_gag.reliability.truth import share_interval
 
 Floats = NDArray[np.float64]

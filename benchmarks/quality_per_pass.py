@@ -32,7 +32,7 @@ from captum_gag.metrics.deletion_insertion import DeletionMetric, InsertionMetri
 from captum_gag.metrics.rcap import RCAPMetric
 from captum_gag.models import Classifier, load_classifier
 from captum_gag.outputs import OutputReader
-from captum_gag.reliability.bootstrap import mean_interval
+from captum_gag.reliability.resampling import mean_interval
 
 PATHS = ("IG", "Guided IG", "Blur IG")
 TOP = 0.15

@@ -17,7 +17,7 @@ from captum_gag.metrics.base import Metric
 from captum_gag.metrics.deletion_insertion import DeletionMetric, InsertionMetric
 from captum_gag.metrics.rcap import RCAPMetric
 from captum_gag.papers.huang_liu import mean_ratio
-from captum_gag.reliability.jackknife import jackknife_interval, without_each
+from captum_gag.reliability.resampling import jackknife_interval, without_each
 from captum_gag.reliability.scores import by_image, checked, family_label
 from captum_gag.report.run_figures import percentiles_of
 from captum_gag.report.table_files import markdown_table, save_csv, save_text

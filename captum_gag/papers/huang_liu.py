@@ -11,9 +11,8 @@ import pandas as pd
 from captum_gag.papers.cases import case, case_names
 from captum_gag.papers.layout import PaperTable
 from captum_gag.papers.published import HUANG_LIU, RATIOS, huang_liu
-from captum_gag.reliability.bootstrap import Floats, mean_interval
 from captum_gag.reliability.directions import known_bounds
-from captum_gag.reliability.jackknife import FEWEST, jackknife_interval, without_each
+from captum_gag.reliability.resampling import FEWEST, Floats, jackknife_interval, mean_interval, without_each
 from captum_gag.reliability.scores import LABEL, by_image, checked, metrics_of
 
 TITLES = {

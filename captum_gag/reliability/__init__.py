@@ -8,16 +8,16 @@ from captum_gag.reliability.agreement import (
     internal_consistency,
 )
 from captum_gag.reliability.arrays import from_arrays
+from captum_gag.reliability.baselines import against_baselines, ordering_means
 from captum_gag.reliability.checks import ReliabilityReport, report
 from captum_gag.reliability.deciding import sequential
 from captum_gag.reliability.displacement import displacement
 from captum_gag.reliability.grouping import groups
 from captum_gag.reliability.marks import RELIABLE_ALPHA
 from captum_gag.reliability.meta_evaluation import meta_consistency
-from captum_gag.reliability.orderings import ordering_means
 from captum_gag.reliability.pairwise import pairwise
-from captum_gag.reliability.scores import read_scores
-from captum_gag.reliability.summaries import against_baselines, stability, summary, tricks
+from captum_gag.reliability.score_files import read_scores
+from captum_gag.reliability.summaries import stability, summary, tricks
 from captum_gag.reliability.truth import faults, validity
 from captum_gag.reliability.verdict import consensus, verdict
 

@@ -1,4 +1,4 @@
-"""How far a metric agrees with itself: over images, over methods, and with the other metrics.
+"""Agreement of a metric with itself: over images, over methods, and with the other metrics.
 
 All take a score table, the confidence of their intervals, and the groups of images ``by`` a column, cut by ``edges``;
 see ``grouping.groups``. They raise InputError where the scores are not a score table, or a direction is not known.
@@ -14,11 +14,10 @@ import numpy as np
 import pandas as pd
 
 from captum_gag.errors import InputError, shown
-from captum_gag.reliability.arguments import Confidence
-from captum_gag.reliability.correlations import Spearman
 from captum_gag.reliability.directions import signs
 from captum_gag.reliability.grouping import by_groups
-from captum_gag.reliability.rankings import Rankings, alpha_interval
+from captum_gag.reliability.rankings import Rankings, Spearman, alpha_interval
+from captum_gag.reliability.resampling import Confidence
 from captum_gag.reliability.scores import LABEL, by_metric, complete, ranks
 
 Estimate = tuple[float, float, float]

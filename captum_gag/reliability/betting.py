@@ -68,7 +68,7 @@ class Bets(ABC):
 
     @abstractmethod
     def interval(self, pairs: NDArray[np.intp], alpha: float) -> tuple[Floats, Floats]:
-        """Return for some pairs the values that are not rejected, as low and high ends.
+        """Return low and high ends of the values that are not rejected, of some pairs.
 
         The true value is within all the intervals of a pair, one after each image, with probability 1 - alpha.
         """

@@ -18,13 +18,13 @@ from captum_gag.reliability.agreement import (
     inter_rater,
     internal_consistency,
 )
-from captum_gag.reliability.arguments import Confidence, Resamples, Seed
-from captum_gag.reliability.bootstrap import N_BOOTSTRAP
+from captum_gag.reliability.baselines import against_baselines
 from captum_gag.reliability.directions import signs
 from captum_gag.reliability.grouping import check_edges, concatenated, groups
 from captum_gag.reliability.marks import RELIABLE_ALPHA, STEADY, advice, in_figures, marks
+from captum_gag.reliability.resampling import N_BOOTSTRAP, Confidence, Resamples, Seed
 from captum_gag.reliability.scores import checked, collapsed, independence, is_edges, is_random, judged, lean, picked
-from captum_gag.reliability.summaries import against_baselines, stability, summary, tricks
+from captum_gag.reliability.summaries import stability, summary, tricks
 from captum_gag.reliability.truth import faults, validity
 
 
@@ -92,12 +92,12 @@ def report(
     marked = marks(scores, tables)
     reliable = dict(zip(marked["metric"], marked["reliable"], strict=True))
     verdicts = {metric: _verdict(metric, up, whole, reliable, confidence) for metric, up in signs(scores).items()}
-    found = scores, tables, marked, advice(scores, tables, marked), verdicts
+    results = scores, tables, marked, advice(scores, tables, marked), verdicts
     if by is None:
-        return ReliabilityReport(*found, assumption=independence(scores))
+        return ReliabilityReport(*results, assumption=independence(scores))
     parts = [(group, _tables(rows, n_bootstrap, confidence, seed, truth)) for group, rows in of_groups]
     by_group = {name: concatenated([(group, part[name]) for group, part in parts], by) for name in tables}
-    return ReliabilityReport(*found, by, by_group, independence(scores))
+    return ReliabilityReport(*results, by, by_group, independence(scores))
 
 
 def _tables(

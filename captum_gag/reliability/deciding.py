@@ -14,9 +14,9 @@ from pydantic import SkipValidation
 from captum_gag.errors import InputError, shown
 from captum_gag.options import checked as with_checked_arguments
 from captum_gag.options import unknown
-from captum_gag.reliability.arguments import Seed
 from captum_gag.reliability.betting import Bets, Floats, MeanBets, SignBets
 from captum_gag.reliability.directions import BOUNDS, signs
+from captum_gag.reliability.resampling import Seed
 from captum_gag.reliability.scores import LABEL, checked, collapsed, explanations, metrics_of, ranked_methods
 
 BEST = "best"
@@ -96,8 +96,8 @@ def sequential(
 
 
 def _widths(scores: pd.DataFrame, bounds: Mapping[str, tuple[float, float]]) -> list[float]:
-    """Return of each metric how far its scores can be apart, by its range, which is checked."""
-    found = []
+    """Check the range of each metric's scores, and return their widths."""
+    widths = []
     for label, of_metric in scores.groupby(LABEL, sort=False):
         metric = of_metric["metric"].iloc[0]
         if metric not in {**BOUNDS, **bounds}:
@@ -116,23 +116,23 @@ def _widths(scores: pd.DataFrame, bounds: Mapping[str, tuple[float, float]]) -> 
                 f"{label} of image {image!r} is {score:g}, expected {low:g} to {high:g}; give its range by bounds"
             )
         # A score may be beyond by as much as rounding, and a bet must not lose more than all.
-        found.append(high - low + 2 * room)
-    return found
+        widths.append(high - low + 2 * room)
+    return widths
 
 
 def _ordered(scores: pd.DataFrame, order: Sequence[Any] | None, seed: int) -> list[Any]:
     """Return the images in the order in which they count."""
     # Sorted first, so that the order of the rows changes nothing.
-    there = sorted(scores["image"].unique())
+    names = sorted(scores["image"].unique())
     if order is None:
-        return [there[each] for each in np.random.default_rng(seed).permutation(len(there))]
+        return [names[each] for each in np.random.default_rng(seed).permutation(len(names))]
     if isinstance(order, str) or not isinstance(order, Iterable):
         raise InputError(f"order is {shown(order)}; expected the images, each once")
-    given = list(order)
-    if sorted(map(str, given)) != sorted(map(str, there)):
-        wrong = next(iter({*map(str, given)} ^ {*map(str, there)}), "one of them twice")
-        raise InputError(f"the order has {len(given)} images, the scores {len(there)}, and they differ in {wrong}")
-    return given
+    images = list(order)
+    if sorted(map(str, images)) != sorted(map(str, names)):
+        wrong = next(iter({*map(str, images)} ^ {*map(str, names)}), "one of them twice")
+        raise InputError(f"the order has {len(images)} images, the scores {len(names)}, and they differ in {wrong}")
+    return images
 
 
 def oriented(scores: pd.DataFrame, images: Sequence[Any], methods: Sequence[str], metrics: Sequence[str]) -> Floats:
@@ -142,11 +142,11 @@ def oriented(scores: pd.DataFrame, images: Sequence[Any], methods: Sequence[str]
         InputError: It is not known whether higher is better.
     """
     wanted = {"image": images, "method": methods, LABEL: metrics}
-    found = np.full([len(names) for names in wanted.values()], np.nan)
+    table = np.full([len(names) for names in wanted.values()], np.nan)
     places = np.array([pd.Index(names).get_indexer(scores[column]) for column, names in wanted.items()])
-    asked = (places >= 0).all(axis=0)
-    found[tuple(places[:, asked])] = (scores["score"] * scores[LABEL].map(signs(scores)))[asked]
-    return found
+    rows = (places >= 0).all(axis=0)
+    table[tuple(places[:, rows])] = (scores["score"] * scores[LABEL].map(signs(scores)))[rows]
+    return table
 
 
 class Decider:
@@ -220,17 +220,14 @@ class Decider:
         self._counts += (complete & ~np.isnan(scores)).sum(axis=0)
 
     def counts(self) -> tuple[int, int]:
-        """Return how many of the questions that the table shows are decided, and how many are open.
-
-        One that no image has a word for is neither.
-        """
+        """Count the questions in the table that are decided, and those that are open; without images, neither."""
         places, _ = self._shown()
         asked = (self._bets.wins + self._bets.losses + self._bets.ties)[places] > 0
         decided = self._decided[:, places].any(axis=0)
         return int((asked & decided).sum()), int((asked & ~decided).sum())
 
     def table(self) -> pd.DataFrame:
-        """Return what ``sequential`` returns."""
+        """Return the table of ``sequential``."""
         places, turned = self._shown()
         bets = self._bets
         low, high = bets.interval(places, self.alpha)
@@ -272,8 +269,8 @@ def adjusted(e_values: Floats) -> Floats:
     rising = np.sort(e_values)
     sums = np.concatenate([[0.0], rising.cumsum()])
     counts = np.searchsorted(np.arange(1, len(rising) + 1) * rising - sums[:-1], e_values)
-    found: Floats = (e_values + sums[counts]) / (counts + 1)
-    return found
+    means: Floats = (e_values + sums[counts]) / (counts + 1)
+    return means
 
 
 TESTS: dict[str, type[Bets]] = {"sign": SignBets, "mean": MeanBets}

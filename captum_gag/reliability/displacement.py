@@ -1,4 +1,4 @@
-"""Where a metric is blind: classes for which the same map, moved by half the image, scores no worse."""
+"""Blindness of metrics: classes for which the same map, moved by half the image, scores no worse."""
 
 from __future__ import annotations
 
@@ -43,18 +43,23 @@ def displacement(scores: pd.DataFrame) -> pd.DataFrame:
         score and displaced (means); baseline_probability (mean; NaN if not measured); p; sees (None where the displaced
         map scores worse, on too few images to tell). No row where there is no displaced map with a score.
     """
-    scores = collapsed(checked(scores))
+    return displacement_of(collapsed(checked(scores)))
+
+
+def displacement_of(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return ``displacement`` of a table that is checked and collapsed."""
     moved = scores[is_displaced(scores)].drop_duplicates("method").set_index("method")["base"]
     compared, rows = explanations(scores), []
     for metric, higher in higher_is_better(scores).items() if len(moved) else ():
-        table = by_image(scores, metric) * (-1 if higher is False else 1)
+        sign = -1 if higher is False else 1
+        table = sign * by_image(scores, metric)
         pairs = [(base, name) for name, base in moved.items() if {name, base} <= set(table)]
         for base, name in pairs if higher is not None else ():
             both = table[[base, name]].dropna()
             of_metric = scores[(scores[LABEL] == metric) & (scores["method"] == base)].set_index("image")
             for images, classes, chance in _classes(of_metric.loc[both.index]):
                 own, other = both.loc[images, base], both.loc[images, name]
-                means = table.loc[images, [each for each in compared if each in table]].mean()
+                means = table.loc[images, [method for method in compared if method in table]].mean()
                 p = _p_worse(own - other)
                 least = max(OF_RANGE * (means.max() - means.min()), OF_SCORE * abs(own.mean()))
                 material = (own - other).mean() >= max(least, 1e-9)
@@ -63,7 +68,6 @@ def displacement(scores: pd.DataFrame) -> pd.DataFrame:
                     sees = False
                 elif p >= ALPHA:
                     sees = None
-                sign = -1 if higher is False else 1
                 row = (metric, base, classes, len(images), sign * own.mean(), sign * other.mean(), chance, p, sees)
                 rows.append(row)
     return pd.DataFrame(rows, columns=COLUMNS).astype({"sees": object})

@@ -1,4 +1,4 @@
-"""How many images a decision will take, foreseen from a few that are scored already."""
+"""Forecast of the number of images that a decision will take, from a few that are scored already."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ REPETITIONS = 100
 
 
 class Forecast(NamedTuple):
-    """After how many images all is decided.
+    """Number of images after which all is decided.
 
     Attributes:
         pilot: Images that it is foreseen from.
@@ -54,11 +54,11 @@ def forecast(
 
     Args:
         scores: Of the pilot, (n, methods, metrics), higher is better, NaN where there is none.
-        methods: Their labels.
-        metrics: Likewise.
+        methods: Labels of the methods.
+        metrics: Labels of the metrics.
         most: Images of a future, at most.
-        against: See ``sequential``, as for alpha.
-        alpha: The same.
+        against: See ``sequential``.
+        alpha: See ``sequential``.
         seed: Of the futures.
         candidates: The explanations, one of which is the best; none named, any method may be.
 

@@ -120,7 +120,7 @@ def concatenated(tables: Sequence[tuple[Any, pd.DataFrame]], by: str) -> pd.Data
 
 
 def _ranges(values: pd.Series, edges: list[float]) -> tuple[pd.Series, list[str]]:
-    """Return what the range of each value is called, None for NaN, and the names in ascending order."""
+    """Return the name of each value's range, None for NaN, and all names in ascending order."""
     if not pd.api.types.is_numeric_dtype(values) or pd.api.types.is_bool_dtype(values):
         raise InputError(f"the column {values.name} is of type {values.dtype}; edges are for numbers")
     numbers = values.astype(float).to_numpy()

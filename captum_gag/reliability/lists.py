@@ -27,7 +27,7 @@ def in_one_piece(column: pd.Series) -> bool:
 
 
 def lengths(column: pd.Series) -> NDArray[np.intp]:
-    """Return how long the list of each row is, 0 where there is none."""
+    """Return the length of each row's list, 0 where there is none."""
     return np.diff(_pieces(column)[1])
 
 

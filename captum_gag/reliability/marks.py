@@ -55,9 +55,9 @@ def marks(scores: pd.DataFrame, tables: Mapping[str, pd.DataFrame]) -> pd.DataFr
             row |= _fooled(of["tricks"][of["tricks"]["method"].isin(sharpened)])
         rows.append(row)
     columns = ["metric", "reliable", "alpha", "valid", "wrong", "sensitive", "rho", "fooled", "gain"]
-    found = pd.DataFrame(rows, columns=columns)
+    table = pd.DataFrame(rows, columns=columns)
     words = ["reliable", "valid", "sensitive", "fooled"]
-    return found.assign(**{name: found[name].where(found[name].notna(), "") for name in words})
+    return table.assign(**{name: table[name].where(table[name].notna(), "") for name in words})
 
 
 def advice(scores: pd.DataFrame, tables: Mapping[str, pd.DataFrame], marked: pd.DataFrame) -> str:
@@ -71,9 +71,9 @@ def advice(scores: pd.DataFrame, tables: Mapping[str, pd.DataFrame], marked: pd.
     Returns:
         A few sentences, with the regret of what is best by it; "" where the metrics were not held against a truth.
     """
-    given = scores.get("uses_segmentation", pd.Series(False, index=scores.index)).eq(True)
-    known = {*scores.loc[given, LABEL], *(tables["validity"]["truth"] if "validity" in tables else [])}
-    judged = marked[marked["wrong"].notna() & ~marked["metric"].isin(known)]
+    segmented = scores.get("uses_segmentation", pd.Series(False, index=scores.index)).eq(True)
+    truths = {*scores.loc[segmented, LABEL], *(tables["validity"]["truth"] if "validity" in tables else [])}
+    judged = marked[marked["wrong"].notna() & ~marked["metric"].isin(truths)]
     if not len(judged):
         return ""
     by_mark = (judged[judged["valid"] == mark] for mark in ("yes", "unsure", "no"))
@@ -88,17 +88,19 @@ def advice(scores: pd.DataFrame, tables: Mapping[str, pd.DataFrame], marked: pd.
     cost = f"Its pick, {against['pick'].iloc[0]}, is {regrets}."
     if best["valid"] == "unsure":
         return f"It cannot be told whether a metric is valid: the nearest, {best['metric']}, has {share}. {cost}"
-    said = [f"To choose a method, take {best['metric']}: of the valid ones it is nearest to the truth, with {share}."]
-    said.append(cost)
+    sentences = [
+        f"To choose a method, take {best['metric']}: of the valid ones it is nearest to the truth, with {share}."
+    ]
+    sentences.append(cost)
     if "faults" in tables:
         of = tables["faults"][tables["faults"]["metric"] == best["metric"]]
         seen = of["found"] == "seen"
         trusted, others = ", ".join(of.loc[seen, "fault"]), ", ".join(of.loc[~seen, "fault"])
-        said += [f"Trust it to see maps that are {trusted}."] if trusted else []
-        said += [f"Do not trust it to see maps that are {others}."] if others else []
+        sentences += [f"Trust it to see maps that are {trusted}."] if trusted else []
+        sentences += [f"Do not trust it to see maps that are {others}."] if others else []
     if best["fooled"] == "yes":
-        said.append("It rewards sharpened maps: compare maps of one scale only.")
-    return " ".join(said)
+        sentences.append("It rewards sharpened maps: compare maps of one scale only.")
+    return " ".join(sentences)
 
 
 def _regret_in_words(row: Mapping[str, Any]) -> str:
@@ -131,11 +133,11 @@ def _valid(validity: pd.DataFrame, faults: pd.DataFrame | None) -> dict[str, obj
     if not len(told):
         return {}
     # By every truth: the nearest may be the one whose error the metric shares.
-    said = {_above(-row["wrong_high"], -row["wrong_low"], -SEEN) for row in told.to_dict("records")}
+    answers = {_above(-row["wrong_high"], -row["wrong_low"], -SEEN) for row in told.to_dict("records")}
     # By luck the order may be right of a metric that does not look where the saliency lies.
     missed = [] if faults is None else faults[faults["found"].isin(["unseen", "rewarded"])]["low"]
-    said |= {"no" if low > SEEN else "unsure" for low in missed}
-    return {"valid": next(each for each in ("no", "unsure", "yes") if each in said), "wrong": told["wrong"].max()}
+    answers |= {"no" if low > SEEN else "unsure" for low in missed}
+    return {"valid": next(mark for mark in ("no", "unsure", "yes") if mark in answers), "wrong": told["wrong"].max()}
 
 
 def _sensitive(implementation: pd.DataFrame, metric: str) -> dict[str, object]:

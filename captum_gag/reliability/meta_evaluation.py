@@ -7,8 +7,8 @@ import pandas as pd
 from scipy.stats import wilcoxon
 
 from captum_gag.errors import InputError
-from captum_gag.reliability.bootstrap import Floats
 from captum_gag.reliability.directions import signs
+from captum_gag.reliability.resampling import Floats
 from captum_gag.reliability.scores import COLUMNS, by_metric, checked, collapsed, judged
 
 RESULTS = ("iac_nr", "iac_ar", "iec_nr", "iec_ar")
@@ -69,7 +69,7 @@ def meta_consistency(scores: pd.DataFrame, perturbed: pd.DataFrame) -> pd.DataFr
 
 
 def _by_perturbation(perturbed: pd.DataFrame) -> list[tuple[bool, dict[str, pd.DataFrame]]]:
-    """Return for each perturbation whether it is disruptive, and its scores as ``by_metric`` returns them."""
+    """Return a pair per perturbation: whether it is disruptive, and its scores by metric."""
     missing = {"perturbation", "disruptive", *COLUMNS} - set(getattr(perturbed, "columns", ()))
     if missing:
         raise InputError(

@@ -1,4 +1,4 @@
-"""Which of two methods is better, on average and on most images, for all pairs with one rate of error."""
+"""Tests that are paired over images: all pairs of methods with one rate of error, single mean differences, Holm."""
 
 from __future__ import annotations
 
@@ -7,15 +7,25 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
-from scipy.stats import binom
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import binom, t
 
 from captum_gag.errors import InputError, shown
 from captum_gag.options import checked as with_checked_arguments
 from captum_gag.options import unknown
-from captum_gag.reliability.arguments import Confidence, Resamples, Seed
-from captum_gag.reliability.bootstrap import ALIKE, N_BOOTSTRAP, Floats, blocks
 from captum_gag.reliability.directions import higher_is_better, known_bounds
+from captum_gag.reliability.resampling import (
+    ALIKE,
+    N_BOOTSTRAP,
+    Confidence,
+    Floats,
+    Indices,
+    Resamples,
+    Seed,
+    blocks,
+    moments,
+)
+from captum_gag.reliability.resampling import FEWEST as FEWEST_OF_INTERVALS
 from captum_gag.reliability.scores import by_metric, checked, collapsed, explanations, ranked_methods
 
 ALPHA = 0.05
@@ -29,6 +39,9 @@ MANY = 2000
 
 ROUNDING = 1e-9
 """Two scores of an image are equal if they differ by at most this share of the larger one."""
+
+ALIKE_ENOUGH = 20
+"""Images from which on differences that are all alike count: of fewer, 15 % that are others are missed too often."""
 
 COLUMNS = ["metric", "method", "rival", "images", "mean", "rival_mean", "difference", "low", "high"]
 COLUMNS += ["wins", "losses", "ties", "p", "testable", "decision"]
@@ -114,16 +127,12 @@ def pairs_of(methods: Iterable[str], controls: Collection[str]) -> list[tuple[st
 def compare_pairs(
     table: pd.DataFrame, pairs: Sequence[tuple[str, str]], alpha: float, n_bootstrap: int, seed: int
 ) -> pd.DataFrame:
-    """Test pairs of methods: a row for each, with the columns of ``pairwise`` but metric.
+    """Test pairs of columns of a table, images x methods, higher is better, without gaps.
 
-    Args:
-        table: Images x methods, higher is better, without gaps.
-        pairs: Of its columns.
-        alpha: Probability of any wrong decision.
-        n_bootstrap: Resamples of the images.
-        seed: Of the resamples.
+    Returns a row per pair, with the columns of ``pairwise`` but metric; any decision is wrong with probability alpha.
     """
-    values, (first, second) = table.to_numpy(float), [list(table.columns.get_indexer(side)) for side in _sides(pairs)]
+    methods, rivals = [method for method, _ in pairs], [rival for _, rival in pairs]
+    values, first, second = table.to_numpy(float), *(table.columns.get_indexer(side) for side in (methods, rivals))
     gains, n = values[:, first] - values[:, second], len(values)
     sizes = np.maximum(np.abs(values[:, first]), np.abs(values[:, second]))
     differ = np.abs(gains) > ROUNDING * sizes
@@ -138,8 +147,8 @@ def compare_pairs(
     decision = np.where(p < alpha, np.where(difference > 0, "better", "worse"), "open")
     return pd.DataFrame(
         {
-            "method": [method for method, _ in pairs],
-            "rival": [rival for _, rival in pairs],
+            "method": methods,
+            "rival": rivals,
             "images": n,
             "mean": means[first],
             "rival_mean": means[second],
@@ -157,20 +166,14 @@ def compare_pairs(
 
 
 def _simultaneous(
-    gains: Floats, values: Floats, sides: tuple[list[int], list[int]], alpha: float, n_bootstrap: int, seed: int
+    gains: Floats, values: Floats, sides: tuple[Indices, Indices], alpha: float, n_bootstrap: int, seed: int
 ) -> tuple[Floats, Floats]:
     """Half widths of the simultaneous intervals of mean differences, and p values that go with them.
 
     The largest studentised mean of a resample, each divided by its own quantile so that no pair of skewed scores makes
     the intervals of the others wide, stands in for the largest deviation (Romano & Wolf, 2005).
-
-    Args:
-        gains: Images x pairs.
-        values: Images x methods, which the gains are differences of.
-        sides: Columns of ``values`` that each pair is of.
-        alpha: Probability that any interval misses its mean.
-        n_bootstrap: Resamples.
-        seed: Of the resamples.
+    ``gains``, images x pairs, are the differences of two columns, ``sides``, of ``values``, images x methods. Any
+    interval misses its mean with probability alpha.
     """
     n, pairs = gains.shape
     reach, p = np.full(pairs, np.nan), np.ones(pairs)
@@ -218,10 +221,6 @@ def _pivots(centred: Floats, times: NDArray[np.int_], variance: Floats) -> Float
     return np.where(spread <= ALIKE * variance, np.inf, studentised)
 
 
-def _sides(pairs: Sequence[tuple[str, str]]) -> tuple[list[str], list[str]]:
-    return [method for method, _ in pairs], [rival for _, rival in pairs]
-
-
 def turned(tests: pd.DataFrame) -> pd.DataFrame:
     """Rows of ``pairwise`` with method and rival exchanged."""
     pairs = {"method": "rival", "mean": "rival_mean", "wins": "losses", "low": "high"}
@@ -235,3 +234,46 @@ def turned(tests: pd.DataFrame) -> pd.DataFrame:
 def sign_test(wins: NDArray[np.int_], losses: NDArray[np.int_]) -> Floats:
     """Two-sided p values of the exact sign test; 1 where nothing differs."""
     return np.asarray(np.minimum(1.0, 2 * binom.cdf(np.minimum(wins, losses), wins + losses, 0.5)), dtype=float)
+
+
+def least_p(differences: Floats) -> float:
+    """Return the least p that a test of so many untied images can have: all have the same sign by chance.
+
+    That is 2^(1 - untied), as of Wilcoxon's test: three untied images of forty never reject. NaN does not count; it is
+    what comes back where there is nothing else.
+    """
+    values = differences[~np.isnan(differences)]
+    if len(values) < FEWEST_OF_INTERVALS:
+        return 1.0 if len(values) else np.nan
+    return float(min(1.0, 2.0 ** (1 - np.count_nonzero(values))))
+
+
+def mean_test(differences: Floats) -> float:
+    """Return the two-sided p of the mean of one difference per image being 0, NaN being left out.
+
+    Student's t, rid of skewness by Hall's (1992) transformation g(t) = t + a t^2 / 3 + a^2 t^3 / 27 + a / 6, with a the
+    skewness over sqrt n. It is at least ``least_p``, which it is where the differences of 20 images or more are all
+    alike, and else twice the share of draws of so many images that hold the commonest difference alone: what they miss
+    may be missing here. It holds its level as bootstrap-t does (``benchmarks/coverage.py``), and draws nothing.
+    """
+    values, least = differences[~np.isnan(differences)], least_p(differences)
+    if not least < 1:
+        return least
+    n, [middle], [error], [skew] = moments(values[:, None])
+    if error == 0:
+        return least if n >= ALIKE_ENOUGH else 1.0
+    ratio = middle / error
+    straight = ratio + skew * ratio**2 / 3 + skew**2 * ratio**3 / 27 + skew / 6
+    commonest = np.unique(values, return_counts=True)[1].max() / n
+    return float(min(1.0, max(least, 2 * commonest**n, 2 * t.sf(abs(straight), n - 1))))
+
+
+def holm(p: ArrayLike) -> Floats:
+    """Correct p values for being several (Holm, 1979); NaN stays and does not count."""
+    values = np.asarray(p, dtype=float)
+    order = np.argsort(values)
+    tests = np.count_nonzero(~np.isnan(values)) - np.arange(len(values))
+    corrected = np.empty_like(values)
+    corrected[order] = np.minimum(1, np.fmax.accumulate(values[order] * tests))
+    corrected[np.isnan(values)] = np.nan
+    return corrected

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from itertools import zip_longest
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from captum_gag.errors import InputError, first_line, printable, shown
-from captum_gag.reliability.csv_scores import CSV, read_csv
+from captum_gag.errors import InputError, printable
 from captum_gag.reliability.lists import arrays
 
 COLUMNS = ("image", "method", "metric", "score")
@@ -24,34 +21,6 @@ CONTROLS = {"Random": "random", "Sobel": "edges", "Constant": "constant", "Truth
 
 DISPLACED = "displaced"
 """The control of an explanation's map that was moved by half the image."""
-
-
-def read_scores(path: str | Path) -> pd.DataFrame:
-    """Read a score table.
-
-    Args:
-        path: A ``.parquet`` or ``.csv`` file (see ``read_csv``), or a directory of Parquet files; for its columns see
-            ``checked``.
-
-    Raises:
-        InputError: The file cannot be read, or it is not a score table.
-    """
-    if not isinstance(path, str | os.PathLike):
-        raise InputError(f"path is {shown(path)}; it must be the file of a score table, or a directory of such files")
-    path = Path(path)
-    if not path.exists():
-        raise InputError(f"{path}: cannot be read as scores: there is no such file or folder")
-    try:
-        table = read_csv(path) if path.suffix.lower() in CSV else pd.read_parquet(path)
-    except InputError:
-        raise
-    # pandas and pyarrow meet broken files with many exceptions.
-    except Exception as error:
-        raise InputError(f"{path}: cannot be read as scores: {first_line(error)}") from error
-    try:
-        return checked(table)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
 
 
 def checked(scores: pd.DataFrame) -> pd.DataFrame:
@@ -185,7 +154,7 @@ def _check_unique(table: pd.DataFrame, setting: NDArray[np.intp]) -> None:
 
 
 def collapsed(scores: pd.DataFrame) -> pd.DataFrame:
-    """Let images of one group count as one: their scores are averaged, and the group becomes the image.
+    """Average the scores of the images of each group, which then counts as one image.
 
     Statistics take images as independent draws. Ten photographs of one patient are not; their mean is one draw.
 
@@ -220,7 +189,7 @@ def collapsed(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def independence(scores: pd.DataFrame) -> str:
-    """Say what every interval and test of a checked score table assumes of its images."""
+    """State the assumption of every interval and test on the images of a checked score table."""
     if "group" not in scores or not (scores["group"] != "").any():
         return "Images are taken as independent draws; where several show one object, say so in a column group."
     groups = scores.loc[scores["group"] != "", "group"].nunique()
@@ -228,12 +197,12 @@ def independence(scores: pd.DataFrame) -> str:
 
 
 def metric_label(metric: str, variant: str, steps: int | None) -> str:
-    """Return how a metric is called, with its variant and its number of steps: ``AOPC MoRF (mean) L=20``."""
+    """Return a metric's name with its variant and number of steps: ``AOPC MoRF (mean) L=20``."""
     return family_label(metric, variant) + ("" if steps is None else f" L={steps}")
 
 
 def family_label(metric: str, variant: str) -> str:
-    """Return how a metric is called whatever its number of steps: ``AOPC MoRF (mean)``."""
+    """Return a metric's name with its variant: ``AOPC MoRF (mean)``."""
     return f"{metric} ({variant})" if variant else metric
 
 
@@ -245,11 +214,6 @@ def is_random(scores: pd.DataFrame) -> pd.Series:
 def is_edges(scores: pd.DataFrame) -> pd.Series:
     """Tell which rows of a checked table are of edge detection."""
     return (scores["control"] == "edges") & ~is_manipulated(scores)
-
-
-def is_truth(scores: pd.DataFrame) -> pd.Series:
-    """Tell which rows of a checked table are of a segmentation, as it is."""
-    return (scores["control"] == "truth") & ~is_manipulated(scores)
 
 
 def is_displaced(scores: pd.DataFrame) -> pd.Series:
@@ -271,7 +235,7 @@ def lean(scores: pd.DataFrame) -> pd.DataFrame:
 
 def judged(scores: pd.DataFrame) -> pd.DataFrame:
     """Rows of a checked table whose agreement counts: no random orderings, truths, displaced or manipulated maps."""
-    return picked(scores, ~(is_random(scores) | is_truth(scores) | is_displaced(scores) | is_manipulated(scores)))
+    return picked(scores, ~(scores["control"].isin(["random", "truth", DISPLACED]) | is_manipulated(scores)))
 
 
 def picked(scores: pd.DataFrame, rows: pd.Series) -> pd.DataFrame:

@@ -1,4 +1,7 @@
-"""Is a metric right? Held against metrics that know the truth, and against maps whose faults are known."""
+"""Validity of metrics: held against metrics that know the truth, and against maps whose faults are known.
+
+Both statistics take the groups of images ``by`` a column, cut by ``edges``, too; see ``grouping.groups``.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,9 @@ import pandas as pd
 from scipy.stats import t
 
 from captum_gag.errors import InputError
-from captum_gag.reliability.arguments import Confidence
-from captum_gag.reliability.bootstrap import Floats
 from captum_gag.reliability.directions import signs
 from captum_gag.reliability.grouping import by_groups
+from captum_gag.reliability.resampling import Confidence, Floats
 from captum_gag.reliability.scores import by_metric, complete, explanations, is_manipulated
 
 SEEN = 0.25
@@ -24,9 +26,6 @@ def validity(
     scores: pd.DataFrame,
     truth: Sequence[str],
     confidence: Confidence = 0.95,
-    *,
-    by: str | None = None,
-    edges: Sequence[float] = (),
 ) -> pd.DataFrame:
     """Tell whether a metric ranks the explanations of an image as the truth does, and what its choice costs.
 
@@ -39,8 +38,6 @@ def validity(
             under names of their own, and intervals are about further networks, not further images of these.
         truth: The labels of the metrics that know the truth.
         confidence: Of the intervals, in (0, 1).
-        by: A column by which images are grouped, for the table of each group; see ``groups``.
-        edges: What cuts that column into ranges.
 
     Returns:
         A row per metric and truth:
@@ -84,9 +81,6 @@ def validity(
 def faults(
     scores: pd.DataFrame,
     confidence: Confidence = 0.95,
-    *,
-    by: str | None = None,
-    edges: Sequence[float] = (),
 ) -> pd.DataFrame:
     """Tell which fault of a map a metric sees: whether it scores a map the worse, the stronger its fault.
 
@@ -94,8 +88,6 @@ def faults(
         scores: A score table whose column strength says of manipulated maps how much was done to them, above 0; that
             of the original, which the column base names, is 0. For a column network see ``validity``.
         confidence: Of the intervals, in (0, 1).
-        by: A column by which images are grouped, for the table of each group; see ``groups``.
-        edges: What cuts that column into ranges.
 
     Returns:
         A row per metric, base and fault: metric, base, fault; wrong, low, high, the mean over images of the share of
@@ -165,7 +157,7 @@ def _mean_wrong(
 
 
 def _choice(judged: pd.DataFrame, right: pd.DataFrame, networks: pd.Series, confidence: float) -> dict[str, object]:
-    """Return what choosing the method of the best mean score costs by the truth; images x methods."""
+    """Return the cost, by the truth, of choosing the method with the best mean score; images x methods."""
     rows = []
     for _, scores in judged.groupby(networks, sort=False):
         truth = right.loc[scores.index]
@@ -205,7 +197,7 @@ def _in_words(low: float, high: float) -> str:
 
 
 def _wrong(scores: Floats, right: Floats) -> Floats:
-    """Return of each row the share of pairs in the wrong order, of those that differ in what is right."""
+    """Return each row's share of pairs in the wrong order, of those that differ in ``right``."""
     wrong, pairs = np.zeros(len(scores)), np.zeros(len(scores))
     for first in range(scores.shape[1] - 1):
         order = np.sign(right[:, first, None] - right[:, first + 1 :])

@@ -11,11 +11,10 @@ from pydantic import SkipValidation
 
 from captum_gag.options import checked as with_checked_arguments
 from captum_gag.options import unknown
-from captum_gag.reliability.arguments import Confidence, Resamples, Seed
-from captum_gag.reliability.bootstrap import N_BOOTSTRAP
 from captum_gag.reliability.directions import higher_is_better
-from captum_gag.reliability.displacement import displacement
+from captum_gag.reliability.displacement import displacement_of
 from captum_gag.reliability.pairwise import ALPHA, compare_pairs, pairs_of, sign_test, turned
+from captum_gag.reliability.resampling import N_BOOTSTRAP, Confidence, Resamples, Seed
 from captum_gag.reliability.scores import by_metric, checked, collapsed, explanations, ranked_methods
 
 MISSING = 0.1
@@ -66,7 +65,7 @@ def verdict(
     everyone = list(map(str, scores["method"].unique()))
     if against is not None and against not in everyone:
         raise unknown("method", against, everyone)
-    compared, moved, directions = explanations(scores), displacement(scores), higher_is_better(scores)
+    compared, moved, directions = explanations(scores), displacement_of(scores), higher_is_better(scores)
     controls = [name for name in ranked_methods(scores) if name not in compared]
     named = list(dict.fromkeys([*ranked_methods(scores), *([against] if against else [])]))
     rows = []
@@ -75,14 +74,10 @@ def verdict(
         table = whole if higher else -whole
         scored = table.reindex(columns=named).dropna(axis=1, how="all").dropna(axis=0, how="all")
         complete, own = scored.dropna(), [name for name in compared if name in scored]
-        answer: dict[str, Any] = {
-            "metric": metric,
-            "best": "",
-            "state": "cannot tell",
-            "tied": own,
-            "images": len(complete),
-        }
-        blind, share = _blindness(moved[moved["metric"] == metric])
+        answer: dict[str, Any] = {"metric": metric, "best": "", "state": "cannot tell", "tied": own}
+        answer["images"] = len(complete)
+        of_metric = moved[moved["metric"] == metric]
+        blind, share = _blindness(of_metric)
         if not own:
             answer["reason"] = "No explanation has a score."
         elif higher is None:
@@ -93,13 +88,13 @@ def verdict(
         else:
             if sequential is not None:
                 tests = sequential[sequential["metric"] == metric].assign(testable=True, difference=np.nan)
-            elif against is not None:
-                asked = [(against, name) for name in complete if name != against and against in complete]
-                tests = compare_pairs(complete, asked, alpha, n_bootstrap, seed)
-            elif pairs is None:
-                tests = compare_pairs(complete, pairs_of(complete, controls), alpha, n_bootstrap, seed)
-            else:
+            elif pairs is not None and against is None:
                 tests = pairs[(pairs["metric"] == metric) & (pairs["method"] < pairs["rival"])]
+            else:
+                asked = pairs_of(complete, controls)
+                if against is not None:
+                    asked = [(against, name) for name in complete if name != against and against in complete]
+                tests = compare_pairs(complete, asked, alpha, n_bootstrap, seed)
             answer |= _answer(complete, own, against, pd.concat([tests, turned(tests)], ignore_index=True))
             if blind and share > MISSING:
                 answer |= {"best": "", "state": "cannot tell", "reason": blind}
@@ -107,10 +102,9 @@ def verdict(
                 answer["reason"] += f" {blind}"
             if len(complete) < len(scored):
                 answer["reason"] += f" Over {len(complete)} of {len(scored)} images, those with all scores."
-            sees = moved.loc[moved["metric"] == metric, "sees"]
-            if answer["state"] == "decided" and sees.empty:
+            if answer["state"] == "decided" and of_metric.empty:
                 answer["reason"] += " Whether the metric sees where a map points was not measured: no displaced maps."
-            elif answer["state"] == "decided" and not sees.eq(True).any():
+            elif answer["state"] == "decided" and not of_metric["sees"].eq(True).any():
                 answer["state"] = "open"
                 answer["reason"] += " It is not shown that the metric sees where a map points: too few images."
         rows.append(answer)

@@ -16,8 +16,8 @@ from captum_gag import reliability
 from captum_gag.attr.methods import Method
 from captum_gag.errors import InputError
 from captum_gag.files import plain
-from captum_gag.reliability.bootstrap import N_BOOTSTRAP
 from captum_gag.reliability.directions import known_bounds
+from captum_gag.reliability.resampling import N_BOOTSTRAP
 from captum_gag.reliability.scores import LABEL, by_metric, checked, judged, lean
 from captum_gag.report.examples import examples
 from captum_gag.report.gallery import COLUMNS, Item, classes_of, curves_by_image, gallery, picture_side

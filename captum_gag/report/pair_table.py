@@ -12,9 +12,9 @@ from rich.text import Text
 
 from captum_gag.errors import InputError
 from captum_gag.options import unknown
-from captum_gag.reliability.bootstrap import N_BOOTSTRAP
 from captum_gag.reliability.directions import higher_is_better
 from captum_gag.reliability.pairwise import ALPHA, pairwise, shared
+from captum_gag.reliability.resampling import N_BOOTSTRAP
 from captum_gag.reliability.scores import LABEL, by_metric, checked, collapsed, ranked_methods
 from captum_gag.report.captions import direction, of_metrics, terminal_table
 from captum_gag.report.table_files import markdown_table, markdown_text, save_csv, save_text

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.stats import t
 
 from captum_gag.reliability import consistency_matrix
-from captum_gag.reliability.orderings import ordering_means, ordering_scores
+from captum_gag.reliability.baselines import ordering_means, ordering_table
 from captum_gag.reliability.scores import LABEL, family_label, is_manipulated, is_random, metrics_of
 from captum_gag.report.captions import CONFIDENCE
 from captum_gag.report.style import (
@@ -87,7 +87,7 @@ def distributions(scores: pd.DataFrame) -> Figure:
         methods = scores.loc[of_metric & ~random, ["method", "score"]].groupby("method", sort=False)["score"]
         groups = {name: group.to_numpy() for name, group in methods}
         if (of_metric & random).any():
-            by_random = ordering_scores(scores[of_metric & random]).ravel()
+            by_random = ordering_table(scores[of_metric & random]).to_numpy().ravel()
             groups[RANDOM] = by_random[~np.isnan(by_random)]
         groups = {name: values for name, values in groups.items() if len(values) > 1}
         positions = np.arange(len(groups))

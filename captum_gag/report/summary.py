@@ -10,9 +10,9 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from captum_gag.reliability.bootstrap import N_BOOTSTRAP
 from captum_gag.reliability.deciding import BEST
 from captum_gag.reliability.pairwise import ALPHA, pairwise
+from captum_gag.reliability.resampling import N_BOOTSTRAP
 from captum_gag.reliability.scores import checked, independence, ranked_methods
 from captum_gag.reliability.verdict import enumerated, verdict
 from captum_gag.report import tables

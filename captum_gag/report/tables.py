@@ -14,9 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from captum_gag.files import without_directories
-from captum_gag.reliability.bootstrap import N_BOOTSTRAP, mean_intervals
 from captum_gag.reliability.directions import higher_is_better, known_bounds
 from captum_gag.reliability.pairwise import shared
+from captum_gag.reliability.resampling import N_BOOTSTRAP, mean_intervals
 from captum_gag.reliability.scores import by_metric, checked, collapsed, explanations, ranked_methods
 from captum_gag.report.captions import CONFIDENCE, DAGGER, headings, marked, marked_name, notes, roles_of
 from captum_gag.report.table_files import latex_text, markdown_table, markdown_text, save_csv, save_parquet, save_text

@@ -1,5 +1,8 @@
 """Verdicts say what the tables say, and the tables are the checks' own."""
 
+import inspect
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -79,3 +82,31 @@ def test_one_image_gives_a_report_without_claims():
 def test_random_orderings_alone_are_nothing_to_judge():
     with pytest.raises(InputError, match="no method to judge: found Random alone"):
         reliability.report(reliability.from_arrays({"RCAP": {"Random": [1.0, 2.0]}}))
+
+
+BAD = {
+    "confidence": [0, 1, 2, -0.5, float("nan"), "high", None, [0.9, 0.95]],
+    "n_bootstrap": [0, -1, 2.5, float("nan"), "many", None],
+    "seed": [-1, 0.5, float("inf"), None],
+}
+CASES = [
+    (statistic, name)
+    for statistic in reliability.__all__
+    if inspect.isfunction(getattr(reliability, statistic))
+    for name in BAD
+    if name in inspect.signature(getattr(reliability, statistic)).parameters
+]
+
+
+@pytest.fixture(scope="module")
+def table() -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    return reliability.from_arrays({name: {each: rng.random(6) for each in "abc"} for name in ("RCAP", "DAUC")})
+
+
+@pytest.mark.parametrize(("statistic", "name"), CASES)
+def test_it_is_refused(table: pd.DataFrame, statistic: str, name: str) -> None:
+    first: dict[str, Any] = {"truth": ["DAUC"]} if statistic == "validity" else {}
+    for value in BAD[name]:
+        with pytest.raises(InputError, match=f"{statistic}: {name} is "):
+            getattr(reliability, statistic)(table, **first, **{name: value})

@@ -6,8 +6,8 @@ import pytest
 import scipy.stats
 
 from captum_gag import reliability
-from captum_gag.reliability import bootstrap
-from captum_gag.reliability.paired import mean_test
+from captum_gag.reliability import resampling
+from captum_gag.reliability.pairwise import mean_test
 
 QUICK = {"n_bootstrap": 300}
 
@@ -25,79 +25,6 @@ def test_summary_of_known_scores():
     assert found.loc["y", ["mean", "images", "undefined"]].tolist() == [0, 4, 1]
     assert found.loc["z", ["mean", "images"]].tolist() == [2, 1]
     assert found.loc["z", ["low", "high", "std"]].isna().all(), "one image has no interval"
-
-
-def controlled(methods, direction=1, metrics=("A",)):
-    """Scores by method, of which those called Random:... are random orderings."""
-    controls = {name: "random" for name in methods if name.startswith("Random")}
-    signed = {name: direction * values for name, values in methods.items()}
-    directions = dict.fromkeys(metrics, direction > 0)
-    return arrays(dict.fromkeys(metrics, signed), higher_is_better=directions, controls=controls)
-
-
-@pytest.mark.parametrize("direction", [1, -1])
-def test_a_method_beats_the_baselines_by_its_metrics_direction(direction):
-    rng = np.random.default_rng(0)
-    methods = {f"Random:{seed}": rng.normal(size=50) for seed in range(100)}
-    methods |= {"good": rng.normal(3, 1, 50), "poor": rng.normal(0, 0.01, 50), "Sobel": rng.normal(1, 1, 50)}
-    found = reliability.against_baselines(controlled(methods, direction)).set_index("method")
-    assert found["beats_random"].to_dict() == {"good": True, "poor": False}
-    assert found["beats_edges"].to_dict() == {"good": True, "poor": False}
-    assert found["random_orderings"].tolist() == [100, 100]
-
-
-def test_p_against_random_orderings_is_that_of_a_loop():
-    rng = np.random.default_rng(0)
-    n, k = 12, 5
-    orderings = rng.normal(size=(n, k)) + 0.5 * rng.normal(size=k) + rng.normal(size=(n, 1))
-    explained = {"x": rng.normal(1, 1, n), "y": rng.normal(1.5, 1, n)}
-    table = controlled({f"Random:{place}": column for place, column in enumerate(orderings.T)} | explained)
-    found = reliability.against_baselines(table).set_index("method")
-    residuals = orderings - orderings.mean(1, keepdims=True) - orderings.mean(0) + orderings.mean()
-    left_open = (residuals**2).sum() / (n - 1) / (k - 1) / n
-    spread = max(0, orderings.mean(0).var(ddof=1) - left_open) * (1 + 1 / k)
-    p = {}
-    for name, values in explained.items():
-        differences = values - orderings.mean(1)
-        ratio = differences.mean() / np.sqrt(differences.var(ddof=1) / n + spread)
-        p[name] = 2 * scipy.stats.t.sf(abs(ratio), k - 1)
-    assert p["y"] < p["x"]
-    assert found["random_p"].to_dict() == pytest.approx({"y": 2 * p["y"], "x": max(p["x"], 2 * p["y"])})
-
-
-@pytest.mark.parametrize("k", [2, 5, 10, 39])
-@pytest.mark.parametrize("spread", [0.0, 0.4])
-def test_random_methods_hardly_ever_beat_random_orderings(k, spread):
-    rng = np.random.default_rng(k)
-    wrong = 0
-    for _ in range(100):
-        drawn = rng.normal(size=(20, k + 10)) + spread * rng.normal(size=k + 10) + rng.normal(size=(20, 1))
-        names = [f"Random:{place}" for place in range(k)] + [f"method {place}" for place in range(10)]
-        found = reliability.against_baselines(controlled(dict(zip(names, drawn.T, strict=True))))
-        wrong += found["beats_random"].eq(True).any()
-    # Of 100 at 5 %, more than 11 come up once in a hundred times; by quantiles of the orderings' means it is 57 to 84.
-    assert wrong <= 11
-
-
-def test_a_metric_is_judged_alike_beside_one_that_scored_more_methods():
-    rng = np.random.default_rng(0)
-    few = {"good": rng.normal(3, 1, 50), "Sobel": rng.normal(1, 1, 50)}
-    more = few | {f"Random:{seed}": rng.normal(size=50) for seed in range(5)}
-    both = reliability.against_baselines(pd.concat([controlled(more), controlled(few, metrics=("B",))]))
-    alone = reliability.against_baselines(controlled(few, metrics=("B",)))
-    assert both["beats_random"].tolist() == [True, None]
-    assert both.loc[1, "beats_edges"] == alone.loc[0, "beats_edges"] == True  # noqa: E712
-    assert both.loc[1, "edges_p"] == alone.loc[0, "edges_p"]
-
-
-@pytest.mark.parametrize("images", [3, 5])
-def test_without_baselines_and_of_few_images_nothing_is_claimed(images):
-    values = np.arange(images, dtype=float)
-    found = reliability.against_baselines(controlled({"x": values}))
-    assert found.loc[0, ["beats_random", "beats_edges"]].tolist() == [None, None]
-    few = {"x": values + 9, "Sobel": values**2, "Random:0": -values, "Random:1": values % 2}
-    found = reliability.against_baselines(controlled(few))
-    assert found.loc[0, ["beats_random", "beats_edges"]].tolist() == [None, None]
 
 
 def test_a_manipulated_map_that_gains_on_every_image_fools_and_one_that_loses_does_not():
@@ -172,7 +99,7 @@ def test_the_stability_of_several_hundred_methods_takes_no_table_of_them_for_eac
     rng = np.random.default_rng(0)
     small = arrays({"A": {f"x{each}": rng.normal(each, 9, 40) for each in range(5)}}, higher_is_better={"A": True})
     whole = reliability.stability(small, n_resamples=60)
-    monkeypatch.setattr(bootstrap, "BLOCK", 500)
+    monkeypatch.setattr(resampling, "BLOCK", 500)
     pd.testing.assert_frame_equal(reliability.stability(small, n_resamples=60), whole, check_exact=True)
 
     monkeypatch.undo()

@@ -1,15 +1,17 @@
-"""Score tables as CSV: text stays text, and a number is one in Python's form or none at all."""
+"""Reading of score tables: Parquet, and CSV, where text stays text and numbers are in Python's form."""
 
 from __future__ import annotations
 
 import csv
+import os
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from captum_gag.errors import InputError, first_line
+from captum_gag.errors import InputError, first_line, shown
 from captum_gag.files import csv_rows
+from captum_gag.reliability.scores import checked
 
 CSV = (".csv", ".tsv", ".txt")
 
@@ -18,6 +20,34 @@ NUMBERS = ("score", "steps", "strength")
 
 MISSING = {"", "nan", "na", "n/a", "<na>", "none", "null"}
 """How a missing number is written, by pandas, R, SQL and spreadsheets."""
+
+
+def read_scores(path: str | Path) -> pd.DataFrame:
+    """Read a score table.
+
+    Args:
+        path: A ``.parquet`` or ``.csv`` file (see ``read_csv``), or a directory of Parquet files; for its columns see
+            ``checked``.
+
+    Raises:
+        InputError: The file cannot be read, or it is not a score table.
+    """
+    if not isinstance(path, str | os.PathLike):
+        raise InputError(f"path is {shown(path)}; it must be the file of a score table, or a directory of such files")
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"{path}: cannot be read as scores: there is no such file or folder")
+    try:
+        table = read_csv(path) if path.suffix.lower() in CSV else pd.read_parquet(path)
+    except InputError:
+        raise
+    # pandas and pyarrow meet broken files with many exceptions.
+    except Exception as error:
+        raise InputError(f"{path}: cannot be read as scores: {first_line(error)}") from error
+    try:
+        return checked(table)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
 
 
 def read_csv(path: Path) -> pd.DataFrame:

@@ -6,7 +6,7 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from captum_gag.reliability.paired import holm, least_p, mean_test
+from captum_gag.reliability.pairwise import holm, least_p, mean_test
 
 VALUES = np.random.default_rng(0).normal(0.3, 1, 20)
 

@@ -9,12 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from captum_gag import reliability
-from captum_gag.reliability import bootstrap
+from captum_gag.reliability import resampling
 from captum_gag.reliability.betting import bounded_interval
-from captum_gag.reliability.bootstrap import interval, mean_interval, mean_intervals
 from captum_gag.reliability.directions import known_bounds
-from captum_gag.reliability.jackknife import jackknife_interval, without_each
 from captum_gag.reliability.rankings import Rankings
+from captum_gag.reliability.resampling import interval, jackknife_interval, mean_interval, mean_intervals, without_each
 from captum_gag.reliability.scores import checked
 
 DRAWS = 300
@@ -30,7 +29,7 @@ def percentiles(values):
 
 @pytest.mark.parametrize("block", [1, 100, 10**7])
 def test_the_percentile_interval_is_scipys_however_the_draws_are_split(block, monkeypatch):
-    monkeypatch.setattr(bootstrap, "BLOCK", block)
+    monkeypatch.setattr(resampling, "BLOCK", block)
     values = np.random.default_rng(0).exponential(size=23)
     expected = scipy.stats.bootstrap(
         (values,), np.mean, n_resamples=DRAWS, confidence_level=0.9, method="percentile", rng=np.random.default_rng(5)

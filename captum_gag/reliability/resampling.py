@@ -1,12 +1,14 @@
-"""The bootstrap over images: the same draws for every statistic of equally many images."""
+"""Intervals by resampling the images: bootstrap-t of means, and the jackknife of what is computed from means."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from typing import Annotated, TypeAlias
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pydantic import Field
 from scipy.stats import t
 
 from captum_gag.reliability.betting import bounded_interval
@@ -16,6 +18,10 @@ Indices = NDArray[np.intp]
 
 Statistic = Callable[[Indices], Floats]
 """From the indices of the images drawn, (draws, n_images), to K numbers of each draw, (draws, K)."""
+
+Confidence: TypeAlias = Annotated[float, Field(gt=0, lt=1)]
+Resamples: TypeAlias = Annotated[int, Field(ge=1)]
+Seed: TypeAlias = Annotated[int, Field(ge=0)]
 
 N_BOOTSTRAP = 10_000
 
@@ -59,7 +65,7 @@ def interval(
 
 
 def counts(drawn: Indices, n_images: int) -> Floats:
-    """Return how often each image was drawn, (draws, n_images)."""
+    """Count the draws of each image, (draws, n_images)."""
     return np.array([np.bincount(row, minlength=n_images) for row in drawn], dtype=float)
 
 
@@ -90,20 +96,20 @@ def mean_intervals(
     Returns:
         Lower and upper end by table and column; NaN of fewer than ``FEWEST`` images, and where there is none.
     """
-    known = {
+    numbers = {
         (name, column): values[~np.isnan(values)]
         for name, table in tables.items()
         for column, values in zip(table, table.to_numpy(float).T, strict=True)
     }
-    ends = dict.fromkeys(known, (np.nan, np.nan))
-    for length in {len(values) for values in known.values()}:
-        columns = [key for key, values in known.items() if len(values) == length >= FEWEST]
+    ends = dict.fromkeys(numbers, (np.nan, np.nan))
+    for length in {len(values) for values in numbers.values()}:
+        columns = [key for key, values in numbers.items() if len(values) == length >= FEWEST]
         if columns:
-            both = _bootstrap_t(np.stack([known[key] for key in columns], axis=1), n_bootstrap, confidence, seed)
+            both = _bootstrap_t(np.stack([numbers[key] for key in columns], axis=1), n_bootstrap, confidence, seed)
             ends |= dict(zip(columns, zip(*(each.tolist() for each in both), strict=True), strict=True))
     for key in ends:
-        if bounds and key[0] in bounds and len(known[key]) >= FEWEST:
-            ends[key] = _within(ends[key], known[key], confidence, *bounds[key[0]])
+        if bounds and key[0] in bounds and len(numbers[key]) >= FEWEST:
+            ends[key] = _within(ends[key], numbers[key], confidence, *bounds[key[0]])
     return ends
 
 
@@ -162,7 +168,36 @@ def moments(values: Floats) -> tuple[int, Floats, Floats, Floats]:
 
 
 def _without_skew(x: float, skew: Floats) -> Floats:
-    """Return the quantiles of studentised means, given Student's; the inverse of the transformation in ``paired``."""
+    """Quantiles of studentised means from Student's: the inverse of the transformation in ``pairwise.mean_test``."""
     a = np.where(abs(skew) < 1e-9, 1e-9, skew)
     quantiles: Floats = 3 / a * (np.cbrt(1 + a * (x - a / 6)) - 1)
     return quantiles
+
+
+def without_each(values: Floats) -> Floats:
+    """Return the means of columns over all rows but one, for each row, (rows, columns); NaN for a single row."""
+    with np.errstate(invalid="ignore"):
+        means: Floats = (values.sum(axis=0) - values) / np.float64(len(values) - 1)
+    return means
+
+
+def jackknife_interval(whole: float, without: Floats, confidence: float, ratio: bool = False) -> tuple[float, float]:
+    """Return the interval of a number by the jackknife over images and Student's t of n - 2 degrees of freedom.
+
+    Args:
+        whole: The number by all images.
+        without: The number without each image in turn, (n,).
+        confidence: In (0, 1).
+        ratio: Whether to use the logarithm, as for ratios and their means, where all numbers are above 0.
+
+    Returns:
+        Lower and upper end; NaN of fewer than 4 images, and where a number without an image is not finite.
+    """
+    n = len(without)
+    if n < FEWEST or not np.isfinite([whole, *without]).all():
+        return np.nan, np.nan
+    logarithmic = ratio and min(whole, *without) > 0
+    centre, parts = (np.log(whole), np.log(without)) if logarithmic else (whole, without)
+    reach = t.ppf((1 + confidence) / 2, n - 2) * np.sqrt((n - 1) * parts.var())
+    low, high = centre - reach, centre + reach
+    return (float(np.exp(low)), float(np.exp(high))) if logarithmic else (float(low), float(high))
