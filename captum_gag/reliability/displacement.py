@@ -81,13 +81,15 @@ def _p_worse(gains: pd.Series) -> float:
 def _classes(images: pd.DataFrame) -> Iterator[tuple[pd.Index, list[str], float]]:
     """Images, names of their classes, and the mean probability on the baseline, of classes that are judged together."""
     chance = images.get("baseline_probability", pd.Series(np.nan, images.index)).astype(float)
-    target = images.get("target", pd.Series(0, images.index)).astype("Float64").fillna(-9)
+    codes, values = pd.factorize(images.get("target", pd.Series(None, images.index, dtype=object)))
+    target = pd.Series(codes, images.index)
     names = images.get("label", pd.Series("", images.index)).fillna("").astype(str)
-    names = names.where(names.ne(""), "class " + target.astype(int).astype(str)).replace("class -9", "all images")
+    called = target.map(dict(enumerate(f"class {value}" for value in values))).fillna("all images")
+    names = names.where(names.ne(""), called)
     counts, chances = target.map(target.value_counts()), target.map(chance.groupby(target).mean()).astype(float)
-    # Classes with few images, from -1, improbable on the baseline, to -3.
-    level = -1 - sum((chances >= probability).astype(int) for probability in LEVELS)
-    for one, other in ((-2, -1), (-1, -2)):
+    # Classes with few images, from -2, improbable on the baseline, to -4.
+    level = -2 - sum((chances >= probability).astype(int) for probability in LEVELS)
+    for one, other in ((-3, -2), (-2, -3)):
         if (level[counts < ENOUGH] == one).sum() < FEWEST:
             level = level.mask(level == one, other)
     apart = target.where(counts >= ENOUGH, level)

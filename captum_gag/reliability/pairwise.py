@@ -80,7 +80,7 @@ def pairwise(
         mean difference, positive where the method is better; low and high, its simultaneous interval (NaN where there
         is none); wins, losses, ties; p, of both tests, below alpha where they decide (NaN where they cannot); testable,
         whether ``FEWEST`` images or more, of which enough differ, could decide; decision, "better", "worse", "same"
-        (not decided, and low and high within the margin) or "open".
+        (low and high are within the margin) or "open".
 
     Raises:
         InputError: The scores are not a score table, or two methods that are in it are not named.
@@ -107,7 +107,7 @@ def pairwise(
             part = part.assign(low=part["low"].clip(lower=-most), high=part["high"].clip(upper=most))
         width = margin.get(metric) if isinstance(margin, Mapping) else margin
         if width is not None:
-            alike = part["decision"].eq("open") & part["low"].gt(-width) & part["high"].lt(width)
+            alike = part["low"].gt(-width) & part["high"].lt(width)
             part["decision"] = part["decision"].mask(alike, "same")
         part = part.assign(mean=sign * part["mean"], rival_mean=sign * part["rival_mean"])
         parts += [part, turned(part)]

@@ -163,7 +163,8 @@ def collapsed(scores: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         The table with a row per group, method and metric: score, baseline_probability and lists ``curve_y`` are means
-        without what is NaN, all else is that of the first image.
+        over the images of the group that all methods compared by the metric have a score for, so that they are of the
+        same images; all else is that of the first image.
 
     Raises:
         InputError: An image without a group is called as a group is.
@@ -176,16 +177,30 @@ def collapsed(scores: pd.DataFrame) -> pd.DataFrame:
     both = set(alone["image"].unique()) & set(rows["image"].unique())
     if both:
         raise InputError(f"{min(both)!r} is a group and an image without a group; rename one of them")
+    lacking = _lacking(scores[grouped]).to_numpy()
+    rows = rows.assign(score=rows["score"].mask(lacking))
     cells = rows.groupby(KEY, dropna=False, sort=False)
     means = rows[cells.cumcount() == 0].copy()
     for name in means.columns.intersection(["score", "baseline_probability"]):
         means[name] = cells[name].mean().to_numpy()
     if "curve_y" in means:
         padded = np.array(list(zip_longest(*arrays(rows["curve_y"]), fillvalue=np.nan)), dtype=float)
+        padded.reshape(-1, len(rows))[:, lacking] = np.nan
         curves = pd.DataFrame(padded.reshape(-1, len(rows)).T).groupby(cells.ngroup().to_numpy()).mean()
         lists = [None if np.isnan(curve).all() else curve for curve in curves.to_numpy()]
         means["curve_y"] = pd.Series(lists, means.index, dtype=object)
     return pd.concat([alone, means])
+
+
+def _lacking(scores: pd.DataFrame) -> pd.Series:
+    """Tell which rows are of an image that some compared method has no score of by the metric, though of others."""
+    compared = scores[scores["method"].isin(ranked_methods(scores))]
+    scored = compared.groupby([LABEL, "method"])["score"].transform("count") > 0
+    complete = compared[scored].dropna(subset=["score"]).groupby([LABEL, "image"])["method"].nunique()
+    methods = compared[scored].groupby(LABEL)["method"].nunique()
+    images = pd.MultiIndex.from_frame(scores[[LABEL, "image"]])
+    counts = complete.reindex(images).fillna(0).to_numpy()
+    return pd.Series(counts < scores[LABEL].map(methods).fillna(0).to_numpy(), scores.index)
 
 
 def independence(scores: pd.DataFrame) -> str:

@@ -61,7 +61,8 @@ def verdict(
     Raises:
         InputError: The scores are not a score table, or the method is not in it.
     """
-    scores = collapsed(checked(scores))
+    by_image = checked(scores)
+    scores = collapsed(by_image)
     everyone = list(map(str, scores["method"].unique()))
     if against is not None and against not in everyone:
         raise unknown("method", against, everyone)
@@ -69,11 +70,15 @@ def verdict(
     controls = [name for name in ranked_methods(scores) if name not in compared]
     named = list(dict.fromkeys([*ranked_methods(scores), *([against] if against else [])]))
     rows = []
+    of_images = by_metric(by_image)
     for metric, whole in by_metric(scores).items():
         higher = directions[metric]
         table = whole if higher else -whole
         scored = table.reindex(columns=named).dropna(axis=1, how="all").dropna(axis=0, how="all")
         complete, own = scored.dropna(), [name for name in compared if name in scored]
+        # Before groups are averaged, which would hide what their images lack.
+        images = of_images[metric].reindex(columns=list(scored)).dropna(axis=0, how="all")
+        gaps = [f"{name} of {count}" for name, count in images.isna().sum().items() if count]
         answer: dict[str, Any] = {"metric": metric, "best": "", "state": "cannot tell", "tied": own}
         answer["images"] = len(complete)
         of_metric = moved[moved["metric"] == metric]
@@ -82,9 +87,8 @@ def verdict(
             answer["reason"] = "No explanation has a score."
         elif higher is None:
             answer["reason"] = "It is not known whether higher is better."
-        elif len(complete) < (1 - MISSING) * len(scored):
-            gaps = [f"{name} of {count}" for name, count in scored.isna().sum().items() if count]
-            answer["reason"] = f"Scores are missing of {len(scored)} images: {enumerated(gaps)}."
+        elif len(images.dropna()) < (1 - MISSING) * len(images):
+            answer["reason"] = f"Scores are missing of {len(images)} images: {enumerated(gaps)}."
         else:
             if sequential is not None:
                 tests = sequential[sequential["metric"] == metric].assign(testable=True, difference=np.nan)
@@ -97,7 +101,7 @@ def verdict(
                 tests = compare_pairs(complete, asked, alpha, n_bootstrap, seed)
             answer |= _answer(complete, own, against, pd.concat([tests, turned(tests)], ignore_index=True))
             if blind and share > MISSING:
-                answer |= {"best": "", "state": "cannot tell", "reason": blind}
+                answer |= {"best": "", "state": "cannot tell", "tied": own, "reason": blind}
             elif blind:
                 answer["reason"] += f" {blind}"
             if len(complete) < len(scored):
@@ -136,8 +140,10 @@ def consensus(verdicts: pd.DataFrame, marks: pd.DataFrame | None = None) -> str:
     if len(decided) > 1 or not common:
         bests = (f"{row['best']} by {row['metric']}" for row in voting.to_dict("records"))
         return f"The metrics disagree: {', '.join(bests)}{without}."
-    if (voting["state"] == "decided").all():
-        return f"{common.pop()} is best by {by}{without}."
+    if decided <= common and decided:
+        sure, rest = (list(voting.loc[voting["state"].eq("decided") == is_sure, "metric"]) for is_sure in (True, False))
+        also = f", and may be by {enumerated(rest)}" if rest else ""
+        return f"{decided.pop()} is best by {enumerated(sure)}{also}{without}."
     ordered = [name for name in voting["tied"].iloc[0] if name in common]
     return f"Not decided by {by}: {enumerated(ordered, 'or')} may be best{without}."
 
@@ -175,16 +181,23 @@ def _answer(complete: pd.DataFrame, own: Sequence[str], against: str | None, tes
     answer = {"best": best, "state": "open", "tied": tied}
     if ahead:
         reason = f"No explanation beats {enumerated(ahead, 'or')}."
-        return {**answer, "best": "", "state": "cannot tell", "reason": reason}
+        return {**answer, "best": "", "state": "cannot tell", "tied": list(own), "reason": reason}
+    untied = rows["wins"] + rows["losses"]
+    equal = [name for name in undecided if name in rows.index and not untied[name]]
     if not others:
         reason = "There is no other explanation to compare with."
+    elif equal:
+        reason = f"{enumerated([best, *equal])} have the same scores."
+    elif against is not None and best != against:
+        reason = f"Asked was about {against} alone, which has not the best mean."
     elif better:
         verb = "is" if len(better) == 1 else "are"
         reason = f"{best} has the best mean, but {enumerated(better)} {verb} better on most images."
     elif undecided and against is not None:
         reason = f"Asked was about {against} alone; not decided between {best} and {enumerated(undecided, 'or')}."
     elif undecided and not rows["testable"].all():
-        reason = f"{len(complete)} images, or those of them on which scores differ, are too few to decide."
+        count = f"{len(complete)} image{'s' * (len(complete) != 1)}"
+        reason = f"Too few to decide: {count}, or those of them on which scores differ."
     elif undecided and "decided_at" in tests:
         reason = f"Not decided so far against {enumerated(undecided, 'or')}."
     elif undecided:
@@ -199,7 +212,8 @@ def _answer(complete: pd.DataFrame, own: Sequence[str], against: str | None, tes
         over = "every other explanation" if len(others) > 1 else others[0]
         reason = f"Better than {over} on average, and on {shares.min():.0%} of the images or more."
         if "decided_at" in tests:
-            reason = f"Better than {over} on most images, decided after {rows['decided_at'].max()}; and on average."
+            reason = f"Better than {over} on most images, decided after {rows['decided_at'].max()}. "
+            reason += "Its mean is better too, which was not tested."
         return {**answer, "state": "decided", "reason": reason}
     return {**answer, "reason": reason}
 

@@ -113,12 +113,15 @@ def table(seed: int = 0) -> pd.DataFrame:
 
 
 def averaged(scores: pd.DataFrame) -> pd.DataFrame:
-    """Return the table of the means of each group, by a plain loop."""
+    """Return the table of the means of each group over the images that have all scores, by a plain loop."""
     rows = []
-    for _, cell in scores.groupby(["group", "method", "metric"]):
-        row = cell.iloc[0].to_dict() | {"image": cell["group"].iloc[0], "score": cell["score"].mean()}
+    gaps = scores[scores["score"].isna()]
+    lacking = set(zip(gaps["metric"], gaps["image"], strict=True))
+    for (_, _, metric), cell in scores.groupby(["group", "method", "metric"]):
+        whole = cell[[(metric, image) not in lacking for image in cell["image"]]]
+        row = cell.iloc[0].to_dict() | {"image": cell["group"].iloc[0], "score": whole["score"].mean()}
         if isinstance(row.get("curve_y"), np.ndarray):
-            row["curve_y"] = np.nanmean(np.stack(cell["curve_y"].tolist()), axis=0)
+            row["curve_y"] = np.nanmean(np.stack(whole["curve_y"].tolist()), axis=0)
         rows.append(row | {"group": ""})
     return pd.DataFrame(rows)
 
