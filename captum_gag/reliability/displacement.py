@@ -33,9 +33,7 @@ def displacement(scores: pd.DataFrame) -> pd.DataFrame:
     A metric sees a class where the displaced map scores worse: on most images (one-sided sign test, p < 0.05), and on
     average by at least ``OF_RANGE`` of the range of the explanations' means and ``OF_SCORE`` of the map's own.
 
-    Args:
-        scores: A score table, with displaced maps (``scores.DISPLACED``), and perhaps target, label and
-            baseline_probability.
+    The score table has displaced maps (``scores.DISPLACED``), and perhaps target, label and baseline_probability.
 
     Returns:
         A row per metric, base and class of at least ``ENOUGH`` images, or classes with fewer together (those that are

@@ -63,10 +63,7 @@ def marks(scores: pd.DataFrame, tables: Mapping[str, pd.DataFrame]) -> pd.DataFr
 def advice(scores: pd.DataFrame, tables: Mapping[str, pd.DataFrame], marked: pd.DataFrame) -> str:
     """Say which metric to choose a method by: of those that need no segmentation, one that is valid by every truth.
 
-    Args:
-        scores: A checked score table.
-        tables: As for ``marks``.
-        marked: What ``marks`` returned.
+    The score table is checked, ``tables`` are as for ``marks``, and ``marked`` is what that returned.
 
     Returns:
         A few sentences, with the regret of what is best by it; "" where the metrics were not held against a truth.

@@ -77,17 +77,13 @@ class Rankings:
 
 
 def alpha_interval(ranked: Floats, confidence: float) -> tuple[float, float]:
-    """Return the interval of alpha by the jackknife over images and Student's t.
+    """Return the interval of alpha of ranks, images x methods, by the jackknife over images and Student's t.
 
     One image that ties all methods is added: where all images rank alike, they do not say that no image ever will rank
     otherwise. And the standard error is at least that of random rankings, of n images and m methods
     sqrt(2 / (n (n - 1) (m - 1))), which the jackknife does not see where no image agrees with the rest. Where the
     rankings spread around one order, it contains the alpha of endlessly many images as often as it says, within 2
     points; where some images rank in reverse, of up to 100 images less often (``benchmarks/coverage.py``).
-
-    Args:
-        ranked: Ranks, images x methods, from 1.
-        confidence: In (0, 1).
 
     Returns:
         Lower and upper end within [-1, 1]; NaN for fewer than 3 images or methods, and where alpha of all images but

@@ -64,11 +64,6 @@ def interval(
     return low, high
 
 
-def counts(drawn: Indices, n_images: int) -> Floats:
-    """Count the draws of each image, (draws, n_images)."""
-    return np.array([np.bincount(row, minlength=n_images) for row in drawn], dtype=float)
-
-
 def mean_intervals(
     tables: Mapping[str, pd.DataFrame],
     n_bootstrap: int,
@@ -88,10 +83,10 @@ def mean_intervals(
 
     Args:
         tables: Images x columns, by name; NaN where an image has no value.
-        n_bootstrap: How often to draw.
+        n_bootstrap: Number of draws.
         confidence: In (0, 1).
         seed: Of the draws.
-        bounds: By name, the range of the values of a table, which no mean leaves: nor does an interval then.
+        bounds: Range of the values of tables, by name: no interval leaves it.
 
     Returns:
         Lower and upper end by table and column; NaN of fewer than ``FEWEST`` images, and where there is none.
@@ -142,7 +137,7 @@ def _bootstrap_t(values: Floats, n_bootstrap: int, confidence: float, seed: int)
         spread = (centred**2).mean(axis=0)
 
         def pivots(drawn: Indices) -> Floats:
-            times = counts(drawn, n)
+            times = np.array([np.bincount(row, minlength=n) for row in drawn], dtype=float)
             means = times @ centred / n
             variance = times @ centred**2 / n - means**2
             # Images that are all alike say that their mean is certain; but for rounding, their variance is 0.

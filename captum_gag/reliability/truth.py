@@ -120,11 +120,6 @@ def share_interval(shares: Floats, confidence: float, networks: Sequence[object]
     with images of its own, also over the means of the networks, which vary by their images too; the wider of the two
     counts, since so few networks may be alike by chance.
 
-    Args:
-        shares: By image.
-        confidence: In (0, 1).
-        networks: The network of each image; none for one network.
-
     Returns:
         Lower and upper end within [0, 1]; 0 and 1 for no image.
     """
