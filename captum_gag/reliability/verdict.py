@@ -39,7 +39,8 @@ def verdict(
     Compared are the explanations, and random orderings and edges, over the images that all of them have a score for.
     The best has the highest mean (the lowest, where lower is better); it is decided where by the tests of ``pairwise``
     it is better than each of the others, on average and on most images. The probability that a metric decides for one
-    that is not is at most alpha, of images that are independent draws (``benchmarks/verdict.py``).
+    that is not is at most alpha, of images that are independent draws, but where what is rare decides the mean and is
+    missing from few images (``benchmarks/verdict.py``).
 
     Args:
         scores: A score table, see ``read_scores``.
