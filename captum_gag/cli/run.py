@@ -15,8 +15,7 @@ import typer
 from captum_gag.cli.commands import command, print_table
 from captum_gag.cli.options import RunDirectory, Source, config_of, device_named, require_device
 from captum_gag.errors import InputError
-from captum_gag.option_text import arguments
-from captum_gag.options import declared, option, options_of
+from captum_gag.options import arguments, declared, option, options_of
 from captum_gag.runs.config import SETTINGS, Config
 
 if TYPE_CHECKING:

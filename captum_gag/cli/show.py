@@ -218,8 +218,8 @@ def _options(kind: str, name: str) -> list[Option]:
         values = {**{name: spec["n_samples"] for name in SAMPLES if "n_samples" in spec}, **spec}
         return [option._replace(default=values.get(option.name, option.default)) for option in options]
     if kind == "metrics" and ":" in name:
-        from captum_gag.importing import imported
         from captum_gag.metrics.base import Metric
+        from captum_gag.names import imported
 
         cls = imported(name, "metric")
         is_metric = isinstance(cls, type) and issubclass(cls, Metric)

@@ -10,8 +10,7 @@ from typing import Any
 
 from captum_gag.errors import InputError, first_line
 from captum_gag.files import tomllib
-from captum_gag.importing import PACKAGED
-from captum_gag.names import METHOD_TYPES, METRICS, parse_method
+from captum_gag.names import METHOD_TYPES, METRICS, PACKAGED, parse_method
 from captum_gag.options import declared, option, unknown
 
 ORDERINGS = "Random orderings"
