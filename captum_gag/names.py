@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import pkgutil
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -303,6 +305,9 @@ PACKAGED = "captum_gag.papers.published_"
 
 _ALLOWED = ContextVar("allowed", default=True)
 
+FROM_WORKING_DIRECTORY = ContextVar("from_working_directory", default=False)
+"""Whether such code may lie in the working directory, as for commands."""
+
 
 @contextmanager
 def nothing_imported() -> Iterator[None]:
@@ -324,6 +329,9 @@ def imported(name: str, role: str) -> Any:
     own = name.startswith(PACKAGED)
     if not own and not _ALLOWED.get():
         raise InputError(f"{role} {name!r} is code that the run names, and looking at a run does not run it")
+    if not own and FROM_WORKING_DIRECTORY.get() and os.getcwd() not in sys.path:
+        # Last, and not before it is named: nothing else is imported from where a run of someone else may lie.
+        sys.path.append(os.getcwd())
     try:
         value = getattr(importlib.import_module(module), attribute)
         if own and getattr(value, "__module__", "") != module:

@@ -196,12 +196,12 @@ def assignments(texts: Iterable[str]) -> dict[str, Any]:
     """Return the options in texts of the form ``key=value``, with the value as in TOML, where text needs no quotes.
 
     Raises:
-        InputError: There is no "=".
+        InputError: There is no "=", or nothing on one side of it.
     """
     options = {}
     for text in texts:
-        key, equals, value = text.partition("=")
-        if not equals or not key.strip():
+        key, _, value = text.partition("=")
+        if not key.strip() or not value.strip():
             raise InputError(f"option {text!r} must be KEY=VALUE, such as model.image_size=224")
         try:
             options[key.strip()] = tomllib.loads(f"value = {value}")["value"]

@@ -160,6 +160,8 @@ def _explain_all(
             progress.console.print(str(message), markup=False, highlight=False, soft_wrap=True)
 
         warnings.showwarning = say  # type: ignore[assignment]
+        # A title in letters that the font lacks; the file is named by them, too.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
         for name, read in progress.track(photos.items(), description="explaining"):
             photo = cache(read)
             try:
@@ -224,7 +226,7 @@ def _write(
 
     from captum_gag.data.images import named_apart
     from captum_gag.report.figures import map_grid, map_image
-    from captum_gag.report.table_files import save_figure
+    from captum_gag.report.table_files import save_figure, save_image
 
     title = f"{explanation.name}: {explanation.label} ({explanation.probability:.0%})"
     written = [out / f"{explanation.name}-explanation.png"]
@@ -238,6 +240,6 @@ def _write(
         photo = Image.fromarray((255 * explanation.photo).round().astype("uint8"))
     names = named_apart([Path(re.sub(r"[^\w^+-]+", "-", method)) for method in explanation.maps])
     for name, saliency in zip(names, explanation.maps.values(), strict=True):
-        written.append(out / f"{explanation.name}-{name}.png")
-        map_image(saliency, photo, box, overlay=overlay).save(written[-1])
+        drawn = map_image(saliency, photo, box, overlay=overlay)
+        written.append(save_image(drawn, out / f"{explanation.name}-{name}.png"))
     return written

@@ -59,6 +59,8 @@ def table(
         raise InputError("--method is an option of --worst; give --worst N with it")
     if compare and worst is not None:
         raise InputError("--compare and --worst are two tables; leave one of them out")
+    if margin is not None and worst is not None:
+        raise InputError("--margin is of differences, and --worst has none; leave one of them out")
     from captum_gag.runs.store import Run
 
     loaded, directory = [Run.load(path) for path in runs], out or runs[0] / "tables"
@@ -71,10 +73,12 @@ def table(
             "tables"
         )
     [one] = cases.values()
+    tested = not any(run.config.until == "decided" for run in loaded)
+    if margin is not None and not tested:
+        raise InputError("--margin needs intervals, which a run until decided has not; leave it out")
     if compare:
         from captum_gag.report import pair_table
 
-        tested = not any(run.config.until == "decided" for run in loaded)
         rows = pair_table.paired(one.scores, *compare, tested=tested, margin=margin)
         images = pair_table.extremes(one.scores, *compare)
         tables = {"pair": rows, "images": images}

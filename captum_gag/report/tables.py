@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from rich.box import SIMPLE
-from rich.console import Group
+from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
@@ -126,8 +126,13 @@ def printed_cells(rows: pd.DataFrame, embolden: Callable[[str], str] = str) -> p
 
 
 def printable(rows: pd.DataFrame, width: int = 80) -> Group:
-    """Lay a comparison out for the terminal: a line per method, as many metrics beside each other as have room."""
-    cells, heads, names = printed_cells(rows), headings(rows), marked(rows)
+    """Lay a comparison out for the terminal: a line per method, as many metrics beside each other as have room.
+
+    What may be best is bold, or between asterisks where it is printed into a file or a pipe.
+    """
+    shows_bold = Console().is_terminal
+    cells = printed_cells(rows) if shows_bold else printed_cells(rows, "**{}**".format)
+    heads, names = headings(rows), marked(rows)
     bold = set(rows.loc[rows["tied"], ["method", "metric"]].itertuples(index=False, name=None))
     cell = max(len(text) for text in [*cells.to_numpy().ravel(), *(line for head in heads.values() for line in head)])
     columns = max(1, (width - max(map(len, names.values())) - 4) // (cell + 2))
@@ -141,7 +146,8 @@ def printable(rows: pd.DataFrame, width: int = 80) -> Group:
             texts = [Text(text, "bold" if (method, metric) in bold else "") for metric, text in line.items()]
             table.add_row(Text(names[method]), *texts)
         tables.append(table)
-    return Group(*tables, *(Text(f"{note}\n") for note in notes(rows)))
+    legend = [note if shows_bold else note.replace("Bold:", "Between **:") for note in notes(rows)]
+    return Group(*tables, *(Text(f"{note}\n") for note in legend))
 
 
 def save_tables(rows: pd.DataFrame, scores: pd.DataFrame, directory: Path, answers: Sequence[str] = ()) -> list[Path]:
