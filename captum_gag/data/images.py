@@ -108,7 +108,7 @@ def is_drawn(path: Path) -> bool:
     try:
         require_file(path)
         with Image.open(path, formats=["PNG"]) as image:
-            return image.info.get("Software") == SOFTWARE
+            return bool(image.info.get("Software") == SOFTWARE)
     # Whatever else it is, it is said when it is read.
     except Exception:
         return False
