@@ -55,7 +55,7 @@ METHOD_TYPES: dict[str, str] = {
     "IG": "captum_gag.attr.paths:StraightPath",
     "Guided IG": "captum_gag.attr.paths:GuidedPath",
     "Blur IG": "captum_gag.attr.paths:BlurPath",
-    "GB": "captum_gag.attr.captum_variants:GuidedBackpropagation",
+    "GB": "captum_gag.attr.gradient_sources:GuidedBackpropagation",
     "Grad-CAM": "captum_gag.attr.grad_cam:GradCAM",
     "Sensitivity": "captum_gag.attr.captum_variants:Sensitivity",
     "SmoothGrad": "captum_gag.attr.captum_variants:SmoothGrad",
