@@ -202,7 +202,12 @@ def _progress_bar(total: int, done: int) -> Iterator[Callable[[str], None]]:
     from tqdm import tqdm
 
     with tqdm(total=total, initial=done, unit="image") as bar:
-        yield lambda text: (bar.set_postfix_str(text, refresh=False), bar.update(1))
+
+        def advance(text: str) -> None:
+            bar.set_postfix_str(text, refresh=False)
+            bar.update(1)
+
+        yield advance
 
 
 @contextmanager
