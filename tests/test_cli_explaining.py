@@ -164,7 +164,11 @@ def test_what_is_done_is_kept_when_the_run_dies(monkeypatch: pytest.MonkeyPatch)
         return read(path)
 
     monkeypatch.setattr(images, "read_image", dies_at_the_second)
-    explain("photos/a.png", "photos/deep/b.png", "--method", "Saliency")
+    result = explain("photos/a.png", "photos/deep/b.png", "--method", "Saliency")
+    assert (result.exit_code, result.stderr.splitlines()[-1]) == (
+        130,
+        "captum-gag: interrupted; what is written is kept",
+    )
     assert {row["image"] for row in scores()} == {"a"}
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from captum_gag.cli.commands import command, print_json, print_table
+from captum_gag.cli.commands import command, in_plain_text, print_json, print_table
 from captum_gag.cli.options import SET_METHOD, Json, Source, classifier_of, sections
 from captum_gag.errors import InputError
 from captum_gag.names import parse_method
@@ -153,7 +153,7 @@ def _explain_all(
     with Progress(console=Console(stderr=True)) as progress, warnings.catch_warnings():
 
         def say(message: object, *_: Any) -> None:
-            progress.console.print(str(message), markup=False, highlight=False, soft_wrap=True)
+            progress.console.print(in_plain_text(message), markup=False, highlight=False, soft_wrap=True)
 
         warnings.showwarning = say  # type: ignore[assignment]
         # A title in letters that the font lacks; the file is named by them, too.

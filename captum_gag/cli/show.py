@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from captum_gag import names
-from captum_gag.cli.commands import command, print_json, print_table
+from captum_gag.cli.commands import command, in_plain_text, print_json, print_table
 from captum_gag.cli.options import Json, RunDirectories, RunDirectory
 from captum_gag.errors import InputError
 
@@ -186,7 +186,7 @@ def list_names(
     laid_out = Table(*rows[0], box=SIMPLE)
     for row in rows:
         cells = (", ".join(map(str, cell)) if isinstance(cell, list) else str(cell) for cell in row.values())
-        laid_out.add_row(*map(Text, cells))
+        laid_out.add_row(*(Text(in_plain_text(cell)) for cell in cells))
     print_table(laid_out)
 
 
