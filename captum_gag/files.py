@@ -1,8 +1,11 @@
-"""Files: atomic writing, CSV, values for JSON, texts without directories, TOML's reader."""
+"""Files: whole or not there, read only where reading ends; CSV, values for JSON, texts without directories, TOML."""
 
 from __future__ import annotations
 
+import codecs
 import csv
+import errno
+import io
 import math
 import os
 import re
@@ -20,7 +23,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["csv_rows", "plain", "remove_abandoned", "replace_file", "tomllib", "without_directories"]
+__all__ = ["csv_rows", "plain", "read_text", "replace_file", "require_file", "tomllib", "without_directories"]
 
 
 def replace_file(path: Path, write: Callable[[Path], object]) -> None:
@@ -30,13 +33,15 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
         path: The file; its mode is that of any new one, whatever wrote it.
         write: Called with the temporary path to write to.
     """
-    # Processes on machines that share a directory may have the same number.
-    temporary = path.with_name(f".{path.name}.{uuid4().hex}")
+    # Processes on machines that share a directory may have the same number; a name has at most 255 bytes.
+    temporary = path.with_name(f".{path.name[:40]}.{uuid4().hex}")
     try:
         temporary.touch()
         mode = stat.S_IMODE(temporary.stat().st_mode)
         write(temporary)
-        temporary.chmod(mode)
+        # Some network file systems have no modes of their own.
+        with suppress(OSError):
+            temporary.chmod(mode)
         _sync(temporary)
         os.replace(temporary, path)
     except BaseException:
@@ -55,6 +60,10 @@ def _sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        # Some network file systems do not sync; a full disk is another matter.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS):
+            raise
     finally:
         os.close(descriptor)
 
@@ -83,9 +92,16 @@ def plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def _directory(separators: str) -> str:
+    """Return the pattern of a directory's name: blanks and apostrophes may be inside it, quotes are around a path."""
+    first, later = (rf"(?:[^{separators}\s'\"{no}]|(?<=\w)'(?=\w))+" for no in ("", ":"))
+    return rf"{first}(?:(?<!:) +{later})*[{separators}]"
+
+
 _DIRECTORIES = re.compile(
     # Neither an address of the web, nor a ratio, nor a path that is relative.
-    r"(?:file://|(?<![\w.~/\\]))/(?!/)(?:[^/\s'\"]+/)+(?=[^/\s'\"])|(?<!\w)[A-Za-z]:[\\/](?:[^\\/\s'\"]+[\\/])*"
+    rf"(?:file://|(?<![\w.~/\\]))/(?!/)(?:{_directory('/')})+(?=[^/\s'\"])|"
+    rf"(?<!\w)[A-Za-z]:[\\/](?:{_directory(chr(92) * 2 + '/')})*"
 )
 
 
@@ -99,21 +115,38 @@ def without_directories(value: Any) -> Any:
         return {key: without_directories(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [without_directories(item) for item in value]
-    # The home directory first: its name may contain a space.
-    return _DIRECTORIES.sub("", value.replace(f"{Path.home()}{os.sep}", "/~/")) if isinstance(value, str) else value
+    return _DIRECTORIES.sub("", value) if isinstance(value, str) else value
+
+
+def require_file(path: Path) -> None:
+    """Raise OSError unless a path is a regular file: a FIFO or a device may never end."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(errno.EINVAL, "Not a regular file", str(path))
+
+
+def read_text(path: Path, errors: str = "strict") -> str:
+    """Return the text of a file in UTF-8 or, where its byte order mark says so, UTF-16, without that mark.
+
+    Args:
+        path: A regular file; see ``require_file``.
+        errors: Treatment of bytes that are no such text, as for ``open``.
+    """
+    require_file(path)
+    content = path.read_bytes()
+    utf_16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return content.decode("utf-16" if utf_16 else "utf-8-sig", errors)
 
 
 def csv_rows(path: Path, errors: str = "strict") -> list[list[str]]:
     """Return the rows of a CSV as text, separated by the comma, semicolon or tab that its first line has most of.
 
     Args:
-        path: In UTF-8, with or without a byte order mark.
-        errors: Treatment of other bytes, as for ``open``.
+        path: See ``read_text``.
+        errors: See ``read_text``.
 
     Raises:
         OSError, UnicodeDecodeError, csv.Error: It cannot be read, has another encoding, or unbalanced quotes.
     """
-    with path.open(newline="", encoding="utf-8-sig", errors=errors) as file:
-        header = file.readline()
-        file.seek(0)
-        return list(csv.reader(file, delimiter=max(",;\t", key=header.count), strict=True))
+    text = read_text(path, errors)
+    delimiter = max(",;\t", key=text.partition("\n")[0].count)
+    return list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from itertools import product
 from typing import Any, Literal, NamedTuple
@@ -15,8 +15,7 @@ from torch import Tensor, nn
 
 from captum_gag.batching import memory_share, out_of_memory
 from captum_gag.errors import InputError
-from captum_gag.model_state import state_kept
-from captum_gag.modules import modules_inside, references
+from captum_gag.modules import modules_inside, references, state_kept
 from captum_gag.outputs import tensor_of
 from captum_gag.tensors import is_dense, require_dense
 
@@ -128,10 +127,6 @@ def behaviour_of(
     return behaviour
 
 
-def _length(value: Any) -> int | None:
-    return len(value) if isinstance(value, list | tuple | np.ndarray | Tensor) and np.ndim(value) else None
-
-
 def _mode(module: nn.Module) -> Any:
     """Return the mode, flags, hooks and own ``forward`` of a module, by which its behaviour may change."""
     values = vars(module)
@@ -172,13 +167,18 @@ class _Probe(NamedTuple):
 
         The passes leave no gradient, no state of the model and no random state behind.
         """
-        devices = {value.device for value in self.inputs if isinstance(value, Tensor) and value.device.type == "cuda"}
+        tensors = [value for value in self.inputs if isinstance(value, Tensor)]
+        devices = {value.device for value in tensors if value.device.type == "cuda"}
+        values = sum(value.numel() for value in tensors)
+        graph = any(isinstance(value, Tensor) and not value.is_floating_point() for value in self.arguments)
         numpy_state, python_state = np.random.get_state(), random.getstate()
         try:
             with torch.random.fork_rng(list(devices)), torch.no_grad(), uncompiled(), state_kept(self.model):
                 for most in (MOST_VALUES * memory_share(), 0):
                     try:
-                        rows = self._rows(most)
+                        # All rows, unless they are large and do not share a graph.
+                        few = values > most and not graph
+                        rows = max(2, min(self.n, int(most * self.n / values))) if few else self.n
                         behaviour = self._asked(list(range(rows)))
                         # A model that takes no other number of rows.
                         too_few = behaviour is None and rows < self.n
@@ -201,7 +201,7 @@ class _Probe(NamedTuple):
         outputs: Tensor | None = None
         for way in ways:
             # As they are, the arguments belong to all rows whatever the way.
-            if outputs is None or not self._all(rows):
+            if outputs is None or not len(rows) == self.n == self.total:
                 outputs = self._attempt(rows, way)
             if outputs is None:
                 continue
@@ -225,12 +225,11 @@ class _Probe(NamedTuple):
         """Return the behaviour of a model that does not treat a row alike wherever it is."""
         same = rows if len(outputs) == len(rows) else list(range(len(outputs)))
         if not any(self._equal(self._attempt(rows, way), outputs, same) for way in ways):
-            training = [
-                type(module).__name__ for module in modules_inside(self.model) if getattr(module, "training", 0)
-            ]
             reason = "by dropout as a function without training=self.training, by noise, or by a state that it keeps"
-            if training:
-                reason = f"it is in training mode ({training[0]}); call model.eval() first"
+            for module in modules_inside(self.model):
+                if getattr(module, "training", False):
+                    reason = f"it is in training mode ({type(module).__name__}); call model.eval() first"
+                    break
             raise InputError(f"The model gives different outputs for the same inputs: {reason}.")
         if self.n == 1:
             return Behaviour("fixed", ways[0])
@@ -240,15 +239,16 @@ class _Probe(NamedTuple):
         for way in ways:
             if self._equal(self._attempt(others, way), outputs, others):
                 return Behaviour("fixed", way)
-        shared = [str(number) for number, value in enumerate(self.arguments) if _length(value) == self.total]
-        hint = f"; further argument {', '.join(shared)} has {self.total} rows, too" if shared else ""
-        if any(shared) and not all(self.candidates[int(number)] for number in shared):
+        shared = {
+            number: isinstance(value, Tensor)
+            for number, value in enumerate(self.arguments)
+            if isinstance(value, list | tuple | np.ndarray | Tensor) and np.ndim(value) and len(value) == self.total
+        }
+        hint = f"; further argument {', '.join(map(str, shared))} has {self.total} rows, too" if shared else ""
+        if not all(shared.values()):
             hint += ", and goes with those of the inputs only as a tensor"
         reason = "what the model returns for one depends on the others of its batch, or on its place there"
         return Behaviour("together", ways[-1], reason + hint)
-
-    def _all(self, rows: list[int]) -> bool:
-        return len(rows) == self.n == self.total
 
     def _attempt(self, rows: list[int], way: tuple[bool, ...]) -> Tensor | None:
         try:
@@ -258,12 +258,6 @@ class _Probe(NamedTuple):
             if out_of_memory(error):
                 raise
             return None
-
-    def _rows(self, most: float) -> int:
-        """Return the number of rows to ask: all of them, unless they are large and do not share a graph."""
-        values = sum(value.numel() for value in self.inputs if isinstance(value, Tensor))
-        graph = any(isinstance(value, Tensor) and not value.is_floating_point() for value in self.arguments)
-        return self.n if graph or values <= most else max(2, min(self.n, int(most * self.n / values)))
 
     def _outputs(self, rows: list[int], way: tuple[bool, ...]) -> Tensor:
         """Return the outputs for some rows of the inputs; -1 is a changed copy of the first one."""
@@ -307,26 +301,22 @@ class _Probe(NamedTuple):
         return torch.allclose(outputs.double(), expected.double(), rtol=rounding, atol=atol, equal_nan=True)
 
 
-def require_evaluation_mode(modules: Sequence[nn.Module]) -> None:
+def require_evaluation_mode(modules: Iterable[nn.Module]) -> None:
     """Raise InputError where a module in training mode makes outputs random, or dependent on the batch."""
     for module in modules:
-        if getattr(module, "training", False) and (effect := _effect_of_training(module)):
-            name = type(module).__name__
-            raise InputError(f"The model is in training mode ({name}), {effect}; call model.eval() first.")
-
-
-def _effect_of_training(module: nn.Module) -> str:
-    if isinstance(module, nn.modules.batchnorm._BatchNorm):
-        return "so the outputs of an image depend on the others of its batch"
-    # Dropout, attention and recurrent layers, and the stochastic depth and drop path of torchvision and timm.
-    shares = [getattr(module, name, 0) for name in ("p", "dropout", "drop_prob")]
-    drops = isinstance(module, nn.RNNBase | nn.MultiheadAttention) or "Drop" in type(module).__name__
-    drops = drops or type(module).__name__ == "StochasticDepth"
-    if isinstance(module, nn.RReLU) or (
-        drops and any(isinstance(share, int | float) and share > 0 for share in shares)
-    ):
-        return "so its outputs are random"
-    return ""
+        if not getattr(module, "training", False):
+            continue
+        name = type(module).__name__
+        # Dropout, attention and recurrent layers, and the stochastic depth and drop path of torchvision and timm.
+        drops = isinstance(module, nn.RNNBase | nn.MultiheadAttention) or "Drop" in name or name == "StochasticDepth"
+        shares = [getattr(module, share, 0) for share in ("p", "dropout", "drop_prob")] if drops else []
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            effect = "so the outputs of an image depend on the others of its batch"
+        elif isinstance(module, nn.RReLU) or any(isinstance(share, int | float) and share > 0 for share in shares):
+            effect = "so its outputs are random"
+        else:
+            continue
+        raise InputError(f"The model is in training mode ({name}), {effect}; call model.eval() first.")
 
 
 def uncompiled() -> AbstractContextManager[Any]:

@@ -1,25 +1,34 @@
-"""The modules inside a model, whatever wraps it: their hooks and precision."""
+"""The modules inside a model, whatever wraps it: their hooks, state and precision."""
 
 from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from contextvars import ContextVar
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from captum_gag.errors import InputError, in_one_line
+from captum_gag.errors import InputError, in_one_line, warn
+from captum_gag.tensors import is_dense
 
+# What every module has.
 _OWN = frozenset(vars(nn.Module()))
 _CONTAINERS = (Mapping, list, tuple, set, frozenset)
 # Longer collections are data.
 MOST_ITEMS = 10_000
 # Objects of these packages are no wrappers of models.
 _LIBRARIES = sys.stdlib_module_names | {"builtins", "numpy", "pandas", "torch", "PIL", "matplotlib", "ray", "tqdm"}
+
+# Tensors of more values are not copied.
+MOST_COPIED = 2**26
+
+_UNTOUCHED = ("torch._dynamo", "torch.distributed", "torch.nn.parallel", "torch.jit", "torch._export")
+_kept: ContextVar[frozenset[int]] = ContextVar("kept", default=frozenset())
 
 
 def modules_inside(model: Any) -> Iterator[nn.Module]:
@@ -49,12 +58,9 @@ def modules_inside(model: Any) -> Iterator[nn.Module]:
             waiting += item if len(item) <= MOST_ITEMS else ()
         elif isinstance(item, functools.partial):
             waiting += [item.func, *item.args, *item.keywords.values()]
-        elif not isinstance(item, type | ModuleType) and (callable(item) or _may_hold_a_model(item)):
-            waiting += references(item)
-
-
-def _may_hold_a_model(item: Any) -> bool:
-    return isinstance(item, SimpleNamespace) or type(item).__module__.partition(".")[0] not in _LIBRARIES
+        elif not isinstance(item, type | ModuleType):
+            own = isinstance(item, SimpleNamespace) or type(item).__module__.partition(".")[0] not in _LIBRARIES
+            waiting += references(item) if own or callable(item) else ()
 
 
 def references(item: Any) -> list[Any]:
@@ -78,10 +84,6 @@ def references(item: Any) -> list[Any]:
     return references
 
 
-def _of_keras(module: nn.Module) -> bool:
-    return any(cls.__module__.partition(".")[0] == "keras" for cls in type(module).__mro__)
-
-
 def require_module(name: str, model: Any, use: str) -> None:
     """Raise InputError, with the method's name and its use of a module, unless the model is one."""
     if not isinstance(model, nn.Module):
@@ -92,7 +94,8 @@ def require_module(name: str, model: Any, use: str) -> None:
 
 def hookable(model: nn.Module) -> nn.Module:
     """Return a model that takes hooks: a scripted module or one of Keras, which do not, inside one that does."""
-    return nn.Sequential(model) if isinstance(model, torch.jit.ScriptModule) or _of_keras(model) else model
+    of_keras = any(cls.__module__.partition(".")[0] == "keras" for cls in type(model).__mro__)
+    return nn.Sequential(model) if of_keras or isinstance(model, torch.jit.ScriptModule) else model
 
 
 def with_folded_batch_norm(model: nn.Module, caller: str) -> nn.Module:
@@ -181,3 +184,70 @@ def computing_in(dtype: torch.dtype | None, model: nn.Module, device: torch.devi
     finally:
         for handle in handles:
             handle.remove()
+
+
+@contextmanager
+def state_kept(model: Any) -> Iterator[Callable[[], None]]:
+    """Put back the buffers and the attributes of modules that forward passes change; yield what does it earlier.
+
+    Observers of quantization, caches, hidden states, batch statistics and counters are afterwards as they were, after
+    failure too. What a model notes inside lists and dicts stays.
+    """
+    modules = [
+        module
+        for module in modules_inside(model)
+        if id(module) not in _kept.get()
+        and not type(module).__module__.startswith(_UNTOUCHED)
+        # The first pass makes it.
+        and not isinstance(module, nn.modules.lazy.LazyModuleMixin)
+    ]
+    namespaces: list[tuple[dict[str, Any], dict[str, Any]]] = []
+    tensors: list[tuple[str, Tensor, int, Tensor | None]] = []
+    for module in modules:
+        for namespace in (vars(module), module._buffers):
+            state = {name: value for name, value in namespace.items() if name not in _OWN}
+            namespaces.append((namespace, state))
+            for name, value in state.items():
+                if isinstance(value, Tensor):
+                    copied = value.detach().clone() if value.numel() <= MOST_COPIED and is_dense(value) else None
+                    tensors.append((f"{type(module).__name__}.{name}", value, _version(value), copied))
+
+    def put_back() -> None:
+        with torch.inference_mode(False), torch.no_grad():
+            for tensor in tensors:
+                _restore(*tensor)
+            for namespace, state in namespaces:
+                for name in namespace.keys() - state.keys() - _OWN:
+                    del namespace[name]
+                namespace.update(state)
+
+    token = _kept.set(_kept.get() | set(map(id, modules)))
+    try:
+        yield put_back
+    finally:
+        _kept.reset(token)
+        put_back()
+
+
+def _restore(name: str, tensor: Tensor, version: int, content: Tensor | None) -> None:
+    changed = _version(tensor) != version
+    if content is None and changed:
+        warn(f"A forward pass changes {name} {tuple(tensor.shape)} of the model, which is too large to be put back.")
+    # A change by way of ``data`` is not counted.
+    elif content is not None and (changed or (tensor.device.type == "cpu" and not _same(tensor, content))):
+        if tensor.shape == content.shape and not tensor.is_inference():
+            tensor.detach().copy_(content)
+        else:
+            tensor.data = content
+
+
+def _same(tensor: Tensor, content: Tensor) -> bool:
+    # Not a number equals itself here; most types cannot be it.
+    return torch.equal(tensor, content) or (
+        tensor.is_floating_point() and tensor.shape == content.shape and torch.allclose(tensor, content, 0, 0, True)
+    )
+
+
+def _version(tensor: Tensor) -> int:
+    # Tensors of inference mode have none.
+    return 0 if tensor.is_inference() else tensor._version

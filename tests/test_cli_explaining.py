@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from safetensors.numpy import load_file
 from scoring import call
 from tiny import image, write_birds_and_dogs, write_image
 from typer.testing import CliRunner, Result
@@ -101,11 +100,35 @@ def test_files_of_one_name_and_the_users_own_are_kept() -> None:
     assert np.abs(first["IG"] - second["IG"]).max() > 0
 
 
+def test_a_folder_is_explained_again_without_what_was_drawn_into_it() -> None:
+    Path("photos/broken.png").unlink()
+    Path("photos/deep/above").symlink_to("..")
+    asked = (".", "--method", "SG")
+    assert explain(*asked).exit_code == 0
+    before = [row["path"] for row in scores()]
+    assert before == ["photos/a.png"] * 2 + ["photos/deep/b.png"] * 2
+    result = explain(*asked)
+    assert ".: 4 of 6 images were drawn by captum-gag, and are left out" in result.stderr
+    assert [row["path"] for row in scores()] == before
+
+
+def test_names_of_any_kind_are_explained_and_steer_nothing() -> None:
+    names = ["\x1b[31mred\x1b[0m", "=1+1", "two\nlines", "[bold]x", "$\\frac$", "写真" * 40, "b" * 240, "\udcff"]
+    for name in names:
+        write_image(Path(f"odd/{name}.png"), 1)
+    result = explain("odd", "--method", "SG")
+    assert result.exit_code == 0, result.output
+    assert "\x1b" not in result.output
+    assert len({row["image"] for row in scores()}) == len(names)
+    assert not [row for row in scores() for cell in row.values() if cell.startswith("=") or not cell.isprintable()]
+    assert all(path.name.isprintable() for path in Path("captum-gag-out").iterdir())
+
+
 def test_options_reach_the_job_and_the_same_give_the_same_files() -> None:
-    options = ("photos/a.png", "--target", "2", "--format", "safetensors")
+    options = ("photos/a.png", "--target", "2")
     for seed, out in (("7", "new/deep"), ("7", "again"), ("8", "other")):
         assert explain(*options, "--seed", seed, "--out", out).exit_code == 0
-    found, other = (load_file(f"{out}/a-attributions.safetensors") for out in ("new/deep", "other"))
+    found, other = (np.load(f"{out}/a-attributions.npz") for out in ("new/deep", "other"))
     assert found["target"].tolist() == 2
     assert {(row["method"], row["target"]) for row in scores("new/deep")} == {
         (method, "2") for method in [*COMPARED, DISPLACED]

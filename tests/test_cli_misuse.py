@@ -98,7 +98,6 @@ MISUSE = {
         *("--target -1", "--target 1.5", "--target ''", "--target ²", ("--target cat", "--target")),
         ("--samples 1", "--samples.* 2"),
         *("--samples many", f"--seed {2**70}", ("--seed -1", "--seed.* 0")),
-        ("--format zip", "'--format': 'zip' is not one of 'npz', 'safetensors'"),
         *("--out it.png/below", ("--out it.png", r"it\.png")),
         *("--method ''", "--method :", "--method captum:", "--method captum:Nope", "--method captum:__init__"),
         *("--method none_such:x", "--method misused:number", "--method GAG-", "--method ^R", "--method a:b:c"),
@@ -125,7 +124,8 @@ MISUSE = {
         ("--set data.split=train", r"--set data\.split=\.\.\. must be model\.KEY=VALUE or KEY=VALUE"),
         *("--set model.colour=red", "--set model.=3", "--set model.type=demo", "--set model.image_size=abc"),
         *("--set model.std=0", "--set 'model.std=[0, 0, 0]'", "--set model.output=3", "--set model.output=softmax"),
-        *("--set model.output=", "--set model.output=:", "--set model.output=none_such:x"),
+        ("--set model.output=", "option 'model.output=' must be KEY=VALUE"),
+        *("--set 'model.output= '", "--set model.output=:", "--set model.output=none_such:x"),
         *("--set model.output=misused:number", "--set model.output=misused:read"),
         *("--set model.output=misused:not_a_tensor", "--set model.output=probabilities"),
         *("--set model.output=logit", "--set model.output=log_probabilities", "--set model.image_size=0"),
@@ -255,6 +255,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("table --worst 2 --compare Saliency SG", "--compare and --worst are two tables"),
         ("table --compare Saliency XY", "unknown method 'XY'"),
         ("table --method Saliency", "give --worst N with it"),
+        ("table --margin -1", "--margin"),
+        ("table --margin -1 --compare Saliency SG", "--margin"),
+        ("table --margin nan", "--margin"),
+        ("table --margin 0.1 --worst 2", "--margin is of differences"),
+        ("reliability --truth ,", "must be metrics of the scores"),
         ("table --worst 2 --method XY", "unknown method 'XY'"),
         ("reliability --out it.png", ""),
         ("resume --shard 0/1", ""),
@@ -271,7 +276,7 @@ def test_options_about_a_run(arguments: str, said: str, made: Path) -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        *("explain ''", "report ''", "explain it.png --weights ''", "run quick --out ''"),
+        *("explain ''", "report ''", "explain it.png --weights ''", "run quick --out ''", "run quick --out ' '"),
         *("run quick --data '' --out run", "run quick --data= --out run"),
     ],
 )

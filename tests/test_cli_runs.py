@@ -89,6 +89,11 @@ def test_a_run_until_decided_shows_its_decisions(tmp_path):
     assert decisions["rival_role"].tolist() == ["random", "edges"]
     assert "Sobel \N{DAGGER}" in shown.output
     tables = json.loads(call("table", tmp_path / "run", "--json").output)
+    for what in ([], ["--compare", "VG", "Random"]):
+        refused = call("table", tmp_path / "run", "--margin", "0.1", *what)
+        assert (
+            refused.stderr == "captum-gag: --margin needs intervals, which a run until decided has not; leave it out\n"
+        )
     rivals = [(row["rival"], row["decision"]) for row in tables["decisions"]]
     assert rivals == [("Random", "better"), ("Sobel", "better")]
     assert [row["method"] for row in tables["table"]] == ["VG", "Random", "Sobel"]

@@ -1,14 +1,22 @@
-"""Files that are whole or not there."""
+"""Files that are whole or not there, and read only where reading ends, in their encoding."""
 
 from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
-from captum_gag.files import replace_file
+from captum_gag.data.class_names import class_names
+from captum_gag.data.images import image_size, read_image
+from captum_gag.data.masks import read_mask
+from captum_gag.errors import InputError
+from captum_gag.files import csv_rows, read_text, replace_file
+from captum_gag.models.weights import read_state
+from captum_gag.runs.suite_file import read_suite
 
 
 def test_what_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path) -> None:
@@ -77,16 +85,47 @@ def test_whatever_writes_it_the_mode_is_that_of_any_new_file(tmp_path: Path, uma
     assert stat.S_IMODE(path.stat().st_mode) == mode
 
 
-def test_a_file_system_that_does_not_sync_directories_is_none_the_worse(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("owner", "name", "number"), [(os, "fsync", 22), (Path, "chmod", 1), (os, "fsync", 28)])
+def test_a_file_system_without_syncing_or_modes_is_none_the_worse_and_a_full_one_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: object, name: str, number: int
 ) -> None:
-    fsync = os.fsync
+    def refused(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
 
-    def refused(descriptor: int) -> None:
-        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
-            raise OSError(22, "Invalid argument")
-        fsync(descriptor)
+    monkeypatch.setattr(owner, name, refused)
+    with pytest.raises(OSError, match="No space") if number == 28 else nullcontext():
+        replace_file(tmp_path / "it", lambda place: place.write_text("new"))
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["new"] * (number != 28)
 
-    monkeypatch.setattr(os, "fsync", refused)
-    replace_file(tmp_path / "it", lambda place: place.write_text("new"))
-    assert (tmp_path / "it").read_text() == "new"
+
+def test_a_name_as_long_as_may_be_is_written(tmp_path: Path) -> None:
+    replace_file(tmp_path / ("写" * 85), lambda place: place.write_text("new"))
+    assert (tmp_path / ("写" * 85)).read_text() == "new"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_text_is_read_by_its_byte_order_mark(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "it.csv"
+    path.write_text('image\tlabel\na\t"Prüfung\n2"\n', encoding=encoding)
+    assert csv_rows(path) == [["image", "label"], ["a", "Prüfung\n2"]]
+    path.write_text('title = "Prüfung"\nmethods = ["SG"]\nmetrics = ["RCAP"]\n', encoding=encoding)
+    assert read_suite(str(path))["title"] == "Prüfung"
+
+
+def test_a_text_of_another_encoding_is_refused_instead_of_changed(tmp_path: Path) -> None:
+    (tmp_path / "it.toml").write_text('title = "Prüfung"', encoding="latin-1")
+    with pytest.raises(InputError, match="cannot be read as TOML: 'utf-8' codec can't decode"):
+        read_suite(str(tmp_path / "it.toml"))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="POSIX")
+@pytest.mark.parametrize("read", [read_text, csv_rows, read_image, read_mask, read_state, class_names, image_size])
+def test_what_may_never_end_is_not_read(tmp_path: Path, read: Callable[[Path], object]) -> None:
+    os.mkfifo(tmp_path / "fifo.png")
+    (tmp_path / "device.png").symlink_to("/dev/zero")
+    for path in (tmp_path / "fifo.png", tmp_path / "device.png", tmp_path):
+        if read is image_size:
+            assert read(path) is None
+            continue
+        with pytest.raises((OSError, InputError), match="Not a regular file"):
+            read(path)

@@ -14,8 +14,7 @@ from captum_gag.attr.entries import attribution_method, function_method, parts_m
 from captum_gag.attr.methods import Method
 from captum_gag.attr.transforms import TRANSFORMS, Transform
 from captum_gag.errors import InputError, shown
-from captum_gag.importing import imported
-from captum_gag.names import METHOD_TYPES, Spec, parse_method
+from captum_gag.names import METHOD_TYPES, Spec, imported, parse_method
 from captum_gag.options import options_of, unknown
 
 SAMPLES = ("nt_samples", "n_steps")

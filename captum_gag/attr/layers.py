@@ -17,7 +17,7 @@ from captum_gag.attr.hooks import eager
 from captum_gag.attr.sampled_gradients import ModelGradients
 from captum_gag.errors import InputError, shown
 from captum_gag.model_probe import behaviour_of, uncompiled
-from captum_gag.model_state import state_kept
+from captum_gag.modules import state_kept
 from captum_gag.options import checked
 from captum_gag.tensors import copied, is_dense
 from captum_gag.threads import one_at_a_time

@@ -15,8 +15,7 @@ from captum_gag.attr.contract import Seed, checked_inputs, explained, finite_onl
 from captum_gag.attr.sampled_gradients import ModelGradients, Parts
 from captum_gag.errors import InputError, shown, warn
 from captum_gag.model_probe import behaviour_of
-from captum_gag.model_state import state_kept
-from captum_gag.modules import hookable, single_by_default
+from captum_gag.modules import hookable, single_by_default, state_kept
 from captum_gag.options import checked, options_of
 from captum_gag.outputs import Output, OutputReader
 from captum_gag.tensors import (

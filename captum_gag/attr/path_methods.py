@@ -14,7 +14,7 @@ from captum_gag.attr.examples import Examples, Rows
 from captum_gag.attr.modifications import Modification
 from captum_gag.attr.paths import Baselines, BlurPath, GuidedPath, format_baselines
 from captum_gag.attr.sampled_gradients import ModelGradients, Parts
-from captum_gag.model_state import state_kept
+from captum_gag.modules import state_kept
 from captum_gag.options import checked
 from captum_gag.tensors import copied
 from captum_gag.threads import one_at_a_time

@@ -20,7 +20,7 @@ from captum_gag.attr.modifications import Modification
 from captum_gag.batching import examples_per_batch
 from captum_gag.errors import InputError, shown
 from captum_gag.model_probe import Behaviour
-from captum_gag.model_state import state_kept
+from captum_gag.modules import state_kept
 from captum_gag.options import checked
 from captum_gag.tensors import at_least_single, copied
 from captum_gag.threads import one_at_a_time

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import codecs
 import inspect
 import json
 import operator
-import os
 import re
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from copy import copy
 from functools import wraps
 from importlib.metadata import version
@@ -22,12 +22,27 @@ from typer.core import TyperGroup
 
 from captum_gag.errors import InputError, in_one_line
 from captum_gag.files import plain
+from captum_gag.names import FROM_WORKING_DIRECTORY
 from captum_gag.options import Option
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 _ARGS = re.compile(r"^    (\w+): (.*(?:\n     .*)*)", re.MULTILINE)
 _UsageError: Any = typer.BadParameter.__base__
+_ASCII = {"\N{DAGGER}": "#", "\N{ALMOST EQUAL TO}": "~", "\N{EN DASH}": "-"}
+
+
+def _encodable(error: UnicodeError) -> tuple[str, int]:
+    """Return what stands for characters that a terminal's encoding lacks: another one of ours, or their codes."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(
+        _ASCII.get(letter) or letter.encode("ascii", "backslashreplace").decode()
+        for letter in error.object[error.start : error.end]
+    ), error.end
+
+
+codecs.register_error("encodable", _encodable)
 
 
 class Commands(TyperGroup):
@@ -38,8 +53,12 @@ class Commands(TyperGroup):
         standalone, extra["standalone_mode"] = extra.get("standalone_mode", True), False
         if not standalone:
             return super().main(args, *more, **extra)
+        for stream, errors in ((sys.stdin, "surrogateescape"), (sys.stdout, "encodable"), (sys.stderr, "encodable")):
+            # A stream may be closed, or another's; names of files on standard input may be any bytes.
+            with suppress(AttributeError):
+                stream.reconfigure(errors=errors)  # type: ignore[union-attr]
         # A path that is empty would be the working directory, and a name that is empty the default.
-        if any(re.fullmatch(r"(--[\w-]+=)?", word) for word in (sys.argv[1:] if args is None else args)):
+        if any(re.fullmatch(r"(--[\w-]+=)?\s*", word) for word in (sys.argv[1:] if args is None else args)):
             typer.echo("captum-gag: an argument is empty; give a value, or leave its option out", err=True)
             sys.exit(2)
         try:
@@ -170,9 +189,7 @@ def errors_in_one_line() -> Iterator[None]:
 
     Python's development mode shows where an unforeseen error comes from (python -X dev -m captum_gag.cli).
     """
-    if os.getcwd() not in sys.path:
-        # Methods, metrics, models and data sets in the working directory are imported, as with python -m.
-        sys.path.append(os.getcwd())
+    token = FROM_WORKING_DIRECTORY.set(True)
     try:
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *_, **__: typer.echo(" ".join(str(message).split()), err=True)
@@ -180,6 +197,10 @@ def errors_in_one_line() -> Iterator[None]:
     except (typer.Exit, typer.Abort):
         raise
     except Exception as error:
+        if isinstance(error, BrokenPipeError):
+            # Where nobody reads the output any more, as after ``| head``, this fails too, and Typer ends quietly; but
+            # the pipe may be that of a worker.
+            print(flush=True)
         foreseen = isinstance(error, InputError | OSError)
         if sys.flags.dev_mode and not foreseen:
             raise
@@ -187,6 +208,8 @@ def errors_in_one_line() -> Iterator[None]:
         message = str(error) if foreseen else f"{in_one_line(error)} {where}"
         typer.echo(f"captum-gag: {message}", err=True)
         raise typer.Exit(2) from error
+    finally:
+        FROM_WORKING_DIRECTORY.reset(token)
 
 
 def print_table(table: Any, files: Iterable[Path] = ()) -> None:

@@ -53,7 +53,7 @@ def reliability(
             is the same in all rows of an image.
         edges: Cut that column into ranges: 0.8,0.99 gives <= 0.8, 0.8 to 0.99 and >= 0.99.
     """
-    labels: Sequence[str] = [label.strip() for label in truth.split(",") if label.strip()]
+    labels: Sequence[str] = [label.strip() for label in truth.split(",")] if truth else ()
     try:
         ranges = [float(number) for number in edges.split(",")] if edges else []
     except ValueError as error:

@@ -12,8 +12,7 @@ import typer
 
 from captum_gag.errors import InputError
 from captum_gag.names import OWN_MODELS, STORED_DATA, parse_data, parse_model, require_folder, require_model
-from captum_gag.option_text import assignments
-from captum_gag.options import declared, option, options_of, unknown
+from captum_gag.options import assignments, declared, option, options_of, unknown
 from captum_gag.runs.config import Config
 
 if TYPE_CHECKING:

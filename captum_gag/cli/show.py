@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -59,6 +59,8 @@ def table(
         raise InputError("--method is an option of --worst; give --worst N with it")
     if compare and worst is not None:
         raise InputError("--compare and --worst are two tables; leave one of them out")
+    if margin is not None and worst is not None:
+        raise InputError("--margin is of differences, and --worst has none; leave one of them out")
     from captum_gag.runs.store import Run
 
     loaded, directory = [Run.load(path) for path in runs], out or runs[0] / "tables"
@@ -71,10 +73,12 @@ def table(
             "tables"
         )
     [one] = cases.values()
+    tested = not any(run.config.until == "decided" for run in loaded)
+    if margin is not None and not tested:
+        raise InputError("--margin needs intervals, which a run until decided has not; leave it out")
     if compare:
         from captum_gag.report import pair_table
 
-        tested = not any(run.config.until == "decided" for run in loaded)
         rows = pair_table.paired(one.scores, *compare, tested=tested, margin=margin)
         images = pair_table.extremes(one.scores, *compare)
         tables = {"pair": rows, "images": images}
@@ -181,9 +185,8 @@ def list_names(
 
     laid_out = Table(*rows[0], box=SIMPLE)
     for row in rows:
-        laid_out.add_row(
-            *(Text(", ".join(map(str, cell)) if isinstance(cell, list) else str(cell)) for cell in row.values())
-        )
+        cells = (", ".join(map(str, cell)) if isinstance(cell, list) else str(cell) for cell in row.values())
+        laid_out.add_row(*map(Text, cells))
     print_table(laid_out)
 
 
@@ -192,14 +195,12 @@ def _names(kind: str) -> list[dict[str, Any]]:
         from captum_gag.runs.suite_file import read_suite, suite_names
 
         return [{"name": name, "title": read_suite(name)["title"]} for name in suite_names()]
-    rows: list[dict[str, Any]] = []
-    for name, row in TYPES[kind].items():
-        rows.append({"name": name, "summary": row.summary})
-        if kind == "methods":
-            rows[-1]["source"] = row.source
-        if kind == "metrics":
-            rows[-1]["better"] = "higher" if row.higher_is_better else "lower"
-    return rows
+    more: dict[str, Callable[[Any], dict[str, str]]] = {
+        "methods": lambda row: {"source": row.source},
+        "metrics": lambda row: {"better": "higher" if row.higher_is_better else "lower"},
+    }
+    add = more.get(kind, lambda row: {})
+    return [{"name": name, "summary": row.summary, **add(row)} for name, row in TYPES[kind].items()]
 
 
 def _options(kind: str, name: str) -> list[Option]:
@@ -218,8 +219,8 @@ def _options(kind: str, name: str) -> list[Option]:
         values = {**{name: spec["n_samples"] for name in SAMPLES if "n_samples" in spec}, **spec}
         return [option._replace(default=values.get(option.name, option.default)) for option in options]
     if kind == "metrics" and ":" in name:
-        from captum_gag.importing import imported
         from captum_gag.metrics.base import Metric
+        from captum_gag.names import imported
 
         cls = imported(name, "metric")
         is_metric = isinstance(cls, type) and issubclass(cls, Metric)

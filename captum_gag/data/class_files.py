@@ -12,6 +12,7 @@ from typing import Any
 from captum_gag.data.csv_files import by_column, read_rows, whole
 from captum_gag.data.images import shown
 from captum_gag.errors import InputError, first_line, warn
+from captum_gag.files import read_text
 
 
 def class_indices(root: Path, folders: Sequence[str]) -> dict[str, int]:
@@ -87,7 +88,7 @@ def _classes_csv(path: Path) -> Iterable[tuple[str, str]]:
 
 def _class_index_json(path: Path) -> Iterable[tuple[str, str]]:
     # Pairs, because a key that comes twice would hide the first.
-    listed = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=lambda pairs: pairs)
+    listed = json.loads(read_text(path), object_pairs_hook=lambda pairs: pairs)
     expected = 'expected {"0": ["n01440764", "tench"], ...}'
     if not isinstance(listed, list) or not all(isinstance(each, tuple) for each in listed):
         raise InputError(expected)
@@ -97,7 +98,7 @@ def _class_index_json(path: Path) -> Iterable[tuple[str, str]]:
 
 
 def _synset_mapping(path: Path) -> Iterable[tuple[str, int]]:
-    lines = path.read_text(encoding="utf-8-sig", errors="surrogateescape").splitlines()
+    lines = read_text(path, "surrogateescape").splitlines()
     return [(line.split()[0], index) for index, line in enumerate(line for line in lines if line.strip())]
 
 

@@ -13,6 +13,7 @@ from captum_gag.data.class_files import class_file
 from captum_gag.data.csv_files import by_column, read_rows, whole
 from captum_gag.data.images import shown
 from captum_gag.errors import InputError, first_line, printable
+from captum_gag.files import read_text
 
 _WNID = re.compile(r"n\d{8}\s+")
 
@@ -65,7 +66,7 @@ def folder_names(root: Path, folders: Mapping[str, int | None]) -> dict[int, str
 
 
 def _of_text(path: Path) -> Iterable[tuple[int, str]]:
-    lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+    lines = [line.strip() for line in read_text(path).splitlines()]
     return enumerate(_WNID.sub("", line) for line in lines if line)
 
 
@@ -78,7 +79,7 @@ def _of_csv(path: Path) -> Iterable[tuple[str, str]]:
 
 
 def _of_json(path: Path) -> Iterable[tuple[Any, Any]]:
-    listed = json.loads(path.read_text(encoding="utf-8-sig"))
+    listed = json.loads(read_text(path))
     if isinstance(listed, list):
         listed = dict(enumerate(listed))
     if not isinstance(listed, dict):

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from captum_gag.data.folders import folders_in, images_in
-from captum_gag.data.images import shown
-from captum_gag.errors import InputError
+from captum_gag.data.images import is_drawn, shown
+from captum_gag.errors import InputError, warn
 
 STANDARD_INPUT = "-"
 
@@ -16,9 +16,11 @@ STANDARD_INPUT = "-"
 def gathered(names: Iterable[str], lines: Iterable[str]) -> list[Path]:
     """Return the image files that names stand for, in their order, those of a folder or a pattern by name.
 
+    What this package drew into a folder is left out, with a warning; it is taken where it is named itself.
+
     Args:
-        names: Files; folders, which stand for all images in them and in their folders; patterns such as ``*.jpg`` or
-            ``**/*.jpg``; "-" for such names on standard input.
+        names: Files; folders, which stand for all images in them and in their folders, each once, however they are
+            linked; patterns such as ``*.jpg`` or ``**/*.jpg``; "-" for such names on standard input.
         lines: Standard input, read only if it is asked for: a name a line.
 
     Raises:
@@ -35,21 +37,35 @@ def _stands_for(name: str, lines: Iterable[str]) -> Iterable[Path]:
         given = [line.rstrip("\r\n") for line in lines]
         return [path for each in given if each.strip() and each != name for path in _stands_for(each, ())]
     path = Path(name)
-    if path.is_dir():
-        inside = list(_inside(path))
-        if not inside:
-            raise InputError(f"{shown(path)}: holds no image; expected a file, or a folder with some")
-        return inside
     # A file may have a name that looks like a pattern; one that is not there is said when it is read.
-    if path.exists() or not glob.has_magic(name):
+    if not path.is_dir() and (path.exists() or not glob.has_magic(name)):
         return [path]
-    matching = [Path(each) for each in sorted(glob.glob(name, recursive=True)) if Path(each).is_file()]
-    if not matching:
-        raise InputError(f"{shown(name)}: no file is called so")
-    return matching
+    inside = list(_inside(path, set())) if path.is_dir() else _matching(path)
+    photographs = [file for file in inside if not is_drawn(file)]
+    if drawn := len(inside) - len(photographs):
+        warn(f"{shown(path)}: {drawn} of {len(inside)} images were drawn by captum-gag, and are left out")
+    if not photographs:
+        reason = "holds no image; expected a file, or a folder with some" if path.is_dir() else "no file is called so"
+        raise InputError(f"{shown(path)}: {reason}")
+    return photographs
 
 
-def _inside(folder: Path) -> Iterator[Path]:
-    yield from images_in(folder)
-    for each in folders_in(folder):
-        yield from _inside(each)
+def _inside(folder: Path, seen: set[Path]) -> Iterator[Path]:
+    # A folder may be linked into itself.
+    if (real := folder.resolve()) not in seen:
+        seen.add(real)
+        yield from images_in(folder)
+        for each in folders_in(folder):
+            yield from _inside(each, seen)
+
+
+def _matching(pattern: Path) -> list[Path]:
+    """Return the files of a pattern, hidden ones only where it says so; ``**`` follows no links."""
+    parts = pattern.relative_to(pattern.anchor).parts
+    hidden = any(part.startswith(".") and part != ".." for part in parts)
+    try:
+        matches = Path(pattern.anchor).glob("/".join([*parts, "*"] if parts[-1] == "**" else parts))
+        files = sorted(match for match in matches if match.is_file())
+    except ValueError as error:
+        raise InputError(f"{shown(pattern)}: {error}") from error
+    return [file for file in files if hidden or not any(part.startswith(".") and part != ".." for part in file.parts)]

@@ -11,12 +11,19 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from captum_gag.errors import InputError, printable
+from captum_gag.files import require_file
 
 BOMB_PIXELS, BOMB_RATIO = 50_000_000, 100
 """A file that decodes to more pixels than the first, and to more for each of its bytes than the second, is refused.
 
 A photograph has a few pixels in a byte; a flat segmentation of one may have 1000, but is smaller than that.
 """
+
+SOFTWARE = "captum-gag"
+"""The Software of the PNGs that this package writes, by which it knows them."""
+
+LONGEST_NAME = 160
+"""Bytes of a file's name by which its results are called."""
 
 DEMO = ("chelsea", "coffee", "rocket", "china", "flower")
 
@@ -42,7 +49,8 @@ def read_image(path: str | Path) -> Image.Image:
     """
     path = Path(path)
     try:
-        if path.stat().st_size == 0 and path.is_file():
+        require_file(path)
+        if path.stat().st_size == 0:
             raise InputError("the file is empty")
         with warnings.catch_warnings():
             # Below Pillow's error limit a large photograph is legitimate.
@@ -83,6 +91,7 @@ def refuse_bomb(image: Image.Image, size: int) -> None:
 def image_size(path: str | Path) -> tuple[int, int] | None:
     """Return width and height of an image file in pixels, upright, without decoding it; None if it cannot be read."""
     try:
+        require_file(Path(path))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(path) as image:
@@ -92,6 +101,17 @@ def image_size(path: str | Path) -> tuple[int, int] | None:
     except Exception:
         return None
     return (height, width) if turned else (width, height)
+
+
+def is_drawn(path: Path) -> bool:
+    """Return whether an image file is a PNG that this package wrote."""
+    try:
+        require_file(path)
+        with Image.open(path, formats=["PNG"]) as image:
+            return bool(image.info.get("Software") == SOFTWARE)
+    # Whatever else it is, it is said when it is read.
+    except Exception:
+        return False
 
 
 def shown(path: str | Path) -> str:
@@ -134,8 +154,10 @@ def named_apart(paths: Sequence[Path]) -> dict[str, Path]:
     named: dict[str, Path] = {}
     taken: set[str] = set()
     for path in paths:
-        # A file name that is not Unicode can be read, but neither printed nor written to the table.
-        stem = name = path.stem.encode("utf-8", "replace").decode()
+        # What is no text, or steers a terminal, is neither printed nor written; a file's name has at most 255 bytes,
+        # and that of a result ends in more.
+        text = "".join(letter if letter.isprintable() else "_" for letter in path.stem)
+        stem = name = text.encode()[:LONGEST_NAME].decode(errors="ignore")
         number = 1
         while name.casefold() in taken:
             number += 1

@@ -11,6 +11,7 @@ from PIL import Image, ImageOps
 
 from captum_gag.data.images import refuse_bomb, shown
 from captum_gag.errors import InputError, in_one_line
+from captum_gag.files import require_file
 
 Mask = NDArray[np.bool_]
 
@@ -35,6 +36,7 @@ def read_mask(path: Path) -> Image.Image:
         InputError: It cannot be read, or it has more than two values.
     """
     try:
+        require_file(path)
         with Image.open(path) as image:
             refuse_bomb(image, path.stat().st_size)
             image.load()

@@ -10,7 +10,7 @@ from captum_gag.data.datasets import Example, ImageData
 from captum_gag.data.images import DEMO, demo_image
 from captum_gag.data.items import example_of
 from captum_gag.errors import InputError, in_one_line
-from captum_gag.importing import imported
+from captum_gag.names import imported
 from captum_gag.options import declared, option
 
 

@@ -8,10 +8,9 @@ from typing import Any
 
 from captum_gag.baselines import Normalization
 from captum_gag.errors import InputError, shown
-from captum_gag.importing import imported
 from captum_gag.metrics.base import Metric
 from captum_gag.metrics.external_metric import ExternalMetric
-from captum_gag.names import METRICS
+from captum_gag.names import METRICS, imported
 from captum_gag.options import options_of, unknown
 
 

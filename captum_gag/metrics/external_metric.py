@@ -19,8 +19,7 @@ from captum_gag.metrics.map_batch import MapBatch
 from captum_gag.metrics.masking import Context
 from captum_gag.metrics.readings import Scores
 from captum_gag.model_probe import behaviour_of
-from captum_gag.model_state import state_kept
-from captum_gag.modules import single_by_default
+from captum_gag.modules import single_by_default, state_kept
 from captum_gag.outputs import OutputReader
 from captum_gag.tensors import as_tensor, channels_back, class_targets
 from captum_gag.threads import one_at_a_time

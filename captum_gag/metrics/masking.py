@@ -16,7 +16,7 @@ from captum_gag.batching import examples_per_batch
 from captum_gag.errors import InputError
 from captum_gag.metrics.readings import Reading, nan_causes
 from captum_gag.model_probe import behaviour_of
-from captum_gag.model_state import state_kept
+from captum_gag.modules import state_kept
 from captum_gag.outputs import Output, OutputReader
 from captum_gag.tensors import Target, class_targets, finite_rows, over_channels
 from captum_gag.threads import one_at_a_time

@@ -14,11 +14,11 @@ from torchvision.transforms import InterpolationMode
 from typing_extensions import Self
 
 from captum_gag.errors import InputError
-from captum_gag.importing import imported
 from captum_gag.models.loading import Classifier, best_device, name_of
 from captum_gag.models.optimizing import Optimization, optimized
 from captum_gag.models.preprocessing import Preprocessing, Size
 from captum_gag.models.weights import read_state
+from captum_gag.names import imported
 from captum_gag.options import Specified, declared, option
 from captum_gag.outputs import OUTPUT_HELP, declarable
 

@@ -16,12 +16,11 @@ from torch import Tensor, nn
 from torchvision.transforms import InterpolationMode
 
 from captum_gag.errors import InputError, first_line, in_one_line
-from captum_gag.importing import imported
 from captum_gag.models.base import ModelSpec
 from captum_gag.models.loading import Classifier
 from captum_gag.models.preprocessing import Preprocessing
 from captum_gag.models.weights import fitted, load_state, read_state
-from captum_gag.names import require_model
+from captum_gag.names import imported, require_model
 from captum_gag.options import declared, option, options_of
 
 OPTIONS = tuple(option.name for option in options_of(ModelSpec))

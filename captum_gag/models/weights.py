@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from captum_gag.errors import InputError, first_line
+from captum_gag.files import require_file
 
 CONTAINERS = ("state_dict", "model_state_dict", "model", "module", "net", "network", "weights", "params", "ema")
 """Below which key a checkpoint holds the state dict: those of training loops, Lightning, timm and DeepSpeed."""
@@ -38,6 +39,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
     import safetensors.torch
 
     try:
+        require_file(path)
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)

@@ -13,6 +13,8 @@ from captum_gag.reliability.scores import is_manipulated
 
 DAGGER = "\N{DAGGER}"
 CONFIDENCE = 0.95
+LONG = 30
+"""Characters of a heading from which on it is broken into lines."""
 ROLES = ("random", "edges", "constant", "displaced", "truth", "manipulated")
 
 
@@ -102,8 +104,9 @@ def terminal_table(cells: pd.DataFrame, title: str = "", left: int = 1) -> Table
     table = Table(box=SIMPLE, title=Text(title) if title else None, title_justify="left")
     for number, column in enumerate(cells):
         names = number < left
-        # A name cut short finds no file.
-        table.add_column(Text(str(column)), justify="left" if names else "right", overflow="fold", no_wrap=not names)
+        # A name cut short finds no file, and is that of another, too.
+        short = not names and len(str(column)) < LONG
+        table.add_column(Text(str(column)), justify="left" if names else "right", overflow="fold", no_wrap=short)
     for line in cells.itertuples(index=False):
         table.add_row(*(Text(str(text)) for text in line))
     return table

@@ -11,7 +11,7 @@ import tomli_w
 
 from captum_gag.files import without_directories
 from captum_gag.names import DATASETS
-from captum_gag.option_text import arguments, assignment
+from captum_gag.options import arguments, assignment
 from captum_gag.runs.config import SETTINGS, Config
 from captum_gag.runs.store import Run
 

@@ -15,7 +15,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from pandas.api.types import is_numeric_dtype
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
+from captum_gag.data.images import SOFTWARE
 from captum_gag.files import replace_file
 from captum_gag.reliability.lists import in_one_piece
 from captum_gag.report.captions import DAGGER
@@ -83,7 +85,10 @@ def save_parquet(table: pd.DataFrame, path: Path) -> Path:
         for field in arrow.schema
     }
     arrow = arrow.cast(pa.schema(types.items(), {"pandas": json.dumps(metadata)}))
-    replace_file(path, lambda file: pq.write_table(arrow, file, compression="snappy"))
+    # Arrow takes no path whose bytes are no text.
+    stream = pa.BufferOutputStream()
+    pq.write_table(arrow, stream, compression="snappy")
+    replace_file(path, lambda file: file.write_bytes(stream.getvalue()))
     return path
 
 
@@ -92,8 +97,14 @@ def save_figure(figure: Figure, path: Path) -> Path:
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     pixels = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
-    small = pixels.quantize(256, method=Image.Quantize.FASTOCTREE)
-    replace_file(path, lambda file: small.save(file, format="PNG", optimize=True))
+    return save_image(pixels.quantize(256, method=Image.Quantize.FASTOCTREE), path)
+
+
+def save_image(image: Image.Image, path: Path) -> Path:
+    """Write an image as a PNG of this package; returns the path."""
+    information = PngInfo()
+    information.add_text("Software", SOFTWARE)
+    replace_file(path, lambda file: image.save(file, format="PNG", optimize=True, pnginfo=information))
     return path
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from rich.box import SIMPLE
-from rich.console import Group
+from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
@@ -23,6 +24,9 @@ from captum_gag.report.table_files import latex_text, markdown_table, markdown_t
 
 MARKS = {"better": "*", "same": "\N{ALMOST EQUAL TO}"}
 """Mark of a mean by the decision of the best explanation against it."""
+
+NAME_WIDTH = 18
+"""Characters of a line that a name keeps, whatever is beside it."""
 
 TESTS = ["difference", "difference_low", "difference_high", "p", "wins", "losses", "ties"]
 
@@ -126,22 +130,30 @@ def printed_cells(rows: pd.DataFrame, embolden: Callable[[str], str] = str) -> p
 
 
 def printable(rows: pd.DataFrame, width: int = 80) -> Group:
-    """Lay a comparison out for the terminal: a line per method, as many metrics beside each other as have room."""
-    cells, heads, names = printed_cells(rows), headings(rows), marked(rows)
+    """Lay a comparison out for the terminal: a line per method, as many metrics beside each other as have room.
+
+    What may be best is bold, or between asterisks where it is printed into a file or a pipe.
+    """
+    shows_bold = Console().is_terminal
+    cells = printed_cells(rows) if shows_bold else printed_cells(rows, "**{}**".format)
+    heads, names = headings(rows), marked(rows)
     bold = set(rows.loc[rows["tied"], ["method", "metric"]].itertuples(index=False, name=None))
     cell = max(len(text) for text in [*cells.to_numpy().ravel(), *(line for head in heads.values() for line in head)])
     columns = max(1, (width - max(map(len, names.values())) - 4) // (cell + 2))
     tables = []
     for first in range(0, cells.shape[1], columns):
-        table = Table("method", box=SIMPLE)
+        table = Table(box=SIMPLE)
+        table.add_column("method", overflow="fold", min_width=min(NAME_WIDTH, max(map(len, names.values()))))
         part = cells.iloc[:, first : first + columns]
         for metric in part:
-            table.add_column(Text("\n".join([str(metric), *heads[metric]])), justify="right", no_wrap=True)
+            head = [*wrap(str(metric), max(cell, NAME_WIDTH)), *heads[metric]]
+            table.add_column(Text("\n".join(head)), justify="right", no_wrap=True)
         for method, line in part.iterrows():
             texts = [Text(text, "bold" if (method, metric) in bold else "") for metric, text in line.items()]
             table.add_row(Text(names[method]), *texts)
         tables.append(table)
-    return Group(*tables, *(Text(f"{note}\n") for note in notes(rows)))
+    legend = [note if shows_bold else note.replace("Bold:", "Between **:") for note in notes(rows)]
+    return Group(*tables, *(Text(f"{note}\n") for note in legend))
 
 
 def save_tables(rows: pd.DataFrame, scores: pd.DataFrame, directory: Path, answers: Sequence[str] = ()) -> list[Path]:
@@ -202,40 +214,62 @@ def failures(scores: pd.DataFrame) -> pd.DataFrame:
     return grouped.agg(cells=("image", "size"), image=("image", "first")).reset_index()
 
 
-def score_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+def score_table(rows: Sequence[Mapping[str, Any]], width: int = 80) -> Group:
     """Lay out scores with a line per image and metric, a column per method, and the best explanation of a line bold.
 
     With two images or more the last line of each metric is the mean over its images, without scores that are NaN.
 
     Args:
         rows: image, method, metric, score; label and probability are shown, and controls are marked, if present.
+        width: Of a line; the methods that have no room in one table follow in another.
     """
     frame = pd.DataFrame([{"control": "", **row} for row in rows]).drop_duplicates(["image", "method", "metric"])
-    controls = dict(zip(frame["method"], frame["control"], strict=True))
+    names = {
+        name: marked_name(str(name), control) for name, control in zip(frame["method"], frame["control"], strict=True)
+    }
+    ranked = list(frame.loc[frame["control"] == "", "method"].unique())
     metrics = list(frame["metric"].unique())
     several = len(metrics) > 1
-    # As narrow as it may be: seven methods fit into a line of 80 characters.
-    title = None if several else Text(str(metrics[0]))
-    table = Table("image", *["metric"] * several, title=title, box=SIMPLE, padding=(0, 1, 0, 0))
-    for method, control in controls.items():
-        table.add_column(Text(marked_name(str(method), control)), justify="right", no_wrap=True)
-    if any(controls.values()):
-        table.caption = f"{DAGGER} control: shown for reference, never the best"
-    for metric, of_metric in frame.groupby("metric", sort=False):
-        scores = of_metric.pivot(index="image", columns="method", values="score").reindex(columns=list(controls))
-        lines, label = of_metric.drop_duplicates("image").to_dict("records"), [Text(str(metric))] * several
-        for row in lines:
-            probability = f" {row['probability']:.0%}" if "probability" in row else ""
-            image = Text(f"{row['image']} {row.get('label', '')}{probability}".rstrip(), overflow="fold")
-            table.add_row(image, *label, *_emboldened(scores.loc[row["image"]], controls))
-        if len(lines) > 1:
-            table.add_row(Text("mean", "italic"), *label, *_emboldened(scores.mean(), controls))
-    return table
+    room = width - NAME_WIDTH - several * (1 + max(map(len, metrics)))
+    tables: list[Table] = []
+    for methods in _in_groups(names, room):
+        # As narrow as it may be: seven methods fit into a line of 80 characters.
+        title = None if several else Text(str(metrics[0]))
+        table = Table("image", *["metric"] * several, title=title, box=SIMPLE, padding=(0, 1, 0, 0))
+        for method in methods:
+            table.add_column(Text(names[method]), justify="right", overflow="fold", no_wrap=len(names[method]) < room)
+        for metric, of_metric in frame.groupby("metric", sort=False):
+            scores = of_metric.pivot(index="image", columns="method", values="score").reindex(columns=list(names))
+            lines, label = of_metric.drop_duplicates("image").to_dict("records"), [Text(str(metric))] * several
+            for row in lines:
+                probability = f" {row['probability']:.0%}" if "probability" in row else ""
+                image = Text(f"{row['image']} {row.get('label', '')}{probability}".rstrip(), overflow="fold")
+                table.add_row(image, *label, *_emboldened(scores.loc[row["image"]], ranked, methods))
+            if len(lines) > 1:
+                table.add_row(Text("mean", "italic"), *label, *_emboldened(scores.mean(), ranked, methods))
+        tables.append(table)
+    if len(ranked) < len(names):
+        tables[-1].caption = f"{DAGGER} control: shown for reference, never the best"
+    return Group(*tables)
 
 
-def _emboldened(scores: pd.Series, controls: Mapping[str, str]) -> list[Text]:
-    best = scores[[not control for control in controls.values()]].max()
+def _in_groups(names: Mapping[str, str], room: int) -> list[list[str]]:
+    """Return the methods in groups whose columns have room beside each other."""
+    groups: list[list[str]] = [[]]
+    used = 0
+    for method, name in names.items():
+        # A score has six characters.
+        used += 1 + max(6, len(name))
+        if used > room and groups[-1]:
+            groups.append([])
+            used = 1 + max(6, len(name))
+        groups[-1].append(method)
+    return groups
+
+
+def _emboldened(scores: pd.Series, ranked: Sequence[str], methods: Sequence[str]) -> list[Text]:
+    best = scores[ranked].max()
     return [
-        Text(f"{score:.4f}", "bold" if score == best and not control else "")
-        for score, control in zip(scores, controls.values(), strict=True)
+        Text(f"{scores[method]:.4f}", "bold" if scores[method] == best and method in ranked else "")
+        for method in methods
     ]

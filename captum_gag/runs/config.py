@@ -92,7 +92,7 @@ class Config:
 
     def made_suite(self) -> Suite:
         """Build the suite to inspect it, without what is code of a user's own: none is run."""
-        from captum_gag.importing import nothing_imported
+        from captum_gag.names import nothing_imported
         from captum_gag.runs.spec import make_suite
         from captum_gag.runs.suite_file import without_own_code
 

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from captum_gag.errors import InputError, first_line
-from captum_gag.files import tomllib
-from captum_gag.importing import PACKAGED
-from captum_gag.names import METHOD_TYPES, METRICS, parse_method
+from captum_gag.files import read_text, tomllib
+from captum_gag.names import METHOD_TYPES, METRICS, PACKAGED, parse_method
 from captum_gag.options import declared, option, unknown
 
 ORDERINGS = "Random orderings"
@@ -73,13 +72,11 @@ def read_suite(name: str) -> dict[str, Any]:
         InputError: There is no such suite, or it is no TOML.
     """
     if name in suite_names():
-        text = _FOLDER.joinpath(f"{name}.toml").read_text(encoding="utf-8")
-    elif Path(name).is_file():
-        text = Path(name).read_bytes().decode("utf-8", "replace")
-    else:
+        return dict(tomllib.loads(_FOLDER.joinpath(f"{name}.toml").read_text(encoding="utf-8")))
+    if not Path(name).is_file():
         raise InputError(f"there is no suite {name!r}; expected {', '.join(suite_names())} or a TOML file")
     try:
-        return dict(tomllib.loads(text))
+        return dict(tomllib.loads(read_text(Path(name))))
     # Thousands of brackets, or of digits, are no TOML that Python reads.
     except (ValueError, RecursionError) as error:
         raise InputError(f"suite {name}: cannot be read as TOML: {first_line(error)}") from error

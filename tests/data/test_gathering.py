@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from captum_gag.data.class_names import class_names
 from captum_gag.data.gathering import gathered
 from captum_gag.data.images import image_size, read_image
 from captum_gag.errors import InputError
+from captum_gag.report.table_files import save_image
 
 
 @pytest.fixture
@@ -30,6 +32,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["d"], ["d/c.png", "d/e/f.JPG"]),
         (["*.png"], ["[x].png", "b.png"]),
         (["**/*.png", "a.jpg"], ["[x].png", "b.png", "d/c.png", "a.jpg"]),
+        (["d/**"], ["d/c.png", "d/e/f.JPG", "d/notes.txt"]),
+        (["d/.h*.png"], ["d/.hidden.png"]),
         (["[x].png"], ["[x].png"]),
         (["missing.png"], ["missing.png"]),
         (["a.jpg", "-"], ["a.jpg", "b.png", "d/c.png", "d/e/f.JPG", "two words.png"]),
@@ -46,6 +50,19 @@ def test_files_folders_patterns_and_standard_input(place: Path, names: list[str]
 def test_what_stands_for_nothing_is_refused(place: Path, names: list[str], message: str) -> None:
     with pytest.raises(InputError, match=message):
         gathered(names, [])
+
+
+@pytest.mark.parametrize("name", [".", "**/*.png", f"{{absolute}}{os.sep}**{os.sep}*.png"])
+def test_each_image_once_however_folders_are_linked_and_none_that_was_drawn(place: Path, name: str) -> None:
+    for link in ("d/again", "d/e/above"):
+        Path(link).symlink_to("." if link == "d/again" else "../..")
+    asked = name.format(absolute=place)
+    before = gathered([asked], [])
+    assert len(before) == {".": 5}.get(name, 3)
+    save_image(Image.new("RGB", (3, 3)), place / "d" / "drawn.png")
+    with pytest.warns(UserWarning, match=f"1 of {len(before) + 1} images were drawn by captum-gag, and are left out"):
+        assert gathered([asked], []) == before
+    assert gathered(["d/drawn.png"], []) == [Path("d/drawn.png")]
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

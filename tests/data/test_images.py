@@ -125,7 +125,7 @@ def test_what_is_no_image_says_so(tmp_path: Path) -> None:
         "float.tif": "floating-point",
         "deep.tif": "32-bit",
         "none.png": "No such file",
-        ".": "directory",
+        ".": "Not a regular file",
     }
     for name, reason in reasons.items():
         with pytest.raises(InputError, match=reason) as caught:
@@ -138,6 +138,14 @@ def test_no_two_files_share_a_name() -> None:
     named = named_apart(paths)
     assert list(named.values()) == paths
     assert list(named) == ["cat", "cat-2", "cat-2-2", "CAT-3", "dog", "cat-4"]
+
+
+def test_names_of_results_steer_no_terminal_and_leave_room_for_their_ends() -> None:
+    paths = [
+        Path(f"{name}.png") for name in ("\x1b[31mred", "two\nlines", "\u202edrow", "\udcff", "写" * 80, "写" * 79)
+    ]
+    named = list(named_apart(paths))
+    assert named == ["_[31mred", "two_lines", "_drow", "_", "写" * 53, f"{'写' * 53}-2"]
 
 
 @pytest.mark.parametrize("read", [read_image, read_mask])

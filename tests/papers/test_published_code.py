@@ -28,7 +28,7 @@ from captum_gag.attr import (
 )
 from captum_gag.attr.aggregations import GradientMoments
 from captum_gag.errors import InputError
-from captum_gag.importing import imported, nothing_imported
+from captum_gag.names import imported, nothing_imported
 from captum_gag.outputs import tensor_of
 from captum_gag.papers.published_code import (
     BatchNoise,

@@ -22,7 +22,10 @@ from captum_gag.files import without_directories
         ("C:\\Users\\Ada\\a.png and D:/data/b.png", "a.png and b.png"),
         ("/data/photographs/", "photographs/"),
         ("https://example.org/a/b.html, 1/alpha, n01440764/a.png, ../x/y, a / b", None),
-        (f"{Path.home()}/some folder/a.png", "some folder/a.png"),
+        (f"{Path.home()}/some folder/a.png", "a.png"),
+        ("/data/patient 12 1974/scans", "scans"),
+        ("/work/O'Brien, Jo  (1974)/ct/1 a.png: is broken, as is b/c.png", "1 a.png: is broken, as is b/c.png"),
+        ("D:\\Jo O'Brien\\ct\\1.png and /a b/2.png", "1.png and 2.png"),
     ],
 )
 def test_absolute_paths_keep_their_last_part(text, cut):

@@ -50,7 +50,7 @@ def test_a_line_per_image_and_the_mean_of_what_is_known() -> None:
 
 def test_the_best_score_of_an_explanation_is_bold() -> None:
     table = score_table([*rows(), *({**row, "method": "Random", "control": "random", "score": 1.0} for row in rows())])
-    styles = [[str(cell.style) for cell in column.cells] for column in table.columns[1:]]
+    styles = [[str(cell.style) for cell in column.cells] for column in table.renderables[0].columns[1:]]
     assert styles == [["bold", "", "bold"], ["", "bold", "bold"], ["", "", ""]]
     assert ["image", "GAG", "VG", "Random", "†"] in printed(table)
 
@@ -61,6 +61,18 @@ def test_one_image_has_no_mean_and_a_missing_score_is_nan() -> None:
         ["one", "cat", "90%", "RCAP", "0.5000", "nan"],
         ["one", "cat", "90%", "Other", "nan", "0.2500"],
     ]
+
+
+def test_methods_without_room_follow_in_another_table_and_nothing_is_cut_short() -> None:
+    names = [f"a long name of a method, number {number}" for number in range(5)]
+    scored = [{**row, "method": name, "score": number / 10} for number, name in enumerate(names) for row in rows()[::2]]
+    console = Console(file=StringIO(), width=80)
+    console.print(score_table(scored))
+    text = console.file.getvalue()
+    assert "\N{HORIZONTAL ELLIPSIS}" not in text
+    assert [" ".join(text.split()).count(word) for word in (*names, "0.4000", "one cat 90%")] == [1, 1, 1, 1, 1, 3, 5]
+    best = [cell.style for table in score_table(scored).renderables for cell in table.columns[1].cells]
+    assert best == [""] * 12 + ["bold"] * 3
 
 
 def test_names_are_not_taken_for_markup() -> None:

@@ -8,7 +8,7 @@ import pytest
 from scoring import call, config_of, run_of
 
 from captum_gag.errors import InputError
-from captum_gag.importing import imported, nothing_imported
+from captum_gag.names import imported, nothing_imported
 
 BOMB = "from pathlib import Path\nPath(__file__).with_name('it was run').touch()\n"
 LOOKS = {
