@@ -90,6 +90,13 @@ def test_a_suite_is_listed_with_its_methods_and_metrics_and_a_type_without_optio
     assert json.loads(answers("data", "demo", "--json").output) == []
 
 
+def test_a_suite_of_someone_else_steers_no_terminal(tmp_path):
+    (tmp_path / "red.toml").write_text('title = "\\u001b[31mred"\nmethods = ["SG"]\n[metrics.RCAP]\n')
+    output = answers("suites", str(tmp_path / "red.toml")).output
+    assert "\x1b" not in output
+    assert "\\x1b[31mred" in output
+
+
 def test_a_misspelt_name_is_refused_before_torch_is_imported(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "method.toml").write_text('methods = ["SGG"]\n[metrics.RCAP]\n')

@@ -98,7 +98,6 @@ MISUSE = {
         *("--target -1", "--target 1.5", "--target ''", "--target ²", ("--target cat", "--target")),
         ("--samples 1", "--samples.* 2"),
         *("--samples many", f"--seed {2**70}", ("--seed -1", "--seed.* 0")),
-        ("--format zip", "'--format': 'zip' is not one of 'npz', 'safetensors'"),
         *("--out it.png/below", ("--out it.png", r"it\.png")),
         *("--method ''", "--method :", "--method captum:", "--method captum:Nope", "--method captum:__init__"),
         *("--method none_such:x", "--method misused:number", "--method GAG-", "--method ^R", "--method a:b:c"),

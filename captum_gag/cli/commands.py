@@ -20,7 +20,7 @@ from typing import Annotated, Any, Optional, TypeVar, get_args, get_origin
 import typer
 from typer.core import TyperGroup
 
-from captum_gag.errors import InputError, in_one_line
+from captum_gag.errors import InputError, in_one_line, printable
 from captum_gag.files import plain
 from captum_gag.names import FROM_WORKING_DIRECTORY
 from captum_gag.options import Option
@@ -192,10 +192,13 @@ def errors_in_one_line() -> Iterator[None]:
     token = FROM_WORKING_DIRECTORY.set(True)
     try:
         with warnings.catch_warnings():
-            warnings.showwarning = lambda message, *_, **__: typer.echo(" ".join(str(message).split()), err=True)
+            warnings.showwarning = lambda message, *_, **__: typer.echo(in_plain_text(message), err=True)
             yield
     except (typer.Exit, typer.Abort):
         raise
+    except KeyboardInterrupt:
+        typer.echo("captum-gag: interrupted; what is written is kept", err=True)
+        raise typer.Exit(130) from None
     except Exception as error:
         if isinstance(error, BrokenPipeError):
             # Where nobody reads the output any more, as after ``| head``, this fails too, and Typer ends quietly; but
@@ -210,6 +213,11 @@ def errors_in_one_line() -> Iterator[None]:
         raise typer.Exit(2) from error
     finally:
         FROM_WORKING_DIRECTORY.reset(token)
+
+
+def in_plain_text(text: object) -> str:
+    """Return a text in one line, without characters that steer a terminal."""
+    return printable(" ".join(str(text).split()))
 
 
 def print_table(table: Any, files: Iterable[Path] = ()) -> None:

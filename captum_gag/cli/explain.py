@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable, Mapping
 from copy import copy
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from captum_gag.cli.commands import command, print_json, print_table
+from captum_gag.cli.commands import command, in_plain_text, print_json, print_table
 from captum_gag.cli.options import SET_METHOD, Json, Source, classifier_of, sections
 from captum_gag.errors import InputError
 from captum_gag.names import parse_method
@@ -61,7 +61,6 @@ def explain(
     method: Annotated[list[str] | None, typer.Option(metavar="NAME")] = None,
     samples: Annotated[int, typer.Option(min=2)] = 20,
     out: Path = Path("captum-gag-out"),
-    format: Literal["npz", "safetensors"] = "npz",
     labels: Annotated[Path | None, typer.Option(metavar="FILE")] = None,
     overlay: bool = False,
     json: Json = False,
@@ -69,11 +68,10 @@ def explain(
     """Explain your own images with your own classifier.
 
     Writes, for each image, NAME-explanation.png (the image, the maps and their RCAP scores), NAME-METHOD.png (the map
-    where the photograph has it) and NAME-attributions.npz (or .safetensors: an array per method, the class as target,
-    and as box the part of the photograph that they cover, in its pixels); and scores.csv with all scores, path and
-    size. Images of the same name are numbered: cat, cat-2. A prediction with a probability below 0.5 is reported. An
-    image that cannot be read is skipped with one line that says why, and so is a method that fails; the others are
-    done all the same, and the exit status is then 1.
+    where the photograph has it) and NAME-attributions.npz (an array per method, the class as target, and as box the
+    part of the photograph that they cover, in its pixels); and scores.csv with all scores, path and size. Images of the
+    same name are numbered: cat, cat-2. A probability below 0.5 is reported. An image that cannot be read, and a method
+    that fails, costs one line that says why, and the exit status is then 1.
 
     Example: captum-gag explain cat.jpg dog.png --model resnet18 --weights resnet18.pth --target 281
 
@@ -85,7 +83,6 @@ def explain(
             package.module:callable; give it again for several. Without it, the methods of the suite compare.
         samples: Noisy copies of each image. More is smoother and slower.
         out: Directory of the results; made if missing, files of the same name replaced.
-        format: Format of the attributions, an array per method.
         labels: Names of the classes: text, a name a line; .csv with class_index and name; or .json, a list or by
             number. Default: the model's own, or those of a class file beside the images.
         overlay: Draw the maps over the photograph, in grey.
@@ -126,7 +123,7 @@ def explain(
             "expected a name for each"
         )
     photos = {name: partial(read_image, path) for name, path in files.items()}
-    _explain_all(scorer, photos, out, target, files, format, json, overlay)
+    _explain_all(scorer, photos, out, target, files, json, overlay)
 
 
 def _explain_all(
@@ -135,7 +132,6 @@ def _explain_all(
     out: Path,
     target: int | None = None,
     files: Mapping[str, Path] | None = None,
-    format: str | None = None,
     json: bool = False,
     overlay: bool = False,
 ) -> list[dict[str, Any]]:
@@ -157,7 +153,7 @@ def _explain_all(
     with Progress(console=Console(stderr=True)) as progress, warnings.catch_warnings():
 
         def say(message: object, *_: Any) -> None:
-            progress.console.print(str(message), markup=False, highlight=False, soft_wrap=True)
+            progress.console.print(in_plain_text(message), markup=False, highlight=False, soft_wrap=True)
 
         warnings.showwarning = say  # type: ignore[assignment]
         # A title in letters that the font lacks; the file is named by them, too.
@@ -178,12 +174,15 @@ def _explain_all(
             if explanation.probability < SURE:
                 probability = f"{explanation.label} has a probability of {explanation.probability:.2f}"
                 say(f"not sure: {name}: {probability}, so that the maps explain a class that it is not sure of")
+            box = scorer.classifier.box(*photo().size)
+            written += _draw(explanation, photo(), box, out, overlay)
             file: dict[str, Any] = {}
             if files is not None:
                 width, height = image_size(files[name]) or (None, None)
                 file = {"path": shown(files[name]), "width": width, "height": height}
+                written.append(out / f"{name}-attributions.npz")
+                explanation.save_attributions(written[-1], box)
             rows += [{**row, **file} for row in explanation.rows]
-            written += _write(explanation, photo(), scorer.classifier.box(*photo().size), out, format, overlay)
             # After every image, so that its scores are kept whatever ends the command.
             save_csv(pd.DataFrame(rows), out / "scores.csv")
     if json:
@@ -198,17 +197,13 @@ def _explain_all(
 
 def how_to_read(rows: Iterable[Mapping[str, Any]], method: str) -> str:
     """Return the meaning of RCAP, and on how many photographs in rows of scores a method has the highest."""
-    best: dict[str, Mapping[str, Any]] = {}
-    for row in rows:
-        # No score, NaN, is not above another.
-        if row["score"] > (best[row["image"]]["score"] if row["image"] in best else -math.inf):
-            best[row["image"]] = row
+    # Sorted, the last row of a photograph is its best; a score that is NaN is none.
+    scored = sorted((row for row in rows if not math.isnan(row["score"])), key=lambda row: row["score"])
+    best = {row["image"]: row for row in scored}.values()
     counts = []
-    for sure in (True, False):
-        is_best = [row["method"] == method for row in best.values() if (row["probability"] >= SURE) == sure]
-        if is_best:
-            of = f"of the {len(is_best)} of which the model is {'sure' if sure else 'not sure'}"
-            counts.append(f"on {sum(is_best)} {of}")
+    for sure, model in ((True, "sure"), (False, "not sure")):
+        is_best = [row["method"] == method for row in best if (row["probability"] >= SURE) == sure]
+        counts += [f"on {sum(is_best)} of the {len(is_best)} of which the model is {model}"] if is_best else []
     return (
         "RCAP: how much of a map's saliency is in its most salient part, times the probability of the class when only\n"
         "that part is shown. A class that the model is not sure of lowers all scores of its photograph: compare the\n"
@@ -218,10 +213,8 @@ def how_to_read(rows: Iterable[Mapping[str, Any]], method: str) -> str:
     )
 
 
-def _write(
-    explanation: Explanation, photo: Image.Image, box: Box | None, out: Path, format: str | None, overlay: bool
-) -> list[Path]:
-    """Write photograph, maps and scores in one figure, the attributions if there is a format, and an image per map."""
+def _draw(explanation: Explanation, photo: Image.Image, box: Box | None, out: Path, overlay: bool) -> list[Path]:
+    """Write photograph, maps and scores in one figure, and an image per map."""
     from PIL import Image
 
     from captum_gag.data.images import named_apart
@@ -232,9 +225,6 @@ def _write(
     written = [out / f"{explanation.name}-explanation.png"]
     panels = ({title: explanation.photo}, {title: explanation.maps}, {title: explanation.scores})
     save_figure(map_grid(*panels, overlay=overlay), written[0])
-    if format is not None:
-        written.append(out / f"{explanation.name}-attributions.{format}")
-        explanation.save_attributions(written[-1], box)
     if box is None:
         # Only the output of a transform is known, and not which part of the photograph it shows.
         photo = Image.fromarray((255 * explanation.photo).round().astype("uint8"))

@@ -151,24 +151,24 @@ def figure(
     default = read_suite("gag-comparison")["methods"] if kind == "maps" else ["GAG-85"]
     scorer = photo_scorer(classifier, method or default)
     out.mkdir(parents=True, exist_ok=True)
-    failed = False
+    failed: list[str] = []
     for name, path in named_apart([Path(image) for image in images]).items():
         try:
             photo = demo_image(str(path)) if str(path) in DEMO and not path.exists() else read_image(path)
-            drawing = _figure(kind, scorer, photo, name, mask, centre, out)
+            drawing, errors = _figure(kind, scorer, photo, name, mask, centre, out)
+            typer.echo(str(save_figure(drawing, out / f"{name}-{kind}.png")))
         except InputError as error:
-            typer.echo(f"skipped {error}", err=True)
-            failed = True
-            continue
-        save_figure(drawing, out / f"{name}-{kind}.png")
-        typer.echo(str(out / f"{name}-{kind}.png"))
+            errors = [f"skipped {error}"]
+        failed += errors
+        typer.echo("".join(f"{line}\n" for line in errors), err=True, nl=False)
     if failed:
         raise typer.Exit(1)
 
 
 def _figure(
     kind: str, scorer: Scorer, photo: Image.Image, name: str, mask: Path | None, centre: Place | None, out: Path
-) -> Figure:
+) -> tuple[Figure, list[str]]:
+    """Return a figure of one photograph, and a line for each method that it lacks."""
     from captum_gag.papers import figures
 
     if kind == "propositions":
@@ -181,18 +181,17 @@ def _figure(
         judged = propositions(scorer, photo, name, mask=None if mask is None else read_mask(mask), at=centre)
         save_csv(pd.DataFrame(judged.rows()), out / f"{name}-propositions.csv")
         typer.echo(str(out / f"{name}-propositions.csv"))
-        return figures.propositions_figure(judged)
+        return figures.propositions_figure(judged), []
     from captum_gag.runs.explaining import explain_photo
 
     explanation = explain_photo(scorer, photo, name)
     if kind == "areas":
         if explanation.errors:
             raise InputError(explanation.errors[0])
-        return figures.areas(explanation.photo, next(iter(explanation.maps.values())))
-    for line in explanation.errors:
-        typer.echo(f"failed: {line}", err=True)
+        return figures.areas(explanation.photo, next(iter(explanation.maps.values()))), []
     title = f"{explanation.label} ({explanation.probability:.0%})"
-    return figures.map_sheet(title, explanation.photo, explanation.maps, explanation.scores)
+    sheet = figures.map_sheet(title, explanation.photo, explanation.maps, explanation.scores)
+    return sheet, [f"failed: {line}" for line in explanation.errors]
 
 
 @command(papers, settings=options_of(Config, "limit"), work=options_of(Work, "workers"))

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -41,8 +42,8 @@ class Work:
 
     def __post_init__(self) -> None:
         """Raise InputError unless the shard is I/N."""
-        parts = self.shard.split("/")
-        if len(parts) != 2 or not all(part.isdecimal() for part in parts) or not 1 <= int(parts[0]) <= int(parts[1]):
+        index, _, count = self.shard.partition("/")
+        if not index.isdecimal() or not count.isdecimal() or not 1 <= int(index) <= int(count):
             raise InputError(f"--shard {self.shard!r} must be I/N with 1 <= I <= N, such as 1/4")
 
 
@@ -131,16 +132,9 @@ def _execute(run: Run, work: Work, *, bench: Bench | None = None, recompute: boo
     executor = executors.in_processes(work.workers) if work.workers > 1 else executors.in_this_process
     if work.engine == "ray":
         executor = executors.on_ray(work.workers)
-    index, shards = map(int, work.shard.split("/"))
-    execute(
-        run,
-        executor,
-        bench=bench,
-        shard=(index, shards),
-        recompute=recompute,
-        track=_progress_bar,
-        say=lambda text: typer.echo(text, err=True),
-    )
+    index, count = map(int, work.shard.split("/"))
+    say = partial(typer.echo, err=True)
+    execute(run, executor, bench=bench, shard=(index, count), recompute=recompute, track=_progress_bar, say=say)
     scores = run.scores()
     print_table(printable(summarised(scores, [run], means(run.config.suite_file()))))
     typer.echo(str(run.directory))

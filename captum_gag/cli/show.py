@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from captum_gag import names
-from captum_gag.cli.commands import command, print_json, print_table
+from captum_gag.cli.commands import command, in_plain_text, print_json, print_table
 from captum_gag.cli.options import Json, RunDirectories, RunDirectory
 from captum_gag.errors import InputError
 
@@ -185,9 +185,8 @@ def list_names(
 
     laid_out = Table(*rows[0], box=SIMPLE)
     for row in rows:
-        laid_out.add_row(
-            *(Text(", ".join(map(str, cell)) if isinstance(cell, list) else str(cell)) for cell in row.values())
-        )
+        cells = (", ".join(map(str, cell)) if isinstance(cell, list) else str(cell) for cell in row.values())
+        laid_out.add_row(*(Text(in_plain_text(cell)) for cell in cells))
     print_table(laid_out)
 
 
@@ -196,14 +195,12 @@ def _names(kind: str) -> list[dict[str, Any]]:
         from captum_gag.runs.suite_file import read_suite, suite_names
 
         return [{"name": name, "title": read_suite(name)["title"]} for name in suite_names()]
-    rows: list[dict[str, Any]] = []
-    for name, row in TYPES[kind].items():
-        rows.append({"name": name, "summary": row.summary})
-        if kind == "methods":
-            rows[-1]["source"] = row.source
-        if kind == "metrics":
-            rows[-1]["better"] = "higher" if row.higher_is_better else "lower"
-    return rows
+    more: dict[str, Callable[[Any], dict[str, str]]] = {
+        "methods": lambda row: {"source": row.source},
+        "metrics": lambda row: {"better": "higher" if row.higher_is_better else "lower"},
+    }
+    add = more.get(kind, lambda row: {})
+    return [{"name": name, "summary": row.summary, **add(row)} for name, row in TYPES[kind].items()]
 
 
 def _options(kind: str, name: str) -> list[Option]:

@@ -85,7 +85,10 @@ def save_parquet(table: pd.DataFrame, path: Path) -> Path:
         for field in arrow.schema
     }
     arrow = arrow.cast(pa.schema(types.items(), {"pandas": json.dumps(metadata)}))
-    replace_file(path, lambda file: pq.write_table(arrow, file, compression="snappy"))
+    # Arrow takes no path whose bytes are no text.
+    stream = pa.BufferOutputStream()
+    pq.write_table(arrow, stream, compression="snappy")
+    replace_file(path, lambda file: file.write_bytes(stream.getvalue()))
     return path
 
 

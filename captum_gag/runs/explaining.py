@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -95,29 +96,19 @@ class Explanation:
         return {row["method"]: row["score"] for row in self.rows if row["metric"] == metric}
 
     def save_attributions(self, path: Path, box: Sequence[float] | None = None) -> None:
-        """Write the attributions, one float32 array (C, H, W) per method, with ``target`` and ``box``.
+        """Write the attributions as an npz file: a float32 array (C, H, W) per method, ``target`` and ``box``.
 
         Args:
-            path: Ends in ``.npz`` or ``.safetensors``, which decides the format.
+            path: The file.
             box: Where in the photograph they are: left, top, right and bottom in its pixels. None where that is not
                 known; then nothing is written of it.
         """
         place = {} if box is None else {"box": np.array(box)}
         arrays = {**self.attributions, "target": np.array(self.target), **place}
-        if path.suffix == ".safetensors":
-            from safetensors.numpy import save_file
-
-            whole = {name: np.array(array, order="C") for name, array in arrays.items()}
-            replace_file(path, lambda beside: save_file(whole, beside))
-        else:
-            replace_file(path, lambda beside: _save_npz(beside, arrays))
-
-
-def _save_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    # Given a name, NumPy would add an ending to it.
-    with path.open("wb") as file:
-        # mypy takes the names for savez's own keyword, allow_pickle.
-        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+        # Given a name, NumPy would add an ending to it; mypy takes the names for savez's own keyword, allow_pickle.
+        stream = BytesIO()
+        np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
+        replace_file(path, lambda beside: beside.write_bytes(stream.getvalue()))
 
 
 def photo_scorer(

@@ -77,5 +77,11 @@ def test_images_that_cannot_be_read_are_skipped() -> None:
     assert result.stderr.startswith("skipped broken.png: ")
 
 
+def test_a_method_that_fails_is_left_out_of_the_figure_and_the_status_says_so() -> None:
+    result = figure("maps", "cat.png", "--method", "SG", "--method", "Grad-CAM:nowhere")
+    assert (result.exit_code, result.stdout.split()) == (1, ["out/cat-maps.png"])
+    assert result.stderr.startswith("failed: Grad-CAM:nowhere on cat: ")
+
+
 def test_a_photograph_of_the_demo_is_named() -> None:
     assert figure("areas", "chelsea").stdout.split() == ["out/chelsea-areas.png"]
