@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import torch
 from annotated_types import Ge
 from torch import Tensor
+from torch.nn.functional import avg_pool1d
 
 from captum_gag.attr.contract import Percentile
 from captum_gag.attr.interpretations import Interpretation, signed
@@ -68,22 +69,11 @@ class RunningMoments:
         rounding = ROUNDING * torch.finfo(self.mean.dtype).eps * self.mean.to(variance.dtype)
         return variance.masked_fill_(variance <= rounding.square_(), 0.0)
 
-    @property
-    def root_mean_square(self) -> Tensor:
-        """Size of the samples, whatever their signs."""
-        return (self.squares / self.count + self.mean.to(self.squares.dtype).square()).sqrt()
-
 
 class GradientMoments:
-    """Moments of all sampled gradients of one input.
-
-    Attributes:
-        signed: Moments of the gradients themselves, shape (N, ...).
-        interpreted: Moments of the interpreted gradients, shape (N, ...).
-    """
+    """Moments of all sampled gradients of one input (N, ...): of themselves, ``signed``, and ``interpreted``."""
 
     def __init__(self, interpretation: Interpretation, mean_only: bool = False) -> None:
-        """Start without gradients; ``mean_only``: of the interpreted ones the variance is not needed."""
         self.interpretation = interpretation
         self.signed = RunningMoments()
         self.interpreted = self.signed if interpretation is signed else RunningMoments(mean_only=mean_only)
@@ -91,14 +81,13 @@ class GradientMoments:
     def update(self, gradients: Tensor) -> None:
         """Take in gradients of shape (k, N, ...)."""
         self.signed.update(gradients)
-        if self.interpreted is not self.signed:
-            interpreted = self.interpretation(gradients)
-            if not isinstance(interpreted, Tensor) or len(interpreted) != len(gradients):
-                raise InputError(
-                    f"interpretation returned {shown(interpreted)}, expected a tensor like its gradients, "
-                    f"{shown(gradients)}."
-                )
-            self.interpreted.update(interpreted)
+        if self.interpreted is self.signed:
+            return
+        interpreted = self.interpretation(gradients)
+        if not isinstance(interpreted, Tensor) or len(interpreted) != len(gradients):
+            expected = f"expected a tensor like its gradients, {shown(gradients)}"
+            raise InputError(f"interpretation returned {shown(interpreted)}, {expected}.")
+        self.interpreted.update(interpreted)
 
     def of_interpretation(self, index: int) -> GradientMoments:
         """Return the moments of one of several interpretations that were stacked, (k, interpretations, N, ...)."""
@@ -116,7 +105,9 @@ def warn_of_half_precision(moments: Sequence[GradientMoments], inputs: Sequence[
     """Warn where gradients in float16 are so small that they have few digits, or none."""
     for moment, tensor in zip(moments, inputs, strict=True):
         if tensor.dtype == torch.float16:
-            largest = moment.signed.root_mean_square.flatten(1).amax(1)
+            squares = moment.signed.squares
+            mean_square = squares / moment.signed.count + moment.signed.mean.to(squares.dtype).square()
+            largest = mean_square.sqrt().flatten(1).amax(1)
             if small := int((largest < SMALL_IN_HALF).sum()):
                 warn(
                     f"The gradients of {small} of {len(largest)} examples have a root mean square of at most "
@@ -135,7 +126,7 @@ class Mean:
     """Mean of the interpreted gradients (equation 2 when they are magnitudes)."""
 
     def __call__(self, moments: GradientMoments) -> Tensor:
-        """Return the mean, (N, ...)."""
+        """Return the mean."""
         return moments.interpreted.mean
 
 
@@ -144,7 +135,7 @@ class Variance:
     """Unbiased variance of the interpreted gradients (VarGrad; equation 3 when they are signed)."""
 
     def __call__(self, moments: GradientMoments) -> Tensor:
-        """Return the variance, shape (N, ...)."""
+        """Return the variance."""
         return moments.interpreted.variance
 
 
@@ -196,17 +187,9 @@ class GuidedMean:
 
 
 def box_mean(variance: Tensor, window: Window) -> Tensor:
-    r"""Return the mean over a box around each position; at the border over the part of the box that is inside.
+    """Return the mean over a box around each position; at the border over the part of the box that is inside.
 
-    Of variances :math:`V_j` that are estimated from n samples with normal noise, and of true values :math:`v_j`:
-
-    .. math::
-        E[\bar V] = \bar v, \qquad
-        \mathrm{Var}[\bar V] = \frac{2}{(n - 1) m^2} \sum_{j, l} \rho_{jl}^2 v_j v_l
-
-    with sums and means over the m positions of the box and :math:`\rho_{jl}` the correlation of the gradients at j and
-    l. Away from the border the bias :math:`\bar v - v` is 0 where v is linear in the positions; for a smooth v and a
-    side of k positions it is about :math:`(k^2 - 1) / 24` times the sum of its second derivatives.
+    Its bias and variance are in docs/methods.md, "Fewer samples".
 
     Args:
         variance: Shape (N, ...).
@@ -229,12 +212,10 @@ def box_mean(variance: Tensor, window: Window) -> Tensor:
             f"guide_window {window} for inputs {dimensions}: expected a side for each axis after the first, none "
             "larger than the axis."
         )
-    pooled = variance
     for axis, side in enumerate(sides, start=1):
         if side > 1:
-            rows = pooled.movedim(axis, -1)
-            means = torch.nn.functional.avg_pool1d(
-                rows.reshape(-1, 1, rows.shape[-1]), side, stride=1, padding=side // 2, count_include_pad=False
-            )
-            pooled = means.reshape(rows.shape).movedim(-1, axis)
-    return pooled
+            rows = variance.movedim(axis, -1)
+            signals = rows.reshape(-1, 1, rows.shape[-1])
+            means = avg_pool1d(signals, side, stride=1, padding=side // 2, count_include_pad=False)
+            variance = means.reshape(rows.shape).movedim(-1, axis)
+    return variance

@@ -22,9 +22,9 @@ from captum_gag.modules import modules_inside, require_module
 from captum_gag.tensors import as_tensor, at_least_single, seeded_generator
 
 
-def _classes(*names: str) -> tuple[Any, ...]:
+def _classes(names: str) -> tuple[Any, ...]:
     # Older releases have not all of them.
-    return tuple(getattr(captum.attr, name) for name in " ".join(names).split() if hasattr(captum.attr, name))
+    return tuple(getattr(captum.attr, name) for name in names.split() if hasattr(captum.attr, name))
 
 
 # Those whose every row of a batch has a gradient of its own, so that its batches can be divided.
@@ -32,9 +32,9 @@ ROW_BY_ROW = _classes("Deconvolution GradientShap GuidedBackprop InputXGradient 
 
 # Those that pass each row as it is, once.
 ONE_PASS = _classes(
-    "Saliency InputXGradient Deconvolution GuidedBackprop GuidedGradCam LRP FeaturePermutation LayerActivation",
-    "LayerGradCam LayerGradientXActivation LayerLRP LayerFeaturePermutation NeuronGradient NeuronGuidedBackprop",
-    "NeuronDeconvolution",
+    "Saliency InputXGradient Deconvolution GuidedBackprop GuidedGradCam LRP FeaturePermutation LayerActivation "
+    "LayerGradCam LayerGradientXActivation LayerLRP LayerFeaturePermutation NeuronGradient NeuronGuidedBackprop "
+    "NeuronDeconvolution"
 )
 
 
@@ -78,12 +78,11 @@ def in_batches(explainer: Any) -> Any:
         size = gradients_per_batch(inputs[0], len(inputs[0]))
         if size >= len(inputs[0]):
             return gradient_func(forward_fn, inputs, target_ind, additional_forward_args)
-        batches = []
-        model = explainer.forward_func
-        for rows, target, arguments in batches_of(model, inputs, target_ind, additional_forward_args, size):
+        gradients = []
+        for rows, *others in batches_of(explainer.forward_func, inputs, target_ind, additional_forward_args, size):
             leaves = tuple(tensor.detach().requires_grad_() for tensor in rows)
-            batches.append(gradient_func(forward_fn, leaves, target, arguments))
-        return tuple(torch.cat(gradients) for gradients in zip(*batches, strict=True))
+            gradients.append(gradient_func(forward_fn, leaves, *others))
+        return tuple(map(torch.cat, zip(*gradients, strict=True)))
 
     explainer.gradient_func = batched
     return explainer
@@ -110,10 +109,9 @@ def captum_target(targets: Tensor) -> Any:
 
 
 def reference_images(references: float | str | Tensor, n: int, image: Tensor, seed: int | None) -> Tensor:
-    """Return the images that an image (C, H, W) is compared with, (k, C, H, W).
+    """Return the images (k, C, H, W) that an image (C, H, W) is compared with.
 
-    A number stands for an image of one value, "random" for n images of random values between the image's darkest and
-    its brightest.
+    A number is an image of one value, "random" n images of random values between the image's lowest and highest.
     """
     if isinstance(references, Tensor):
         return as_tensor("baselines", references).to(image)
@@ -137,24 +135,17 @@ def mean_over_references(
 
     The explainers are Captum's for one reference, and for several.
     """
-    maps = []
-    for chunk in references.split(gradients_per_batch(references, len(references))):
-        attributions = call(name, explainers[len(chunk) > 1], images, baselines=chunk, **arguments)
-        maps.append(attributions * (len(chunk) / len(references)))
-    return torch.stack(maps).sum(0)
+    chunks, n = references.split(gradients_per_batch(references, len(references))), len(references)
+    explained = (call(name, explainers[len(part) > 1], images, baselines=part, **arguments) for part in chunks)
+    return torch.stack([maps * (len(part) / n) for maps, part in zip(explained, chunks, strict=True)]).sum(0)
 
 
 def call(name: str, explainer: Any, images: Tensor, **arguments: Any) -> Any:
     """Return Captum's attributions; warn where those of DeepLIFT or LRP do not add up to what their rules promise.
 
     Captum has rules for some modules. Other activations and poolings, and for LRP what ``forward`` does between the
-    modules, pass their plain gradient, without a word.
-
-    Args:
-        name: Of the method, for the warning.
-        explainer: An attribution of Captum; LRP's is around a copy of the model, whose biases may be 0 afterwards.
-        images: What to explain.
-        arguments: Further arguments of its ``attribute``.
+    modules, pass their plain gradient, without a word. LRP is around a copy of the model, whose biases may be 0
+    afterwards.
     """
     images = images.detach()
     if not isinstance(explainer, PerturbationAttribution):
@@ -171,8 +162,7 @@ def call(name: str, explainer: Any, images: Tensor, **arguments: Any) -> Any:
             warn(
                 f"{name}: on its way to the inputs, relevance misses more than a hundredth of f(x), also without "
                 "biases, which take a part by the rules: Captum has no rule for something that the model's forward "
-                "does between its modules, such as an addition or a functional pooling; take another method, such as "
-                "IG."
+                "does between its modules, such as an addition or a functional pooling; take another, such as IG."
             )
     elif _misses(attributions, delta):
         warn(
@@ -184,14 +174,14 @@ def call(name: str, explainer: Any, images: Tensor, **arguments: Any) -> Any:
 
 def adds_up(explainer: Any) -> bool:
     """Return whether the rules of an attribution promise a sum, which ``call`` checks."""
-    deep_lift = type(explainer) in (DeepLift, DeepLiftShap) and explainer.multiplies_by_inputs
-    return deep_lift or isinstance(explainer, LRP | LayerLRP)
+    if type(explainer) in (DeepLift, DeepLiftShap):
+        return bool(explainer.multiplies_by_inputs)
+    return isinstance(explainer, LRP | LayerLRP)
 
 
 def _conserved_without_biases(
     model: nn.Module, rules: dict[nn.Module, Any], images: Tensor, arguments: dict[str, Any]
 ) -> bool:
-    """Return whether the relevance of the inputs adds up to f(x) once all biases of a model are set to 0."""
     dtype = at_least_single(images.dtype)
     for key, values in model.to(dtype).state_dict().items():
         if key.rpartition(".")[2] in ("bias", "running_mean"):
@@ -207,7 +197,7 @@ def _conserved_without_biases(
 
 
 def _misses(attributions: Any, delta: Tensor, rounding: float = 0.0) -> bool:
-    """Return whether the sum of attributions is off by delta from what it should be, by more than a hundredth of it.
+    """Return whether delta, by which a sum of attributions is off, is more than a hundredth of what it should be.
 
     Rounding is a share of the magnitudes, which may be far larger than their sum.
     """
@@ -246,7 +236,6 @@ def captum_errors(name: str, model: Any, *inputs: Any) -> Iterator[None]:
 
 @contextmanager
 def _unhooked_afterwards(model: Any) -> Iterator[None]:
-    """Remove the hooks that were put on the modules of a model inside this context."""
     names = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
     registries = [getattr(module, name, None) for module in modules_inside(model) for name in names]
     before = [(hooks, set(hooks)) for hooks in registries if isinstance(hooks, dict)]

@@ -77,7 +77,7 @@ _REFERENCES: dict[str, tuple[Any, Any]] = {
 
 
 class CaptumMethod(AttributionMethod):
-    """A class of ``captum.attr`` with its options; see ``captum_method``."""
+    """A class of ``captum.attr``, or NoiseTunnel around the one that is ``wrapped``."""
 
     class_name: ClassVar[str]
     wrapped: ClassVar[str]
@@ -135,9 +135,9 @@ class CaptumMethod(AttributionMethod):
     def _layer(self, model: nn.Module, image: Tensor) -> Iterator[nn.Module | None]:
         """Yield the layer, with channels first if its attributions are a map of it; None of a class without."""
         module = named_layer(model, self.layer) if hasattr(self, "layer") else None
-        of_layer = self.class_name.startswith(("Layer", "GuidedGradCam")) and image.ndim > 2
+        is_map = self.class_name.startswith(("Layer", "GuidedGradCam")) and image.ndim > 2
         layer = None
-        if module is not None and of_layer and not getattr(self, "attribute_to_layer_input", False):
+        if module is not None and is_map and not getattr(self, "attribute_to_layer_input", False):
             layer = read_layer(Activations(model, image), module)
         if layer is None or (layer.grid.channel_axis == 1 and layer.grid.tokens is None):
             yield module
@@ -146,7 +146,6 @@ class CaptumMethod(AttributionMethod):
             yield channels_first
 
     def _built(self, cls: type, model: nn.Module, layer: nn.Module | None) -> Any:
-        """Return an object of a class of Captum, around the model."""
         options = passed(cls, self.arguments())
         if "layer" in options:
             options["layer"] = layer
@@ -246,10 +245,9 @@ def as_maps(attributions: Any, images: Tensor, name: str) -> Tensor:
 
 
 def square_regions(side: int, images: Tensor) -> Tensor:
-    """Return a feature mask (1, C, *positions) of square regions, numbered from 0 in reading order.
+    """Return a feature mask (1, C, *positions) of square regions over all channels, numbered from 0 in reading order.
 
-    Those of images are squares, of signals stretches, of volumes cubes, over all channels; of tables (N, F), columns
-    side by side.
+    Those of signals are stretches, of volumes cubes, of tables (N, F) columns side by side.
     """
     if side < 1:
         raise InputError(f"feature_mask is {side!r}, expected the side of square regions in pixels, at least 1")

@@ -1,4 +1,4 @@
-"""The papers' methods that call Captum with more than its options: guided ReLU6, maxima, noise in proportion."""
+"""The papers' methods that call Captum with more than its options: largest channels, noise in proportion."""
 
 from __future__ import annotations
 
@@ -11,19 +11,6 @@ from torch import Tensor
 
 from captum_gag.attr.captum_calls import batches_of, call, captum_errors, in_batches, require_copies, seeded
 from captum_gag.attr.contract import Count, Level, Seed
-from captum_gag.attr.gradient_sources import guided_backpropagation
-from captum_gag.attr.modifications import GaussianNoise
-from captum_gag.attr.sampled_gradients import ModelGradients, Parts
-
-
-class GuidedBackpropagation(ModelGradients):
-    """Guided backpropagation of the image itself (its noisy variants are SG with backpropagation = "guided")."""
-
-    @log_usage()
-    def attribute(self, inputs: Any, target: Any = None, additional_forward_args: Any = None) -> Any:
-        """Return one gradient of the image."""
-        once = Parts(GaussianNoise(1, stdevs=0.0, seed=0), gradient_source=guided_backpropagation)
-        return self._attributions(once, self._examples(inputs, target, additional_forward_args))
 
 
 class Sensitivity(Attribution):

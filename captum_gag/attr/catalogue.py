@@ -62,12 +62,7 @@ def merged(spec: Mapping[str, Any], options: Mapping[str, Any]) -> Spec:
 def method_class(name: str, options: Mapping[str, Any] | None = None) -> type[Method]:
     """Return the class of the methods of a type.
 
-    Args:
-        name: A type, as ``parse_method`` returns it.
-        options: Options to be set: the class that ``captum:NoiseTunnel`` runs has options of its own.
-
-    Raises:
-        InputError: There is no such type.
+    Options to be set count for ``captum:NoiseTunnel``: the class that it runs has options of its own.
     """
     if name.startswith("captum:"):
         return captum_method(name.removeprefix("captum:"), str((options or {}).get("attribution_method", "")))

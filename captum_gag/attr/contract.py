@@ -1,9 +1,9 @@
-"""The contract of every attribution, checked in one place: inputs, targets, scores, results."""
+"""The contract of every attribution: types of arguments, checked inputs, results in their form, torch's errors."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
 
@@ -16,9 +16,8 @@ from captum_gag.attr.hooks import reentrant_with_gradients
 from captum_gag.batching import out_of_memory
 from captum_gag.errors import InputError, in_one_line, shown, warn
 from captum_gag.modules import modules_inside
-from captum_gag.outputs import tensor_of
 from captum_gag.tensors import Seed as Seed
-from captum_gag.tensors import at_least_single, finite_rows, require_dense, target_indices
+from captum_gag.tensors import at_least_single, finite_rows, require_dense
 
 Count = Annotated[int, Ge(1), Le(10_000_000)]
 Level = Annotated[float, Ge(0)]
@@ -38,9 +37,6 @@ NO_GRADIENT = re.compile("not have been used in the graph|does not require grad|
 
 # Python's messages for a call that does not fit a signature.
 _ARGUMENTS = re.compile(r"positional argument|unexpected keyword argument")
-
-CaptumTarget = int | tuple[Any, ...] | list[Any] | None
-"""A target as ``checked_target`` returns it: for all examples, or a list with an entry for each."""
 
 
 def as_tuple(value: Any) -> tuple[Any, ...]:
@@ -115,71 +111,6 @@ def rounded_like(tensor: Tensor, result: Tensor) -> Tensor:
                 "model's output by a constant, or use a method that is free of scale, such as guide='relative'."
             )
     return rounded
-
-
-def checked_target(target: Any, n: int) -> CaptumTarget:
-    """Return a target of n examples, in any form of Captum's or of NumPy's, in plain Python.
-
-    Raises:
-        InputError: It has another form or number of entries, or one that is no integer >= 0.
-    """
-    if target is None or (isinstance(target, tuple) and any(isinstance(index, slice) for index in target)):
-        return target
-    entries = [tuple(entry) if isinstance(entry, list) else entry for entry in target_indices(target, n).tolist()]
-    return entries[0] if len(entries) == 1 else entries
-
-
-def scores_for(target: CaptumTarget, rows: int, one_row: bool = False) -> Callable[[Any], Tensor]:
-    """Return a function from what a model returned for some rows to scores of which the target can be selected.
-
-    ``one_row``: there may also be one row of scores for all rows of inputs.
-    """
-
-    def read(returned: Any) -> Tensor:
-        try:
-            outputs = tensor_of(returned)
-        except InputError:
-            raise InputError(
-                f"forward_func returned {shown(returned)}, expected a tensor (N, classes), or an object or dict with "
-                "logits; pass a function that takes the scores out, such as lambda x: model(x)[0]."
-            ) from None
-        require_dense("what forward_func returns", outputs)
-        outputs = outputs.reshape(1) if one_row and outputs.ndim == 0 else outputs
-        if not outputs.is_floating_point() or outputs.ndim == 0 or len(outputs) not in (rows, 1 if one_row else rows):
-            raise InputError(
-                f"forward_func returned {shown(outputs)} for {rows} examples, expected floating-point scores "
-                "(N, classes), or (N,) without a target."
-            )
-        if not outputs.requires_grad and torch.is_grad_enabled():
-            raise InputError(
-                "What forward_func returned has no gradient by the inputs; it must neither detach, nor convert to "
-                "NumPy, nor compute without gradients."
-            )
-        for index in [target] if not isinstance(target, list) else dict.fromkeys(target):
-            complaint = _complaint(outputs, index, isinstance(target, list))
-            if complaint:
-                shape = ", ".join(["N", *map(str, outputs.shape[1:])])
-                raise InputError(f"target is {shown(index)} for outputs of shape ({shape}): {complaint}.")
-        return outputs
-
-    return read
-
-
-def _complaint(outputs: Tensor, target: Any, of_each: bool) -> str:
-    """Return the reason for which a target, of one example or of all, selects no score; "" where it selects one."""
-    shape = outputs.shape[1:]
-    index = () if target is None else target if isinstance(target, tuple) else (target,)
-    if len(index) > len(shape):
-        return f"expected {len(shape)} indices" if shape else "there is one score for each example; leave target out"
-    for entry, size in zip(index, shape, strict=False):
-        if isinstance(entry, int) and entry >= size:
-            return f"{entry} is too large, expected an index from 0 to {size - 1}"
-    position = (0, *index)
-    selected = outputs[position]
-    # Captum takes (N, 1) for (N,) only where there is no list of targets.
-    if selected.numel() == 1 and not (of_each and selected.ndim):
-        return ""
-    return f"that is {selected.numel()} scores of each example, expected one: give {len(shape)} indices, as a tuple"
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """Deep Taylor decomposition: Captum's LRP with a checked z+ rule, z-box, and reshaping layers.
 
-Captum has no public place for its rules: import this module where one is needed, so that nothing else fails should a
-release move them.
+Captum has no public place for its rules: nothing imports this module before it is needed.
 """
 
 from __future__ import annotations
@@ -73,7 +72,7 @@ class DeepTaylor(Attribution):
 
 
 def _box(inputs: Tensor, input_rule: str, normalization: Normalization | None) -> Box | None:
-    """Return black and white in the space of the inputs, like the inputs; None where the first rule is z+."""
+    # Black and white, like the inputs; None where the first rule is z+.
     if input_rule == "z+" or (input_rule == "auto" and normalization is None):
         return None
     low, high = (constant(value, normalization)(inputs).to(inputs.dtype) for value in (0.0, 1.0))
@@ -98,7 +97,7 @@ class ZPlus(Alpha1_Beta0_Rule):
         self.name = name
 
     def forward_hook_weights(self, module: nn.Module, inputs: tuple[Tensor, ...], outputs: Tensor) -> None:
-        """Raise InputError if an input of the layer is negative, before Captum changes the weights."""
+        """Refuse a negative input of the layer, before Captum changes the weights."""
         least = float(inputs[0].detach().min())
         if least < 0:
             raise InputError(
@@ -129,7 +128,7 @@ class ZBox(PropagationRule):
 
 
 class Unchanged(EpsilonRule):
-    """No rule: relevance goes through as gradients do, for layers that hand on every value; also where that is 0."""
+    """No rule: relevance goes through as gradients do, for layers that hand on every value, also 0."""
 
     def forward_hook(self, module: nn.Module, inputs: Any, outputs: Tensor) -> Tensor:
         """Return the output as it is."""
@@ -163,7 +162,7 @@ class _BoxedRelevance(torch.autograd.Function):
 
 
 def _applied(layer: Any, weight: Tensor, inputs: Tensor) -> Tensor:
-    """Apply a layer with other weights, without bias, and without the hooks that calling it would run."""
+    # Without bias, and without the hooks that calling it would run.
     if isinstance(layer, nn.Linear):
         return linear(inputs, weight)
     return layer._conv_forward(inputs, weight, None)  # type: ignore[no-any-return]

@@ -47,7 +47,7 @@ def _unpickled(name: str, wrapped: str) -> Method:
 
 
 class AttributionMethod(NamedMethod):
-    """A class of Captum's interface with the options of its ``attribute``; see ``attribution_method``.
+    """A class of Captum's interface with the options of its ``attribute``.
 
     Its ``baselines`` may be the name of images of a data set: "train", or a folder.
     """
@@ -139,7 +139,7 @@ class PartsMethod(NamedMethod):
 
 
 class FunctionMethod(NamedMethod):
-    """A user's function with its options; see ``function_method``."""
+    """A user's function with its options."""
 
     function: ClassVar[Callable[..., Any]]
     n_samples: int
@@ -158,7 +158,7 @@ def with_seed(options: dict[str, Any], seed: int | None) -> dict[str, Any]:
 
 
 def _stated(attribution: type[Attribution], name: str) -> Callable[..., Any] | None:
-    """Return a static function of a class about its ``attribute``; None where a subclass has another ``attribute``."""
+    # A subclass may have another ``attribute``, which the function is not about.
     owner = next(cls for cls in attribution.__mro__ if name in vars(cls) or "attribute" in vars(cls))
     function = vars(owner).get(name)
     return function.__func__ if isinstance(function, staticmethod) else None
@@ -178,11 +178,7 @@ def attributions_of(inputs: Tensor, result: Any, name: str) -> Tensor:
 
 
 def attribution_method(name: str, attribution: type[Attribution]) -> type[Method]:
-    """Return the method that a Captum attribution is, with the options of its ``attribute``.
-
-    Raises:
-        InputError: It is not called as Captum's attributions are.
-    """
+    """Return the method that a Captum attribution is, with the options of its ``attribute``."""
     signature = inspect.signature(attribution.attribute)
     try:
         inspect.signature(attribution).bind(None)
@@ -226,13 +222,8 @@ def parts_method(name: str, modification: type[Modification]) -> type[Method]:
 def function_method(name: str, function: Callable[..., Any]) -> type[Method]:
     """Return the method that a user's function is.
 
-    Args:
-        name: ``package.module:function``.
-        function: Called with (model, inputs, targets, n_samples, seed), it returns attributions (N, C, *positions) or
-            (N, 1, *positions), of tables (N, F); its further parameters are options.
-
-    Raises:
-        InputError: It cannot be called so.
+    Called with (model, inputs, targets, n_samples, seed), it returns attributions (N, C, *positions) or
+    (N, 1, *positions), of tables (N, F); its further parameters are options.
     """
     arguments = ("model", "inputs", "targets", "n_samples", "seed")
     try:
@@ -251,7 +242,7 @@ def function_method(name: str, function: Callable[..., Any]) -> type[Method]:
 
 
 def _summary(name: str, cls: type) -> str:
-    """Return the first sentence of a class's own docstring; its name where it has none but a dataclass's."""
+    # A dataclass without docstring has its signature there.
     doc = inspect.cleandoc(vars(cls).get("__doc__") or "")
     return first_sentence(name if not doc or doc.startswith(f"{cls.__name__}(") else doc)
 
@@ -266,5 +257,5 @@ def require_free(name: str, base: type[Method], options: Iterable[str]) -> None:
 
 
 def _elsewhere(cls: type) -> bool:
-    """Return whether a class is defined outside of ``captum_gag.attr``, so that it may look at the batch."""
+    # Such a class may look at the batch.
     return not cls.__module__.startswith("captum_gag.attr.")

@@ -8,22 +8,30 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from captum_gag.attr.contract import (
-    CaptumTarget,
-    TensorOrTuple,
-    as_tuple,
-    checked_inputs,
-    checked_target,
-    finite_only,
-    rounded_like,
-    scores_for,
-)
+from captum_gag.attr.contract import TensorOrTuple, as_tuple, checked_inputs, finite_only, rounded_like
 from captum_gag.errors import InputError, shown
 from captum_gag.model_probe import Behaviour, behaviour_of
-from captum_gag.tensors import channels_back, channels_first, check_channel_axis
+from captum_gag.outputs import tensor_of
+from captum_gag.tensors import channels_back, channels_first, check_channel_axis, copied, require_dense, target_indices
 
 Rows = Literal["independent", "together"]
 """What the rows of the inputs are: examples, or parts of one, such as nodes of a graph or frames of a clip."""
+
+
+CaptumTarget = int | tuple[Any, ...] | list[Any] | None
+"""A target in plain Python: for all examples, or a list with an entry for each."""
+
+
+def checked_target(target: Any, n: int) -> CaptumTarget:
+    """Return a target of n examples, in any form of Captum's or of NumPy's, in plain Python.
+
+    Raises:
+        InputError: It has another form or number of entries, or one that is no integer >= 0.
+    """
+    if target is None or (isinstance(target, tuple) and any(isinstance(index, slice) for index in target)):
+        return target
+    entries = [tuple(entry) if isinstance(entry, list) else entry for entry in target_indices(target, n).tolist()]
+    return entries[0] if len(entries) == 1 else entries
 
 
 class Examples:
@@ -98,12 +106,18 @@ class Examples:
         """Return points like ``tensors``, (B, ...), in the layout of the model's inputs."""
         return tuple(self._user_layout(point, like) for point, like in zip(points, as_tuple(self.inputs), strict=True))
 
-    def scores(self, model: Callable[..., Any], points: Sequence[Tensor], arguments: Any, read: Any) -> Tensor:
-        """Return the outputs for points like ``tensors``, (B, ...); where rows are together, the target's scores."""
+    def scores(self, model: Callable[..., Any], rows: Sequence[int], values: Sequence[Any]) -> Tensor:
+        """Return the outputs for rows, with points like ``tensors`` and further arguments as values.
+
+        Where rows are together, the target's scores. The model gets copies, which it may write into.
+        """
+        values, count = copied(tuple(values)), len(self.tensors)
+        points, arguments = values[:count], values[count:]
         if not self.together:
-            return read(model(*self.as_model_takes(points), *arguments))  # type: ignore[no-any-return]
+            return self.read(model(*self.as_model_takes(points), *arguments), rows)
         copies = zip(*(point.split(1) for point in points), strict=True)
-        return torch.stack([self._selected(read(model(*self.as_model_takes(copy), *arguments))) for copy in copies])
+        outputs = (self.read(model(*self.as_model_takes(copy), *arguments), rows) for copy in copies)
+        return torch.stack([self._selected(output) for output in outputs])
 
     def _selected(self, outputs: Tensor) -> Tensor:
         """Return the sum of the target's scores over the rows of outputs."""
@@ -116,11 +130,34 @@ class Examples:
         index = [(row, *as_tuple(entry)) for row, entry in enumerate(targets)]
         return torch.stack([outputs[entry].sum() for entry in index]).sum()
 
-    def reader(self, rows: Sequence[int]) -> Callable[[Any], Tensor]:
-        """Return a function from what the model returns for these rows to its outputs."""
-        if self.together:
-            return scores_for(self.all_targets, self.all_rows, one_row=True)
-        return scores_for(self.targets_of(rows), len(rows), one_row=self.in_order)
+    def read(self, returned: Any, rows: Sequence[int]) -> Tensor:
+        """Return what the model returned for these rows as scores of which the target can be selected."""
+        together, one_row = self.together, 1 if self.in_order else 0
+        target, n = (self.all_targets, self.all_rows) if together else (self.targets_of(rows), len(rows))
+        try:
+            outputs = tensor_of(returned)
+        except InputError:
+            raise InputError(
+                f"forward_func returned {shown(returned)}, expected a tensor (N, classes), or an object or dict with "
+                "logits; pass a function that takes the scores out, such as lambda x: model(x)[0]."
+            ) from None
+        require_dense("what forward_func returns", outputs)
+        outputs = outputs.reshape(1) if one_row and outputs.ndim == 0 else outputs
+        if not outputs.is_floating_point() or outputs.ndim == 0 or len(outputs) not in (n, one_row or n):
+            raise InputError(
+                f"forward_func returned {shown(outputs)} for {n} examples, expected floating-point scores "
+                "(N, classes), or (N,) without a target."
+            )
+        if not outputs.requires_grad and torch.is_grad_enabled():
+            raise InputError(
+                "What forward_func returned has no gradient by the inputs; it must neither detach, nor convert to "
+                "NumPy, nor compute without gradients."
+            )
+        for index in dict.fromkeys(target) if isinstance(target, list) else [target]:
+            if complaint := _complaint(outputs, index, isinstance(target, list)):
+                shape = ", ".join(["N", *map(str, outputs.shape[1:])])
+                raise InputError(f"target is {shown(index)} for outputs of shape ({shape}): {complaint}.")
+        return outputs
 
     def targets_of(self, rows: Sequence[int]) -> CaptumTarget:
         """Return the targets of some rows: of a list theirs, else the one of all."""
@@ -139,3 +176,20 @@ class Examples:
             finished.append(rounded_like(tensor, finite_only(result, self.finite)))
         attributions = self.as_model_takes(finished)
         return attributions if isinstance(self.inputs, tuple) else attributions[0]
+
+
+def _complaint(outputs: Tensor, target: Any, of_each: bool) -> str:
+    """Return the reason for which a target, of one example or of all, selects no score; "" where it selects one."""
+    shape = outputs.shape[1:]
+    index = () if target is None else target if isinstance(target, tuple) else (target,)
+    if len(index) > len(shape):
+        return f"expected {len(shape)} indices" if shape else "there is one score for each example; leave target out"
+    for entry, size in zip(index, shape, strict=False):
+        if isinstance(entry, int) and entry >= size:
+            return f"{entry} is too large, expected an index from 0 to {size - 1}"
+    position = (0, *index)
+    selected = outputs[position]
+    # Captum takes (N, 1) for (N,) only where there is no list of targets.
+    if selected.numel() == 1 and not (of_each and selected.ndim):
+        return ""
+    return f"that is {selected.numel()} scores of each example, expected one: give {len(shape)} indices, as a tuple"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import ExitStack
+from itertools import combinations
 from typing import Any, NamedTuple
 
 import torch
@@ -34,8 +35,7 @@ class Grid(NamedTuple):
 
     Attributes:
         channel_axis: 1 or -1.
-        tokens: Indices of the tokens that are positions of the input, (h * w * ...,); None where the axes are the
-            input's.
+        tokens: Indices of the tokens that are positions of the input; None where the axes are the input's.
         sizes: The shape of the positions.
     """
 
@@ -84,16 +84,7 @@ class Activations:
     """
 
     def __init__(self, model: nn.Module, image: Tensor, arguments: tuple[Any, ...] = ()) -> None:
-        """Run a model, whose scripted modules cannot be seen inside, on an image (1, C, *positions).
-
-        Args:
-            model: Takes the image and the arguments.
-            image: The first of the inputs.
-            arguments: Additional arguments of the model, for that image.
-
-        Raises:
-            InputError: The model's output has no gradient.
-        """
+        """Run a model, whose scripted modules cannot be seen inside, on an image (1, C, *positions)."""
         self.positions = positions(image)
         self.names = {module: name for name, module in model.named_modules() if name}
         self._seen: list[tuple[nn.Module, Tensor]] = []
@@ -162,7 +153,7 @@ class Activations:
                     down, up = tuple(size // 2 for size in down), tuple(-(-size // 2) for size in up)
 
     def channel_axis(self, module: nn.Module, activation: Tensor) -> int | None:
-        """Return 1 or -1; None where nothing shows it, or both are shown."""
+        """Return 1 or -1; None where nothing, or both, are shown."""
         axes = self._axes[id(activation)]
         if not axes:
             inside = {id(child) for child in module.modules()}
@@ -205,10 +196,8 @@ class Activations:
         """Return whether sizes are those of a stage; without feature maps, whether they are in proportion."""
         if self._stages:
             return sizes in self._stages
-        pairs = list(zip(sizes, self.positions, strict=True))
-        return all(
-            abs(one * width - other * height) < max(width, height) for one, height in pairs for other, width in pairs
-        )
+        pairs = combinations(zip(sizes, self.positions, strict=True), 2)
+        return all(abs(one * width - other * height) < max(width, height) for (one, height), (other, width) in pairs)
 
     def of_layer(self, module: nn.Module) -> Tensor | None:
         """Return the activation of a module that ran once; None of another."""
@@ -250,7 +239,6 @@ class Activations:
 
 
 def _channel_axis(module: nn.Module, activation: Tensor) -> int | None:
-    """Return the axis of the channels in a module's output that its kind shows; None if it shows none."""
     if isinstance(module, _CHANNELS_FIRST):
         return 1
     if isinstance(module, nn.Linear) or (type(module) is nn.LayerNorm and len(module.normalized_shape) == 1):
@@ -261,7 +249,6 @@ def _channel_axis(module: nn.Module, activation: Tensor) -> int | None:
 
 
 def _products(n: int, factors: int) -> Iterator[tuple[int, ...]]:
-    """Yield the tuples of factors above 1 whose product is n."""
     if factors == 1:
         yield (n,)
         return

@@ -95,10 +95,6 @@ def last_layer(seen: Activations) -> Layer:
     For torchvision's convolutional classifiers this is what the papers use: ``layer4`` of a ResNet, ``features`` of a
     DenseNet, EfficientNet or VGG. For a transformer with a class token it is the first normalisation of the last
     block, as nothing that comes later looks at the other tokens; for one that averages tokens, the last normalisation.
-    A module that runs more than once in a pass has no single output and is not taken.
-
-    Raises:
-        InputError: There is none.
     """
     layers = seen.layers()
     if not layers:

@@ -1,4 +1,4 @@
-"""Sources of gradients other than plain backpropagation."""
+"""Guided backpropagation, as a source of gradients and as a method."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from typing import Any
 
 import torch
 from captum.attr import GuidedBackprop
+from captum.log import log_usage
 from torch import Tensor, nn
 
 from captum_gag.attr.captum_calls import captum_errors
 from captum_gag.attr.contract import as_tuple
+from captum_gag.attr.modifications import GaussianNoise
+from captum_gag.attr.sampled_gradients import ModelGradients, Parts
 from captum_gag.errors import warn
 from captum_gag.modules import require_module
 
@@ -80,3 +83,13 @@ def _guided(model: nn.Module) -> Iterator[list[str]]:
                 restore.callback(setattr, module, "inplace", module.inplace)
                 module.inplace = False
         yield passed
+
+
+class GuidedBackpropagation(ModelGradients):
+    """Guided backpropagation of the image itself (its noisy variants are SG with backpropagation = "guided")."""
+
+    @log_usage()
+    def attribute(self, inputs: Any, target: Any = None, additional_forward_args: Any = None) -> Any:
+        """Return one gradient of the image."""
+        once = Parts(GaussianNoise(1, stdevs=0.0, seed=0), gradient_source=guided_backpropagation)
+        return self._attributions(once, self._examples(inputs, target, additional_forward_args))

@@ -149,10 +149,9 @@ def layer_activation(
 def replaced(
     layer: nn.Module, activation: TensorOrTuple | list[Tensor], attribute_to_layer_input: bool = False
 ) -> Iterator[None]:
-    """Replace the output, or the input, of a layer inside this context; gradients flow into the replacement.
+    """Replace the output, or the input, of a layer of an ``eager`` model; gradients flow into the replacement.
 
-    A list may change from pass to pass. A model that is wrapped by ``torch.compile`` or ``DataParallel`` must be called
-    through ``eager``.
+    A list may change from pass to pass.
     """
 
     def replace(own: Any) -> Any:
@@ -166,7 +165,7 @@ def replaced(
 
 @contextmanager
 def _hooked(layer: nn.Module, change: Callable[[Any], Any], at_input: bool) -> Iterator[None]:
-    """Pass the output of a layer, or its input as (args, kwargs), through a function inside this context."""
+    # An input is changed as (args, kwargs).
     if isinstance(layer, torch.jit.ScriptModule):
         raise InputError("The layer is scripted, so that no hook can reach it; give a layer that is not.")
     handle = (

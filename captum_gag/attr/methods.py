@@ -35,10 +35,9 @@ Images = Callable[[str, int], Tensor]
 
 
 class Method:
-    """One way to explain an image classifier, with its options set.
+    """One way to explain an image classifier, with its options set; made by ``method``.
 
-    Made by ``method`` from a Captum attribution, from parts, or from a function; see ``attr.entries``. A ``declared``
-    subclass with ``explain`` is a method too.
+    A ``declared`` subclass with ``explain`` is a method too.
 
     Attributes:
         of: The method whose maps this one transforms, if it does.
@@ -66,9 +65,7 @@ class Method:
         channel_axis: int = 1,
         class_axis: int | None = None,
     ) -> Tensor:
-        """Explain a batch of images, or of anything else.
-
-        The model is afterwards as it was, batch statistics in training mode included.
+        """Explain a batch of images, or of anything else; the model is afterwards as it was.
 
         Args:
             model: Classifier, inputs to scores (N, classes), or (N, classes, ...).
@@ -116,7 +113,7 @@ class Method:
         return self.seeded_parts(None)
 
     def seeded_parts(self, seed: int | None) -> Parts | None:
-        """Return the parts with a seed in place of one that is not among the options."""
+        """Return the parts, with a seed where the options have none."""
         return None
 
     @property
@@ -142,7 +139,7 @@ def explain_checked(
     channel_axis: int = 1,
     class_axis: int | None = None,
 ) -> list[Tensor]:
-    """Check the arguments of ``Method.attribute``, let the model return scores, explain, and finish the attributions.
+    """Check the arguments of ``Method.attribute``, explain a model that returns scores, and finish the attributions.
 
     ``explain`` takes (model, inputs, targets), all with channels on axis 1, and returns attributions (N, C, ...).
     """
@@ -238,9 +235,7 @@ def shared_gradients(
         first = parts[0]._replace(interpretation=interpret_all)
         with seeded_elsewhere(methods[0], inputs, seed):
             [moments] = ModelGradients(model).moments(first, inputs, captum_target(targets))
-        attributions = [
-            part.aggregation(moments.of_interpretation(interpretations.index(part.interpretation))) for part in parts
-        ]
-        return [rounded_like(inputs, attribution) for attribution in attributions]
+        own = [moments.of_interpretation(interpretations.index(part.interpretation)) for part in parts]
+        return [rounded_like(inputs, part.aggregation(moment)) for part, moment in zip(parts, own, strict=True)]
 
     return explain_checked(explain, model, inputs, target, output, class_axis=class_axis)

@@ -126,7 +126,7 @@ class GaussianNoise:
         return highest - lowest
 
     def _deviations(self, inputs: tuple[Tensor, ...]) -> list[Tensor]:
-        """Return each input's standard deviation, in at least single precision, broadcastable to the input."""
+        # In at least single precision, broadcastable to the inputs.
         if self.stdevs is None:
             ranges = list(map(self.range, inputs))
             constant = {row for width in ranges for row in (width.flatten() == 0).nonzero().flatten().tolist()}

@@ -16,7 +16,6 @@ from captum_gag.attr.paths import Baselines, BlurPath, GuidedPath, format_baseli
 from captum_gag.attr.sampled_gradients import ModelGradients, Parts
 from captum_gag.modules import state_kept
 from captum_gag.options import checked
-from captum_gag.tensors import copied
 from captum_gag.threads import one_at_a_time
 
 
@@ -46,15 +45,11 @@ class PathAttribution(ModelGradients):
         attributions = examples.like_inputs(integrals)
         if not return_convergence_delta:
             return attributions
-        ends, read = examples.tensors, examples.reader(range(len(examples.tensors[0])))
-
-        def scores(*values: Any) -> Tensor:
-            values = copied(values)
-            return examples.scores(self.forward_func, values[: len(ends)], values[len(ends) :], read)
-
+        rows = range(len(examples.tensors[0]))
+        ends = GradientAttribution(lambda *values: examples.scores(self.forward_func, rows, values))
         with torch.inference_mode(False), torch.no_grad(), state_kept(self.forward_func):
-            delta = GradientAttribution(scores).compute_convergence_delta(
-                integrals, start, ends, examples.target, examples.arguments
+            delta = ends.compute_convergence_delta(
+                integrals, start, examples.tensors, examples.target, examples.arguments
             )
         return attributions, finite_only(delta, examples.finite)
 

@@ -27,7 +27,7 @@ Quadrature = Literal["gausslegendre", "riemann_left", "riemann_middle", "riemann
 
 
 def format_baselines(baselines: Baselines, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """Return one starting point per input, expanded to its shape; raise InputError where one does not fit."""
+    """Return one starting point per input, expanded to its shape."""
     several = baselines if isinstance(baselines, tuple) else (0 if baselines is None else baselines,) * len(inputs)
     if len(several) != len(inputs):
         raise InputError(f"baselines has {len(several)} entries for {len(inputs)} inputs; give one for each.")

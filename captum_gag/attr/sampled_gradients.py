@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -145,8 +145,7 @@ class ModelGradients(GradientAttribution):
             batch = slice(first, first + limit)
             inputs = tuple(point[batch].requires_grad_() for point in flat)
             targets, arguments = examples.targets_of(rows[batch]), examples.arguments_of(rows[batch])
-            read = examples.reader(rows[batch])
-            with explained(self.forward_func, inputs), self._scores(source, examples, read) as forward:
+            with explained(self.forward_func, inputs), self._scores(source, examples, rows[batch]) as forward:
                 gradients = (source or self.gradient_func)(forward, inputs, targets, arguments)
             # Each pass starts from the same state.
             put_back()
@@ -156,20 +155,20 @@ class ModelGradients(GradientAttribution):
                     f"gradient_source returned {shown(gradients)}, expected a tuple with a gradient like each input."
                 )
             batches.append(gradients)
-        joined = [torch.cat(parts_) if len(parts_) > 1 else parts_[0] for parts_ in zip(*batches, strict=True)]
-        gradients = [part.to(at_least_single(part.dtype)) for part in joined]
+        joined = [torch.cat(batch) if len(batch) > 1 else batch[0] for batch in zip(*batches, strict=True)]
+        gradients = [gradient.to(at_least_single(gradient.dtype)) for gradient in joined]
         if in_order:
             return tuple(gradient.unflatten(0, (k, n)) for gradient in gradients)
         return tuple(gradient.unflatten(0, (n, k)).transpose(0, 1) for gradient in gradients)
 
     @contextmanager
     def _scores(
-        self, source: GradientSource | None, examples: Examples, read: Callable[[Any], Tensor]
+        self, source: GradientSource | None, examples: Examples, rows: Sequence[int]
     ) -> Iterator[Callable[..., Tensor]]:
         """Yield a model that returns scores: a module stays one, by hooks, for a source that needs modules."""
-        model, count = self.forward_func, len(examples.tensors)
+        model = self.forward_func
         if source is None or not isinstance(model, nn.Module) or isinstance(model, torch.jit.ScriptModule):
-            yield lambda *values: examples.scores(model, copied(values[:count]), copied(values[count:]), read)
+            yield lambda *values: examples.scores(model, rows, values)
             return
         if examples.together:
             raise InputError(
@@ -177,11 +176,12 @@ class ModelGradients(GradientAttribution):
             )
 
         def turn(module: nn.Module, values: tuple[Any, ...]) -> tuple[Any, ...]:
-            return (*examples.as_model_takes(copied(values[:count])), *copied(values[count:]))
+            values, count = copied(values), len(examples.tensors)
+            return (*examples.as_model_takes(values[:count]), *values[count:])
 
         with (
             model.register_forward_pre_hook(turn, prepend=True),
-            model.register_forward_hook(lambda module, inputs, returned: read(returned)),
+            model.register_forward_hook(lambda module, inputs, returned: examples.read(returned, rows)),
         ):
             yield model
 

@@ -30,7 +30,7 @@ from captum_gag.attr import (
     saliency_map,
 )
 from captum_gag.attr.catalogue import method
-from captum_gag.attr.contract import checked_target
+from captum_gag.attr.examples import checked_target
 from captum_gag.attr.methods import shared_gradients
 from captum_gag.errors import InputError
 from captum_gag.metrics import metric, rcap
