@@ -63,7 +63,7 @@ METHOD_TYPES: dict[str, str] = {
     "Random": "captum_gag.attr.controls:RandomMap",
     "Sobel": "captum_gag.attr.controls:SobelMap",
     "Constant": "captum_gag.attr.controls:ConstantMap",
-    "Truth": "captum_gag.attr.controls:TruthMap",
+    "Truth": "captum_gag.attr.controls:Truth",
 }
 """The types of methods, Captum attributions or modifications, beside captum:CLASS and package.module:callable."""
 
@@ -101,6 +101,7 @@ METHODS: dict[str, MethodRow] = {
     ),
     "VG": MethodRow({"type": "captum:Saliency", "abs": False}, "the gradient", "Simonyan 2014"),
     "SG": MethodRow({"type": "SG"}, f"mean of {_NOISY}", "Smilkov 2017"),
+    "SG-SQ": MethodRow({"type": "SG", "interpretation": "squared"}, f"mean square of {_NOISY}", "Hooker 2019"),
     "VarGrad": MethodRow({"type": "SG", "aggregation": "variance"}, f"variance of {_NOISY}", "Adebayo 2018"),
     "IG": MethodRow({"type": "IG"}, "mean of gradients on the line from 0", "Sundararajan 2017"),
     "GB": MethodRow({"type": "GB"}, "guided backpropagation", "Springenberg 2015"),

@@ -187,17 +187,9 @@ class GuidedMean:
 
 
 def box_mean(variance: Tensor, window: Window) -> Tensor:
-    r"""Return the mean over a box around each position; at the border over the part of the box that is inside.
+    """Return the mean over a box around each position; at the border over the part of the box that is inside.
 
-    Of variances :math:`V_j` that are estimated from n samples with normal noise, and of true values :math:`v_j`:
-
-    .. math::
-        E[\bar V] = \bar v, \qquad
-        \mathrm{Var}[\bar V] = \frac{2}{(n - 1) m^2} \sum_{j, l} \rho_{jl}^2 v_j v_l
-
-    with sums and means over the m positions of the box and :math:`\rho_{jl}` the correlation of the gradients at j and
-    l. Away from the border the bias :math:`\bar v - v` is 0 where v is linear in the positions; for a smooth v and a
-    side of k positions it is about :math:`(k^2 - 1) / 24` times the sum of its second derivatives.
+    Its bias and variance are in docs/methods.md, "Fewer samples".
 
     Args:
         variance: Shape (N, ...).

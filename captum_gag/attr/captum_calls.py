@@ -162,7 +162,8 @@ def call(name: str, explainer: Any, images: Tensor, **arguments: Any) -> Any:
             warn(
                 f"{name}: on its way to the inputs, relevance misses more than a hundredth of f(x), also without "
                 "biases, which take a part by the rules: Captum has no rule for something that the model's forward "
-                "does between its modules, such as an addition or a functional pooling; take another, such as IG."
+                "does between its modules, such as an addition or a functional pooling; take another method, such as "
+                "IG."
             )
     elif _misses(attributions, delta):
         warn(

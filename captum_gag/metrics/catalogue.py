@@ -36,16 +36,3 @@ def metric(type: str, options: Mapping[str, Any] = {}, normalization: Normalizat
     if any(declared.name == "normalization" for declared in options_of(cls)):
         options = {"normalization": normalization, **options}
     return cls(**options)
-
-
-def rows() -> list[dict[str, Any]]:
-    """Return one row per metric: type, summary, better ("higher" or "lower", by default) and options."""
-    return [
-        {
-            "type": name,
-            "summary": row.summary,
-            "better": "higher" if row.higher_is_better else "lower",
-            "options": [declared._asdict() for declared in options_of(row.load())],
-        }
-        for name, row in METRICS.items()
-    ]

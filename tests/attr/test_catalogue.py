@@ -23,11 +23,9 @@ from captum_gag.attr import (
     Mean,
     SampledGradients,
     Samples,
-    Variance,
     absolute,
     guided_backpropagation,
     positive,
-    signed,
 )
 from captum_gag.attr.catalogue import method, method_class, options_of_spec
 from captum_gag.attr.feature_grids import Activations
@@ -225,7 +223,9 @@ def captums_noise_tunnel(model: nn.Module, image: torch.Tensor, nt_type: str, sa
     )
 
 
-@pytest.mark.parametrize(("name", "nt_type"), [("SG", "smoothgrad"), ("VarGrad", "vargrad")])
+@pytest.mark.parametrize(
+    ("name", "nt_type"), [("SG", "smoothgrad"), ("SG-SQ", "smoothgrad_sq"), ("VarGrad", "vargrad")]
+)
 def test_noise_rows_are_captums_noise_tunnel_on_the_same_noise(
     model: nn.Module, images: torch.Tensor, name: str, nt_type: str
 ) -> None:
@@ -239,12 +239,24 @@ def test_noise_rows_are_captums_noise_tunnel_on_the_same_noise(
         def samples(self, inputs: tuple[torch.Tensor, ...], chunk: int) -> Any:
             yield Samples((inputs[0] + drawn.unsqueeze(1),))
 
-    aggregation = Mean() if name == "SG" else Variance()
-    ours = SampledGradients(model, SameNoise(), signed, aggregation).attribute(images[:1].double(), target=0)
+    parts = method(name).parts
+    assert parts is not None
+    sampler = SampledGradients(model, SameNoise(), parts.interpretation, parts.aggregation)
+    ours = sampler.attribute(images[:1].double(), target=0)
     model.float()
-    assert method(name).parts.aggregation == aggregation  # type: ignore[attr-defined]
     factor = 6 / 5 if nt_type == "vargrad" else 1.0  # Captum divides by n, the unbiased variance by n - 1
     torch.testing.assert_close(ours, host * factor, rtol=1e-6, atol=1e-12)
+
+
+def test_the_mean_square_of_a_curve_is_known() -> None:
+    # Of 2 x + 3/2 x^2 the noisy gradient is 2 + 3 (x + 0.5 z): its mean square (2 + 3 x)^2 + 9 * 0.25.
+    x = torch.rand(1, 2, 5, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    found = method("SG-SQ", n_samples=6000, stdevs=0.5).attribute(
+        lambda x: (2 * x + 1.5 * x**2).flatten(1).sum(1, keepdim=True).expand(-1, 2),  # type: ignore[arg-type]
+        x,
+        0,
+    )
+    torch.testing.assert_close(found, (2 + 3 * x) ** 2 + 2.25, rtol=0.08, atol=0)
 
 
 def test_variance_stays_right_where_captums_goes_negative() -> None:
@@ -323,11 +335,9 @@ class TestOptionsHaveAnEffect:
             torch.testing.assert_close(found, expected)
             assert not torch.equal(found, method("IG", n_samples=5).attribute(model, images, TARGET))
 
-    def test_squared_is_captums_smoothgrad_sq(self, model: nn.Module, images: torch.Tensor) -> None:
-        mean, variance, square = (
-            method("SG", n_samples=8, **options).attribute(model, images, TARGET)
-            for options in ({}, {"aggregation": "variance"}, {"interpretation": "squared"})
-        )
+    def test_the_mean_square_is_the_squared_mean_and_the_variance(self, model: nn.Module, images: torch.Tensor) -> None:
+        names = ("SG", "VarGrad", "SG-SQ")
+        mean, variance, square = (method(name, n_samples=8).attribute(model, images, TARGET) for name in names)
         torch.testing.assert_close(square, variance * 7 / 8 + mean**2)
 
     def test_guided_backpropagation_of_noisy_images(self, model: nn.Module, images: torch.Tensor) -> None:

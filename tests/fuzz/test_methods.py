@@ -29,7 +29,7 @@ NAMES = [*METHODS, *[name for name in METHOD_TYPES if name != "Truth"], *TRANSFO
 NEEDED = {"layer": "2", "neuron_selector": (0, 0, 0), "baselines": 0.1, "attribution_method": "Saliency"}
 FEW = {"n_samples": 2, "nt_samples": 2, "n_steps": 3, "n_references": 2, "stdevs": 0.1}
 REGIONS = {"Lime", "KernelShap", "ShapleyValues", "ShapleyValueSampling", "FeatureAblation", "FeaturePermutation"}
-POSITIVE = {"Saliency", "Sensitivity", "VarGrad", "Random", "Sobel", "Constant"}
+POSITIVE = {"Saliency", "Sensitivity", "SG-SQ", "VarGrad", "Random", "Sobel", "Constant"}
 POSITIVE |= {name for name in NAMES if name.startswith("GAG") or "^" in name}
 COMPARED = [name for name in NAMES if name not in ("Deep Taylor", "GAG-85 fast")]
 """Those that take any images: neither white and black as bounds, nor windows of nine pixels."""

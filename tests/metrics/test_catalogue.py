@@ -15,12 +15,12 @@ from torch import nn
 from captum_gag.errors import InputError
 from captum_gag.metrics import metric, rcap
 from captum_gag.metrics.base import MaskingMetric
-from captum_gag.metrics.catalogue import rows
 from captum_gag.metrics.deletion_insertion import InsertionMetric
 from captum_gag.metrics.external_metric import ExternalMetric
 from captum_gag.metrics.map_batch import MapBatch
 from captum_gag.metrics.masking import Plan
-from captum_gag.options import declared
+from captum_gag.names import METRICS
+from captum_gag.options import declared, options_of
 
 NORMALIZATION = ((0.4, 0.5, 0.6), (0.2, 0.3, 0.25))
 
@@ -161,17 +161,14 @@ class TestQuantusOwn:
         assert made.evaluate(*case).score.tolist() == [0, 2]
 
 
-def test_rows_say_what_a_user_can_set() -> None:
-    listed = {each["type"]: each for each in rows()}
-    assert {name: each["better"] for name, each in listed.items()} == {
-        **dict.fromkeys(("RCAP", "Insertion", "AOPC", "Faithfulness"), "higher"),
-        **dict.fromkeys(("Deletion", "LogCoshDice", "SegmentationMAE"), "lower"),
+def test_names_say_what_a_user_can_set() -> None:
+    assert {name: row.higher_is_better for name, row in METRICS.items()} == {
+        **dict.fromkeys(("RCAP", "Insertion", "AOPC", "Faithfulness"), True),
+        **dict.fromkeys(("Deletion", "LogCoshDice", "SegmentationMAE"), False),
     }
-    options = {each["name"]: each for each in listed["AOPC"]["options"]}
-    assert options["n_steps"]["default"] is None
-    assert options["n_steps"]["range"] == ">= 1"
-    assert all(each["help"] and each["type"] for each in options.values())
-    assert listed["RCAP"]["summary"].endswith("alone")
+    options = {option.name: option for option in options_of(METRICS["AOPC"].load())}
+    assert (options["n_steps"].default, options["n_steps"].range) == (None, ">= 1")
+    assert all(option.help and option.type for option in options.values())
 
 
 def test_torch_users_need_no_quantus() -> None:
