@@ -112,6 +112,12 @@ def test_a_text_is_read_by_its_byte_order_mark(tmp_path: Path, encoding: str) ->
     assert read_suite(str(path))["title"] == "Prüfung"
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_the_first_line_says_what_separates_cells(tmp_path: Path, end: str) -> None:
+    (tmp_path / "it.csv").write_bytes(f"a;b{end}1,5;2,5,5{end}".encode())
+    assert csv_rows(tmp_path / "it.csv") == [["a", "b"], ["1,5", "2,5,5"]]
+
+
 def test_a_text_of_another_encoding_is_refused_instead_of_changed(tmp_path: Path) -> None:
     (tmp_path / "it.toml").write_text('title = "Prüfung"', encoding="latin-1")
     with pytest.raises(InputError, match="cannot be read as TOML: 'utf-8' codec can't decode"):
