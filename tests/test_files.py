@@ -16,6 +16,7 @@ from captum_gag.data.masks import read_mask
 from captum_gag.errors import InputError
 from captum_gag.files import csv_rows, read_text, replace_file
 from captum_gag.models.weights import read_state
+from captum_gag.reliability import read_scores
 from captum_gag.runs.suite_file import read_suite
 
 
@@ -125,11 +126,13 @@ def test_a_text_of_another_encoding_is_refused_instead_of_changed(tmp_path: Path
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="POSIX")
-@pytest.mark.parametrize("read", [read_text, csv_rows, read_image, read_mask, read_state, class_names, image_size])
+@pytest.mark.parametrize(
+    "read", [read_text, csv_rows, read_image, read_mask, read_state, class_names, image_size, read_scores]
+)
 def test_what_may_never_end_is_not_read(tmp_path: Path, read: Callable[[Path], object]) -> None:
     os.mkfifo(tmp_path / "fifo.png")
     (tmp_path / "device.png").symlink_to("/dev/zero")
-    for path in (tmp_path / "fifo.png", tmp_path / "device.png", tmp_path):
+    for path in (tmp_path / "fifo.png", tmp_path / "device.png", *[tmp_path] * (read is not read_scores)):
         if read is image_size:
             assert read(path) is None
             continue
