@@ -63,7 +63,7 @@ METHOD_TYPES: dict[str, str] = {
     "Random": "captum_gag.attr.controls:RandomMap",
     "Sobel": "captum_gag.attr.controls:SobelMap",
     "Constant": "captum_gag.attr.controls:ConstantMap",
-    "Truth": "captum_gag.attr.controls:TruthMap",
+    "Truth": "captum_gag.attr.controls:Truth",
 }
 """The types of methods, Captum attributions or modifications, beside captum:CLASS and package.module:callable."""
 

@@ -116,6 +116,8 @@ def _without_effect(names: Collection[str], options: Mapping[str, Any]) -> dict[
     void: dict[str, str] = {}
     if options.get("stdevs") is not None:
         void["noise_level"] = "where stdevs is given"
+    if {"layer", "channel_axis"} <= set(names) and options.get("layer") is None:
+        void["channel_axis"] = "without layer"
     aggregation = options.get("aggregation", "mean")
     if "aggregation" in names and isinstance(aggregation, str) and aggregation != "guided":
         reason = f'with aggregation "{aggregation}"'

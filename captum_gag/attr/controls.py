@@ -7,10 +7,12 @@ from typing import Any, Literal
 import torch
 from captum.attr import Attribution
 from scipy.ndimage import distance_transform_edt
-from torch import Tensor
+from torch import Tensor, nn
 
-from captum_gag.attr.contract import Seed, Share
+from captum_gag.attr.contract import Seed
+from captum_gag.attr.methods import Method
 from captum_gag.errors import InputError
+from captum_gag.options import declared, option
 from captum_gag.tensors import over_channels, positions, seeded_generator
 
 FLOOR = 0.001
@@ -70,54 +72,43 @@ class ConstantMap(Attribution):
         return torch.ones_like(inputs if inputs.ndim == 2 else inputs[:, :1])
 
 
-class TruthMap(Attribution):
-    """Control: the segmentation itself, or with a fault: noisy, misplaced, diffuse, incomplete or distracted."""
+@declared
+class Truth(Method):
+    """Control: the segmentation itself, or with a fault; a run makes it."""
 
     control = "truth"
+    batch_dependent = False
+    transform: Literal["", "noisy", "misplaced", "diffuse", "incomplete", "distracted"] = option(
+        default="",
+        help="Fault: noisy (mixed with uniform noise), misplaced (moved sideways, at strength 1 by half the width), "
+        "diffuse (grown on all sides, at 1 by a quarter of the shorter one), incomplete (part of the object is "
+        "missing), distracted (mixed with the mask of a distractor); none by default.",
+    )
+    strength: float = option(default=0.0, help="How much of the fault, from 0, none, to 1.", ge=0, le=1)
+    seed: Seed | None = option(default=None, help="Of the noise.")
 
-    def attribute(
-        self,
-        inputs: Tensor,
-        target: Any = None,
-        additional_forward_args: Any = None,
-        *,
-        segmentation: Tensor | None = None,
-        distractor: Tensor | None = None,
-        transform: Literal["", "noisy", "misplaced", "diffuse", "incomplete", "distracted"] = "",
-        strength: Share = 0.0,
-        seed: Seed | None = None,
-    ) -> Tensor:
-        """Return the map of one example, (1, 1, H, W), in [0, 1.001].
+    def __post_init__(self) -> None:
+        if bool(self.transform) != (self.strength > 0):
+            raise InputError(
+                f"transform is {self.transform!r} and strength {self.strength:g}; expected a fault with a strength "
+                "above 0, or neither"
+            )
 
-        Args:
-            segmentation: 1 on the part that carries the class, 0 elsewhere, (1, 1, H, W). A run fills it in.
-            distractor: The same of a part that does not, for the fault "distracted".
-            transform: Fault of the map: noisy (mixed with uniform noise), misplaced (moved sideways, by half the width
-                at strength 1), diffuse (grown on all sides, by a quarter of the shorter side at 1), incomplete (part
-                of the object is missing), distracted (mixed with the mask of a distractor); none by default.
-            strength: How much of the fault, from 0, none, to 1.
-            seed: Of the noise.
+    def explain(self, model: nn.Module, inputs: Tensor, targets: Tensor, seed: int | None) -> Tensor:
+        """Raise InputError: the model does not know the truth."""
+        raise InputError("Truth is a map of the segmentation; judge it in a run, on data with segmentations")
+
+    def of_segmentation(self, segmentation: Tensor, distractor: Tensor | None, seed: int | None) -> Tensor:
+        """Return the map (1, 1, H, W), in [0, 1.001], of the parts that carry the class, 1 there and 0 elsewhere.
 
         Raises:
-            InputError: There is no segmentation, no distractor for the fault "distracted", or a fault without strength.
+            InputError: There is no distractor, a part that does not, for the fault "distracted".
         """
-        self.check(transform, strength)
-        if segmentation is None:
-            raise InputError("Truth is a map of the segmentation; judge it in a run, on data with segmentations")
-        generator = seeded_generator(seed)
+        generator = seeded_generator(seed if self.seed is None else self.seed)
         truth = segmentation.float()
         noise, floor = torch.rand((2, *truth.shape), generator=generator, dtype=torch.float32).to(truth.device)
-        result: Tensor = _with_fault(truth, noise, distractor, transform, strength) + FLOOR * floor
+        result: Tensor = _with_fault(truth, noise, distractor, self.transform, self.strength) + FLOOR * floor
         return result
-
-    @staticmethod
-    def check(transform: str, strength: float, **_: Any) -> None:
-        """Refuse a fault without strength, and a strength without fault."""
-        if bool(transform) != (strength > 0):
-            raise InputError(
-                f"transform is {transform!r} and strength {strength:g}; expected a fault with a strength above 0, or "
-                "neither"
-            )
 
 
 def _with_fault(truth: Tensor, noise: Tensor, distractor: Tensor | None, fault: str, strength: float) -> Tensor:

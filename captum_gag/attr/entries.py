@@ -24,7 +24,7 @@ from captum_gag.tensors import as_tensor
 NOT_OPTIONS = {
     *("self", "model", "forward_func", "device_ids", "inputs", "target", "additional_forward_args", "show_progress"),
     *("return_convergence_delta", "return_standard_error", "return_input_shape", "verbose", "rows"),
-    *("internal_batch_size", "nt_samples_batch_size", "segmentation", "distractor"),
+    *("internal_batch_size", "nt_samples_batch_size"),
 }
 """Parameters of attributions that a method sets by itself, or that change the form of the result."""
 
@@ -55,11 +55,6 @@ class AttributionMethod(NamedMethod):
     attribution: ClassVar[type[Attribution]]
     _images: Tensor | None = None
 
-    def __post_init__(self) -> None:
-        check = _stated(self.attribution, "check")
-        if check is not None:
-            check(**self.options())
-
     def prepare(self, images: Images) -> None:
         """Fetch the baselines, where they are images of a data set."""
         baselines = getattr(self, "baselines", None)
@@ -82,16 +77,12 @@ class AttributionMethod(NamedMethod):
             attributions = self.attribution(model).attribute(inputs, target=captum_target(targets), **arguments)
         return attributions_of(inputs, attributions, type(self).__name__)
 
-    def of_segmentation(self, segmentation: Tensor, distractor: Tensor | None, seed: int | None) -> Tensor:
-        """Return the map (1, 1, H, W) of a truth control, which is made of the segmentation alone."""
-        options = {**self.options(), "segmentation": segmentation, "distractor": distractor, "seed": seed}
-        saliency: Tensor = self.attribution(lambda inputs: inputs).attribute(segmentation, **options)
-        return saliency
-
     def seeded_parts(self, seed: int | None) -> Parts | None:
         """Return the parts that the attribution states, if it does."""
-        parts = _stated(self.attribution, "parts")
-        return parts(**with_seed(self.options(), seed)) if parts else None
+        # A subclass may have another ``attribute``, which the statement is not about.
+        owner = next(cls for cls in self.attribution.__mro__ if not vars(cls).keys().isdisjoint(("attribute", "parts")))
+        parts = vars(owner).get("parts")
+        return parts.__func__(**with_seed(self.options(), seed)) if isinstance(parts, staticmethod) else None
 
 
 @declared
@@ -155,13 +146,6 @@ class FunctionMethod(NamedMethod):
 def with_seed(options: dict[str, Any], seed: int | None) -> dict[str, Any]:
     """Return options with the seed, where there is such an option and it is None."""
     return {**options, "seed": seed} if options.get("seed", 0) is None else options
-
-
-def _stated(attribution: type[Attribution], name: str) -> Callable[..., Any] | None:
-    # A subclass may have another ``attribute``, which the function is not about.
-    owner = next(cls for cls in attribution.__mro__ if name in vars(cls) or "attribute" in vars(cls))
-    function = vars(owner).get(name)
-    return function.__func__ if isinstance(function, staticmethod) else None
 
 
 def attributions_of(inputs: Tensor, result: Any, name: str) -> Tensor:

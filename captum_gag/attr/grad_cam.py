@@ -47,7 +47,8 @@ class GradCAM(Attribution):
         Raises:
             InputError: The inputs have no positions, or the model no feature map, or the layer is none.
         """
-        self.check(layer, channel_axis)
+        if channel_axis is not None and layer is None:
+            raise InputError("Grad-CAM: channel_axis is that of a named layer; give layer too")
         if not 3 <= inputs.ndim <= 5:
             raise InputError(
                 f"Grad-CAM got inputs {tuple(inputs.shape)}, expected (N, C, T), (N, C, H, W) or (N, C, D, H, W): it "
@@ -71,12 +72,6 @@ class GradCAM(Attribution):
                 part = cam.attribute(images, labels, arguments, relu_attributions=True)
                 maps.append(part.detach())
         return interpolated(torch.cat(maps), positions(inputs))
-
-    @staticmethod
-    def check(layer: str | None, channel_axis: int | None) -> None:
-        """Raise InputError for an axis without a layer."""
-        if channel_axis is not None and layer is None:
-            raise InputError("Grad-CAM: channel_axis is that of a named layer; give layer too")
 
 
 def named_layer(model: nn.Module, layer: str) -> nn.Module:

@@ -47,6 +47,9 @@ class ImageData(Specified):
     type: ClassVar[str]
     """Its name in a spec; that of a class of one's own is ``package.module:Class``."""
 
+    in_memory: ClassVar[bool] = False
+    """Whether examples are no files: a run then knows them by their pixels."""
+
     def __init_subclass__(cls) -> None:
         """Name a class that has no name of its own."""
         if "type" not in cls.__dict__:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import copy
 from typing import Any
 
 import torch
 from PIL import Image
-from torch import nn
-from torchvision.transforms import InterpolationMode
+from torch import Tensor, nn
+from torchvision.transforms import InterpolationMode, functional
 
-from captum_gag.models.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, Size
+from captum_gag.models.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, Size, Statistics
 from captum_gag.outputs import Output
 from captum_gag.tensors import require_device
 
@@ -62,6 +62,35 @@ class Classifier(Preprocessing):
         moved = copy(self)
         moved.model, moved.device = model, device
         return moved
+
+
+def tensor_classifier(
+    model: nn.Module, image: Tensor, normalization: Statistics, labels: Sequence[str] | None, output: Output
+) -> Classifier:
+    """Return a model with the preprocessing of one that takes tensors as they are, on its own device.
+
+    Args:
+        model: In evaluation mode; it is not changed.
+        image: One that it takes, (C, H, W). Photographs, by which a model is probed, are resized to its size.
+        normalization: (mean, std) of its values, for pixels in [0, 1].
+        labels: Names of the classes; None if they are not known.
+        output: See ``Classifier``.
+    """
+    channels, *size = image.shape
+    mean, std = (value if len(value) == channels else tuple(value) * channels for value in normalization)
+
+    def preprocess(photo: Image.Image | Tensor) -> Tensor:
+        if isinstance(photo, Tensor):
+            return photo
+        resized = functional.resize(photo if channels == 3 else photo.convert("L"), size)
+        pixels = functional.pil_to_tensor(resized).to(torch.float32).div(255).expand(channels, *size)
+        normalised: Tensor = functional.normalize(pixels, list(mean), list(std))
+        return normalised
+
+    device = next((str(each.device) for each in (*model.parameters(), *model.buffers())), "cpu")
+    names = None if labels is None else list(labels)
+    fed: Any = {"transform": preprocess, "crop": tuple(size), "labels": names, "device": device, "output": output}
+    return Classifier(type(model).__name__, model, mean, std, **fed)
 
 
 def _evaluating(model: nn.Module) -> nn.Module:

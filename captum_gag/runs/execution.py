@@ -133,7 +133,8 @@ def _selection(run: Run, bench: Bench, recompute: bool, say: Say) -> pd.DataFram
             if not recompute:
                 raise InputError(
                     f"{run.directory}: {len(changed)} photographs have changed since the run began, or are gone, first "
-                    f"{changed[0]}; score them again with captum-gag resume RUN --recompute"
+                    f"{changed[0]}; score them again with captum-gag resume RUN --recompute, or begin anew in another "
+                    "directory"
                 )
             say(f"choosing the images again, since {len(changed)} photographs have changed, first {changed[0]}")
     say("choosing images")

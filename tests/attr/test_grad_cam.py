@@ -320,7 +320,7 @@ def test_inputs_and_options_without_meaning_are_refused() -> None:
         method("Grad-CAM").attribute(nn.Linear(12, 3), torch.rand(2, 12), TARGET)
     with pytest.raises(InputError, match="finds no feature map in this model, nor tokens that form a grid"):
         method("Grad-CAM").attribute(nn.Sequential(nn.Flatten(), nn.Linear(192, 3)), torch.rand(2, 3, 8, 8), TARGET)
-    with pytest.raises(InputError, match="give layer too"):
+    with pytest.raises(InputError, match="channel_axis has no effect without layer"):
         method("Grad-CAM", channel_axis=1)
     with pytest.raises(InputError, match="channel_axis is 2, expected"):
         method("Grad-CAM", layer="x", channel_axis=2)

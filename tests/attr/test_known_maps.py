@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from captum_gag.attr.catalogue import method
-from captum_gag.attr.controls import FLOOR, TruthMap
+from captum_gag.attr.controls import FLOOR
 from captum_gag.data import dataset
 from captum_gag.errors import InputError
 from captum_gag.runs.attributing import Segmentation
@@ -29,13 +29,8 @@ def known(left: int = 4, side: int = 8) -> Segmentation:
 
 
 def made(fault: str, strength: float, of: Segmentation | None = None) -> torch.Tensor:
-    reason, distractor = known() if of is None else of
-    options: Any = {"transform": fault, "strength": strength}
-    truth = TruthMap(lambda inputs: inputs)
-    saliency = truth.attribute(reason, segmentation=reason, distractor=distractor, seed=0, **options)
-    found: Any = method("Truth", **options)
-    assert torch.equal(found.of_segmentation(reason, distractor, 0), saliency)
-    return saliency
+    truth: Any = method("Truth", transform=fault, strength=strength)
+    return truth.of_segmentation(*(known() if of is None else of), 0)  # type: ignore[no-any-return]
 
 
 def share_on_object(found: torch.Tensor) -> float:

@@ -1,0 +1,151 @@
+"""Data sets that are Python objects: tensors, a ``DataLoader``, or a torch ``Dataset``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+from torch.utils.data import DataLoader, default_collate
+
+from captum_gag.data.datasets import Example, ImageData
+from captum_gag.data.items import class_of, example_of, parts_of
+from captum_gag.data.masks import mask_of, require_size
+from captum_gag.errors import InputError, in_one_line
+from captum_gag.tensors import as_tensor
+
+FORMS = "(images, labels), a DataLoader, a Dataset of (image, label), or a folder of images"
+
+
+class HeldData(ImageData):
+    """Items of a Python object by number: photographs, or tensors that go to the model as they are."""
+
+    type = "python"
+    in_memory = True
+
+    def __init__(self, data: Any, as_they_are: bool = False) -> None:
+        """Take a data set.
+
+        Args:
+            data: (images, labels) or (images, labels, masks), N of each, where labels may be None; images alone; a
+                ``DataLoader`` over items by number; or anything with a length and items (image, label), (image, label,
+                mask) or dicts of them.
+            as_they_are: Images are tensors (C, H, W) that the model takes without preprocessing.
+
+        Raises:
+            InputError: It is none of these, or images, labels and masks are not as many.
+        """
+        self.as_they_are = as_they_are
+        self.source = data.dataset if isinstance(data, DataLoader) else data
+        self.items: Any = _Columns(data) if _has_columns(data) else self.source
+        if isinstance(data, DataLoader) and data.batch_size and data.collate_fn is not default_collate:
+            self.items = _Collated(data)
+        if isinstance(self.items, str | Mapping) or not all(
+            hasattr(self.items, name) for name in ("__len__", "__getitem__")
+        ):
+            raise InputError(f"data is of type {type(self.source).__name__}, must be {FORMS}")
+
+    def list_names(self) -> Sequence[str]:
+        """List the numbers of the items, in six digits."""
+        return [f"{index:06d}" for index in range(len(self.items))]
+
+    def listed_target(self, index: int) -> int | None:
+        """Return the label of an item where the data set lists them in ``targets``, as torchvision's do."""
+        targets = getattr(self.items, "targets", None)
+        if isinstance(targets, Tensor | np.ndarray | list) and len(targets) == len(self.items):
+            return class_of(targets[index], self.names[index])
+        return None
+
+    @property
+    def class_names(self) -> Mapping[int, str]:
+        """Names of the classes, where the data set lists them in ``classes``, as torchvision's do."""
+        names = getattr(self.source, "classes", None)
+        return dict(enumerate(map(str, names))) if isinstance(names, list | tuple) else {}
+
+    def __getitem__(self, index: int) -> Example:
+        """Read an item; whatever that raises comes out."""
+        name, item = self.names[index], self.items[index]
+        if not self.as_they_are:
+            return example_of(item, name)
+        image, target, mask = parts_of(item, name)
+        values = self.image(image, name)
+
+        def segmentation() -> Any:
+            found = mask_of(mask if not isinstance(mask, Tensor) else mask.cpu().numpy(), f"item {name}")
+            require_size(found, (values.shape[2], values.shape[1]), f"item {name}")
+            return found
+
+        has_mask = getattr(mask, "ndim", 0) >= 2
+        photo: Any = partial(lambda tensor: tensor, values)
+        return Example(name, photo, class_of(target, name), segmentation if has_mask else None)
+
+    def spec(self) -> dict[str, Any]:
+        """Return the type and the kind of object; a run knows the images by their pixels."""
+        return {"type": self.type, "name": type(self.source).__name__, "count": len(self.items)}
+
+    @staticmethod
+    def image(image: Any, name: str) -> Tensor:
+        """Return an image that the model takes as it is.
+
+        Raises:
+            InputError: It is no floating-point tensor or array (C, H, W).
+        """
+        if not isinstance(image, Tensor | np.ndarray):
+            raise InputError(
+                f"item {name}: its image is a {type(image).__name__}, which only a model with its preprocessing takes; "
+                "give captum_gag.models.Classifier(name, model, mean, std, resize, crop) as the model, or tensors"
+            )
+        values = as_tensor(f"item {name}", image)
+        if values.ndim != 3 or not values.is_floating_point():
+            raise InputError(
+                f"item {name}: its image is {tuple(values.shape)} of {values.dtype}, must be a floating-point tensor "
+                "(C, H, W) as the model takes it"
+            )
+        return values
+
+
+class _Columns:
+    """Items of (images, labels, masks)."""
+
+    def __init__(self, data: Any) -> None:
+        images, labels, masks = (*data, None, None)[:3] if isinstance(data, tuple | list) else (data, None, None)
+        for what, column in (("labels", labels), ("masks", masks)):
+            if column is not None and (not hasattr(column, "__len__") or len(column) != len(images)):
+                count = len(column) if hasattr(column, "__len__") else "no"
+                raise InputError(f"there are {len(images)} images and {count} {what}; must be one for each image")
+        self.images, self.masks = images, masks
+        self.targets = [None] * len(images) if labels is None else list(labels)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> Any:
+        return self.images[index], self.targets[index], None if self.masks is None else self.masks[index]
+
+
+class _Collated:
+    """Items of a ``DataLoader`` whose own function puts batches together: those of batches of one."""
+
+    def __init__(self, loader: DataLoader[Any]) -> None:
+        self.dataset: Any = loader.dataset
+        self.collate = loader.collate_fn
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> Any:
+        try:
+            batch = self.collate([self.dataset[index]])
+            if isinstance(batch, Mapping):
+                return {name: values[0] for name, values in batch.items()}
+            return tuple(values[0] for values in batch)
+        # The user's own function can fail in any way.
+        except Exception as error:
+            raise InputError(f"collate_fn gives no batch of item {index}: {in_one_line(error)}") from error
+
+
+def _has_columns(data: Any) -> bool:
+    first = data[0] if isinstance(data, tuple | list) and 0 < len(data) <= 3 else data
+    return isinstance(first, Tensor | np.ndarray) and first.ndim == 4
