@@ -148,5 +148,5 @@ def csv_rows(path: Path, errors: str = "strict") -> list[list[str]]:
         OSError, UnicodeDecodeError, csv.Error: It cannot be read, has another encoding, or unbalanced quotes.
     """
     text = read_text(path, errors)
-    delimiter = max(",;\t", key=text.partition("\n")[0].count)
+    delimiter = max(",;\t", key=re.split(r"[\r\n]", text, maxsplit=1)[0].count)
     return list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))

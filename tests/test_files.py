@@ -16,6 +16,7 @@ from captum_gag.data.masks import read_mask
 from captum_gag.errors import InputError
 from captum_gag.files import csv_rows, read_text, replace_file
 from captum_gag.models.weights import read_state
+from captum_gag.reliability import read_scores
 from captum_gag.runs.suite_file import read_suite
 
 
@@ -112,6 +113,12 @@ def test_a_text_is_read_by_its_byte_order_mark(tmp_path: Path, encoding: str) ->
     assert read_suite(str(path))["title"] == "Prüfung"
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_the_first_line_says_what_separates_cells(tmp_path: Path, end: str) -> None:
+    (tmp_path / "it.csv").write_bytes(f"a;b{end}1,5;2,5,5{end}".encode())
+    assert csv_rows(tmp_path / "it.csv") == [["a", "b"], ["1,5", "2,5,5"]]
+
+
 def test_a_text_of_another_encoding_is_refused_instead_of_changed(tmp_path: Path) -> None:
     (tmp_path / "it.toml").write_text('title = "Prüfung"', encoding="latin-1")
     with pytest.raises(InputError, match="cannot be read as TOML: 'utf-8' codec can't decode"):
@@ -119,11 +126,13 @@ def test_a_text_of_another_encoding_is_refused_instead_of_changed(tmp_path: Path
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="POSIX")
-@pytest.mark.parametrize("read", [read_text, csv_rows, read_image, read_mask, read_state, class_names, image_size])
+@pytest.mark.parametrize(
+    "read", [read_text, csv_rows, read_image, read_mask, read_state, class_names, image_size, read_scores]
+)
 def test_what_may_never_end_is_not_read(tmp_path: Path, read: Callable[[Path], object]) -> None:
     os.mkfifo(tmp_path / "fifo.png")
     (tmp_path / "device.png").symlink_to("/dev/zero")
-    for path in (tmp_path / "fifo.png", tmp_path / "device.png", tmp_path):
+    for path in (tmp_path / "fifo.png", tmp_path / "device.png", *[tmp_path] * (read is not read_scores)):
         if read is image_size:
             assert read(path) is None
             continue
