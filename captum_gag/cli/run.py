@@ -71,8 +71,7 @@ def run(
     Args:
         suite: A suite of captum-gag list suites, or a TOML file.
         out: Directory of the run; made if missing.
-        dry_run: Write nothing: score two images, and print the passes, seconds and memory of the run; with --until
-            decided, score 20, and forecast how many images it takes.
+        dry_run: Write nothing: score two images, and print the passes, seconds and memory of the run.
     """
     if out is None and not dry_run:
         raise InputError("--out is missing: the directory of the run, which is made (or --dry-run)")
@@ -174,17 +173,6 @@ def _print_plan(config: Config, workers: int) -> None:
         lines.append(
             f"the time of {workers} workers is that of {cost.abreast}, which have cores or a GPU of their own; "
             "that they share memory bandwidth and clock rate is not measured"
-        )
-    forecast = cost.decision
-    if forecast is None:
-        lines.append("images to a decision: give --until decided, and 10 images or more, to forecast them")
-    else:
-        more = f"more than {forecast.most:,}"
-        high = more if forecast.high is None else f"{forecast.high:,}"
-        middle = more if forecast.median is None else f"{forecast.median:,} (median; 90 % quantile {high})"
-        lines.append(
-            f"images to a decision, forecast from {forecast.pilot}: {middle}; all is decided by {forecast.most:,} in "
-            f"{forecast.share:.0%} of the simulated futures"
         )
     print_table(table)
     typer.echo("\n".join(lines))
