@@ -113,6 +113,10 @@ class HeldData(ImageData):
         photo: Any = partial(lambda tensor: tensor, values)
         return Example(name, photo, class_of(target, name), segmentation if has_mask else None)
 
+    def __str__(self) -> str:
+        """Return what a user calls it."""
+        return "data"
+
     def spec(self) -> dict[str, Any]:
         """Return the type and the kind of object; a run knows the images by their pixels."""
         return {"type": self.type, "name": type(self.source).__name__, "count": self.count}
