@@ -51,7 +51,7 @@ class HeldData(ImageData):
             InputError: It is none of these, or images, labels and masks are not as many.
         """
         self.as_they_are, self.in_pixels = as_they_are, in_pixels
-        held = data.dataset if isinstance(data, DataLoader) else _Columns(data) if _has_columns(data) else data
+        held: Any = data.dataset if isinstance(data, DataLoader) else _Columns(data) if _has_columns(data) else data
         is_indexed = hasattr(held, "__len__") and hasattr(held, "__getitem__")
         if not is_indexed or isinstance(held, str | Mapping | IterableDataset):
             raise InputError(
@@ -93,7 +93,7 @@ class HeldData(ImageData):
 
     def __str__(self) -> str:
         """Return what a user calls it."""
-        return f"the data set {type(self.source).__name__}"
+        return f"data ({type(self.source).__name__})"
 
     def __getitem__(self, index: int) -> Example:
         """Read an item; whatever that raises comes out."""
@@ -112,10 +112,6 @@ class HeldData(ImageData):
         has_mask = getattr(mask, "ndim", 0) >= 2
         photo: Any = partial(lambda tensor: tensor, values)
         return Example(name, photo, class_of(target, name), segmentation if has_mask else None)
-
-    def __str__(self) -> str:
-        """Return what a user calls it."""
-        return "data"
 
     def spec(self) -> dict[str, Any]:
         """Return the type and the kind of object; a run knows the images by their pixels."""

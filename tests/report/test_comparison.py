@@ -308,7 +308,7 @@ def test_what_a_result_shows(tmp_path):
         ({"data": (photos(), labels()), "normalization": ([0.5, 0.5], 1)}, "one for each of 3 channels"),
         ({"data": (photos(), labels()), "labels": ["a"]}, "must be a list of 3 names"),
         ({"data": (photos(), labels()), "labels": "abc"}, "must be a list of 3 names"),
-        ({"data": Photos(), "model": net(5)}, "Photos: its 3 classes are numbered .* Sequential has 5"),
+        ({"data": Photos(), "model": net(5)}, r"data \(Photos\): its 3 classes are numbered .* Sequential has 5"),
         ({"data": (photos(), labels()), "metrics": [RCAP()]}, "must be names"),
         ({"data": (photos(), labels()), "n_samples": 0}, "^n_samples is 0"),
         ({"data": (photos(), labels()), "log_to": 3}, "log_to is a int"),
