@@ -126,14 +126,14 @@ def _execute(run: Run, work: Work, *, bench: Bench | None = None, recompute: boo
     from captum_gag.report.summary import printable, summarised
     from captum_gag.report.tables import failures
     from captum_gag.runs import executors
-    from captum_gag.runs.execution import execute
+    from captum_gag.runs.execution import execute, progress_bar
 
     executor = executors.in_processes(work.workers) if work.workers > 1 else executors.in_this_process
     if work.engine == "ray":
         executor = executors.on_ray(work.workers)
     index, count = map(int, work.shard.split("/"))
     say = partial(typer.echo, err=True)
-    execute(run, executor, bench=bench, shard=(index, count), recompute=recompute, track=_progress_bar, say=say)
+    execute(run, executor, bench=bench, shard=(index, count), recompute=recompute, track=progress_bar, say=say)
     scores = run.scores()
     print_table(printable(summarised(scores, [run], means(run.config.suite_file()))))
     typer.echo(str(run.directory))
@@ -183,19 +183,6 @@ def _duration(seconds: float) -> str:
         return f"{seconds:.1f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"
-
-
-@contextmanager
-def _progress_bar(total: int, done: int) -> Iterator[Callable[[str], None]]:
-    from tqdm import tqdm
-
-    with tqdm(total=total, initial=done, unit="image") as bar:
-
-        def advance(text: str) -> None:
-            bar.set_postfix_str(text, refresh=False)
-            bar.update(1)
-
-        yield advance
 
 
 @contextmanager

@@ -161,9 +161,9 @@ class StoredData(ImageData):
         return Path(self.root)
 
     def absolute(self) -> Self:
-        """Return the same data set by absolute paths."""
+        """Return the same data set by absolute paths; what lies beside a link is still beside it."""
         given = self.options()
-        found = {name: Path(given[name]).resolve() for name in self.paths if given[name] is not None}
+        found = {name: Path(given[name]).absolute() for name in self.paths if given[name] is not None}
         return type(self)(**given | found)
 
     def wrong_layout(self, *expected: str) -> InputError:

@@ -7,8 +7,17 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, default_collate
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    IterableDataset,
+    RandomSampler,
+    SequentialSampler,
+    Subset,
+    default_collate,
+)
 
 from captum_gag.data.datasets import Example, ImageData
 from captum_gag.data.items import class_of, example_of, parts_of
@@ -18,6 +27,9 @@ from captum_gag.tensors import as_tensor
 
 FORMS = "(images, labels), a DataLoader, a Dataset of (image, label), or a folder of images"
 
+TOLERANCE = 0.1
+"""How far pixels may lie beside [0, 1], as those of images resized by bicubic interpolation do."""
+
 
 class HeldData(ImageData):
     """Items of a Python object by number: photographs, or tensors that go to the model as they are."""
@@ -25,7 +37,7 @@ class HeldData(ImageData):
     type = "python"
     in_memory = True
 
-    def __init__(self, data: Any, as_they_are: bool = False) -> None:
+    def __init__(self, data: Any, as_they_are: bool = False, in_pixels: bool = False) -> None:
         """Take a data set.
 
         Args:
@@ -33,40 +45,60 @@ class HeldData(ImageData):
                 ``DataLoader`` over items by number; or anything with a length and items (image, label), (image, label,
                 mask) or dicts of them.
             as_they_are: Images are tensors (C, H, W) that the model takes without preprocessing.
+            in_pixels: Refuse such tensors with values outside [0, 1]: nothing says which colour is black then.
 
         Raises:
             InputError: It is none of these, or images, labels and masks are not as many.
         """
-        self.as_they_are = as_they_are
-        self.source = data.dataset if isinstance(data, DataLoader) else data
-        self.items: Any = _Columns(data) if _has_columns(data) else self.source
-        if isinstance(data, DataLoader) and data.batch_size and data.collate_fn is not default_collate:
-            self.items = _Collated(data)
-        if isinstance(self.items, str | Mapping) or not all(
-            hasattr(self.items, name) for name in ("__len__", "__getitem__")
-        ):
-            raise InputError(f"data is of type {type(self.source).__name__}, must be {FORMS}")
+        self.as_they_are, self.in_pixels = as_they_are, in_pixels
+        held: Any = data.dataset if isinstance(data, DataLoader) else _Columns(data) if _has_columns(data) else data
+        is_indexed = hasattr(held, "__len__") and hasattr(held, "__getitem__")
+        if not is_indexed or isinstance(held, str | Mapping | IterableDataset):
+            raise InputError(
+                f"data is of type {type(data).__name__} and has no items by number; must be {FORMS}. One batch of a "
+                "stream does: next(iter(loader))"
+            )
+        self.numbers = _drawn(data) if isinstance(data, DataLoader) else None
+        is_collated = isinstance(data, DataLoader) and data.batch_size and data.collate_fn is not default_collate
+        self.items: Any = _Collated(data) if is_collated else held
+        self.source = data if isinstance(held, _Columns) else held
+        while isinstance(self.source, Subset):
+            self.source = self.source.dataset
+        self.count = len(self.items if self.numbers is None else self.numbers)
 
     def list_names(self) -> Sequence[str]:
         """List the numbers of the items, in six digits."""
-        return [f"{index:06d}" for index in range(len(self.items))]
+        return [f"{number:06d}" for number in self.numbers or range(self.count)]
 
     def listed_target(self, index: int) -> int | None:
         """Return the label of an item where the data set lists them in ``targets``, as torchvision's do."""
         targets = getattr(self.items, "targets", None)
         if isinstance(targets, Tensor | np.ndarray | list) and len(targets) == len(self.items):
-            return class_of(targets[index], self.names[index])
+            return class_of(targets[int(self.names[index])], self.names[index])
         return None
 
     @property
     def class_names(self) -> Mapping[int, str]:
         """Names of the classes, where the data set lists them in ``classes``, as torchvision's do."""
         names = getattr(self.source, "classes", None)
-        return dict(enumerate(map(str, names))) if isinstance(names, list | tuple) else {}
+        if not isinstance(names, list | tuple):
+            return {}
+        # ImageNet has several names for each.
+        return {index: str(name[0] if isinstance(name, tuple) and name else name) for index, name in enumerate(names)}
+
+    @property
+    def numbered_by_order(self) -> int | None:
+        """How many classes the data set lists."""
+        return len(self.class_names) or None
+
+    def __str__(self) -> str:
+        """Return what a user calls it."""
+        return f"data ({type(self.source).__name__})"
 
     def __getitem__(self, index: int) -> Example:
         """Read an item; whatever that raises comes out."""
-        name, item = self.names[index], self.items[index]
+        name = self.names[index]
+        item = self.items[int(name)]
         if not self.as_they_are:
             return example_of(item, name)
         image, target, mask = parts_of(item, name)
@@ -83,14 +115,14 @@ class HeldData(ImageData):
 
     def spec(self) -> dict[str, Any]:
         """Return the type and the kind of object; a run knows the images by their pixels."""
-        return {"type": self.type, "name": type(self.source).__name__, "count": len(self.items)}
+        return {"type": self.type, "name": type(self.source).__name__, "count": self.count}
 
-    @staticmethod
-    def image(image: Any, name: str) -> Tensor:
+    def image(self, image: Any, name: str) -> Tensor:
         """Return an image that the model takes as it is.
 
         Raises:
-            InputError: It is no floating-point tensor or array (C, H, W).
+            InputError: It is no floating-point tensor or array (C, H, W), or has other values than pixels where these
+                are expected.
         """
         if not isinstance(image, Tensor | np.ndarray):
             raise InputError(
@@ -103,7 +135,31 @@ class HeldData(ImageData):
                 f"item {name}: its image is {tuple(values.shape)} of {values.dtype}, must be a floating-point tensor "
                 "(C, H, W) as the model takes it"
             )
+        low, high = float(values.min()), float(values.max())
+        if self.in_pixels and (low < -TOLERANCE or high > 1 + TOLERANCE):
+            end = f"down to {low:.3g}" if low < -TOLERANCE else f"up to {high:.3g}"
+            raise InputError(
+                f"item {name}: its image reaches {end}, and pixels are in [0, 1]; give normalization=(mean, std), by "
+                "which metrics know black, such as (0, 1 / 255) where white is 255"
+            )
         return values
+
+    def first_image(self) -> Tensor:
+        """Return the first image that can be read.
+
+        Raises:
+            InputError: None can be; with the error of the first.
+        """
+        errors: list[Exception] = []
+        for index in range(len(self)):
+            try:
+                image: Any = self[index].photo()
+                found: Tensor = image
+                return found
+            # The user's data can fail in any way.
+            except Exception as error:
+                errors.append(error)
+        raise InputError(f"no image can be read: {in_one_line(errors[0])}") from errors[0]
 
 
 class _Columns:
@@ -111,6 +167,8 @@ class _Columns:
 
     def __init__(self, data: Any) -> None:
         images, labels, masks = (*data, None, None)[:3] if isinstance(data, tuple | list) else (data, None, None)
+        if images.ndim != 4 or not len(images):
+            raise InputError(f"images are of shape {tuple(images.shape)}, must be (N, C, H, W), also a single one")
         for what, column in (("labels", labels), ("masks", masks)):
             if column is not None and (not hasattr(column, "__len__") or len(column) != len(images)):
                 count = len(column) if hasattr(column, "__len__") else "no"
@@ -148,4 +206,14 @@ class _Collated:
 
 def _has_columns(data: Any) -> bool:
     first = data[0] if isinstance(data, tuple | list) and 0 < len(data) <= 3 else data
-    return isinstance(first, Tensor | np.ndarray) and first.ndim == 4
+    return isinstance(first, Tensor | np.ndarray)
+
+
+def _drawn(loader: DataLoader[Any]) -> list[int] | None:
+    """Return the numbers of the items that a loader with a sampler of its own draws; None for all."""
+    usual = isinstance(loader.sampler, SequentialSampler | RandomSampler)
+    if usual and type(loader.batch_sampler) in (BatchSampler, type(None)):
+        return None
+    with torch.random.fork_rng(devices=[]):
+        batches: Any = [loader.sampler] if loader.batch_sampler is None else loader.batch_sampler
+        return sorted({int(number) for batch in batches for number in batch})

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from copy import copy
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
 from torchvision.transforms import InterpolationMode, functional
 
-from captum_gag.models.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, Size, Statistics
+from captum_gag.errors import InputError, shown
+from captum_gag.models.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, Size
 from captum_gag.outputs import Output
 from captum_gag.tensors import require_device
 
@@ -65,19 +67,31 @@ class Classifier(Preprocessing):
 
 
 def tensor_classifier(
-    model: nn.Module, image: Tensor, normalization: Statistics, labels: Sequence[str] | None, output: Output
+    model: nn.Module, image: Tensor, normalization: Any, labels: list[str] | None, output: Output
 ) -> Classifier:
     """Return a model with the preprocessing of one that takes tensors as they are, on its own device.
 
     Args:
         model: In evaluation mode; it is not changed.
         image: One that it takes, (C, H, W). Photographs, by which a model is probed, are resized to its size.
-        normalization: (mean, std) of its values, for pixels in [0, 1].
+        normalization: (mean, std) of its values for pixels in [0, 1], each a number or one per channel; None: (0, 1).
         labels: Names of the classes; None if they are not known.
         output: See ``Classifier``.
+
+    Raises:
+        InputError: The normalization is another.
     """
     channels, *size = image.shape
-    mean, std = (value if len(value) == channels else tuple(value) * channels for value in normalization)
+    given = (0.0, 1.0) if normalization is None else normalization
+    try:
+        mean, std = (np.ravel(np.asarray(value, float)).tolist() for value in given)
+        mean, std = (tuple(np.broadcast_to(value, channels).tolist()) for value in (mean, std))
+    # Not two, not numbers, or of other channels.
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"normalization is {shown(normalization)}, must be (mean, std), each a number or one for each of "
+            f"{channels} channels"
+        ) from error
 
     def preprocess(photo: Image.Image | Tensor) -> Tensor:
         if isinstance(photo, Tensor):
@@ -88,8 +102,7 @@ def tensor_classifier(
         return normalised
 
     device = next((str(each.device) for each in (*model.parameters(), *model.buffers())), "cpu")
-    names = None if labels is None else list(labels)
-    fed: Any = {"transform": preprocess, "crop": tuple(size), "labels": names, "device": device, "output": output}
+    fed: Any = {"transform": preprocess, "crop": tuple(size), "labels": labels, "device": device, "output": output}
     return Classifier(type(model).__name__, model, mean, std, **fed)
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import shutil
+import weakref
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from copy import copy
 from functools import cached_property
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
 from typing import Any, Literal
 
 import numpy as np
@@ -15,14 +17,13 @@ import pandas as pd
 import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from torch import Tensor, nn
-from tqdm import tqdm
+from torch import nn
 
 from captum_gag.baselines import Normalization
 from captum_gag.data import dataset
 from captum_gag.data.datasets import ImageData
 from captum_gag.data.held import HeldData
-from captum_gag.errors import InputError, in_one_line, warn
+from captum_gag.errors import InputError, first_line, in_one_line, shown, warn
 from captum_gag.model_probe import require_evaluation_mode
 from captum_gag.models.loading import Classifier, name_of, tensor_classifier
 from captum_gag.modules import modules_inside
@@ -35,16 +36,13 @@ from captum_gag.report.reliability_figures import means
 from captum_gag.report.style import as_svg
 from captum_gag.report.summary import Summary, sentences, summarised
 from captum_gag.runs.config import IN_PYTHON, Config
-from captum_gag.runs.execution import execute
-from captum_gag.runs.executors import Bench, Chunk, Done, in_this_process
-from captum_gag.runs.identity import digest
+from captum_gag.runs.execution import execute, progress_bar
+from captum_gag.runs.executors import Bench, Chunk, Done, Executor, in_this_process
+from captum_gag.runs.identity import structure
 from captum_gag.runs.scorer import Scorer
 from captum_gag.runs.spec import make_suite, read_suite
 from captum_gag.runs.stopping import require_answerable
 from captum_gag.runs.store import Run
-
-BELOW_BLACK = -0.01
-"""Lower values than this are no pixels in [0, 1], but normalised."""
 
 
 def compare(
@@ -77,9 +75,9 @@ def compare(
             ``DataLoader`` or a ``Dataset`` of (image, label), perhaps with a segmentation; a folder of photographs; or
             a data set of ``captum_gag.data.dataset``. Images are what the model takes; for a ``Classifier``
             photographs, 8 bits or in [0, 1].
-        methods: Names, such as "GAG-85", "captum:Occlusion" or "Random", or by label type and options, as in a suite's
-            file. None: those of the suite ``compare``.
-        metrics: Likewise, such as ["RCAP", "quantus:Sparseness"] or {"Deletion": {"perturb_baseline": "road"}}.
+        methods: Names, such as "GAG-85", "Occlusion" or "captum:Saliency", or by label type and options, as in a
+            suite's file; those of the suite ``compare`` have its options. None: all of these.
+        metrics: Likewise, such as ["RCAP", "quantus:Sparseness"] or {"Deletion": {"perturb_baseline": "black"}}.
         n_samples: Gradients per image, for the methods that sample and do not say.
         seed: Of all noise, and of the images drawn.
         limit: Images at most, drawn by the seed, as many of each class as can be. None takes all.
@@ -90,59 +88,47 @@ def compare(
             callable from that to probabilities (N, classes). None: what the ``Classifier`` says, else it is decided by
             the outputs where they leave no doubt.
         normalization: (mean, std) by which pixels in [0, 1] became the images, so that metrics know black. Needed where
-            images reach below 0; a ``Classifier`` has its own.
+            images are no pixels in [0, 1]; (0, 1) says that they are, (0, 1 / 255) that white is 255. A ``Classifier``
+            has its own.
         labels: Names of the classes. None: those of the ``Classifier`` or of the data set.
         out: Directory to keep the run in: the same call goes on with it. None keeps it as long as the result.
         save_maps: Keep maps and small photographs, for ``maps``, ``plot_maps`` and the page.
         show_progress: Show a progress bar.
-        log_to: Called with the records of each image as it is done.
+        log_to: Called with the records of each image as it is done; where it fails, a warning says so.
 
     Raises:
         InputError: An argument cannot be used, or no score could be computed. An image that fails costs its own scores
             only; a warning counts them.
     """
-    images = _data(data, isinstance(model, Classifier))
+    if log_to is not None and not callable(log_to):
+        raise InputError(f"log_to is a {type(log_to).__name__}, must be a function of the records of an image")
+    images = _data(data, isinstance(model, Classifier), normalization is None)
     classifier = _classifier(model, images, output, normalization, labels)
-    suite = read_suite("compare") | {"title": "Which explanation?", "n_samples": n_samples}
-    if methods is not None:
-        suite["methods"] = dict(methods) if isinstance(methods, Mapping) else list(methods)
-    if metrics is not None:
-        suite["metrics"] = dict(metrics) if isinstance(metrics, Mapping) else {name: {} for name in metrics}
-    # The structure stands for code that no digest of weights shows.
-    spec: dict[str, Any] = {"type": IN_PYTHON, "name": classifier.name, "structure": digest(str(classifier.model))[:16]}
+    suite = _suite(methods, metrics, n_samples)
+    spec: dict[str, Any] = {"type": IN_PYTHON, "name": classifier.name, "structure": structure(classifier.model)}
     spec |= {"mean": classifier.mean, "std": classifier.std, "output": name_of(classifier.output)}
-    parameter = next(classifier.model.parameters(), torch.zeros(()))
+    dtype = next(classifier.model.parameters(), torch.zeros(())).dtype
     options: dict[str, Any] = {"limit": limit, "seed": seed, "until": until, "against": against, "save_maps": save_maps}
-    options |= {"device": classifier.device, "dtype": str(parameter.dtype).removeprefix("torch.")}
+    options |= {"device": classifier.device, "dtype": str(dtype).removeprefix("torch.")}
     try:
         config = Config(suite, spec, images.spec(), threads=torch.get_num_threads(), **options)
+        made = make_suite(suite, classifier.normalization)
     except InputError as error:
-        raise InputError(str(error).removeprefix("Config: ")) from error
-    made = make_suite(suite, classifier.normalization)
+        raise InputError(str(error).removeprefix("Config: ").removeprefix("SuiteFile: ")) from error
     require_answerable(config, made)
-    bench = Bench(config, images, Scorer(classifier, made, seed, parameter.dtype, images))
-    kept = TemporaryDirectory(prefix="captum-gag-") if out is None else None
-    run = Run.create(Path(kept.name if kept else str(out)), config, bench.identity())
-
-    def executor(bench: Bench, chunks: Iterable[Chunk]) -> Generator[list[Done], None, None]:
-        for chunk in in_this_process(bench, chunks):
-            yield chunk
-            if log_to is not None:
-                for done in chunk:
-                    log_to(done.rows)
-
-    @contextmanager
-    def track(total: int, done: int) -> Iterator[Callable[[str], None]]:
-        with tqdm(total=total, initial=done, unit="image", disable=not show_progress) as bar:
-
-            def advance(text: str) -> None:
-                bar.set_postfix_str(text, refresh=False)
-                bar.update(1)
-
-            yield advance
-
-    execute(run, executor, bench=bench, track=track, say=lambda line: None)
-    result = Comparison(run, kept)
+    scorer = Scorer(classifier, made, seed, dtype, images)
+    if labels is not None and (isinstance(labels, str | Mapping) or len(labels) != (scorer.classes or len(labels))):
+        raise InputError(f"labels are {shown(labels)}, must be a list of {scorer.classes} names, one for each class")
+    bench = Bench(config, images, scorer)
+    directory = Path(mkdtemp(prefix="captum-gag-") if out is None else out)
+    try:
+        run = Run.create(directory, config, bench.identity())
+    except OSError as error:
+        raise InputError(f"out is {directory}, which cannot be made: {first_line(error)}") from error
+    if out is None:
+        weakref.finalize(run, shutil.rmtree, run.directory, ignore_errors=True)
+    execute(run, _logging(log_to), bench=bench, track=progress_bar if show_progress else None, say=lambda line: None)
+    result = Comparison(run)
     failed = tables.failures(result.scores)
     if result.scores["score"].isna().all():
         reason = failed["error"].iloc[0] if len(failed) else "every score is undefined"
@@ -163,9 +149,9 @@ class Comparison:
         run: The run that holds records and maps.
     """
 
-    def __init__(self, run: Run, kept: TemporaryDirectory[str] | None = None) -> None:
-        """Take a run, and the temporary directory that holds it, if one does."""
-        self.run, self._kept = run, kept
+    def __init__(self, run: Run) -> None:
+        """Take a run that is done."""
+        self.run = run
 
     @cached_property
     def scores(self) -> pd.DataFrame:
@@ -175,12 +161,8 @@ class Comparison:
     @cached_property
     def maps(self) -> dict[str, dict[str, NDArray[np.float32]]]:
         """By image and method the map, (H, W) in [0, 1]; empty without ``save_maps``."""
-        images = self.scores["image"].unique()
-        return {
-            image: {name: each.numpy() for name, each in maps.items()}
-            for image in images
-            if (maps := self.run.maps(image))
-        }
+        of_images = {image: self.run.maps(image) for image in self.scores["image"].unique()}
+        return {image: {name: each.numpy() for name, each in maps.items()} for image, maps in of_images.items() if maps}
 
     @cached_property
     def _summary(self) -> Summary:
@@ -217,12 +199,12 @@ class Comparison:
         names = list(self.scores["image"].unique())
         inside = isinstance(image, int) and -len(names) <= image < len(names)
         name = names[int(image)] if inside else str(image)
-        photograph = self.run.photograph(name) if name in names else None
+        if name not in names:
+            raise InputError(f"there is no image {image!r}; must be below {len(names)}, or a name such as {names[0]!r}")
+        photograph, errors = self.run.photograph(name), self.scores.loc[self.scores["image"].eq(name), "error"]
         if photograph is None:
-            raise InputError(
-                f"image {image!r} has no maps; must be a number below {len(names)} or a name such as {names[0]!r}, "
-                "compared with save_maps=True"
-            )
+            reason = next(filter(None, errors), "they were not kept; compare with save_maps=True")
+            raise InputError(f"image {name!r} has no maps: {reason}")
         of_image = self.scores[self.scores["image"].eq(name) & self.scores["metric"].eq(self.scores["metric"].iloc[0])]
         first = of_image.iloc[0]
         title = f"{name}: {first['label']} {first['probability']:.0%}"
@@ -254,29 +236,55 @@ class Comparison:
         return f"{words}{as_svg(self.plot())}{self.table().to_html()}"
 
 
-def _data(data: Any, has_preprocessing: bool) -> ImageData:
+def _logging(log_to: Callable[[list[dict[str, Any]]], object] | None) -> Executor:
+    """Return an executor of this process that hands on the records of each image; a tracker that fails ends nothing."""
+
+    def executor(bench: Bench, chunks: Iterable[Chunk]) -> Generator[list[Done], None, None]:
+        has_failed = False
+        for chunk in in_this_process(bench, chunks):
+            yield chunk
+            for done in chunk if log_to is not None else ():
+                try:
+                    log_to(done.rows)  # type: ignore[misc]
+                # The user's own function can fail in any way.
+                except Exception as error:
+                    if not has_failed:
+                        warn(f"log_to failed, first for {done.image}: {in_one_line(error)}; the scores are kept")
+                    has_failed = True
+
+    return executor
+
+
+def _suite(methods: Any, metrics: Any, n_samples: int) -> dict[str, Any]:
+    """Return the suite ``compare`` with other methods and metrics; those that it has are as it has them."""
+    suite = read_suite("compare") | {"title": "Which explanation?", "n_samples": n_samples}
+    if methods is not None and not isinstance(methods, Mapping):
+        tables = {each["label"]: each for each in suite["methods"] if isinstance(each, Mapping)}
+        names = [methods] if isinstance(methods, str) else methods
+        methods = [tables.get(each, each) if isinstance(each, str) else each for each in names]
+    if metrics is not None and not isinstance(metrics, Mapping):
+        names = [metrics] if isinstance(metrics, str) else list(metrics)
+        if not all(isinstance(each, str) for each in names):
+            raise InputError(f"metrics are {shown(names)}, must be names, or options by label as in a suite's file")
+        metrics = {name: suite["metrics"].get(name, {}) for name in names}
+    given = {"methods": methods, "metrics": metrics}
+    return suite | {name: each for name, each in given.items() if each is not None}
+
+
+def _data(data: Any, has_preprocessing: bool, in_pixels: bool) -> ImageData:
     if isinstance(data, str | Path):
         data = dataset(parse_data(str(data)))
-    if not isinstance(data, ImageData):
-        images: ImageData = HeldData(data, as_they_are=not has_preprocessing)
-    elif has_preprocessing:
-        images = data
-    else:
+    if isinstance(data, ImageData) and not has_preprocessing:
         raise InputError(
             f"{data}: holds photographs, and the model takes tensors; give captum_gag.models.Classifier(name, model, "
             "mean, std, resize, crop), which has the preprocessing, or the images as tensors"
         )
+    images = data if isinstance(data, ImageData) else HeldData(data, not has_preprocessing, in_pixels)
     len(images)
     return images
 
 
-def _classifier(
-    model: Any,
-    data: ImageData,
-    output: Output | None,
-    normalization: Normalization | None,
-    labels: Sequence[str] | None,
-) -> Classifier:
+def _classifier(model: Any, data: Any, output: Output | None, normalization: Any, labels: Any) -> Classifier:
     """Return the model with what it needs to know; ask it by the first image."""
     if not isinstance(model, Classifier | nn.Module):
         raise InputError(
@@ -286,20 +294,13 @@ def _classifier(
         if normalization is not None or labels is not None:
             raise InputError("a Classifier has its own normalization and labels; leave them out")
         require_evaluation_mode(modules_inside(model.model))
-        if output is None:
-            return model
-        return Classifier(model.name, model.model, **{**_feeding(model), "output": output})
+        declared = copy(model)
+        declared.output = model.output if output is None else output
+        return declared
     require_evaluation_mode(modules_inside(model))
-    image = _first_image(data)
-    lowest = float(image.min())
-    if normalization is None and lowest < BELOW_BLACK:
-        raise InputError(
-            f"the images reach down to {lowest:.3g}, so they are normalised; give normalization=(mean, std), by which "
-            "metrics know black"
-        )
-    statistics = ((0.0,), (1.0,)) if normalization is None else _pair(normalization)
-    names = labels if labels is not None else list(dict(data.class_names).values()) or None
-    classifier = tensor_classifier(model, image, statistics, names, "auto" if output is None else output)
+    image = data.first_image()
+    names = list(map(str, labels)) if labels is not None else list(dict(data.class_names).values()) or None
+    classifier = tensor_classifier(model, image, normalization, names, "auto" if output is None else output)
     try:
         parameter = next(model.parameters(), image)
         with torch.no_grad():
@@ -309,27 +310,3 @@ def _classifier(
         shape = tuple(image.shape)
         raise InputError(f"the model does not take the first image, {shape}: {in_one_line(error)}") from error
     return classifier
-
-
-def _first_image(data: ImageData) -> Tensor:
-    """Return the first image that can be read; of a data set of which none can, the error of the first."""
-    errors: list[Exception] = []
-    for index in range(len(data)):
-        try:
-            found: Any = data[index].photo()
-            image: Tensor = found
-            return image
-        # The user's data can fail in any way.
-        except Exception as error:
-            errors.append(error)
-    raise InputError(f"no image can be read: {in_one_line(errors[0])}") from errors[0]
-
-
-def _feeding(classifier: Classifier) -> dict[str, Any]:
-    names = ("mean", "std", "resize", "crop", "labels", "interpolation", "device", "channels", "transform")
-    return {name: getattr(classifier, name) for name in names}
-
-
-def _pair(normalization: Normalization) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    mean, std = (tuple(np.atleast_1d(np.asarray(value, dtype=float)).tolist()) for value in normalization)
-    return mean, std

@@ -1,12 +1,22 @@
 """captum_gag.compare: the scores of a run, from Python objects, and what it says of what it cannot use."""
 
+import gc
+
 import pandas as pd
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, Dataset, TensorDataset
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    Subset,
+    SubsetRandomSampler,
+    TensorDataset,
+)
 
-from captum_gag import compare
+from captum_gag import RCAP, compare
 from captum_gag.errors import InputError
 from captum_gag.models import Classifier
 from captum_gag.runs.config import Config
@@ -34,6 +44,16 @@ def scores(result):
     return result.scores.set_index(["image", "method", "metric"])["score"]
 
 
+class Halved(nn.Sequential):
+    """The same modules and weights by the name of the class that it replaces; another function."""
+
+    def forward(self, x):
+        return super().forward(x) / 2
+
+    def _get_name(self):
+        return "Sequential"
+
+
 class Photos(Dataset):
     classes = ("ant", "bee", "cat")
 
@@ -42,6 +62,11 @@ class Photos(Dataset):
 
     def __getitem__(self, index):
         return {"image": photos()[index], "label": int(labels()[index])}
+
+
+class Stream(IterableDataset):
+    def __iter__(self):
+        return iter(zip(photos(), labels(), strict=True))
 
 
 def built():
@@ -110,6 +135,45 @@ def test_every_form_of_the_same_images_has_the_same_scores(data):
     pd.testing.assert_series_equal(scores(compare(net(), data(), **FEW)), scores(expected))
 
 
+@pytest.mark.parametrize("batched", [True, False])
+def test_a_sampler_says_which_items_are_scored(batched):
+    model, sampler, state = net(), SubsetRandomSampler([4, 1]), torch.random.get_rng_state()
+    data = TensorDataset(photos(), labels())
+    drawn = {"batch_sampler": BatchSampler(sampler, 1, False)} if batched else {"sampler": sampler}
+    result = scores(compare(model, DataLoader(data, **drawn), **FEW))
+    assert torch.equal(torch.random.get_rng_state(), state)
+    of_all = scores(compare(net(), data, **FEW))
+    pd.testing.assert_series_equal(result, of_all[of_all.index.get_level_values("image").isin(["000001", "000004"])])
+
+
+def test_a_subset_has_the_names_of_its_classes():
+    assert set(compare(net(), Subset(Photos(), [1, 4]), **FEW).scores["label"]) == {"bee"}
+
+
+def test_methods_and_metrics_of_the_suite_are_as_it_has_them():
+    few = {"n_samples": 2, "show_progress": False, "limit": 2}
+    chosen = compare(net(), Photos(), ["Occlusion"], "Deletion", **few).run.config.suite
+    whole = compare(net(), Photos(), **few).run.config.suite
+    assert chosen["metrics"] == {"Deletion": whole["metrics"]["Deletion"]} == {"Deletion": {"perturb_baseline": "road"}}
+    assert [each for each in whole["methods"] if isinstance(each, dict)] == list(chosen["methods"])
+
+
+def test_a_tracker_that_fails_ends_nothing():
+    with pytest.warns(UserWarning, match="log_to failed, first for 000000: ZeroDivisionError") as caught:
+        result = compare(net(), Photos(), log_to=lambda rows: 1 / 0, **FEW)
+    assert len(caught) == 1
+    assert result.scores["score"].notna().all()
+
+
+def test_a_run_in_memory_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    result = compare(net(), Photos(), **FEW)
+    assert len(list(tmp_path.iterdir())) == 1
+    del result
+    gc.collect()
+    assert not list(tmp_path.iterdir())
+
+
 def test_without_labels_the_predicted_class_is_explained():
     result = compare(net(), photos(), **FEW)
     predicted = net()(photos()).argmax(1)
@@ -142,6 +206,8 @@ def test_one_bad_image_costs_its_own_scores():
     others = sound.index.get_level_values("image") != "000002"
     pd.testing.assert_series_equal(scores(result)[others], sound[others])
     assert scores(result)[~others].isna().all()
+    with pytest.raises(InputError, match="'000002' has no maps: 000002 has a NaN"):
+        result.plot_maps(2)
 
 
 def test_a_model_that_cannot_be_told_apart_on_black_is_said():
@@ -189,6 +255,8 @@ def test_a_directory_keeps_the_run_and_the_same_call_goes_on_with_it(tmp_path):
         other[0].bias += 1
     with pytest.raises(InputError, match="has changed: weights"):
         compare(other, (photos(), labels()), out=out, **FEW)
+    with pytest.raises(InputError, match="another model"):
+        compare(Halved(*net()).eval(), (photos(), labels()), out=out, **FEW)
 
 
 def test_a_limit_is_balanced_and_deciding_stops():
@@ -207,7 +275,7 @@ def test_what_a_result_shows(tmp_path):
     photo, *maps = [axes.get_title().splitlines()[0] for axes in result.plot_maps(1).axes if axes.get_title()]
     assert photo.startswith("000001: bee ")
     assert maps == ["GAG-85", "Sobel", "GAG-85 displaced"]
-    with pytest.raises(InputError, match="has no maps"):
+    with pytest.raises(InputError, match="there is no image 6; must be below 6"):
         result.plot_maps(6)
     [panel] = result.plot().axes
     assert [text.get_text() for text in panel.get_yticklabels()] == result.table().index.tolist()
@@ -217,18 +285,33 @@ def test_what_a_result_shows(tmp_path):
     assert str(result).startswith("By RCAP")
     without = compare(net(), Photos(), save_maps=False, **FEW)
     assert without.maps == {}
+    with pytest.raises(InputError, match="save_maps=True"):
+        without.plot_maps(0)
 
 
 @pytest.mark.parametrize(
     ("given", "message"),
     [
         ({"data": (photos(), labels()[:3])}, "6 images and 3 labels"),
-        ({"data": (photos() - 0.5, labels())}, r"reach down to -0\.5.*give normalization"),
+        ({"data": (photos() - 0.5, labels())}, r"reaches down to -0\.5.*give normalization"),
         ({"data": (photos(), labels() + 7)}, "class 7, Sequential has 0 to 2; labels must be"),
         ({"data": (photos()[:, :1], labels())}, r"does not take the first image, \(1, 24, 24\)"),
         ({"data": ((photos() * 255).byte(), labels())}, "uint8, must be a floating-point tensor"),
+        ({"data": (photos() * 255, labels())}, "reaches up to 255.*1 / 255"),
         ({"data": (photos(), nn.functional.one_hot(labels()))}, "give the index"),
+        ({"data": (photos()[0], labels()[0])}, r"shape \(3, 24, 24\), must be \(N, C, H, W\)"),
+        ({"data": (photos()[:0], labels()[:0])}, r"shape \(0, 3, 24, 24\)"),
+        ({"data": TensorDataset(photos())}, "item 000000 is a tuple; expected"),
         ({"data": 3}, "data is of type int"),
+        ({"data": DataLoader(Stream())}, r"type DataLoader and has no items by number.*next\(iter\(loader\)\)"),
+        ({"data": (photos(), labels()), "normalization": 0.5}, r"normalization is 0\.5, must be \(mean, std\)"),
+        ({"data": (photos(), labels()), "normalization": ([0.5, 0.5], 1)}, "one for each of 3 channels"),
+        ({"data": (photos(), labels()), "labels": ["a"]}, "must be a list of 3 names"),
+        ({"data": (photos(), labels()), "labels": "abc"}, "must be a list of 3 names"),
+        ({"data": Photos(), "model": net(5)}, r"data \(Photos\): its 3 classes are numbered .* Sequential has 5"),
+        ({"data": (photos(), labels()), "metrics": [RCAP()]}, "must be names"),
+        ({"data": (photos(), labels()), "n_samples": 0}, "^n_samples is 0"),
+        ({"data": (photos(), labels()), "log_to": 3}, "log_to is a int"),
         ({"data": "no/such/folder"}, "no such folder"),
         ({"data": (photos(), labels()), "methods": ["GAG-850"]}, "did you mean GAG-85"),
         ({"data": (photos(), labels()), "metrics": ["RCAPP"]}, "did you mean RCAP"),
