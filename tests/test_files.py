@@ -99,6 +99,22 @@ def test_a_file_system_without_syncing_or_modes_is_none_the_worse_and_a_full_one
     assert [path.read_text() for path in tmp_path.iterdir()] == ["new"] * (number != 28)
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="POSIX")
+def test_what_is_no_file_is_not_replaced_and_a_link_is_written_through(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "to fifo").symlink_to("fifo")
+    for name in ("fifo", "to fifo", "."):
+        with pytest.raises(OSError, match="Not a regular file"):
+            replace_file(tmp_path / name, lambda place: place.write_text("new"))
+    assert sorted(os.listdir(tmp_path)) == ["fifo", "to fifo"]
+    assert (tmp_path / "fifo").is_fifo()
+    (tmp_path / "link").symlink_to("file")
+    for text in ("old", "new"):
+        replace_file(tmp_path / "link", lambda place, text=text: place.write_text(text))
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "file").read_text() == "new"
+
+
 def test_a_name_as_long_as_may_be_is_written(tmp_path: Path) -> None:
     replace_file(tmp_path / ("写" * 85), lambda place: place.write_text("new"))
     assert (tmp_path / ("写" * 85)).read_text() == "new"
