@@ -122,6 +122,11 @@ METHODS: dict[str, MethodRow] = {
         {"type": "Sensitivity"}, "largest magnitude of the gradient over the channels", "Simonyan 2014"
     ),
     "Gradient x Input": MethodRow({"type": "captum:InputXGradient"}, "gradient times input", "Shrikumar 2016"),
+    "Expected Gradients": MethodRow(
+        {"type": "captum:GradientShap", "baselines": "random", "n_samples": 20},
+        "gradients between image and random colours",
+        "Erion 2021",
+    ),
     "DeepSHAP": MethodRow(
         {"type": "captum:DeepLiftShap", "baselines": "random"}, "DeepLIFT against random colours", "Lundberg 2017"
     ),
