@@ -17,5 +17,6 @@ from .metrics.quantus import Insertion as Insertion
 from .metrics.quantus import LogCoshDice as LogCoshDice
 from .metrics.quantus import SegmentationMAE as SegmentationMAE
 from .metrics.quantus import register_with_quantus as register_with_quantus
+from .report.comparison import compare as compare
 
 __version__: str

@@ -30,9 +30,15 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
     """Write a file atomically: whatever interrupts it, even a loss of power, the file is complete or unchanged.
 
     Args:
-        path: The file; its mode is that of any new one, whatever wrote it.
+        path: The file, or a link to it; its mode is that of any new one, whatever wrote it.
         write: Called with the temporary path to write to.
+
+    Raises:
+        OSError: It cannot be written; or it is there and no regular file: /dev/null would be replaced, too.
     """
+    path = path.resolve() if path.is_symlink() else path
+    if path.exists():
+        require_file(path)
     # Processes on machines that share a directory may have the same number; a name has at most 255 bytes.
     temporary = path.with_name(f".{path.name[:40]}.{uuid4().hex}")
     try:
@@ -148,5 +154,5 @@ def csv_rows(path: Path, errors: str = "strict") -> list[list[str]]:
         OSError, UnicodeDecodeError, csv.Error: It cannot be read, has another encoding, or unbalanced quotes.
     """
     text = read_text(path, errors)
-    delimiter = max(",;\t", key=text.partition("\n")[0].count)
+    delimiter = max(",;\t", key=re.split(r"[\r\n]", text, maxsplit=1)[0].count)
     return list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))

@@ -212,14 +212,11 @@ class _Probe(NamedTuple):
                 again = self._attempt(others, way)
             if len(outputs) != len(rows) or not self._equal(again, outputs, others):
                 continue
-            if self._goes_along(rows, outputs, way):
+            # Rows of arguments count for their own row alone: not, say, by the largest of all.
+            batches = [[row] * (len(rows) + 1) for row in (0, rows[-1])] if any(way) and self.n > 1 else []
+            if all(self._equal(self._attempt(batch, way), outputs, batch) for batch in batches):
                 return Behaviour(with_rows=way)
         return None if outputs is None else self._of_other_rows(rows, outputs, ways)
-
-    def _goes_along(self, rows: list[int], outputs: Tensor, way: tuple[bool, ...]) -> bool:
-        """Return whether rows of arguments count for their own row alone: not, say, by the largest of all."""
-        batches = [[row] * (len(rows) + 1) for row in (0, rows[-1])] if any(way) and self.n > 1 else []
-        return all(self._equal(self._attempt(batch, way), outputs, batch) for batch in batches)
 
     def _of_other_rows(self, rows: list[int], outputs: Tensor, ways: list[tuple[bool, ...]]) -> Behaviour:
         """Return the behaviour of a model that does not treat a row alike wherever it is."""
@@ -251,23 +248,20 @@ class _Probe(NamedTuple):
         return Behaviour("together", ways[-1], reason + hint)
 
     def _attempt(self, rows: list[int], way: tuple[bool, ...]) -> Tensor | None:
+        """Return the outputs for some rows, -1 being a changed copy of the first; None of a model that fails."""
+        index = [self.first + max(row, 0) for row in rows]
         try:
-            return self._outputs(rows, way)
+            inputs = [self._selected(value, rows) for value in self.inputs]
+            arguments = Behaviour(with_rows=way).arguments_of(self.arguments, index)
+            positional = len(arguments) - len(self.keywords)
+            by_keyword = dict(zip(self.keywords, arguments[positional:], strict=True))
+            outputs = self.read(self.model(*inputs, *arguments[:positional], **by_keyword)).detach()
+            require_dense("outputs", outputs)
         # A model can fail in any way, for lack of rows that it counts on.
         except Exception as error:
             if out_of_memory(error):
                 raise
             return None
-
-    def _outputs(self, rows: list[int], way: tuple[bool, ...]) -> Tensor:
-        """Return the outputs for some rows of the inputs; -1 is a changed copy of the first one."""
-        inputs = [self._selected(value, rows) for value in self.inputs]
-        index = [self.first + max(row, 0) for row in rows]
-        arguments = Behaviour(with_rows=way).arguments_of(self.arguments, index)
-        positional = len(arguments) - len(self.keywords)
-        by_keyword = dict(zip(self.keywords, arguments[positional:], strict=True))
-        outputs = self.read(self.model(*inputs, *arguments[:positional], **by_keyword)).detach()
-        require_dense("outputs", outputs)
         return outputs.unsqueeze(0) if outputs.ndim == 0 else outputs
 
     def _selected(self, value: Any, rows: list[int]) -> Any:

@@ -177,13 +177,8 @@ def computing_in(dtype: torch.dtype | None, model: nn.Module, device: torch.devi
             entered.pop().__exit__(None, None, None)
 
     # The inner context leaves first.
-    last = model.register_forward_hook(leave, prepend=True, always_call=True)
-    handles = [model.register_forward_pre_hook(enter), last]
-    try:
+    with model.register_forward_pre_hook(enter), model.register_forward_hook(leave, prepend=True, always_call=True):
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 @contextmanager

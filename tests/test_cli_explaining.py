@@ -91,6 +91,15 @@ def test_a_turned_file_is_explained_like_the_upright_one() -> None:
         np.testing.assert_array_equal(upright[method], turned[method])
 
 
+def test_the_box_of_a_large_jpeg_is_in_pixels_of_the_file() -> None:
+    # It is decoded at half of its size.
+    image(3, (4200, 4100)).save("large.jpg", quality=50)
+    assert explain("large.jpg").exit_code == 0
+    left, top, right, bottom = np.load("captum-gag-out/large-attributions.npz")["box"]
+    assert ((left + right) / 2, (top + bottom) / 2) == pytest.approx((2100, 2050), abs=2)
+    assert 2 * max(right - left, bottom - top) > 4100
+
+
 def test_files_of_one_name_and_the_users_own_are_kept() -> None:
     image(3).save("a.png")
     before = Path("a.png").read_bytes()

@@ -18,8 +18,8 @@ from captum_gag.runs.config import SETTINGS, Config
 HEAVY = {"torch", "captum", "quantus", "matplotlib", "torchvision", "scipy"}
 
 
-def answers(*arguments):
-    return CliRunner().invoke(app, ["list", *arguments], env={"COLUMNS": "250"})
+def answers(*arguments, columns=250):
+    return CliRunner().invoke(app, ["list", *arguments], env={"COLUMNS": str(columns)})
 
 
 def run_apart(commands, heavy):
@@ -82,6 +82,16 @@ def test_options_of_a_type_are_listed_with_type_default_range_and_help(kind, nam
     listed = {row["name"]: row for row in json.loads(answers(kind, name, "--json").output)}
     assert expected.items() <= listed[option].items()
     assert ":" in name or all(row["help"] for row in listed.values())
+
+
+@pytest.mark.parametrize("columns", [20, 80])
+@pytest.mark.parametrize(
+    "asked", [["methods", "captum:Occlusion"], ["metrics", "RCAP"], ["models", "resnet18"], ["methods"]]
+)
+def test_nothing_is_cut_short_in_a_narrow_terminal(asked, columns):
+    output = answers(*asked, columns=columns).output
+    assert "\N{HORIZONTAL ELLIPSIS}" not in output
+    assert all(row["name"] in output for row in json.loads(answers(*asked, "--json").output))
 
 
 def test_a_suite_is_listed_with_its_methods_and_metrics_and_a_type_without_options_is_reported():

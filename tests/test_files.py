@@ -16,6 +16,7 @@ from captum_gag.data.masks import read_mask
 from captum_gag.errors import InputError
 from captum_gag.files import csv_rows, read_text, replace_file
 from captum_gag.models.weights import read_state
+from captum_gag.reliability import read_scores
 from captum_gag.runs.suite_file import read_suite
 
 
@@ -98,6 +99,22 @@ def test_a_file_system_without_syncing_or_modes_is_none_the_worse_and_a_full_one
     assert [path.read_text() for path in tmp_path.iterdir()] == ["new"] * (number != 28)
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="POSIX")
+def test_what_is_no_file_is_not_replaced_and_a_link_is_written_through(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "to fifo").symlink_to("fifo")
+    for name in ("fifo", "to fifo", "."):
+        with pytest.raises(OSError, match="Not a regular file"):
+            replace_file(tmp_path / name, lambda place: place.write_text("new"))
+    assert sorted(os.listdir(tmp_path)) == ["fifo", "to fifo"]
+    assert (tmp_path / "fifo").is_fifo()
+    (tmp_path / "link").symlink_to("file")
+    for text in ("old", "new"):
+        replace_file(tmp_path / "link", lambda place, text=text: place.write_text(text))
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "file").read_text() == "new"
+
+
 def test_a_name_as_long_as_may_be_is_written(tmp_path: Path) -> None:
     replace_file(tmp_path / ("写" * 85), lambda place: place.write_text("new"))
     assert (tmp_path / ("写" * 85)).read_text() == "new"
@@ -112,6 +129,12 @@ def test_a_text_is_read_by_its_byte_order_mark(tmp_path: Path, encoding: str) ->
     assert read_suite(str(path))["title"] == "Prüfung"
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_the_first_line_says_what_separates_cells(tmp_path: Path, end: str) -> None:
+    (tmp_path / "it.csv").write_bytes(f"a;b{end}1,5;2,5,5{end}".encode())
+    assert csv_rows(tmp_path / "it.csv") == [["a", "b"], ["1,5", "2,5,5"]]
+
+
 def test_a_text_of_another_encoding_is_refused_instead_of_changed(tmp_path: Path) -> None:
     (tmp_path / "it.toml").write_text('title = "Prüfung"', encoding="latin-1")
     with pytest.raises(InputError, match="cannot be read as TOML: 'utf-8' codec can't decode"):
@@ -119,11 +142,13 @@ def test_a_text_of_another_encoding_is_refused_instead_of_changed(tmp_path: Path
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="POSIX")
-@pytest.mark.parametrize("read", [read_text, csv_rows, read_image, read_mask, read_state, class_names, image_size])
+@pytest.mark.parametrize(
+    "read", [read_text, csv_rows, read_image, read_mask, read_state, class_names, image_size, read_scores]
+)
 def test_what_may_never_end_is_not_read(tmp_path: Path, read: Callable[[Path], object]) -> None:
     os.mkfifo(tmp_path / "fifo.png")
     (tmp_path / "device.png").symlink_to("/dev/zero")
-    for path in (tmp_path / "fifo.png", tmp_path / "device.png", tmp_path):
+    for path in (tmp_path / "fifo.png", tmp_path / "device.png", *[tmp_path] * (read is not read_scores)):
         if read is image_size:
             assert read(path) is None
             continue

@@ -45,7 +45,7 @@ def test_the_stub_is_the_list() -> None:
             "method",
         ),
         *("RCAP", "Deletion", "Insertion", "AOPC", "Faithfulness", "LogCoshDice", "SegmentationMAE"),
-        *("baselines", "reliability", "explain", "register_with_quantus"),
+        *("baselines", "reliability", "explain", "register_with_quantus", "compare"),
     }
     assert captum_gag.__version__
 

@@ -224,7 +224,10 @@ def print_table(table: Any, files: Iterable[Path] = ()) -> None:
     """Print what rich lays out, and the files that it was written to."""
     from rich.console import Console
 
-    Console().print(table)
+    # What is laid out for 80 characters is cut short in less.
+    console = Console()
+    console.width = max(80, console.width)
+    console.print(table)
     for file in files:
         typer.echo(str(file))
 

@@ -181,6 +181,8 @@ def _explain_all(
                 width, height = image_size(files[name]) or (None, None)
                 file = {"path": shown(files[name]), "width": width, "height": height}
                 written.append(out / f"{name}-attributions.npz")
+                # A large photograph is decoded at a part of its size, and its place is meant in the file's pixels.
+                box = scorer.classifier.box(width, height) if width and height else box
                 explanation.save_attributions(written[-1], box)
             rows += [{**row, **file} for row in explanation.rows]
             # After every image, so that its scores are kept whatever ends the command.

@@ -71,8 +71,7 @@ def run(
     Args:
         suite: A suite of captum-gag list suites, or a TOML file.
         out: Directory of the run; made if missing.
-        dry_run: Write nothing: score two images, and print the passes, seconds and memory of the run; with --until
-            decided, score 20, and forecast how many images it takes.
+        dry_run: Write nothing: score two images, and print the passes, seconds and memory of the run.
     """
     if out is None and not dry_run:
         raise InputError("--out is missing: the directory of the run, which is made (or --dry-run)")
@@ -127,14 +126,14 @@ def _execute(run: Run, work: Work, *, bench: Bench | None = None, recompute: boo
     from captum_gag.report.summary import printable, summarised
     from captum_gag.report.tables import failures
     from captum_gag.runs import executors
-    from captum_gag.runs.execution import execute
+    from captum_gag.runs.execution import execute, progress_bar
 
     executor = executors.in_processes(work.workers) if work.workers > 1 else executors.in_this_process
     if work.engine == "ray":
         executor = executors.on_ray(work.workers)
     index, count = map(int, work.shard.split("/"))
     say = partial(typer.echo, err=True)
-    execute(run, executor, bench=bench, shard=(index, count), recompute=recompute, track=_progress_bar, say=say)
+    execute(run, executor, bench=bench, shard=(index, count), recompute=recompute, track=progress_bar, say=say)
     scores = run.scores()
     print_table(printable(summarised(scores, [run], means(run.config.suite_file()))))
     typer.echo(str(run.directory))
@@ -175,17 +174,6 @@ def _print_plan(config: Config, workers: int) -> None:
             f"the time of {workers} workers is that of {cost.abreast}, which have cores or a GPU of their own; "
             "that they share memory bandwidth and clock rate is not measured"
         )
-    forecast = cost.decision
-    if forecast is None:
-        lines.append("images to a decision: give --until decided, and 10 images or more, to forecast them")
-    else:
-        more = f"more than {forecast.most:,}"
-        high = more if forecast.high is None else f"{forecast.high:,}"
-        middle = more if forecast.median is None else f"{forecast.median:,} (median; 90 % quantile {high})"
-        lines.append(
-            f"images to a decision, forecast from {forecast.pilot}: {middle}; all is decided by {forecast.most:,} in "
-            f"{forecast.share:.0%} of the simulated futures"
-        )
     print_table(table)
     typer.echo("\n".join(lines))
 
@@ -195,19 +183,6 @@ def _duration(seconds: float) -> str:
         return f"{seconds:.1f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"
-
-
-@contextmanager
-def _progress_bar(total: int, done: int) -> Iterator[Callable[[str], None]]:
-    from tqdm import tqdm
-
-    with tqdm(total=total, initial=done, unit="image") as bar:
-
-        def advance(text: str) -> None:
-            bar.set_postfix_str(text, refresh=False)
-            bar.update(1)
-
-        yield advance
 
 
 @contextmanager

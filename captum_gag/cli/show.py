@@ -183,7 +183,9 @@ def list_names(
     from rich.table import Table
     from rich.text import Text
 
-    laid_out = Table(*rows[0], box=SIMPLE)
+    laid_out = Table(box=SIMPLE)
+    for column in rows[0]:
+        laid_out.add_column(column, overflow="fold", no_wrap=column == "name")
     for row in rows:
         cells = (", ".join(map(str, cell)) if isinstance(cell, list) else str(cell) for cell in row.values())
         laid_out.add_row(*(Text(in_plain_text(cell)) for cell in cells))

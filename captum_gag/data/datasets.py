@@ -47,6 +47,9 @@ class ImageData(Specified):
     type: ClassVar[str]
     """Its name in a spec; that of a class of one's own is ``package.module:Class``."""
 
+    in_memory: ClassVar[bool] = False
+    """Whether examples are no files: a run then knows them by their pixels."""
+
     def __init_subclass__(cls) -> None:
         """Name a class that has no name of its own."""
         if "type" not in cls.__dict__:
@@ -158,9 +161,9 @@ class StoredData(ImageData):
         return Path(self.root)
 
     def absolute(self) -> Self:
-        """Return the same data set by absolute paths."""
+        """Return the same data set by absolute paths; what lies beside a link is still beside it."""
         given = self.options()
-        found = {name: Path(given[name]).resolve() for name in self.paths if given[name] is not None}
+        found = {name: Path(given[name]).absolute() for name in self.paths if given[name] is not None}
         return type(self)(**given | found)
 
     def wrong_layout(self, *expected: str) -> InputError:

@@ -18,7 +18,8 @@ from captum_gag.data.masks import check_fit, read_mask
 from captum_gag.errors import InputError, warn
 from captum_gag.options import declared, option
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
+SUFFIXES = {".jpg", ".jpeg", ".jfif", ".jpe", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
+SUFFIXES |= {".avif", ".jp2", ".heic", ".heif"}
 
 
 JUNK = {"__MACOSX", "__pycache__", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found"}

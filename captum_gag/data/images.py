@@ -6,6 +6,7 @@ import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
@@ -24,6 +25,12 @@ SOFTWARE = "captum-gag"
 
 LONGEST_NAME = 160
 """Bytes of a file's name by which its results are called."""
+
+TWELVE_BITS = 4095
+"""Up to here pixels of 16 bits may as well be of 12 bits or fewer, so that white is not known."""
+
+PHOTOMETRIC, WIDTH = 262, 256
+"""The TIFF entries that say that 0 is white, and how wide an image is as it is stored."""
 
 DEMO = ("chelsea", "coffee", "rocket", "china", "flower")
 
@@ -59,8 +66,11 @@ def read_image(path: str | Path) -> Image.Image:
                 image.draft(None, (2048, 2048))
                 refuse_bomb(image, path.stat().st_size)
                 image.load()
+                # Pillow turns 8 bits of such a TIFF over, and leaves more as they are.
+                zero_is_white = _tags(image).get(PHOTOMETRIC) == 0 and image.mode.startswith("I")
                 ImageOps.exif_transpose(image, in_place=True)
-                return to_rgb(image)
+                rgb = to_rgb(image)
+                return ImageOps.invert(rgb) if zero_is_white else rgb
     except UnidentifiedImageError:
         reason = "not an image that Pillow can read"
     except Image.DecompressionBombError as error:
@@ -95,12 +105,25 @@ def image_size(path: str | Path) -> tuple[int, int] | None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(path) as image:
-                width, height = image.size
-                # From 5 on, EXIF turns it by a quarter.
-                turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+                return upright_size(image)
     except Exception:
         return None
-    return (height, width) if turned else (width, height)
+
+
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """Return width and height of an image that was opened, and not decoded, once it is upright.
+
+    Of a TIFF Pillow has turned the size already, and its entry is still there.
+    """
+    width, height = image.size
+    # From 5 on, EXIF turns it by a quarter.
+    turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+    already = turned and _tags(image).get(WIDTH, width) != width
+    return (height, width) if turned and not already else (width, height)
+
+
+def _tags(image: Image.Image) -> Any:
+    return getattr(image, "tag_v2", {})
 
 
 def is_drawn(path: Path) -> bool:
@@ -123,14 +146,21 @@ def to_rgb(image: Image.Image) -> Image.Image:
     """Return an image of any mode as 8-bit RGB: 65535 is the white of 16 bits, transparency is shown on white.
 
     Raises:
-        InputError: It has floating-point or 32-bit pixels, of which it is not known what white is.
+        InputError: It has floating-point or 32-bit pixels, or such of 16 bits as may be of 12 bits, of which it is not
+            known what white is.
     """
     if image.mode == "F":
         raise InputError("floating-point pixels have no known white; save the image with 8 or 16 bits")
     if image.mode.startswith("I"):
         levels = np.asarray(image)
-        if levels.min() < 0 or levels.max() > 65535:
-            raise InputError("32-bit pixels have no known white; save the image with 8 or 16 bits")
+        is_wide = image.mode == "I" and image.format == "TIFF"
+        if is_wide or levels.min() < 0 or levels.max() > 65535:
+            raise InputError("32-bit or signed pixels have no known white; save the image with 8 or 16 bits")
+        if 0 < levels.max() <= TWELVE_BITS:
+            raise InputError(
+                f"16-bit pixels up to {levels.max()} may be of 12 bits or fewer, so that white is not known; scale "
+                "them to 65535, or save the image with 8 bits"
+            )
         # Pillow's own conversion of 16-bit gray to 8 bits clips at 255 instead of scaling.
         image = Image.fromarray((levels // 257).astype(np.uint8))
     elif image.has_transparency_data:

@@ -40,7 +40,7 @@ def example_of(item: Any, name: str) -> Example:
     Raises:
         InputError: It has another form, or its class is no whole number.
     """
-    image, target, mask = _parts(item, name)
+    image, target, mask = parts_of(item, name)
     has_mask = isinstance(mask, Image.Image) or getattr(mask, "ndim", 0) >= 2
     return Example(
         name,
@@ -102,7 +102,7 @@ def photo_of(image: Any, name: str) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(np.broadcast_to(levels, (*levels.shape[:2], 3))))
 
 
-def _parts(item: Any, name: str) -> tuple[Any, Any, Any]:
+def parts_of(item: Any, name: str) -> tuple[Any, Any, Any]:
     """Return image, class and mask (None if there is none) of an item."""
     if isinstance(item, Mapping):
         found = {part: [key for key in keys if key in item] for part, keys in KEYS.items()}

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from captum_gag.data.images import refuse_bomb, shown
+from captum_gag.data.images import refuse_bomb, shown, upright_size
 from captum_gag.errors import InputError, in_one_line
 from captum_gag.files import require_file
 
@@ -76,13 +76,13 @@ def check_fit(mask: Image.Image, photo: Path, name: str) -> None:
     """
     try:
         with Image.open(photo) as image:
-            size, orientation = image.size, image.getexif().get(ORIENTATION, 1)
+            size, orientation = upright_size(image), image.getexif().get(ORIENTATION, 1)
     # Reading the photograph itself says what is wrong with it.
     except Exception:
         return
-    upright = size[::-1] if orientation in (5, 6, 7, 8) else size
-    require_size(mask, upright, name)
-    if orientation in range(2, 9) and mask.size == size:
+    require_size(mask, size, name)
+    stored = size[::-1] if orientation in (5, 6, 7, 8) else size
+    if orientation in range(2, 9) and mask.size == stored:
         raise InputError(
             f"{name}: the EXIF entry of {shown(photo.name)} turns it, and whether its segmentation is turned too "
             "cannot be told; save the photograph upright, without the entry"

@@ -42,6 +42,7 @@ class TorchData(ImageData):
     arguments: dict[str, Any] = option(help="Keyword arguments of the callable.")
 
     type: ClassVar[str] = "package.module:callable"
+    in_memory: ClassVar[bool] = True
 
     @cached_property
     def source(self) -> Any:

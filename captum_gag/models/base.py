@@ -179,7 +179,7 @@ class ModelSpec(Specified):
             InputError: They may be a file or a name, and are neither.
         """
         file = self.weights_file()
-        return self if file is None else type(self)(**{**self.options(), "weights": file.resolve()})
+        return self if file is None else type(self)(**{**self.options(), "weights": file.absolute()})
 
 
 def _resized(fed: Preprocessing, size: Size) -> Size:

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from copy import copy
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
-from torch import nn
-from torchvision.transforms import InterpolationMode
+from torch import Tensor, nn
+from torchvision.transforms import InterpolationMode, functional
 
+from captum_gag.errors import InputError, shown
 from captum_gag.models.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, Size
 from captum_gag.outputs import Output
 from captum_gag.tensors import require_device
@@ -62,6 +64,46 @@ class Classifier(Preprocessing):
         moved = copy(self)
         moved.model, moved.device = model, device
         return moved
+
+
+def tensor_classifier(
+    model: nn.Module, image: Tensor, normalization: Any, labels: list[str] | None, output: Output
+) -> Classifier:
+    """Return a model with the preprocessing of one that takes tensors as they are, on its own device.
+
+    Args:
+        model: In evaluation mode; it is not changed.
+        image: One that it takes, (C, H, W). Photographs, by which a model is probed, are resized to its size.
+        normalization: (mean, std) of its values for pixels in [0, 1], each a number or one per channel; None: (0, 1).
+        labels: Names of the classes; None if they are not known.
+        output: See ``Classifier``.
+
+    Raises:
+        InputError: The normalization is another.
+    """
+    channels, *size = image.shape
+    given = (0.0, 1.0) if normalization is None else normalization
+    try:
+        mean, std = (np.ravel(np.asarray(value, float)).tolist() for value in given)
+        mean, std = (tuple(np.broadcast_to(value, channels).tolist()) for value in (mean, std))
+    # Not two, not numbers, or of other channels.
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"normalization is {shown(normalization)}, must be (mean, std), each a number or one for each of "
+            f"{channels} channels"
+        ) from error
+
+    def preprocess(photo: Image.Image | Tensor) -> Tensor:
+        if isinstance(photo, Tensor):
+            return photo
+        resized = functional.resize(photo if channels == 3 else photo.convert("L"), size)
+        pixels = functional.pil_to_tensor(resized).to(torch.float32).div(255).expand(channels, *size)
+        normalised: Tensor = functional.normalize(pixels, list(mean), list(std))
+        return normalised
+
+    device = next((str(each.device) for each in (*model.parameters(), *model.buffers())), "cpu")
+    fed: Any = {"transform": preprocess, "crop": tuple(size), "labels": labels, "device": device, "output": output}
+    return Classifier(type(model).__name__, model, mean, std, **fed)
 
 
 def _evaluating(model: nn.Module) -> nn.Module:

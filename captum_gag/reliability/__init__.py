@@ -14,7 +14,6 @@ from captum_gag.reliability.deciding import sequential
 from captum_gag.reliability.displacement import displacement
 from captum_gag.reliability.grouping import groups
 from captum_gag.reliability.marks import RELIABLE_ALPHA
-from captum_gag.reliability.meta_evaluation import meta_consistency
 from captum_gag.reliability.pairwise import pairwise
 from captum_gag.reliability.score_files import read_scores
 from captum_gag.reliability.summaries import stability, summary, tricks
@@ -35,7 +34,6 @@ __all__ = [
     "inter_method",
     "inter_rater",
     "internal_consistency",
-    "meta_consistency",
     "ordering_means",
     "pairwise",
     "read_scores",

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from captum_gag.errors import InputError, first_line, shown
-from captum_gag.files import csv_rows
+from captum_gag.files import csv_rows, require_file
 from captum_gag.reliability.scores import checked
 
 CSV = (".csv", ".tsv", ".txt")
@@ -38,6 +38,8 @@ def read_scores(path: str | Path) -> pd.DataFrame:
     if not path.exists():
         raise InputError(f"{path}: cannot be read as scores: there is no such file or folder")
     try:
+        if not path.is_dir():
+            require_file(path)
         table = read_csv(path) if path.suffix.lower() in CSV else pd.read_parquet(path)
     except InputError:
         raise

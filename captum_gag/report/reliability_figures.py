@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from scipy.stats import t
 from captum_gag.reliability import consistency_matrix
 from captum_gag.reliability.baselines import ordering_means, ordering_table
 from captum_gag.reliability.scores import LABEL, family_label, is_manipulated, is_random, metrics_of
-from captum_gag.report.captions import CONFIDENCE
+from captum_gag.report.captions import CONFIDENCE, marked
 from captum_gag.report.style import (
     BAND,
     COLOURS,
@@ -64,6 +65,36 @@ def ranks(rows: pd.DataFrame) -> Figure:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if len(tables):
         panels[-1].set_xlabel("rank")
+    return figure
+
+
+@styled
+def means(rows: pd.DataFrame, captions: Mapping[str, str] | None = None) -> Figure:
+    """Draw mean scores with their 95 % intervals, a panel per metric beside each other, methods in one order.
+
+    Explanations that may be best are black, others grey, and controls hollow.
+
+    Args:
+        rows: As ``tables.comparison`` returns them.
+        captions: A line under the name of each metric, such as its verdict.
+    """
+    titles, methods = in_panels(list(rows["metric"].unique())), list(rows["method"].unique())
+    names = [marked(rows)[method] for method in methods]
+    figure = Figure(figsize=(1.6 + 2.6 * len(titles), 1.1 + 0.26 * len(methods)))
+    panels = figure.subplots(1, len(titles), squeeze=False, sharey=True)[0]
+    for axes, (metric, title) in zip(panels, titles.items(), strict=True):
+        table = rows[rows["metric"].eq(metric)].set_index("method").reindex(methods)
+        for position, (mean, low, high, tied, role) in enumerate(
+            table[["mean", "low", "high", "tied", "role"]].itertuples(index=False)
+        ):
+            colour = INK if tied is True else GUIDE
+            axes.hlines(position, low, high, color=colour, lw=1.5)
+            axes.plot(mean, position, "o", ms=5, mec=colour, mfc=PAPER if role else colour, color=colour)
+        higher = rows.loc[rows["metric"].eq(metric), "higher_is_better"].iloc[0]
+        axes.set_title("\n".join([title, *wrap((captions or {}).get(metric, ""), 34)]), loc="left")
+        axes.set(xlabel=f"mean score{DIRECTIONS[higher]}", ylim=(len(methods) - 0.5, -0.5))
+        axes.grid(axis="x", color=BAND, lw=0.5)
+    panels[0].set_yticks(range(len(methods)), names)
     return figure
 
 

@@ -12,7 +12,7 @@ import tomli_w
 from captum_gag.files import without_directories
 from captum_gag.names import DATASETS
 from captum_gag.options import arguments, assignment
-from captum_gag.runs.config import SETTINGS, Config
+from captum_gag.runs.config import IN_PYTHON, SETTINGS, Config
 from captum_gag.runs.store import Run
 
 
@@ -32,13 +32,14 @@ def reproduction(run: Run, scores: pd.DataFrame, paths: bool) -> dict[str, Any]:
     shorten: Callable[[Any], Any] = (lambda value: value) if paths else without_directories
     model, data, suite = shorten([config.model, config.data, config.suite])
     identity = "; ".join(f"{shorten(name)}: {value}" for name, value in run.identity.items())
+    words = command(config, model, data)
     facts = {
         "Made with": identity,
         "Computing": f"{scores['seconds'].sum() / 3600:.2f} hours in all",
         "Directory": shorten(str(run.directory.absolute())),
     }
     return {
-        "command": shlex.join(command(config, model, data)),
+        "command": " ".join(words) if model["type"] == IN_PYTHON else shlex.join(words),
         "suite": tomli_w.dumps(suite),
         "facts": facts,
         "cut": [model, data, suite] != [config.model, config.data, config.suite],
@@ -53,6 +54,11 @@ def command(config: Config, model: Mapping[str, Any], data: Mapping[str, Any]) -
         model: Type and options of its model.
         data: Type and options of its data set.
     """
+    if model["type"] == IN_PYTHON:
+        settings = {"n_samples": config.suite["n_samples"], "seed": config.seed, "limit": config.limit}
+        settings |= {} if config.until == "done" else {"until": config.until, "against": config.against}
+        listed = "".join(f", {key}={value!r}" for key, value in settings.items() if value is not None)
+        return [f"captum_gag.compare({model['name']}, {data['type']}, suite['methods'], suite['metrics']{listed})"]
     words = ["captum-gag", "run", "suite.toml"]
     for section, spec in (("model", model), ("data", data)):
         name, options = _name_and_options(spec)

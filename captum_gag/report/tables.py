@@ -160,23 +160,25 @@ def save_tables(rows: pd.DataFrame, scores: pd.DataFrame, directory: Path, answe
     """Write table.md, table.tex, table.csv and scores.parquet; ``answers`` are sentences that come first."""
     directory.mkdir(parents=True, exist_ok=True)
     written = [directory / name for name in ("table.md", "table.tex", "table.csv", "scores.parquet")]
-    cells = _headed(rows, printed_cells(rows, "**{}**".format))
+    cells = headed_cells(rows, "**{}**".format)
     sentences = [markdown_text(note).replace("*", r"\*") for note in [*answers, *notes(rows)]]
     save_text("\n\n".join([markdown_table(cells), *sentences]) + "\n", written[0])
-    save_text(_latex(rows, answers), written[1])
+    save_text(latex_table(rows, answers), written[1])
     save_csv(rows, written[2])
     save_parquet(scores, written[3])
     return written
 
 
-def _headed(rows: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
+def headed_cells(rows: pd.DataFrame, embolden: Callable[[str], str] = str) -> pd.DataFrame:
     """Return printed cells with direction and number of images beside each metric, and marked methods."""
+    cells = printed_cells(rows, embolden)
     heads = {metric: f"{metric} ({', '.join(parts)})" for metric, parts in headings(rows).items()}
     return cells.rename(index=marked(rows), columns=heads)
 
 
-def _latex(rows: pd.DataFrame, answers: Sequence[str]) -> str:
-    cells = _headed(rows, printed_cells(rows, r"\textbf{{{}}}".format))
+def latex_table(rows: pd.DataFrame, answers: Sequence[str] = ()) -> str:
+    """Return a comparison as a LaTeX table for booktabs, with sentences below it."""
+    cells = headed_cells(rows, r"\textbf{{{}}}".format)
     escaped = cells.rename(index=latex_text, columns=latex_text)
     escaped = escaped.apply(lambda column: column.str.replace(MARKS["same"], latex_text(MARKS["same"])))
     first, *others = [*notes(rows), *answers]

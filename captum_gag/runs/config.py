@@ -16,6 +16,10 @@ CHANGE_NO_NUMBER = ("device", "threads", "save_maps")
 """Options that a run may resume with other values of: numbers change in their last digits at most."""
 
 
+IN_PYTHON = "python"
+"""Type of a model, and of a data set, that is a Python object."""
+
+
 @declared
 class Config:
     """Everything that decides the numbers of a run, and where and how it is computed.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, closing, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from itertools import takewhile
 from pathlib import Path
 
 import pandas as pd
+from tqdm import tqdm
 
 from captum_gag.errors import InputError
 from captum_gag.runs.config import Config
@@ -133,7 +134,8 @@ def _selection(run: Run, bench: Bench, recompute: bool, say: Say) -> pd.DataFram
             if not recompute:
                 raise InputError(
                     f"{run.directory}: {len(changed)} photographs have changed since the run began, or are gone, first "
-                    f"{changed[0]}; score them again with captum-gag resume RUN --recompute"
+                    f"{changed[0]}; score them again with captum-gag resume RUN --recompute, or begin anew in another "
+                    "directory"
                 )
             say(f"choosing the images again, since {len(changed)} photographs have changed, first {changed[0]}")
     say("choosing images")
@@ -153,3 +155,15 @@ def _is_done(run: Run, image: str, photo: str, say: Say) -> bool:
     except DamagedError as error:
         say(f"{error}; computing it again")
         return False
+
+
+@contextmanager
+def progress_bar(total: int, done: int) -> Iterator[Callable[[str], None]]:
+    """Show images done of all, and what is said of the run; see ``Track``."""
+    with tqdm(total=total, initial=done, unit="image") as bar:
+
+        def advance(text: str) -> None:
+            bar.set_postfix_str(text, refresh=False)
+            bar.update(1)
+
+        yield advance

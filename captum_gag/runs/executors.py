@@ -28,7 +28,7 @@ from captum_gag.data.datasets import Example, ImageData
 from captum_gag.errors import InputError, in_one_line
 from captum_gag.models.catalogue import model
 from captum_gag.runs.cells import Outcome, Row
-from captum_gag.runs.config import Config
+from captum_gag.runs.config import IN_PYTHON, Config
 from captum_gag.runs.guide_parts import quantised
 from captum_gag.runs.identity import differences, identity
 from captum_gag.runs.photographs import encoded
@@ -70,6 +70,11 @@ class Bench:
         Raises:
             InputError: The model, the data set or the suite cannot be used.
         """
+        if config.model.get("type") == IN_PYTHON:
+            raise InputError(
+                f"the model of this run, {config.model['name']}, is a Python object; go on with the same call of "
+                "captum_gag.compare, and the same out"
+            )
         torch.set_num_threads(config.threads)
         data, classifier = dataset(config.data), model(config.model).load(device or config.device)
         suite = make_suite(config.suite, classifier.normalization)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import platform
 import sys
@@ -17,7 +18,7 @@ from uuid import uuid4
 from captum_gag.errors import InputError
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
 PACKAGES = ("captum-gag", "captum", "quantus", "torch", "torchvision", "numpy", "pillow", "scikit-image")
 
@@ -113,6 +114,22 @@ def identity(listings: Iterable[Path], *said: Mapping[str, Any] | str) -> dict[s
         if file and module.partition(".")[0] not in PACKAGES:
             found[f"code of {module}"] = file_digest([Path(file)])
     return found | {f"version of {name}": number for name, number in versions().items()}
+
+
+def structure(model: nn.Module) -> str:
+    """Return a digest of a model's modules, and of the source of those that are the user's own, as far as it is known.
+
+    Weights alone do not tell what is computed with them.
+    """
+    sources = []
+    for cls in sorted({type(module) for module in model.modules()}, key=lambda cls: (cls.__module__, cls.__qualname__)):
+        if cls.__module__.partition(".")[0] not in PACKAGES:
+            try:
+                sources.append(inspect.getsource(cls))
+            # Typed at a prompt, or generated.
+            except (OSError, TypeError):
+                sources.append(cls.__qualname__)
+    return digest([str(model), sources])[:16]
 
 
 def differences(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:

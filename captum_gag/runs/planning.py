@@ -1,4 +1,4 @@
-"""The cost of a run, measured on a few of its images: passes, time, memory, and images to a decision."""
+"""The cost of a run, measured on a few of its images: passes, time and memory."""
 
 from __future__ import annotations
 
@@ -11,27 +11,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from captum_gag.errors import InputError
-from captum_gag.reliability.deciding import oriented
-from captum_gag.reliability.forecasting import FEWEST, Forecast, forecast
-from captum_gag.reliability.scores import checked, explanations, ranked_methods
 from captum_gag.runs.config import Config
 from captum_gag.runs.executors import Bench
 from captum_gag.runs.selection import choose
 from captum_gag.runs.stopping import require_answerable
-from captum_gag.runs.suite_file import labels_of
 from captum_gag.threads import cores
-
-PILOT = 20
-"""Images that are scored to forecast a decision."""
-
-MOST_FORESEEN = 2000
-"""Images of a simulated future of a decision, at most."""
 
 
 class Total(NamedTuple):
@@ -68,7 +57,6 @@ class Plan:
         memory: Peak memory of the process in bytes; None where the system does not say.
         device_memory: Peak memory of tensors on the accelerator in bytes; None without one.
         abreast: Workers that have cores, or an accelerator, of their own.
-        decision: Images to a decision; None of a run that is not until decided, or has too few images to forecast it.
     """
 
     measured: int
@@ -82,14 +70,12 @@ class Plan:
     memory: int | None
     device_memory: int | None
     abreast: int
-    decision: Forecast | None
 
     def totals(self) -> list[Total]:
-        """Return the cost of one image, of the images to a decision if that is known, and of all images."""
-        median = self.decision.median if self.decision else None
+        """Return the cost of one image, and of all images."""
         return [
             Total(n, n * self.forward, n * self.backward, self._seconds(n, 1), self._seconds(n, self.abreast))
-            for n in dict.fromkeys([1, median or self.images, self.images])
+            for n in dict.fromkeys([1, self.images])
         ]
 
     def _seconds(self, images: int, workers: int) -> float:
@@ -135,7 +121,7 @@ def plan(config: Config, workers: int = 1) -> Plan:
     """Score a few images, and return the cost of the whole run; nothing is written.
 
     The images are drawn at random by the seed: two, or twice as many as are scored at once where images are small,
-    since the first ones warm up and do not count for the time; ``PILOT`` where the run is one until decided.
+    since the first ones warm up and do not count for the time.
 
     Args:
         config: Configuration of the run.
@@ -150,8 +136,7 @@ def plan(config: Config, workers: int = 1) -> Plan:
     require_answerable(config, bench.scorer.suite)
     images = min(config.limit or len(bench.data), len(bench.data))
     at_once = max(map(len, bench.chunks(bench.data.names[:images])))
-    pilot = PILOT if config.until == "decided" else 0
-    selection, failure = choose(bench, min(images, max(2 * at_once, pilot)))
+    selection, failure = choose(bench, min(images, 2 * at_once))
     if not len(selection):
         raise InputError(
             f"no image has a confidence above {config.confidence:g}, so that nothing can be measured {failure}".rstrip()
@@ -179,7 +164,6 @@ def plan(config: Config, workers: int = 1) -> Plan:
         memory=peak_memory(),
         device_memory=torch.cuda.max_memory_allocated() if config.device.startswith("cuda") else None,
         abreast=_abreast(config, workers),
-        decision=_decision(config, pd.DataFrame(rows), images) if pilot and len(selection) >= FEWEST else None,
     )
 
 
@@ -189,16 +173,6 @@ def _abreast(config: Config, workers: int) -> int:
     else:
         room = torch.cuda.device_count() if config.device == "cuda" else 1
     return max(1, min(workers, room))
-
-
-def _decision(config: Config, scores: pd.DataFrame, images: int) -> Forecast:
-    methods, metrics = labels_of(config.suite_file())
-    scores = checked(scores)
-    ranked = ranked_methods(scores)
-    methods = [name for name in methods if name in ranked or name == config.against]
-    values = oriented(scores, list(scores["image"].unique()), methods, metrics)
-    limits = (min(images, MOST_FORESEEN), config.against, config.alpha, config.seed)
-    return forecast(values, methods, metrics, *limits, explanations(scores))
 
 
 def peak_memory() -> int | None:

@@ -77,6 +77,12 @@ def require_own_numbers(data: ImageData, classifier: Classifier, classes: int) -
             f"{data}: its classes are {', '.join(data.labels)}, and those of {classifier.name} are "
             f"{', '.join(classifier.labels[: len(data.labels)])}; take a model that was trained on this data set"
         )
+    listed = {target for target in map(data.listed_target, range(len(data))) if target is not None}
+    if classes in listed and 0 not in listed:
+        raise InputError(
+            f"{data}: its classes are numbered from 1 to {classes}, and {classifier.name} has 0 to {classes - 1}; "
+            "number them from 0"
+        )
     numbered = data.numbered_by_order
     if numbered not in (None, classes):
         raise InputError(

@@ -217,9 +217,11 @@ class Scorer:
             given = each.known["target"]
             target = int(probabilities.argmax()) if given is None else given
             if not 0 <= target < len(probabilities):
+                held = self.data is not None and self.data.in_memory
+                advice = "put a classes.csv (class_index, wnid) beside the folders to say which class each is"
                 raise InputError(
                     f"{each.name} is of class {target}, {self.classifier.name} has 0 to {len(probabilities) - 1}; "
-                    "put a classes.csv (class_index, wnid) beside the folders to say which class each is"
+                    f"{'labels must be its numbers' if held else advice}"
                 )
             predicted = int(probabilities.argmax())
             each.known |= {"target": target, "label": self.label(target), "probability": float(probabilities[target])}

@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
+from torch import Tensor
 
 from captum_gag.data.datasets import ImageData
-from captum_gag.errors import InputError
+from captum_gag.errors import InputError, in_one_line
 from captum_gag.runs.executors import Bench
-from captum_gag.runs.identity import digest, file_digest, stamp
+from captum_gag.runs.identity import digest, file_digest, stamp, tensor_digest
 
 NAMED = 8
 """Classes that the line of a selection names, at most."""
@@ -90,8 +92,9 @@ def changed_images(chosen: pd.DataFrame, data: ImageData) -> list[str]:
     changed = []
     for image, photo, before in chosen[["image", "photo", "stamp"]].itertuples(index=False):
         index = data.index.get(image)
-        # Of another stamp, only the content tells.
-        if index is None or (cheap_stamp(data, index) != before and photo_digest(data, index) != photo):
+        # Of another stamp, and without files, only the content tells.
+        same_stamp = index is not None and not data.in_memory and cheap_stamp(data, index) == before
+        if index is None or not (same_stamp or photo_digest(data, index) == photo):
             changed.append(image)
     return changed
 
@@ -105,9 +108,22 @@ def cheap_stamp(data: ImageData, index: int) -> str:
 
 
 def photo_digest(data: ImageData, index: int) -> str:
-    """Digest of an example: of the content of its files, and its class."""
+    """Digest of an example: of the content of its files, or its pixels, and its class."""
     try:
-        return digest([file_digest(data.files(index)), data.listed_target(index)])
+        content = _pixels(data, index) if data.in_memory else file_digest(data.files(index))
+        return digest([content, data.listed_target(index)])
     # What cannot be read is so until it can; its records say why.
     except InputError:
         return digest(["unreadable", data.listed_target(index)])
+
+
+def _pixels(data: ImageData, index: int) -> str:
+    """Digest of the pixels and the class of an example that is no file."""
+    try:
+        example = data[index]
+        photo: Any = example.photo()
+    # Code of the user's can fail in any way.
+    except Exception as error:
+        raise InputError(in_one_line(error)) from error
+    pixels = photo if isinstance(photo, Tensor) else torch.from_numpy(np.array(photo))
+    return f"{tensor_digest({'': pixels})} {example.target}"

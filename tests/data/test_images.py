@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from captum_gag.data import images
-from captum_gag.data.images import named_apart, read_image
-from captum_gag.data.masks import read_mask
+from captum_gag.data.images import image_size, named_apart, read_image
+from captum_gag.data.masks import check_fit, read_mask
 from captum_gag.errors import InputError
 
 # What a camera does to the upright picture before it writes each EXIF orientation.
@@ -72,6 +72,39 @@ def test_sixteen_bit_png_keeps_its_ramp(tmp_path: Path) -> None:
     ramp = np.linspace(0, 65535, 256).astype(np.uint16).reshape(16, 16)
     path = saved(Image.fromarray(ramp), tmp_path / "ramp.png")
     np.testing.assert_array_equal(np.asarray(read_image(path))[..., 1].ravel(), np.arange(256))
+
+
+def test_what_may_be_of_twelve_bits_is_not_read_as_black(tmp_path: Path) -> None:
+    ramp = np.linspace(0, 4095, 256).astype(np.uint16).reshape(16, 16)
+    for name in ("ct.png", "ct.tif"):
+        with pytest.raises(InputError, match=r"up to 4095 may be of 12 bits.*scale them to 65535"):
+            read_image(saved(Image.fromarray(ramp), tmp_path / name))
+    # Values from 0 to 32767 of signed or 32-bit pixels may mean anything.
+    for name, options in (("signed.tif", {"tiffinfo": {339: 2}}), ("wide.tif", {})):
+        values = (16 * ramp // 2).astype(np.uint16 if options else np.int32)
+        with pytest.raises(InputError, match="32-bit or signed"):
+            read_image(saved(Image.fromarray(values), tmp_path / name, **options))
+
+
+def test_a_tiff_whose_zero_is_white_is_turned_over(tmp_path: Path) -> None:
+    ramp = np.linspace(0, 65535, 256).astype(np.uint16).reshape(16, 16)
+    path = saved(Image.fromarray(ramp), tmp_path / "film.tif", tiffinfo={262: 0})
+    assert np.frombuffer(path.read_bytes(), np.uint16).tobytes().find(ramp.tobytes()) > 0, "stored as they are"
+    np.testing.assert_array_equal(np.asarray(read_image(path))[..., 0].ravel(), np.arange(255, -1, -1))
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".tif", ".png", ".webp"])
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_the_size_before_decoding_is_that_of_the_upright_image(tmp_path: Path, suffix: str, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[274] = orientation
+    path = saved(photo(60, 40), tmp_path / f"turned{suffix}", exif=exif)
+    assert image_size(path) == read_image(path).size == ((40, 60) if orientation > 4 else (60, 40))
+    mask = Image.new("L", (40, 60) if orientation > 4 else (60, 40))
+    if orientation in (1, 6, 8):
+        check_fit(mask, path, "mask")
+    with pytest.raises(InputError, match="one pixel for each"):
+        check_fit(mask.rotate(90, expand=True), path, "mask")
 
 
 def test_palette_gives_its_colors_and_white_where_transparent(tmp_path: Path) -> None:

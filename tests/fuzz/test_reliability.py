@@ -50,7 +50,7 @@ def tables(draw: Any, gaps: bool = True) -> pd.DataFrame:
 def called(name: str, table: Any, **options: Any) -> Any:
     known = inspect.signature(getattr(reliability, name)).parameters
     few = {key: value for key, value in {"n_bootstrap": 20, "n_resamples": 10}.items() if key in known}
-    needed = {"validity": {"truth": ["RCAP"]}, "groups": {"by": "image"}, "meta_consistency": {"perturbed": table}}
+    needed = {"validity": {"truth": ["RCAP"]}, "groups": {"by": "image"}}
     given = {**few, **needed.get(name, {})}
     return answered(getattr(reliability, name), table, **{**given, **options})
 
@@ -99,7 +99,7 @@ TABLE = reliability.from_arrays(
 
 
 @FUZZ
-@given(st.data(), st.sampled_from([*EXACT, *DRAWN, "groups", "read_scores", "meta_consistency"]))
+@given(st.data(), st.sampled_from([*EXACT, *DRAWN, "groups", "read_scores"]))
 def test_arguments_without_meaning(data: st.DataObject, name: str) -> None:
     parameters = list(inspect.signature(getattr(reliability, name)).parameters)
     junk = data.draw(junk_for(dict.fromkeys(parameters)))

@@ -358,6 +358,14 @@ def test_folders_numbered_by_order_are_no_other_models_classes(folders: int, tmp
     begin(tmp_path / "run", asked)
 
 
+def test_classes_counted_from_one_are_refused(tmp_path: Path) -> None:
+    data = folder_of(tmp_path / "data", *(f"n0144076{number}/1.png" for number in range(3)))
+    lines = [f"{1 + number},n0144076{number}" for number in range(3)]
+    (tmp_path / "data" / "classes.csv").write_text("\n".join(["class_index,wnid", *lines]))
+    with pytest.raises(InputError, match="numbered from 1 to 3, and tiny has 0 to 2; number them from 0"):
+        begin(tmp_path / "run", config_of(SUITE, data=data))
+
+
 @pytest.mark.parametrize(
     ("options", "shape"),
     [

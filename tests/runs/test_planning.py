@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +14,6 @@ from torch import Tensor, nn
 
 from captum_gag.errors import InputError
 from captum_gag.reliability.deciding import BEST
-from captum_gag.reliability.forecasting import Forecast
 from captum_gag.runs import planning
 from captum_gag.runs.config import Config
 from captum_gag.runs.planning import Passes, Plan, plan
@@ -32,7 +30,6 @@ def test_passes_are_those_counted_by_hand() -> None:
     # A prediction, seven gradients, the five images that RCAP looks at of each of three maps, and black for its class.
     assert (found.forward, found.backward) == (1 + 7 + 3 * 5 + 1, 7)
     assert (found.measured, found.images, found.at_once, found.failed) == (2, 60, 1, 0)
-    assert found.decision is None
 
 
 @pytest.mark.parametrize(
@@ -86,7 +83,6 @@ MADE = Plan(
     memory=2**30,
     device_memory=None,
     abreast=2,
-    decision=None,
 )
 
 
@@ -96,20 +92,11 @@ def test_time_is_that_of_the_worker_with_most_chunks() -> None:
     assert (all_.images, all_.forward, all_.backward) == (10, 200, 50)
     assert (all_.seconds, all_.seconds_of_workers) == (3 + 10 * 2, 3 + 8 * 2)
     assert (one.seconds, one.seconds_of_workers) == (5, 5)
-    decided = replace(MADE, decision=Forecast(10, 10, 0.9, 6, None))
-    assert [each.images for each in decided.totals()] == [1, 6, 10]
 
 
 def test_workers_on_the_same_cores_do_not_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(planning, "cores", lambda: 8)
     assert [plan(config(threads=4), workers).abreast for workers in (1, 2, 5)] == [1, 2, 2]
-
-
-def test_a_decision_is_forecast_from_a_pilot_and_not_from_fewer_than_ten() -> None:
-    cost = plan(config(until="decided", against="SG"))
-    assert cost.decision is not None
-    assert (cost.measured, cost.decision.pilot, cost.decision.most) == (20, 20, 60)
-    assert plan(config(until="decided", against="SG", limit=9)).decision is None
 
 
 def test_a_decision_against_a_method_that_is_not_there_is_refused() -> None:
@@ -131,13 +118,10 @@ def test_the_command_writes_nothing_and_says_what_it_knows(tmp_path: Path, monke
     asked = ["run", "quick", "--dry-run", "--model", "tiny:model", "--data", "tiny:sixty_photos", "--batch-size", "1"]
     shown = call(*asked, "--workers", "2")
     assert shown.exit_code == 0, shown.output
-    assert "images to a decision: give --until decided" in shown.output
     assert "the time of 2 workers is that of" in shown.output
     # GAG-85, SmoothGrad and VarGrad of 20 samples each, and one gradient; sixty times as many in all.
     [backward] = [line.split() for line in shown.output.splitlines() if "backward" in line]
     assert backward == ["backward", "passes", "61", "3,660"]
-    piloted = call(*asked, "--until", "decided", "--against", "GAG-85", "--out", "RUN")
-    assert "images to a decision, forecast from 20: " in piloted.output
     assert not list(tmp_path.iterdir())
 
 
