@@ -211,8 +211,10 @@ def _has_columns(data: Any) -> bool:
 
 def _drawn(loader: DataLoader[Any]) -> list[int] | None:
     """Return the numbers of the items that a loader with a sampler of its own draws; None for all."""
-    usual = isinstance(loader.sampler, SequentialSampler | RandomSampler)
-    if usual and type(loader.batch_sampler) in (BatchSampler, type(None)):
+    # With a batch sampler, the loader's own is none of its.
+    sampler = getattr(loader.batch_sampler, "sampler", loader.sampler)
+    is_usual = isinstance(sampler, SequentialSampler | RandomSampler)
+    if is_usual and type(loader.batch_sampler) in (BatchSampler, type(None)):
         return None
     with torch.random.fork_rng(devices=[]):
         batches: Any = [loader.sampler] if loader.batch_sampler is None else loader.batch_sampler
