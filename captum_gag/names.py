@@ -60,9 +60,9 @@ METHOD_TYPES: dict[str, str] = {
     "Sensitivity": "captum_gag.attr.captum_variants:Sensitivity",
     "SmoothGrad": "captum_gag.attr.captum_variants:SmoothGrad",
     "Deep Taylor": "captum_gag.attr.deep_taylor:DeepTaylor",
-    "Random": "captum_gag.attr.controls:RandomMap",
-    "Sobel": "captum_gag.attr.controls:SobelMap",
-    "Constant": "captum_gag.attr.controls:ConstantMap",
+    "Random": "captum_gag.attr.controls:Random",
+    "Sobel": "captum_gag.attr.controls:Sobel",
+    "Constant": "captum_gag.attr.controls:Constant",
     "Truth": "captum_gag.attr.controls:Truth",
 }
 """The types of methods, Captum attributions or modifications, beside captum:CLASS and package.module:callable."""
@@ -122,6 +122,11 @@ METHODS: dict[str, MethodRow] = {
         {"type": "Sensitivity"}, "largest magnitude of the gradient over the channels", "Simonyan 2014"
     ),
     "Gradient x Input": MethodRow({"type": "captum:InputXGradient"}, "gradient times input", "Shrikumar 2016"),
+    "Expected Gradients": MethodRow(
+        {"type": "captum:GradientShap", "baselines": "random", "n_samples": 20},
+        "gradients between image and random colours",
+        "Erion 2021",
+    ),
     "DeepSHAP": MethodRow(
         {"type": "captum:DeepLiftShap", "baselines": "random"}, "DeepLIFT against random colours", "Lundberg 2017"
     ),

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import torch
-from captum.attr import Attribution
 from scipy.ndimage import distance_transform_edt
 from torch import Tensor, nn
 
@@ -19,36 +18,32 @@ FLOOR = 0.001
 """Highest value of the noise that is added to truth maps everywhere: equal values would be ranked in reading order."""
 
 
-class RandomMap(Attribution):
+@declared
+class Random(Method):
     """Control: uniform random values, the same for every image."""
 
     control = "random"
+    batch_dependent = False
+    seed: Seed | None = option(default=None, help="A seed of its own; without any each image has its own values.")
 
-    def attribute(
-        self, inputs: Tensor, target: Any = None, additional_forward_args: Any = None, *, seed: Seed | None = None
-    ) -> Tensor:
-        """Return random values (N, 1, *positions), of tables (N, F).
-
-        Args:
-            seed: A seed of its own; without any each image has its own values.
-        """
+    def explain(self, model: nn.Module, inputs: Tensor, targets: Tensor, seed: int | None) -> Tensor:
+        """Return random values (N, 1, *positions), of tables (N, F)."""
+        seed = seed if self.seed is None else self.seed
         generator = seeded_generator(seed, inputs.device)
         shape = (len(inputs) if seed is None else 1, *positions(inputs))
         values = torch.rand(shape, generator=generator, dtype=torch.float32, device=inputs.device)
         return over_channels(values.expand(len(inputs), *shape[1:]), inputs)
 
 
-class SobelMap(Attribution):
+@declared
+class Sobel(Method):
     """Control: Sobel edge strength of the channel mean of an image, or of a volume."""
 
     control = "edges"
+    batch_dependent = False
 
-    def attribute(self, inputs: Tensor, target: Any = None, additional_forward_args: Any = None) -> Tensor:
-        """Return edge strengths (N, 1, H, W), or (N, 1, D, H, W).
-
-        Raises:
-            InputError: The inputs are no images or volumes.
-        """
+    def explain(self, model: nn.Module, inputs: Tensor, targets: Tensor, seed: int | None) -> Tensor:
+        """Return edge strengths (N, 1, H, W), or (N, 1, D, H, W)."""
         if inputs.ndim not in (4, 5):
             raise InputError(
                 f"Sobel got inputs {tuple(inputs.shape)}, expected images (N, C, H, W) or volumes (N, C, D, H, W): "
@@ -58,16 +53,17 @@ class SobelMap(Attribution):
         from skimage.filters import sobel
 
         grey = inputs.detach().float().mean(1).cpu().numpy()
-        edges = torch.stack([torch.from_numpy(sobel(image)) for image in grey])
-        return edges.unsqueeze(1).to(inputs.device)
+        return torch.stack([torch.from_numpy(sobel(image)) for image in grey]).unsqueeze(1).to(inputs.device)
 
 
-class ConstantMap(Attribution):
+@declared
+class Constant(Method):
     """Control: 1 everywhere, a map without ranking."""
 
     control = "constant"
+    batch_dependent = False
 
-    def attribute(self, inputs: Tensor, target: Any = None, additional_forward_args: Any = None) -> Tensor:
+    def explain(self, model: nn.Module, inputs: Tensor, targets: Tensor, seed: int | None) -> Tensor:
         """Return ones (N, 1, *positions), of tables (N, F)."""
         return torch.ones_like(inputs if inputs.ndim == 2 else inputs[:, :1])
 

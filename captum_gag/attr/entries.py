@@ -182,7 +182,6 @@ def attribution_method(name: str, attribution: type[Attribution]) -> type[Method
         options,
         _summary(name, attribution),
         attribution=attribution,
-        control=getattr(attribution, "control", ""),
         batch_dependent=_elsewhere(attribution),
     )
 

@@ -16,15 +16,15 @@ from captum_gag.errors import InputError
 from captum_gag.outputs import tensor_of
 from captum_gag.tensors import positions
 
-_POOLED: tuple[type[nn.Module], ...] = (
-    *(nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d),
-    *(nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d, nn.AdaptiveMaxPool3d),
-)
+
+def _classes(*names: str) -> tuple[type[nn.Module], ...]:
+    return tuple(getattr(nn, f"{name}{n}d") for name in names for n in (1, 2, 3))
+
+
+_POOLED = _classes("AdaptiveAvgPool", "AdaptiveMaxPool")
 _CHANNELS_FIRST = (
-    *(nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d),
-    *(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.GroupNorm, nn.Dropout2d, nn.Dropout3d, nn.Upsample),
-    *(nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d, nn.PixelShuffle, nn.PixelUnshuffle),
-    *(nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d, *_POOLED),
+    *_classes("Conv", "ConvTranspose", "BatchNorm", "InstanceNorm", "MaxPool", "AvgPool"),
+    *(*_POOLED, nn.GroupNorm, nn.Dropout2d, nn.Dropout3d, nn.Upsample, nn.PixelShuffle, nn.PixelUnshuffle),
 )
 # Modules that mix channels, hand on their input, or make a grid of a fixed size.
 _NOT_A_MAP_OF_ITS_OWN = (nn.Linear, nn.Identity, *_POOLED)

@@ -11,7 +11,7 @@ from captum.attr import LayerAttribution
 from captum.log import log_usage
 from torch import Tensor, nn
 
-from captum_gag.attr.contract import TensorOrTuple, as_tuple, explained, finite_examples, finite_only
+from captum_gag.attr.contract import as_tuple, explained, finite_examples, finite_only
 from captum_gag.attr.guided_absolute_grad import GuidedAbsoluteGrad
 from captum_gag.attr.hooks import eager
 from captum_gag.attr.sampled_gradients import ModelGradients
@@ -81,7 +81,7 @@ class LayerGuidedAbsoluteGrad(LayerAttribution):
         behaviour = behaviour_of(model, as_tuple(inputs), extra)
         with torch.inference_mode(False), state_kept(model), explained(model, tensors):
             activation = layer_activation(model, self.layer, arguments, attribute_to_layer_input)
-        shapes = [tuple(tensor.shape) for tensor in as_tuple(activation)]
+        shapes = [tuple(tensor.shape) for tensor in activation]
         if any(shape[:1] != (n,) for shape in shapes):
             raise InputError(
                 f"The layer {type(self.layer).__name__} has an activation of shape {', '.join(map(str, shapes))} for "
@@ -100,11 +100,10 @@ class LayerGuidedAbsoluteGrad(LayerAttribution):
         gag.behaviour = behaviour._replace(with_rows=with_rows + behaviour.with_rows)
         # Also while gradients are taken: a backward pass recomputes what is checkpointed.
         with replaced(self.layer, values, attribute_to_layer_input):
-            attributions = gag.attribute(activation, target, arguments, **options)
-        floating = tuple(
-            tensor for tensor in tensors if tensor.is_floating_point() and tensor.ndim and is_dense(tensor)
-        )
-        finite = finite_examples(floating) if floating else torch.ones(n, dtype=torch.bool)
+            points = activation if len(activation) > 1 else activation[0]
+            attributions = gag.attribute(points, target, arguments, **options)
+        floating = [tensor for tensor in tensors if tensor.is_floating_point() and tensor.ndim and is_dense(tensor)]
+        finite = finite_examples((torch.zeros(n), *floating))
         return _mapped(lambda tensor: finite_only(tensor, finite), attributions)
 
 
@@ -113,8 +112,8 @@ def layer_activation(
     layer: nn.Module,
     arguments: tuple[Any, ...],
     attribute_to_layer_input: bool = False,
-) -> TensorOrTuple:
-    """Return the floating-point tensors in a layer's output, or in its input: a tensor if it is one, or a tuple."""
+) -> tuple[Tensor, ...]:
+    """Return the floating-point tensors in a layer's output, or in its input."""
     runs = 0
     tensors: list[Tensor] = []
 
@@ -142,20 +141,18 @@ def layer_activation(
             f"{'input' if attribute_to_layer_input else 'output'}, which has no gradient then; give another layer, or "
             f"attribute_to_layer_input={not attribute_to_layer_input}."
         )
-    return tuple(tensors) if len(tensors) > 1 else tensors[0]
+    return tuple(tensors)
 
 
 @contextmanager
-def replaced(
-    layer: nn.Module, activation: TensorOrTuple | list[Tensor], attribute_to_layer_input: bool = False
-) -> Iterator[None]:
-    """Replace the output, or the input, of a layer of an ``eager`` model; gradients flow into the replacement.
+def replaced(layer: nn.Module, activation: list[Tensor], attribute_to_layer_input: bool = False) -> Iterator[None]:
+    """Replace the tensors in the output, or the input, of a layer of an ``eager`` model; the list may change.
 
-    A list may change from pass to pass.
+    Gradients flow into the replacement.
     """
 
     def replace(own: Any) -> Any:
-        tensors = iter(activation if isinstance(activation, list) else as_tuple(activation))
+        tensors = iter(activation)
         # A copy: later layers may write into it, which a leaf of the graph does not allow.
         return _mapped(lambda _: next(tensors).clone(), own)
 

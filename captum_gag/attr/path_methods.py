@@ -47,10 +47,9 @@ class PathAttribution(ModelGradients):
             return attributions
         rows = range(len(examples.tensors[0]))
         ends = GradientAttribution(lambda *values: examples.scores(self.forward_func, rows, values))
+        points = integrals, start, examples.tensors
         with torch.inference_mode(False), torch.no_grad(), state_kept(self.forward_func):
-            delta = ends.compute_convergence_delta(
-                integrals, start, examples.tensors, examples.target, examples.arguments
-            )
+            delta = ends.compute_convergence_delta(*points, examples.target, examples.arguments)
         return attributions, finite_only(delta, examples.finite)
 
 

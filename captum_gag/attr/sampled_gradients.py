@@ -76,22 +76,19 @@ class ModelGradients(GradientAttribution):
         inputs: TensorOrTuple,
         target: Any = None,
         additional_forward_args: Any = None,
-        internal_batch_size: int | None = None,
     ) -> list[GradientMoments]:
         """Sample all gradients and return their moments, one for each input; arguments as for ``attribute``.
 
         Several aggregations can be read off the same moments: GAG-0 and GAG-85, say, of the same noise. The moments of
-        an example with a NaN or an infinity mean nothing; ``like_inputs`` makes NaN of them.
+        an example with a NaN or an infinity mean nothing.
         """
-        return self._moments(parts, self._examples(inputs, target, additional_forward_args), internal_batch_size)
+        return self._moments(parts, self._examples(inputs, target, additional_forward_args))
 
-    @torch.no_grad()
     @one_at_a_time
     def _examples(self, *arguments: Any, **layout: Any) -> Examples:
         with torch.inference_mode(False), torch.no_grad():
             return Examples(self.forward_func, *arguments, **layout, behaviour=self.behaviour)
 
-    @torch.no_grad()
     @one_at_a_time
     def _moments(
         self,
@@ -106,13 +103,8 @@ class ModelGradients(GradientAttribution):
         total = modification.n_samples * n
         limit = examples.rows_at_once or internal_batch_size or gradients_per_batch(tensors[0], total)
         moments = [GradientMoments(parts.interpretation, mean_only) for _ in tensors]
-        description = f"{self.get_name()} attribution"
-        with (
-            torch.inference_mode(False),
-            torch.no_grad(),
-            state_kept(self.forward_func) as put_back,
-            tqdm(total=modification.n_samples, desc=description, disable=not show_progress) as progress,
-        ):
+        progress = tqdm(total=modification.n_samples, desc=f"{self.get_name()} attribution", disable=not show_progress)
+        with torch.inference_mode(False), torch.no_grad(), state_kept(self.forward_func) as put_back, progress:
             for samples in modification.samples(tensors, max(1, limit // n)):
                 gradients = self._gradients(parts.gradient_source, samples.points, examples, limit, put_back)
                 contributions = samples.weigh(gradients) if samples.weigh else gradients

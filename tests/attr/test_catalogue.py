@@ -259,6 +259,18 @@ def test_the_mean_square_of_a_curve_is_known() -> None:
     torch.testing.assert_close(found, (2 + 3 * x) ** 2 + 2.25, rtol=0.08, atol=0)
 
 
+def test_expected_gradients_of_a_curve_are_known_and_add_up() -> None:
+    # Of x^2 / 2 from b: the mean of (x - b) (b + t (x - b)) over t in [0, 1] is (x^2 - b^2) / 2.
+    x = torch.rand(1, 2, 5, 5, generator=torch.Generator().manual_seed(0))
+    curve = lambda x: (0.5 * x**2).flatten(1).sum(1, keepdim=True).expand(-1, 2)  # noqa: E731
+    found = method("Expected Gradients", baselines=-0.5, n_samples=20_000).attribute(curve, x, 0)  # type: ignore[arg-type]
+    torch.testing.assert_close(found, (x**2 - 0.25) / 2, rtol=0, atol=0.02)
+    colours = method("Expected Gradients", n_references=200, n_samples=20_000).attribute(curve, x, 0)  # type: ignore[arg-type]
+    lowest, highest = x.min(), x.max()
+    mean_square = (highest**3 - lowest**3) / (3 * (highest - lowest))
+    torch.testing.assert_close(colours, (x**2 - mean_square) / 2, rtol=0, atol=0.06)
+
+
 def test_variance_stays_right_where_captums_goes_negative() -> None:
     # A steep plane with a slight curve: gradients of 1e3 that vary by 1e-2.
     def steep(x: torch.Tensor) -> torch.Tensor:

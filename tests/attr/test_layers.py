@@ -80,9 +80,9 @@ def test_several_tensors_give_a_tuple() -> None:
 
 def test_the_activation_is_captums_and_a_replaced_one_takes_its_place() -> None:
     model = Text().eval()
-    found = layer_activation(model, model.embedding, (TOKENS,))
+    [found] = layer_activation(model, model.embedding, (TOKENS,))
     assert torch.equal(found, LayerActivation(model, model.embedding).attribute(TOKENS))  # type: ignore[arg-type]
-    with replaced(model.embedding, torch.zeros(2, 4, 3)):
+    with replaced(model.embedding, [torch.zeros(2, 4, 3)]):
         torch.testing.assert_close(model(TOKENS), model.head.bias.expand(2, 4))
     assert not torch.equal(model(TOKENS), model.head.bias.expand(2, 4))
 
