@@ -114,6 +114,7 @@ def report(
     out: Path | None = None,
     images: Annotated[str, typer.Option(metavar="N|all")] = "150",
     paths: bool = False,
+    format: Literal["pdf", "svg", "png"] | None = None,
 ) -> None:
     """Write a run as one HTML page: summary, tables, figures, images with their maps, and how to repeat it.
 
@@ -128,6 +129,7 @@ def report(
         images: Images on the page; of more, those with the worst and the best scores, those on which methods disagree,
             and some at random. All numbers are of all images.
         paths: Write paths of data, weights and run in full, to repeat the run; without it, no directory is named.
+        format: Write every figure as a file too, into figures beside the page: pdf, svg, or png at 300 dpi.
     """
     if images != "all" and (not images.isdecimal() or int(images) < 1):
         raise InputError(f"--images {images!r} must be a number of images above 0, or all")
@@ -138,7 +140,8 @@ def report(
     from captum_gag.report.page import write_page
 
     most, published = None if images == "all" else int(images), means(loaded.config.suite_file())
-    page = write_page(loaded, out or run / "report.html", most=most, paths=paths, published=published)
+    path = out or run / "report.html"
+    page = write_page(loaded, path, most=most, paths=paths, published=published, figure_format=format)
     typer.echo(str(page))
 
 

@@ -37,6 +37,12 @@ def direction(of_metric: pd.DataFrame) -> str:
     return "direction unknown" if pd.isna(higher) else "higher is better" if higher else "lower is better"
 
 
+def arrow(of_metric: pd.DataFrame) -> str:
+    """Return the direction of a metric as an arrow; "" where it is unknown."""
+    higher = of_metric["higher_is_better"].iloc[0]
+    return "" if pd.isna(higher) else "\N{UPWARDS ARROW}" if higher else "\N{DOWNWARDS ARROW}"
+
+
 def counted(of_metric: pd.DataFrame) -> str:
     """Return the number of images behind the means of a metric, and of how many: "30 of 40"."""
     images, total = of_metric["images"].max(), of_metric["total"].max()

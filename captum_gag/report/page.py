@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -19,8 +19,8 @@ from captum_gag.files import plain
 from captum_gag.reliability.directions import known_bounds
 from captum_gag.reliability.resampling import N_BOOTSTRAP
 from captum_gag.reliability.scores import LABEL, by_metric, checked, judged, lean
-from captum_gag.report.examples import examples
-from captum_gag.report.gallery import COLUMNS, Item, classes_of, curves_by_image, gallery, picture_side
+from captum_gag.report.figures import map_grid
+from captum_gag.report.gallery import COLUMNS, Item, classes_of, curves_by_image, examples, gallery, picture_side
 from captum_gag.report.image_selection import MOST, NAMED, disagreement_tables, disagreements, select, worth_seeing
 from captum_gag.report.pair_table import nearest_pairs
 from captum_gag.report.reproduce_command import plain_name, reproduction
@@ -28,6 +28,7 @@ from captum_gag.report.run_figures import CURVED, ablation, curves, curves_of, p
 from captum_gag.report.score_page import SECTIONS, laid_out, line_keys, of_scores, written_page
 from captum_gag.report.style import HEAT
 from captum_gag.report.summary import summarised
+from captum_gag.report.table_files import save_figure
 from captum_gag.report.tables import failures
 from captum_gag.report.worst import ranked
 from captum_gag.runs.store import Run
@@ -44,6 +45,7 @@ def write_page(
     most: int | None = MOST,
     paths: bool = False,
     published: Mapping[str, Any] | None = None,
+    figure_format: Literal["pdf", "svg", "png"] | None = None,
 ) -> Path:
     """Write the page of a run.
 
@@ -56,6 +58,8 @@ def write_page(
         most: How many images are shown; None for all. All numbers are of all images.
         paths: Write absolute paths in full where the page says how to repeat the run. They may name a user.
         published: By metric and method, means to show beside those of the run; None takes those that its suite holds.
+        figure_format: Write each figure, and the maps of the first photographs, as a file of its own too, into the
+            directory figures beside the page.
 
     Returns:
         The file.
@@ -121,7 +125,24 @@ def write_page(
             for item, curves_of_item in zip(items, item_curves, strict=True)
         ),
     }
+    if figure_format:
+        drawn = page["drawn"] | _map_panels(run, page["strip"])
+        (path.parent / "figures").mkdir(parents=True, exist_ok=True)
+        for name, figure in drawn.items():
+            save_figure(figure, path.parent / "figures" / f"{name}.{figure_format}")
     return written_page(page, path)
+
+
+def _map_panels(run: Run, strip: Mapping[str, Any]) -> dict[str, Figure]:
+    """Draw the maps of the page's first photographs over them; nothing without either."""
+    photos, maps, scores = {}, {}, {}
+    for row in strip["rows"] if strip else ():
+        photograph, kept = run.photograph(row["image"]), run.maps(row["image"])
+        if photograph is not None:
+            photos[row["image"]] = np.asarray(photograph.photo, dtype=np.float32) / 255
+            maps[row["image"]] = {method["name"]: kept[method["name"]].numpy() for method in row["methods"]}
+            scores[row["image"]] = {method["name"]: method["score"] for method in row["methods"]}
+    return {"maps": map_grid(photos, maps, scores, metric=strip["metric"], overlay=True)} if photos else {}
 
 
 def _scope(run: Run, scores: pd.DataFrame, failed: pd.DataFrame) -> list[str]:

@@ -10,14 +10,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from scipy.stats import t
 
 from captum_gag.reliability import consistency_matrix
 from captum_gag.reliability.baselines import ordering_means, ordering_table
 from captum_gag.reliability.scores import LABEL, family_label, is_manipulated, is_random, metrics_of
-from captum_gag.report.captions import CONFIDENCE, marked
+from captum_gag.report.captions import CONFIDENCE, arrow, marked, of_metrics
 from captum_gag.report.style import (
     BAND,
     COLOURS,
@@ -38,33 +37,84 @@ DIRECTIONS = {True: " (higher is better)", False: " (lower is better)", None: ""
 
 
 @styled
-def ranks(rows: pd.DataFrame) -> Figure:
-    """Draw the interval of the rank of each explanation, a panel per metric, the best mean first.
+def critical_differences(ranks: pd.DataFrame, pairs: pd.DataFrame) -> Figure:
+    """Draw mean ranks on an axis, a bar joining explanations without a significant difference (Demsar, 2006).
 
-    Explanations whose intervals overlap are not told apart. Those that may be best are black.
+    Unlike Demsar's, the bars are of the tests of all pairs, not of one critical difference.
 
     Args:
-        rows: As ``tables.comparison`` returns them, with ``rank_low``.
+        ranks: Mean rank of each explanation (columns) by metric (rows).
+        pairs: As ``reliability.pairwise`` returns them.
     """
-    rows = rows[rows["rank_low"].notna()]
-    titles = in_panels(list(rows["metric"].unique()))
-    tables = [rows[rows["metric"].eq(metric)] for metric in titles]
-    heights = [1 + 0.22 * len(table) for table in tables]
-    figure = Figure(figsize=(8, sum(heights)))
-    panels = figure.subplots(len(tables), squeeze=False, gridspec_kw={"height_ratios": heights})[:, 0]
-    for axes, table, title in zip(panels, tables, titles.values(), strict=True):
-        higher = bool(table["higher_is_better"].iloc[0])
-        table = table.sort_values("mean", ascending=not higher, kind="stable")
-        positions = np.arange(len(table))
-        colours = [INK if tied else GUIDE for tied in table["tied"]]
-        low, high = (table[name].astype(int).to_numpy() for name in ("rank_low", "rank_high"))
-        axes.hlines(positions, low, high, color=colours, lw=3)
-        axes.scatter([*low, *high], [*positions, *positions], color=2 * colours, s=18, zorder=2)
-        axes.set_yticks(positions, list(table["method"]))
-        axes.set(title=f"{title}{DIRECTIONS[higher]}", xlim=(0.5, len(table) + 0.5), ylim=(len(table) - 0.5, -0.5))
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    if len(tables):
-        panels[-1].set_xlabel("rank")
+    titles = in_panels(list(ranks.index))
+    tables = [ranks.loc[metric].dropna().sort_values() for metric in titles]
+    different = pairs[pairs["decision"].isin(["better", "worse"])]
+    apart = set(different[["metric", "method", "rival"]].itertuples(index=False, name=None))
+    groups = [_joined(metric, list(table.index), apart) for metric, table in zip(titles, tables, strict=True)]
+    depths = [0.2 + 0.2 * len(bars) + 0.45 * -(-len(table) // 2) for table, bars in zip(tables, groups, strict=True)]
+    figure = Figure(figsize=(6.5, sum(depths) + 0.6 * len(tables)))
+    panels = figure.subplots(len(tables), squeeze=False, gridspec_kw={"height_ratios": depths})[:, 0]
+    for axes, title, table, bars, depth in zip(panels, titles.values(), tables, groups, depths, strict=True):
+        top, half = 0.3 + 0.2 * len(bars), -(-len(table) // 2)
+        for place, (method, rank) in enumerate(table.items()):
+            left = place < half
+            level, edge = top + 0.45 * (place if left else len(table) - 1 - place), 0.9 if left else len(table) + 0.1
+            axes.plot([rank, rank, edge], [0, level, level], color=INK, lw=0.8, ls="-")
+            side = "right" if left else "left"
+            axes.text(edge - 0.05 if left else edge + 0.05, level, f"{method} {rank:.2f}", ha=side, va="center")
+        for level, (first, last) in enumerate(bars):
+            bar = [table.iloc[first] - 0.03, table.iloc[last] + 0.03]
+            axes.plot(bar, 2 * [0.2 + 0.2 * level], color=INK, lw=3, ls="-", solid_capstyle="butt")
+        axes.spines[["left", "bottom"]].set_visible(False)
+        axes.spines["top"].set(visible=True, bounds=(1, len(table)))
+        axes.xaxis.tick_top()
+        axes.set(xticks=range(1, len(table) + 1), yticks=[], ylim=(depth, 0), xlim=(0.9, len(table) + 0.1))
+        axes.set_title(f"{title}: mean rank (1 is best)", loc="left")
+    return figure
+
+
+def _joined(metric: str, methods: list[str], apart: set[tuple[str, str, str]]) -> list[tuple[int, int]]:
+    """Return first and last of each longest row of methods of which no two differ significantly."""
+    bars: list[tuple[int, int]] = []
+    for first in range(len(methods)):
+        last = first
+        while last + 1 < len(methods) and not any(
+            (metric, each, methods[last + 1]) in apart for each in methods[first : last + 1]
+        ):
+            last += 1
+        if last > first and (not bars or last > bars[-1][1]):
+            bars.append((first, last))
+    return bars
+
+
+@styled
+def heat_map(rows: pd.DataFrame) -> Figure:
+    """Draw mean scores as a matrix of methods and metrics, each metric from its worst mean (light) to its best (dark).
+
+    Args:
+        rows: As ``tables.comparison`` returns them. What may be best is bold; a metric that cannot tell has no colours.
+    """
+    heads = {metric: f"{metric} {arrow(table)}" for metric, table in of_metrics(rows)}
+    heads = {metric: heads[metric] for metric in in_panels(list(heads))}
+    means = rows.pivot(index="method", columns="metric", values="mean").reindex(rows["method"].unique())[list(heads)]
+    telling = rows[rows["tied"]].drop_duplicates("metric").set_index("metric")["higher_is_better"]
+    turned = means * telling.map({True: 1.0, False: -1.0}).astype(float).reindex(means.columns)
+    shares = (turned - turned.min()) / (turned.max() - turned.min()).replace(0, np.nan)
+    bold = set(rows.loc[rows["tied"], ["method", "metric"]].itertuples(index=False, name=None))
+    figure = Figure(figsize=(2.2 + 1.1 * means.shape[1], 1 + 0.3 * len(means)))
+    axes = figure.subplots()
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1.25, aspect="auto")
+    for row, column in np.argwhere(means.notna()):
+        weight = "bold" if (means.index[row], means.columns[column]) in bold else "normal"
+        colour = PAPER if shares.iat[row, column] > 0.75 else INK
+        text = f"{means.iat[row, column]:.3f}"
+        axes.text(column, row, text, ha="center", va="center", fontsize=8, color=colour, weight=weight)
+    names = ["\n".join(wrap(head, 16)) for head in heads.values()]
+    axes.set_xticks(range(len(heads)), names)
+    axes.set_yticks(range(len(means)), [marked(rows)[method] for method in means.index])
+    axes.xaxis.tick_top()
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
     return figure
 
 
@@ -190,7 +240,9 @@ def with_band(
     reach = t.ppf((1 + CONFIDENCE) / 2, moments["count"].to_numpy() - 1) * moments["sem"].to_numpy()
     low, high = (mean - reach, mean + reach) if bounds is None else np.clip([mean - reach, mean + reach], *bounds)
     [curve] = axes.plot(x, mean, label=label, **line)
-    axes.fill_between(x, low, high, color=curve.get_color(), alpha=0.15, lw=0)
+    # Edges tell bands apart that lie on each other.
+    colour = curve.get_color()
+    axes.fill_between(x, low, high, facecolor=(colour, 0.08), edgecolor=(colour, 0.5), lw=0.6)
 
 
 @styled

@@ -50,6 +50,8 @@ STYLE = {
     # Names of methods and images are the user's: a dollar sign in one is no formula.
     "text.parse_math": False,
     "svg.fonttype": "none",
+    # Type 42 is what IEEE's and ACM's checks accept.
+    "pdf.fonttype": 42,
     "svg.hashsalt": "captum-gag",
 }
 

@@ -11,9 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from captum_gag.reliability.deciding import BEST
-from captum_gag.reliability.pairwise import ALPHA, pairwise
+from captum_gag.reliability.directions import higher_is_better
+from captum_gag.reliability.pairwise import ALPHA, pairwise, shared
 from captum_gag.reliability.resampling import N_BOOTSTRAP
-from captum_gag.reliability.scores import checked, independence, ranked_methods
+from captum_gag.reliability.scores import by_metric, checked, collapsed, explanations, independence, ranked_methods
 from captum_gag.reliability.verdict import enumerated, verdict
 from captum_gag.report import tables
 from captum_gag.report.captions import counted, direction, marked_name, of_metrics, roles_of, terminal_table
@@ -29,12 +30,16 @@ class Summary(NamedTuple):
         rows: As ``tables.comparison`` returns them; untested of a run until decided.
         decided: As ``decisions`` returns them; None of other runs.
         assumption: What all intervals and tests assume of the images, in a sentence.
+        pairs: As ``reliability.pairwise`` returns them; None of a run until decided, or of one method.
+        ranks: Mean rank of each explanation over the images that all share, by metric (rows) and method.
     """
 
     verdicts: pd.DataFrame
     rows: pd.DataFrame
     decided: pd.DataFrame | None
     assumption: str
+    pairs: pd.DataFrame | None
+    ranks: pd.DataFrame
 
 
 def decisions(run: Run, scores: pd.DataFrame) -> pd.DataFrame | None:
@@ -87,7 +92,18 @@ def summarised(
     verdicts = verdict(scores, None if decided is None else against, decided, pairs=pairs)
     rows = tables.comparison(scores, published, n_bootstrap, seed, pairs=pairs, verdicts=verdicts)
     stopped = "" if decided is None else " Intervals of means are for a number of images fixed beforehand."
-    return Summary(verdicts, rows, decided, independence(scores) + stopped)
+    return Summary(verdicts, rows, decided, independence(scores) + stopped, pairs, _mean_ranks(scores))
+
+
+def _mean_ranks(scores: pd.DataFrame) -> pd.DataFrame:
+    scores = collapsed(scores)
+    compared, directions, explained = ranked_methods(scores), higher_is_better(scores), explanations(scores)
+    ranks = {
+        metric: shared(table, compared).reindex(columns=explained).rank(axis=1, ascending=not directions[metric]).mean()
+        for metric, table in by_metric(scores).items()
+        if directions[metric] is not None
+    }
+    return pd.DataFrame(ranks).T
 
 
 def answers(verdicts: pd.DataFrame) -> list[dict[str, Any]]:

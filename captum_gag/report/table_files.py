@@ -7,11 +7,10 @@ import re
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import matplotlib.style
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from pandas.api.types import is_numeric_dtype
 from PIL import Image
@@ -21,11 +20,15 @@ from captum_gag.data.images import SOFTWARE
 from captum_gag.files import replace_file
 from captum_gag.reliability.lists import in_one_piece
 from captum_gag.report.captions import DAGGER
+from captum_gag.report.style import STYLE
+
+DPI = 300
 
 _LATEX = {letter: f"\\{letter}" for letter in "_%&#${}"}
 _LATEX |= {"^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "\\": r"\textbackslash{}"}
 _LATEX |= {"<": r"\textless{}", ">": r"\textgreater{}", "\N{EN DASH}": "--", DAGGER: r"\textdagger{}"}
-_LATEX["\N{ALMOST EQUAL TO}"] = r"\ensuremath{\approx}"
+_LATEX |= {"\N{ALMOST EQUAL TO}": r"\ensuremath{\approx}"}
+_LATEX |= {"\N{UPWARDS ARROW}": r"\ensuremath{\uparrow}", "\N{DOWNWARDS ARROW}": r"\ensuremath{\downarrow}"}
 
 # What ends a cell, or begins code, HTML, a link or a picture; stars and brackets of our own stay.
 _MARKDOWN = re.compile(r"[\\`<|]|\[(?=[^\]]*\]\s*[(\[])")
@@ -93,11 +96,13 @@ def save_parquet(table: pd.DataFrame, path: Path) -> Path:
 
 
 def save_figure(figure: Figure, path: Path) -> Path:
-    """Write a figure as PNG of 256 colours, a third of the size of matplotlib's own; returns the path."""
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    pixels = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
-    return save_image(pixels.quantize(256, method=Image.Quantize.FASTOCTREE), path)
+    """Write a figure in the format of the suffix, .pdf, .svg or .png (in full colour, 300 dpi); returns the path."""
+    kind = path.suffix.removeprefix(".")
+    # The same bytes for the same figure.
+    metadata = {"png": {"Software": SOFTWARE}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}[kind]
+    with matplotlib.style.context(["default", STYLE]):
+        replace_file(path, lambda file: figure.savefig(file, format=kind, dpi=DPI, metadata=metadata))
+    return path
 
 
 def save_image(image: Image.Image, path: Path) -> Path:

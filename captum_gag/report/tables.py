@@ -19,11 +19,25 @@ from captum_gag.reliability.directions import higher_is_better, known_bounds
 from captum_gag.reliability.pairwise import shared
 from captum_gag.reliability.resampling import N_BOOTSTRAP, mean_intervals
 from captum_gag.reliability.scores import by_metric, checked, collapsed, explanations, ranked_methods
-from captum_gag.report.captions import CONFIDENCE, DAGGER, headings, marked, marked_name, notes, roles_of
+from captum_gag.report.captions import (
+    CONFIDENCE,
+    DAGGER,
+    arrow,
+    counted,
+    headings,
+    marked,
+    marked_name,
+    notes,
+    of_metrics,
+    roles_of,
+)
 from captum_gag.report.table_files import latex_text, markdown_table, markdown_text, save_csv, save_parquet, save_text
 
 MARKS = {"better": "*", "same": "\N{ALMOST EQUAL TO}"}
 """Mark of a mean by the decision of the best explanation against it."""
+
+LATEX_WIDTH = 45
+"""Characters that a column of a paper has room for in 10 points."""
 
 NAME_WIDTH = 18
 """Characters of a line that a name keeps, whatever is beside it."""
@@ -177,15 +191,23 @@ def headed_cells(rows: pd.DataFrame, embolden: Callable[[str], str] = str) -> pd
 
 
 def latex_table(rows: pd.DataFrame, answers: Sequence[str] = ()) -> str:
-    """Return a comparison as a LaTeX table for booktabs, with sentences below it."""
-    cells = headed_cells(rows, r"\textbf{{{}}}".format)
-    escaped = cells.rename(index=latex_text, columns=latex_text)
+    """Return a comparison as a LaTeX table for booktabs and graphicx, no wider than a column, with sentences below."""
+    cells = printed_cells(rows, r"\textbf{{{}}}".format)
+    counts = {metric: counted(of_metric) for metric, of_metric in of_metrics(rows)}
+    alike = len(set(counts.values())) == 1
+    n = next(iter(counts.values())) if alike else ", ".join(f"{count} ({name})" for name, count in counts.items())
+    heads = {metric: f"{metric} {arrow(of_metric)}".rstrip() for metric, of_metric in of_metrics(rows)}
+    escaped = cells.rename(index=marked(rows), columns=heads).rename(index=latex_text, columns=latex_text)
     escaped = escaped.apply(lambda column: column.str.replace(MARKS["same"], latex_text(MARKS["same"])))
     first, *others = [*notes(rows), *answers]
-    layout = "l" + "r" * len(cells.columns)
-    table = escaped.to_latex(index_names=False, column_format=layout, caption=latex_text(first), position="htbp")
+    options = {"index_names": False, "column_format": "l" + "r" * len(cells.columns), "position": "htbp"}
+    table = str(escaped.to_latex(**options, caption=latex_text(f"{first} n = {n}."), label="tab:scores"))
+    widest = max(map(len, marked(rows).values())) + sum(max(map(len, [*cells[name], name])) for name in cells)
+    if widest > LATEX_WIDTH:
+        table = table.replace("\\begin{tabular}", "\\resizebox{\\columnwidth}{!}{\\begin{tabular}")
+        table = table.replace("\\end{tabular}", "\\end{tabular}}")
     footnotes = "".join(f"\\par\\footnotesize {latex_text(note)}\n" for note in others)
-    return str(table).replace("\\end{table}", f"{footnotes}\\end{{table}}")
+    return table.replace("\\end{table}", f"{footnotes}\\end{{table}}")
 
 
 def _text(row: Mapping[Any, Any], embolden: Callable[[str], str]) -> str:

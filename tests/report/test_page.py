@@ -229,6 +229,21 @@ def test_colours_stand_in_one_place_and_dark_has_all_that_light_has(page):
     assert set(re.findall(r"var\(--([\w-]+)\)", rest)) <= {*names[0], "small", "large", "title", "space"}
 
 
+def test_every_figure_is_a_file_of_the_format_asked_for(run, tmp_path):
+    call("report", run.directory, "--out", tmp_path / "x.html", "--format", "svg")
+    written = {path.stem: path.read_bytes()[:5] for path in (tmp_path / "figures").iterdir()}
+    assert {"means", "heat-map", "details", "maps", "alpha"} <= set(written)
+    assert set(written.values()) == {b"<?xml"}
+
+
+def test_no_name_of_a_column_or_of_an_empty_value_is_shown(page):
+    text = " ".join(page.text)
+    assert not re.search(r"higher_is_better|rank_low|difference_high|flips|\bNaN\b|\bnan\b", text)
+    # That of the gallery's button.
+    assert len(re.findall(r"\bNone\b", text)) == 1
+    assert not re.search(r"\bp = 0\.000\b|p = 0\b(?!\.)", text)
+
+
 def test_the_command_writes_the_page_and_needs_a_run(run, tmp_path):
     result = call("report", str(run.directory), "--out", str(tmp_path / "x.html"))
     assert result.output.strip() == str(tmp_path / "x.html")

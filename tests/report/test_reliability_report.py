@@ -47,7 +47,9 @@ def test_its_page_is_that_of_a_run_without_the_images(report, tmp_path):
     links = [attributes["href"] for tag, attributes in seen if tag == "a"]
     assert links == ["#main", *(f"#{section}" for section in sections)]
     captions = re.findall(r"<figcaption>([^<]*)", page)
-    assert [caption.split()[0] for caption in captions] == ["Scores", "Krippendorff&#39;s", "Spearman&#39;s", "Mean"]
+    assert [caption.split()[0] for caption in captions] == [
+        *("Means", "Mean", "Scores", "Krippendorff&#39;s", "Spearman&#39;s", "Mean")
+    ]
     assert [tag for tag, _ in seen].count("script") == 1
     assert "<script>x" not in page
     assert "&lt;script&gt;x" in page

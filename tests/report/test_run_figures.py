@@ -11,8 +11,9 @@ from captum_gag import reliability
 from captum_gag.attr.catalogue import method
 from captum_gag.papers.published import huang_liu, means
 from captum_gag.reliability.scores import checked
-from captum_gag.report.reliability_figures import ranks
+from captum_gag.report.reliability_figures import critical_differences, heat_map
 from captum_gag.report.run_figures import ablation, curves, curves_of, percentiles_of
+from captum_gag.report.summary import summarised
 from captum_gag.report.tables import comparison
 from captum_gag.runs.spec import SuiteFile, make_suite, read_suite
 
@@ -62,7 +63,7 @@ def test_bands_are_students_intervals() -> None:
     assert set(band[band[:, 0] == 2, 1]) == {0.5}
 
 
-def test_ranks_are_as_wide_as_the_tests_leave_them() -> None:
+def test_bars_join_what_the_tests_leave_together_and_bold_may_be_best() -> None:
     rng = np.random.default_rng(0)
     base = rng.random(40) / 2
     scores = {"A": base + 0.3, "B": base + 0.3 + rng.normal(size=40) / 100, "C": base, "Sobel": base - 0.1}
@@ -71,17 +72,23 @@ def test_ranks_are_as_wide_as_the_tests_leave_them() -> None:
     )
     pairs = reliability.pairwise(table)
     rows = comparison(table, pairs=pairs, verdicts=reliability.verdict(table, pairs=pairs))
-    first, second = ranks(rows).axes
-    assert [axes.get_title() for axes in (first, second)] == ["RCAP (higher is better)", "DAUC (lower is better)"]
-    bars = {
-        name.get_text(): (segment[0][0], segment[1][0], tuple(colour[:3]) == (0, 0, 0))
-        for axes in (second, first)
-        for name, segment, colour in zip(
-            axes.get_yticklabels(), axes.collections[0].get_segments(), axes.collections[0].get_colors(), strict=True
-        )
-    }
-    # No control has a rank; what may be best is black.
-    assert bars == {"A": (1, 2, True), "B": (1, 2, True), "C": (3, 3, False)}
+    summary = summarised(table)
+    figure = critical_differences(summary.ranks, pairs)
+    assert [axes.get_title(loc="left") for axes in figure.axes] == [
+        f"{name}: mean rank (1 is best)" for name in summary.ranks.index
+    ]
+    for axes in figure.axes:
+        # A and B are not told apart, C is; no control has a rank.
+        assert [line.get_linewidth() for line in axes.lines].count(3) == 1
+        [bar] = [line.get_xdata() for line in axes.lines if line.get_linewidth() == 3]
+        assert bar == pytest.approx([1.47, 1.53], abs=0.2)
+        assert sorted(text.get_text().split()[0] for text in axes.texts) == ["A", "B", "C"]
+        assert "C 3.00" in [text.get_text() for text in axes.texts]
+    heat = heat_map(rows).axes[0]
+    bold = [text.get_position()[1] for text in heat.texts if text.get_weight() == "bold"]
+    assert [heat.get_yticklabels()[row].get_text() for row in bold] == ["A", "A", "B", "B"]
+    blind = heat_map(rows.assign(tied=rows["tied"] & rows["metric"].eq("RCAP"))).axes[0]
+    assert np.isnan(blind.images[0].get_array()[:, 1].filled(np.nan)).all()
 
 
 def test_a_run_without_curves_has_none() -> None:

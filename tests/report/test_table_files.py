@@ -30,7 +30,23 @@ HOSTILE = {
 }
 LATEX_COMMANDS = {
     *("textbackslash", "textasciicircum", "textasciitilde", "textless", "textgreater", "textdagger", "textbf"),
-    *("begin", "end", "caption", "toprule", "midrule", "bottomrule", "par", "footnotesize", "centering"),
+    *(
+        "label",
+        "resizebox",
+        "columnwidth",
+        "ensuremath",
+        "uparrow",
+        "downarrow",
+        "begin",
+        "end",
+        "caption",
+        "toprule",
+        "midrule",
+        "bottomrule",
+        "par",
+        "footnotesize",
+        "centering",
+    ),
 }
 """What table.tex may say by itself."""
 

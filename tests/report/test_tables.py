@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from collections.abc import Mapping
 from io import StringIO
 from pathlib import Path
@@ -16,7 +18,15 @@ from captum_gag import reliability
 from captum_gag.errors import InputError
 from captum_gag.report.captions import notes
 from captum_gag.report.table_files import latex_text
-from captum_gag.report.tables import comparison, failures, printable, printed_cells, save_tables, score_table
+from captum_gag.report.tables import (
+    comparison,
+    failures,
+    latex_table,
+    printable,
+    printed_cells,
+    save_tables,
+    score_table,
+)
 
 
 def rows() -> list[Mapping[str, Any]]:
@@ -263,10 +273,22 @@ def test_a_table_says_what_it_needs_to_be_read(scores: pd.DataFrame, tmp_path: P
     together = pd.concat([scores, others[others["method"] != "SG"]])
     save_tables(with_pairs(together.drop(columns="higher_is_better")), scores, tmp_path)
     markdown, latex = ((tmp_path / name).read_text() for name in ("table.md", "table.tex"))
+    assert "lower is better, n = 30" in markdown
+    assert all(latex.count(part) == 1 for part in ("n = ", r"\label{tab:scores}", r"\resizebox{\columnwidth}{!}"))
+    assert r"\ensuremath{\downarrow}" in latex
     for text in (markdown, latex):
-        assert "lower is better, n = 30" in text
         assert "sign test" in text
         assert "interval by bootstrap-t" in text
     assert "| Sobel \N{DAGGER}" in markdown
     assert "\n\N{DAGGER} control" in markdown
     assert all(part in latex for part in (r"\toprule", r"\caption{Mean", r"Sobel \textdagger{} &", r"\end{table}"))
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex")
+def test_latex_compiles_within_a_column(scores: pd.DataFrame, tmp_path: Path) -> None:
+    text = latex_table(with_pairs(scores), ["By a_b: 50 % & more (open)."])
+    packages = r"\documentclass[twocolumn]{article}\usepackage{booktabs,graphicx}\begin{document}"
+    (tmp_path / "paper.tex").write_text(f"{packages}\n{text}\n\\end{{document}}")
+    done = subprocess.run(["pdflatex", "-halt-on-error", "paper"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert "Overfull" not in done.stdout

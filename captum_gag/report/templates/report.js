@@ -46,3 +46,23 @@ for (const input of document.querySelectorAll("[data-filter]")) {
     document.querySelector(`[data-count="${input.dataset.filter}"]`).textContent = `${left} of ${rows.length} rows`;
   });
 }
+
+for (const button of document.querySelectorAll("[data-copy]")) {
+  button.addEventListener("click", () => {
+    const text = button.nextElementSibling;
+    text.hidden = false;
+    text.select();
+    document.execCommand("copy");
+    text.hidden = true;
+    button.textContent = button.textContent.replace("Copy as", "Copied as");
+  });
+}
+
+for (const button of document.querySelectorAll("[data-save]")) {
+  button.addEventListener("click", () => {
+    const drawn = button.closest("figure").querySelector("svg").outerHTML;
+    const url = URL.createObjectURL(new Blob([drawn], { type: "image/svg+xml" }));
+    make("a", "", { href: url, download: "figure.svg" }).click();
+    URL.revokeObjectURL(url);
+  });
+}
