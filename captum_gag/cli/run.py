@@ -97,7 +97,9 @@ def run(
 
 
 @command(work=WORK, again=[one._replace(unset="the run's") for one in options_of(Config, "device", "threads")])
-def resume(run: RunDirectory, *, work: dict[str, Any], again: dict[str, Any], recompute: bool = False) -> None:
+def resume(
+    run: RunDirectory, *, work: dict[str, Any], again: dict[str, Any], recompute: bool = False, failed: bool = False
+) -> None:
     """Resume a run that was interrupted; images that are done stay as they are.
 
     Refused where weights, photographs, class files, code or package versions are no longer those that the run began
@@ -105,6 +107,8 @@ def resume(run: RunDirectory, *, work: dict[str, Any], again: dict[str, Any], re
 
     Args:
         recompute: Score again the images of which weights, photographs, class files, code or versions have changed.
+        failed: Score again the images of which any method or metric failed. Images that could not be read at all are
+            always tried again.
     """
     share = Work(**work)
     require_device(again.get("device", "auto"))
@@ -117,10 +121,12 @@ def resume(run: RunDirectory, *, work: dict[str, Any], again: dict[str, Any], re
         device = device_named(again.get("device", config.device))
         threads = again.get("threads") or min(config.threads, threads_each(share.workers))
         directory.go_on_with(replace(config, device=device, threads=threads))
-        _execute(directory, share, recompute=recompute)
+        _execute(directory, share, recompute=recompute, failed=failed)
 
 
-def _execute(run: Run, work: Work, *, bench: Bench | None = None, recompute: bool = False) -> None:
+def _execute(
+    run: Run, work: Work, *, bench: Bench | None = None, recompute: bool = False, failed: bool = False
+) -> None:
     """Do a share of a run, print its table, decisions and failures; exit with 1 if a cell failed."""
     from captum_gag.papers.published import means
     from captum_gag.report.summary import printable, summarised
@@ -133,14 +139,15 @@ def _execute(run: Run, work: Work, *, bench: Bench | None = None, recompute: boo
         executor = executors.on_ray(work.workers)
     index, count = map(int, work.shard.split("/"))
     say = partial(typer.echo, err=True)
-    execute(run, executor, bench=bench, shard=(index, count), recompute=recompute, track=progress_bar, say=say)
+    options: dict[str, Any] = {"recompute": recompute, "failed": failed, "track": progress_bar, "say": say}
+    execute(run, executor, bench=bench, shard=(index, count), **options)
     scores = run.scores()
     print_table(printable(summarised(scores, [run], means(run.config.suite_file()))))
     typer.echo(str(run.directory))
-    failed = failures(scores)
-    for row in failed.to_dict("records"):
+    errors = failures(scores)
+    for row in errors.to_dict("records"):
         typer.echo(f"failed: {row['method']}, {row['cells']} cells, first {row['image']}: {row['error']}", err=True)
-    if len(failed):
+    if len(errors) or run.left_out()["failed"].any():
         raise typer.Exit(1)
 
 

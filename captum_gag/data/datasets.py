@@ -107,6 +107,10 @@ class ImageData(Specified):
         """Return the files that say which examples there are, or which class is which."""
         return ()
 
+    def left_out(self) -> list[tuple[str, str]]:
+        """List what lies among the examples and is none, with the reason."""
+        return []
+
     @property
     def numbered_by_order(self) -> int | None:
         """How many classes were numbered by the order of their names; None if a file says which number each is.

@@ -10,7 +10,7 @@ from typing import ClassVar, NamedTuple
 
 from PIL import Image
 
-from captum_gag.data.class_files import class_file, class_indices
+from captum_gag.data.class_files import CLASS_FILES, class_file, class_indices
 from captum_gag.data.class_names import folder_names
 from captum_gag.data.datasets import Example, ImageData, StoredData
 from captum_gag.data.images import read_image, shown
@@ -190,6 +190,16 @@ class ImageFolder(FileData):
                 "model, say which class each folder is by a classes.csv (class_index, name)"
             )
         return {folder: files for folder, files in images.items() if files}
+
+    def left_out(self) -> list[tuple[str, str]]:
+        """List the files that are no images by their names, and the folders within the folder of a class."""
+        others = []
+        for folder in self.folders or (self.directory,):
+            for path in sorted(each for each in folder.iterdir() if is_meant(each) and not is_image(each)):
+                if path.name not in CLASS_FILES and not (path.is_dir() and folder == self.directory):
+                    reason = "a folder within the folder of a class" if path.is_dir() else "no image by its name"
+                    others.append((shown(path.relative_to(self.directory).as_posix()), reason))
+        return others
 
     @property
     def numbered_by_order(self) -> int | None:

@@ -48,7 +48,7 @@ def together(runs: Sequence[Run]) -> dict[str, Together]:
 def _one(case: str, runs: Sequence[Run]) -> Together:
     first, *others = runs
     for other in others:
-        different = list(_differences(first.config, other.config))
+        different = [*_differences(first.config, other.config), *_other_content(first, other)]
         if different:
             raise InputError(
                 f"{first.directory} and {other.directory} differ in {', '.join(different)}; expected runs of one model "
@@ -56,12 +56,23 @@ def _one(case: str, runs: Sequence[Run]) -> Together:
             )
     try:
         scores = checked(pd.concat([run.scores() for run in runs], ignore_index=True))
+        contents = scores.groupby("image", sort=False)["photo"].nunique()
+        if (contents > 1).any():
+            image = contents.idxmax()
+            raise InputError(f"{image} is not the same photograph in all of them; expected names of their own")
     except InputError as error:
         directories = " and ".join(str(run.directory) for run in runs)
         raise InputError(f"{directories}: {error}") from error
     data = dict.fromkeys(plain_name(run.config.data) for run in runs)
     suites = tuple(run.config.suite_file() for run in runs)
     return Together(scores, suites, f"{plain_name(first.config.model)} on {' and '.join(data)}")
+
+
+def _other_content(first: Run, other: Run) -> Iterator[str]:
+    """Yield what has the same name in two runs and another content: weights, and what the model returns."""
+    for name in ("weights", "output"):
+        if first.identity.get(name) != other.identity.get(name):
+            yield f"{name} of the model"
 
 
 def _differences(first: Config, other: Config) -> Iterator[str]:

@@ -14,7 +14,7 @@ from captum_gag.errors import InputError
 from captum_gag.runs.config import Config
 from captum_gag.runs.executors import Bench, Executor, in_this_process
 from captum_gag.runs.identity import differences
-from captum_gag.runs.selection import changed_images, choose, in_words
+from captum_gag.runs.selection import changed_images, choose, in_words, is_replaced
 from captum_gag.runs.stopping import require_answerable, stopping
 from captum_gag.runs.store import Run
 from captum_gag.runs.tables import DamagedError
@@ -43,6 +43,7 @@ def execute(
     bench: Bench | None = None,
     shard: Shard = (1, 1),
     recompute: bool = False,
+    failed: bool = False,
     track: Track | None = None,
     say: Say = print,
 ) -> int:
@@ -56,6 +57,8 @@ def execute(
             machines can share a run's directory that way.
         recompute: Score again what no longer is what it was: all images where weights, classes, code or versions have
             changed, those whose photographs have. Without it this is refused.
+        failed: Score again the images of which any record failed, and choose again where images could not be read.
+            Images without any score are always scored again.
         track: Shows progress.
         say: Gets a line of text now and then.
 
@@ -70,13 +73,17 @@ def execute(
         raise InputError(f"shard {number}/{count} does not exist; expected I/N with 1 <= I <= N")
     bench = bench or Bench.open(run.config)
     _check_identity(run, bench, recompute, say)
+    if failed and run.left_out()["failed"].any():
+        say("choosing the images again, since some could not be read")
+        run.forget_selection()
     chosen = _selection(run, bench, recompute, say)
     run.tidy()
     photos = dict(zip(chosen["image"], chosen["photo"], strict=True))
+    stamps = dict(zip(chosen["image"], chosen["stamp"], strict=True))
     # Chunks of all images, whatever is done: what shares forward passes is rounded together.
     mine = bench.chunks(list(photos))[number - 1 :: count]
     total = sum(map(len, mine))
-    todo = {image for chunk in mine for image in chunk if not _is_done(run, image, photos[image], say)}
+    todo = {image for chunk in mine for image in chunk if not _is_done(run, image, photos[image], failed, say)}
     if len(todo) < total:
         say(f"{total - len(todo)} of {total} images are done already")
     there = {image for chunk in mine for image in chunk} - todo if bench.config.save_maps else set()
@@ -96,6 +103,11 @@ def execute(
         ):
             for chunk in coming:
                 for done in (each for each in chunk if each.image in todo):
+                    if is_replaced(bench.data, done.image, photos[done.image], stamps[done.image]):
+                        raise InputError(
+                            f"{done.image} was replaced while the run went on; what is done of the others is kept: "
+                            f"captum-gag resume {run.directory} --recompute"
+                        )
                     run.keep(done.image, photos[done.image], done.rows, done.arrays)
                     until.look()
                     advance(until.said)
@@ -128,30 +140,36 @@ def _selection(run: Run, bench: Bench, recompute: bool, say: Say) -> pd.DataFram
         except DamagedError as error:
             say(f"{error}; choosing the images again")
         else:
-            changed = changed_images(chosen, bench.data)
-            if not changed:
+            changed, readable = changed_images(chosen, bench.data)
+            if not changed and not readable:
                 return chosen
-            if not recompute:
+            if changed and not recompute:
                 raise InputError(
                     f"{run.directory}: {len(changed)} photographs have changed since the run began, or are gone, first "
                     f"{changed[0]}; score them again with captum-gag resume RUN --recompute, or begin anew in another "
                     "directory"
                 )
-            say(f"choosing the images again, since {len(changed)} photographs have changed, first {changed[0]}")
+            why, which = ("have changed", changed) if changed else ("can be read now", readable)
+            say(f"choosing the images again, since {len(which)} photographs {why}, first {which[0]}")
     say("choosing images")
-    chosen, failure = choose(bench)
+    chosen, failures = choose(bench)
     if not len(chosen):
-        why = f"; the first that has none: {failure}" if failure else ""
+        why = f"; the first that has none: {failures[0][1]}" if failures else ""
         raise InputError(f"no image of the data set has a confidence above {run.config.confidence:g}{why}")
     if run.config.limit is not None:
         say(in_words(chosen, bench))
     run.select(chosen)
+    others = [*((*each, True) for each in failures), *((*each, False) for each in bench.data.left_out())]
+    if others:
+        image, reason, _ = others[0]
+        say(f"{len(others)} left out, first {image}: {reason}; all are in {run.directory / 'left_out.csv'}")
+    run.leave_out(others)
     return run.chosen()
 
 
-def _is_done(run: Run, image: str, photo: str, say: Say) -> bool:
+def _is_done(run: Run, image: str, photo: str, without_errors: bool, say: Say) -> bool:
     try:
-        return run.is_done(image, photo)
+        return run.is_done(image, photo, without_errors=without_errors)
     except DamagedError as error:
         say(f"{error}; computing it again")
         return False

@@ -136,10 +136,11 @@ def plan(config: Config, workers: int = 1) -> Plan:
     require_answerable(config, bench.scorer.suite)
     images = min(config.limit or len(bench.data), len(bench.data))
     at_once = max(map(len, bench.chunks(bench.data.names[:images])))
-    selection, failure = choose(bench, min(images, 2 * at_once))
+    selection, failures = choose(bench, min(images, 2 * at_once))
     if not len(selection):
         raise InputError(
-            f"no image has a confidence above {config.confidence:g}, so that nothing can be measured {failure}".rstrip()
+            f"no image has a confidence above {config.confidence:g}, so that nothing can be measured "
+            f"{failures[0][1] if failures else ''}".rstrip()
         )
     chunks = bench.chunks(selection["image"].tolist())
     costs, rows = [], []

@@ -21,8 +21,8 @@ NAMED = 8
 """Classes that the line of a selection names, at most."""
 
 
-def choose(bench: Bench, most: int | None = None) -> tuple[pd.DataFrame, str]:
-    """Images of a run, and why the first without a confidence has none; "" if all have.
+def choose(bench: Bench, most: int | None = None) -> tuple[pd.DataFrame, list[tuple[str, str]]]:
+    """Images of a run, and those that have no confidence, with the reason.
 
     Without a limit these are all; with one they are drawn by the seed, an image of each class in turn, of the classes
     that have any left. Where the data set does not say which class an image is of before it is read, all are of one
@@ -37,7 +37,7 @@ def choose(bench: Bench, most: int | None = None) -> tuple[pd.DataFrame, str]:
         The columns of ``columns.SELECTION``; in the order of the data set, or in a random one by the seed where the
         run is one until decided.
     """
-    config, data, failures = bench.config, bench.data, list[str]()
+    config, data, failures = bench.config, bench.data, list[tuple[str, str]]()
     in_order = config.until == "done" and most is None
     rng = np.random.default_rng(config.seed)
     order = range(len(data)) if in_order and config.limit is None else rng.permutation(len(data)).tolist()
@@ -59,17 +59,17 @@ def choose(bench: Bench, most: int | None = None) -> tuple[pd.DataFrame, str]:
         # Drawn in turn, classes alternate: a run that may stop anywhere takes images in random order.
         rows = [rows[place] for place in rng.permutation(len(rows))]
     columns = ["image", "target", "probability", "photo", "stamp"]
-    return pd.DataFrame(rows, columns=columns).astype({"target": "Int64"}), (failures or [""])[0]
+    return pd.DataFrame(rows, columns=columns).astype({"target": "Int64"}), failures
 
 
-def _confident(bench: Bench, indices: list[int], failures: list[str]) -> Iterator[dict[str, Any]]:
+def _confident(bench: Bench, indices: list[int], failures: list[tuple[str, str]]) -> Iterator[dict[str, Any]]:
     """Yield the rows of those images that are confident enough, reading no further one before it is asked for."""
     data = bench.data
     for index in indices:
         name, target, probability = data.names[index], data.listed_target(index), float("nan")
         if bench.config.confidence > 0:
             target, probability, failure = bench.scorer.confidence(name, partial(data.__getitem__, index))
-            failures += [failure] if failure else []
+            failures += [(name, failure)] if failure else []
             # Nor is one confident that is not a number.
             if not probability > bench.config.confidence:
                 continue
@@ -87,16 +87,26 @@ def in_words(chosen: pd.DataFrame, bench: Bench) -> str:
     return line if listed else f"{line} (drawn by the seed, not balanced: classes are known only once an image is read)"
 
 
-def changed_images(chosen: pd.DataFrame, data: ImageData) -> list[str]:
-    """Images whose files, or whose class, are not what they were, or that are gone."""
-    changed = []
+def changed_images(chosen: pd.DataFrame, data: ImageData) -> tuple[list[str], list[str]]:
+    """Images whose files, or whose class, have changed, or that are gone; and those that could not be read before."""
+    changed: list[str] = []
+    readable: list[str] = []
     for image, photo, before in chosen[["image", "photo", "stamp"]].itertuples(index=False):
         index = data.index.get(image)
         # Of another stamp, and without files, only the content tells.
         same_stamp = index is not None and not data.in_memory and cheap_stamp(data, index) == before
         if index is None or not (same_stamp or photo_digest(data, index) == photo):
-            changed.append(image)
-    return changed
+            was_unread = index is not None and photo == unread(data, index)
+            (readable if was_unread else changed).append(image)
+    return changed, readable
+
+
+def is_replaced(data: ImageData, image: str, photo: str, stamp_before: str) -> bool:
+    """Whether the files of an image that were just read are others than those chosen; what is gone is not."""
+    index = data.index[image]
+    if data.in_memory or cheap_stamp(data, index) == stamp_before:
+        return False
+    return photo_digest(data, index) not in (photo, unread(data, index))
 
 
 def cheap_stamp(data: ImageData, index: int) -> str:
@@ -114,7 +124,12 @@ def photo_digest(data: ImageData, index: int) -> str:
         return digest([content, data.listed_target(index)])
     # What cannot be read is so until it can; its records say why.
     except InputError:
-        return digest(["unreadable", data.listed_target(index)])
+        return unread(data, index)
+
+
+def unread(data: ImageData, index: int) -> str:
+    """Digest of an example that cannot be read now."""
+    return digest(["unreadable", data.listed_target(index)])
 
 
 def _pixels(data: ImageData, index: int) -> str:

@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from captum_gag.errors import InputError, warn
-from captum_gag.files import remove_abandoned, without_directories
+from captum_gag.files import remove_abandoned, replace_file, without_directories
 from captum_gag.runs.arrays import holds_arrays, read_arrays, save_arrays
 from captum_gag.runs.collecting import state_of, together
 from captum_gag.runs.columns import RECORD, SELECTION, records_in_pandas
@@ -41,6 +41,7 @@ class Run:
         self.directory = directory
         self._path, self._selection = directory / "run.json", directory / "selection.parquet"
         self._collected = directory / ".scores.arrow"
+        self._left_out = directory / "left_out.csv"
 
     @classmethod
     def create(cls, directory: Path, config: Config, identity: Mapping[str, str]) -> Run:
@@ -171,17 +172,36 @@ class Run:
         for each in (self.directory, *(self.directory / name for name in ("scores", *ARRAYS))):
             remove_abandoned(each)
 
+    def leave_out(self, images: list[tuple[str, str, bool]]) -> None:
+        """Store what is not among the images chosen: name, reason, and whether reading or judging it failed."""
+        table = pd.DataFrame(images, columns=["image", "reason", "failed"])
+        replace_file(self._left_out, lambda place: table.to_csv(place, index=False))
+
+    def left_out(self) -> pd.DataFrame:
+        """Read what is not among the images chosen: image, reason, failed; runs of earlier versions have none."""
+        there = self._left_out.is_file()
+        return pd.read_csv(self._left_out) if there else pd.DataFrame(columns=["image", "reason", "failed"])
+
     def forget_selection(self) -> None:
         """Let the images be chosen again; what is done of those that are chosen again stays."""
         self._selection.unlink(missing_ok=True)
 
-    def is_done(self, image: str, photo: str) -> bool:
-        """Tell whether an image has its records, whole, of this photograph and of this run.
+    def is_done(self, image: str, photo: str, *, without_errors: bool = False) -> bool:
+        """Tell whether an image has its records, whole, of this photograph and of this run, and any of them a score.
+
+        Where every one failed, the image could not be read, or the model did not run: that may have been for a time.
+
+        Args:
+            image: Its name.
+            photo: The digest of its files.
+            without_errors: Whether no record may have failed.
 
         Raises:
             InputError: Its file cannot be read, or is damaged.
         """
-        return self._read(image, photo) is not None
+        records = self._read(image, photo)
+        failed = [] if records is None else [bool(error) for error in records["error"].to_pylist()]
+        return bool(failed) and not (any(failed) if without_errors else all(failed))
 
     def _read(self, image: str, photo: str) -> pa.Table | None:
         return read_table(self._scores_of(image), RECORD, self._marks(photo))

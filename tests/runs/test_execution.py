@@ -11,6 +11,7 @@ import re
 import shutil
 import signal
 import time
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,18 +20,19 @@ import pandas as pd
 import psutil
 import pytest
 import safetensors.torch
+import tiny
 import torch
 from numpy.testing import assert_array_equal
 from pandas.testing import assert_frame_equal
 from scoring import config_of, folder_of, quiet
 from scoring import run_of as done
-from tiny import image, net
+from tiny import image, net, write_image
 
 from captum_gag.errors import InputError
 from captum_gag.report.tables import failures
 from captum_gag.runs.config import Config
 from captum_gag.runs.execution import begin, execute
-from captum_gag.runs.executors import Bench, device_of, in_processes, on_ray
+from captum_gag.runs.executors import Bench, Chunk, Done, Executor, device_of, in_processes, on_ray
 from captum_gag.runs.identity import versions
 from captum_gag.runs.photographs import decoded, encoded
 from captum_gag.runs.store import Run
@@ -116,10 +118,91 @@ def test_what_changes_no_number_lets_a_run_go_on(tmp_path: Path, whole: Run) -> 
     assert_frame_equal(numbers(run), numbers(whole))
 
 
-def test_a_broken_image_that_has_no_maps_is_not_tried_again(tmp_path: Path) -> None:
+def test_only_a_broken_image_is_tried_again(tmp_path: Path) -> None:
     run = done(tmp_path / "run", config(suite=SOBEL, data={"type": "tiny:bad_items"}, save_maps=True))
-    assert any(not run.maps(image) for image in run.scores()["image"].unique())
+    scores = run.scores()
+    broken = scores.groupby("image")["error"].agg(lambda errors: (errors != "").all())
+    assert 0 < broken.sum() < len(broken)
+    assert execute(run, say=quiet) == broken.sum()
+    assert_frame_equal(run.scores().drop(columns="seconds"), scores.drop(columns="seconds"))
+
+
+FOLDER = ("a/1.png", "a/2.png", "b/1.png")
+
+
+def of_folder(place: Path, **options: Any) -> Config:
+    model = {"type": "tiny:two_classes"}
+    return config(suite=SOBEL, data=folder_of(place, *FOLDER), model=model, **{"batch_size": 1, **options})
+
+
+def with_before(image: str, act: Callable[[], object]) -> Executor:
+    """Do something before an image is scored."""
+
+    def executor(bench: Bench, chunks: Iterable[Chunk]) -> Generator[list[Done], None, None]:
+        for chunk in chunks:
+            if chunk == (image,):
+                act()
+            yield bench.do(chunk)
+
+    return executor
+
+
+def test_an_outage_is_not_final(tmp_path: Path) -> None:
+    run, bench = begin(tmp_path / "run", of_folder(tmp_path / "data"))
+    data, away = tmp_path / "data", tmp_path / "away"
+    execute(run, with_before("a/2.png", lambda: data.rename(away)), bench=bench, say=quiet)
+    lost = run.scores().groupby("image")["error"].agg(lambda errors: (errors != "").all())
+    assert lost.tolist() == [False, True, True]
+    away.rename(data)
+    assert execute(run, say=quiet) == 2
+    assert (run.scores()["error"] == "").all()
     assert execute(run, say=quiet) == 0
+
+
+def test_what_has_no_confidence_is_named_and_tried_again(tmp_path: Path) -> None:
+    asked, lines = of_folder(tmp_path / "data", confidence=1e-6), list[str]()
+    broken = tmp_path / "data" / "a" / "2.png"
+    content = broken.read_bytes()
+    broken.write_bytes(b"")
+    (tmp_path / "data" / "a" / "notes.docx").touch()
+    run, bench = begin(tmp_path / "run", asked)
+    execute(run, bench=bench, say=lines.append)
+    assert any(line.startswith("2 left out, first a/2.png: ") for line in lines)
+    assert run.left_out()[["image", "failed"]].to_numpy().tolist() == [["a/2.png", True], ["a/notes.docx", False]]
+    broken.write_bytes(content)
+    assert execute(run, say=quiet) == 0
+    before = set(run.scores()["image"])
+    assert execute(run, failed=True, say=quiet) == 1
+    assert set(run.scores()["image"]) == before | {"a/2.png"}
+    assert run.left_out()["image"].tolist() == ["a/notes.docx"]
+
+
+def test_a_photograph_that_is_replaced_while_the_run_goes_on_is_noticed(tmp_path: Path) -> None:
+    run, bench = begin(tmp_path / "run", of_folder(tmp_path / "data"))
+    replaced = with_before("a/2.png", lambda: write_image(tmp_path / "data" / "a" / "2.png", 7))
+    with pytest.raises(InputError, match=r"a/2\.png was replaced while the run went on"):
+        execute(run, replaced, bench=bench, say=quiet)
+    assert set(run.scores()["image"]) == {"a/1.png"}
+
+
+def test_failed_cells_are_tried_again_when_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    suite = {"methods": ["Sobel", "tiny:own_method"], "metrics": {"RCAP": {}}}
+    with monkeypatch.context() as patch:
+        patch.setattr("tiny.own_method", lambda *arguments: 1 / 0)
+        run = done(tmp_path / "run", config(suite=suite))
+    assert set(run.scores().query("error != ''")["method"]) == {"tiny:own_method"}
+    assert execute(run, say=quiet) == 0
+    assert execute(run, failed=True, say=quiet) == 6
+    assert (run.scores()["error"] == "").all()
+
+
+def test_pixels_tell_items_that_are_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = done(tmp_path / "run", config(suite=SOBEL))
+    item = tiny.Photos.__getitem__
+    # As if a file that sorts first had been added.
+    monkeypatch.setattr(tiny.Photos, "__getitem__", lambda self, index: item(self, max(0, index - 1)))
+    with pytest.raises(InputError, match="5 photographs have changed"):
+        execute(run, say=quiet)
 
 
 def test_a_run_that_another_began_meanwhile_is_not_mixed_up(tmp_path: Path) -> None:
@@ -373,8 +456,6 @@ class TestIdentity:
 
 
 def test_nothing_is_read_before_it_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import tiny
-
     read: list[int] = []
     item = tiny.Photos.__getitem__
     monkeypatch.setattr(tiny.Photos, "__getitem__", lambda self, index: read.append(index) or item(self, index))
