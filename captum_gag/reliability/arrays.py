@@ -59,7 +59,7 @@ def from_arrays(
     metrics, methods = (outer, inner) if first == "metric" else (inner, outer)
     controls = {str(name): control for name, control in (controls or {}).items()}
     transforms = {str(name): of_and_how for name, of_and_how in (transforms or {}).items()}
-    options = {"higher_is_better": (directions, metrics), "controls": (controls, methods)}
+    options: dict[str, Any] = {"higher_is_better": (directions, metrics), "controls": (controls, methods)}
     for option, (by_name, there) in {**options, "transforms": (transforms, methods)}.items():
         absent = [name for name in by_name if name not in there]
         if absent:
