@@ -29,20 +29,16 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _ARGS = re.compile(r"^    (\w+): (.*(?:\n     .*)*)", re.MULTILINE)
 _UsageError: Any = typer.BadParameter.__base__
-_ASCII = {"\N{DAGGER}": "#", "\N{ALMOST EQUAL TO}": "~", "\N{EN DASH}": "-"}
+_ASCII = str.maketrans({"\N{DAGGER}": "#", "\N{ALMOST EQUAL TO}": "~", "\N{EN DASH}": "-"})
 
 
-def _encodable(error: UnicodeError) -> tuple[str, int]:
-    """Return what stands for characters that a terminal's encoding lacks: another one of ours, or their codes."""
-    if not isinstance(error, UnicodeEncodeError):
-        raise error
-    return "".join(
-        _ASCII.get(letter) or letter.encode("ascii", "backslashreplace").decode()
-        for letter in error.object[error.start : error.end]
-    ), error.end
+def _in_ascii(error: Any) -> tuple[str, int]:
+    """Return ASCII in place of characters that the encoding of a terminal lacks."""
+    text = error.object[error.start : error.end].translate(_ASCII)
+    return text.encode("ascii", "backslashreplace").decode(), error.end
 
 
-codecs.register_error("encodable", _encodable)
+codecs.register_error("in_ascii", _in_ascii)
 
 
 class Commands(TyperGroup):
@@ -53,7 +49,7 @@ class Commands(TyperGroup):
         standalone, extra["standalone_mode"] = extra.get("standalone_mode", True), False
         if not standalone:
             return super().main(args, *more, **extra)
-        for stream, errors in ((sys.stdin, "surrogateescape"), (sys.stdout, "encodable"), (sys.stderr, "encodable")):
+        for stream, errors in ((sys.stdin, "surrogateescape"), (sys.stdout, "in_ascii"), (sys.stderr, "in_ascii")):
             # A stream may be closed, or another's; names of files on standard input may be any bytes.
             with suppress(AttributeError):
                 stream.reconfigure(errors=errors)  # type: ignore[union-attr]
