@@ -172,6 +172,7 @@ DATASETS: dict[str, Named] = {
     "isic": Named("data.tables:ISIC", "ISIC 2019, with segmentations where there are some", "root"),
     "places365": Named("data.tables:Places365", "Places365", "root"),
     "csv": Named("data.csv_data:CsvData", "images that a CSV lists: columns of image, class, mask", "root"),
+    "hf": Named("data.memory:HuggingFaceData", "a data set that Hugging Face's datasets wrote to disk", "root"),
     "cifar10": Named("data.cifar10:Cifar10", "CIFAR-10, zipped or not", "root"),
     "mosaic": Named("data.mosaics:Mosaic", "2 x 2 photographs of different classes in one image", "root"),
     "planted": Named("data.planted:Planted", "drawn images whose class is in a known part", "kind"),

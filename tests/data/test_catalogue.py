@@ -78,6 +78,7 @@ def test_every_type_says_what_it_is_and_what_its_options_are():
         "isic",
         "places365",
         "csv",
+        "hf",
         "cifar10",
         "mosaic",
         "planted",
