@@ -7,7 +7,8 @@ The bare loop adds Gaussian noise to the images and passes them forward and back
 nothing. It has as many images in a pass as GuidedAbsoluteGrad takes; so has NoiseTunnel, which by default has all in
 one. The same loop without noise shows what drawing it costs, larger passes that they would not be faster. The
 variables keep freed memory in the process (glibc): without them, getting it back for the model's activations costs up
-to a fifth of a pass, in some processes and not in others. Peak memory is that of a process of its own, above what it needs before the first explanation.
+to a fifth of a pass, in some processes and not in others. Peak memory is that of a process of its own, above what it
+needs before the first explanation.
 """
 
 from __future__ import annotations
