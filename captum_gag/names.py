@@ -171,6 +171,8 @@ DATASETS: dict[str, Named] = {
     "imagenet-s": Named("data.imagenet_s:ImageNetS", "ImageNet-S, with segmentations", "root"),
     "isic": Named("data.tables:ISIC", "ISIC 2019, with segmentations where there are some", "root"),
     "places365": Named("data.tables:Places365", "Places365", "root"),
+    "csv": Named("data.csv_data:CsvData", "images that a CSV lists: columns of image, class, mask", "root"),
+    "hf": Named("data.memory:HuggingFaceData", "a data set that Hugging Face's datasets wrote to disk", "root"),
     "cifar10": Named("data.cifar10:Cifar10", "CIFAR-10, zipped or not", "root"),
     "mosaic": Named("data.mosaics:Mosaic", "2 x 2 photographs of different classes in one image", "root"),
     "planted": Named("data.planted:Planted", "drawn images whose class is in a known part", "kind"),
@@ -192,7 +194,11 @@ MODELS: dict[str, Named] = {
 OWN_MODELS = tuple(name for name in MODELS if name not in ("timm", "torchvision"))
 """The models whose name is their type."""
 
-STORED_DATA = tuple(f"{name}:DIR" for name, data in DATASETS.items() if data.argument == "root" and name != "folder")
+STORED_DATA = tuple(
+    f"{name}:{'FILE' if name == 'csv' else 'DIR'}"
+    for name, data in DATASETS.items()
+    if data.argument == "root" and name != "folder"
+)
 """The names of data sets in a directory of theirs."""
 
 

@@ -241,6 +241,10 @@ def test_names_of_classes_are_the_files_that_is_given_or_lies_beside() -> None:
     Path("photos/classes.csv").write_text("class_index,name\n0,ant\n1,bee\n2,cow\n")
     [row] = rows(*asked)
     assert row["label"] == ["ant", "bee", "cow"][int(str(row["target"]))]
+    Path("photos/classes.csv").write_text("class_index,name\n0,ant\n7,bee\n")
+    assert "photos/classes.csv names 8 classes, and tiny has 3; expected a name for each" in explain(*asked).stderr
+    Path("photos/classes.csv").write_text("class_index,name\n0,ant\n")
+    assert rows(*asked)[0]["label"] in ("ant", "class 1", "class 2")
     Path("names.txt").write_text("eins\nzwei\ndrei\n")
     [row] = rows(*asked, "--labels", "names.txt")
     assert row["label"] == ["eins", "zwei", "drei"][int(str(row["target"]))]

@@ -131,7 +131,7 @@ class Examples:
         return torch.stack([outputs[entry].sum() for entry in index]).sum()
 
     def read(self, returned: Any, rows: Sequence[int]) -> Tensor:
-        """Return what the model returned for these rows as scores of which the target can be selected."""
+        """Return the scores in a model's return value for these rows, of which the target can be selected."""
         together, one_row = self.together, 1 if self.in_order else 0
         target, n = (self.all_targets, self.all_rows) if together else (self.targets_of(rows), len(rows))
         try:

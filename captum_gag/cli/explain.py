@@ -97,12 +97,13 @@ def explain(
     from captum_gag.data.class_files import class_file
     from captum_gag.data.class_names import class_names
     from captum_gag.data.gathering import gathered
-    from captum_gag.data.images import named_apart, read_image
+    from captum_gag.data.images import named_apart, read_image, shown
     from captum_gag.runs.explaining import photo_scorer
 
     files = named_apart(gathered(images, sys.stdin))
     beside = () if classifier.labels else (file for image in images for file in class_file(Path(image)))
-    for file in [labels] if labels is not None else list(beside)[:1]:
+    file = labels or next(iter(beside), None)
+    if file is not None:
         classifier = copy(classifier)
         # A preprocessing is frozen for those who use it; this one is not in use yet.
         object.__setattr__(classifier, "labels", class_names(file))
@@ -117,10 +118,11 @@ def explain(
         for name, spec in specs.items():
             specs[name] = {**spec, **{key: value for key, value in set_here.items() if key in keys[name]}}
     scorer = photo_scorer(classifier, specs or read_suite(COMPARE)["methods"], samples, settings.get("seed", 0))
-    if labels is not None and scorer.classes not in (None, len(classifier.labels or ())):
+    named, classes = len(classifier.labels or ()), scorer.classes
+    # A file beside the images may be of some classes, but not of more than there are.
+    if file is not None and classes is not None and (named > classes or (file is labels and named < classes)):
         raise InputError(
-            f"--labels names {len(classifier.labels or ())} classes, and {classifier.name} has {scorer.classes}; "
-            "expected a name for each"
+            f"{shown(file)} names {named} classes, and {classifier.name} has {classes}; expected a name for each"
         )
     photos = {name: partial(read_image, path) for name, path in files.items()}
     _explain_all(scorer, photos, out, target, files, json, overlay)

@@ -14,7 +14,7 @@ from captum_gag.data.class_files import CLASS_FILES, class_file, class_indices
 from captum_gag.data.class_names import folder_names
 from captum_gag.data.datasets import Example, ImageData, StoredData
 from captum_gag.data.images import read_image, shown
-from captum_gag.data.masks import check_fit, read_mask
+from captum_gag.data.masks import MASK_VALUE_HELP, check_fit, read_mask
 from captum_gag.errors import InputError, warn
 from captum_gag.options import declared, option
 
@@ -113,6 +113,21 @@ def folders_in(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_dir() and is_meant(path)) if folder.is_dir() else []
 
 
+def images_below(folder: Path) -> list[Path]:
+    """List the image files of a folder and of all folders within it, each folder once: it may be linked into itself."""
+    found, seen = list[Path](), set[Path]()
+
+    def look(inside: Path) -> None:
+        if (real := inside.resolve()) not in seen:
+            seen.add(real)
+            found.extend(images_in(inside))
+            for each in folders_in(inside):
+                look(each)
+
+    look(folder)
+    return found
+
+
 def is_image(path: Path) -> bool:
     """Tell by its name whether a file is an image that someone put there."""
     return path.suffix.lower() in SUFFIXES and is_meant(path)
@@ -136,6 +151,7 @@ class ImageFolder(FileData):
         default=None,
         help="Folder of segmentations, white on the object, of the images' names; None for NAME-masks beside root.",
     )
+    mask_value: int | None = option(default=None, help=MASK_VALUE_HELP)
 
     type: ClassVar[str] = "folder"
     paths: ClassVar[tuple[str, ...]] = ("root", "training", "masks")
@@ -177,6 +193,10 @@ class ImageFolder(FileData):
             Entry(shown(name.as_posix()), file, target, mask)
             for (file, name, target), mask in zip(inside, found, strict=True)
         ]
+
+    def read_mask(self, mask: Path) -> Image.Image:
+        """Read a segmentation: mode L, 255 on the object and 0 elsewhere."""
+        return read_mask(mask, self.mask_value)
 
     @cached_property
     def folders(self) -> dict[Path, list[Path]]:

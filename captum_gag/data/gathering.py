@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
-from captum_gag.data.folders import folders_in, images_in
+from captum_gag.data.folders import images_below
 from captum_gag.data.images import is_drawn, shown
 from captum_gag.errors import InputError, warn
 
@@ -40,7 +40,7 @@ def _stands_for(name: str, lines: Iterable[str]) -> Iterable[Path]:
     # A file may have a name that looks like a pattern; one that is not there is said when it is read.
     if not path.is_dir() and (path.exists() or not glob.has_magic(name)):
         return [path]
-    inside = list(_inside(path, set())) if path.is_dir() else _matching(path)
+    inside = list(images_below(path)) if path.is_dir() else _matching(path)
     photographs = [file for file in inside if not is_drawn(file)]
     if drawn := len(inside) - len(photographs):
         warn(f"{shown(path)}: {drawn} of {len(inside)} images were drawn by captum-gag, and are left out")
@@ -48,15 +48,6 @@ def _stands_for(name: str, lines: Iterable[str]) -> Iterable[Path]:
         reason = "holds no image; expected a file, or a folder with some" if path.is_dir() else "no file is called so"
         raise InputError(f"{shown(path)}: {reason}")
     return photographs
-
-
-def _inside(folder: Path, seen: set[Path]) -> Iterator[Path]:
-    # A folder may be linked into itself.
-    if (real := folder.resolve()) not in seen:
-        seen.add(real)
-        yield from images_in(folder)
-        for each in folders_in(folder):
-            yield from _inside(each, seen)
 
 
 def _matching(pattern: Path) -> list[Path]:

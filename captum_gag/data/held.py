@@ -126,10 +126,11 @@ class HeldData(ImageData):
         """
         if not isinstance(image, Tensor | np.ndarray):
             raise InputError(
-                f"item {name}: its image is a {type(image).__name__}, which only a model with its preprocessing takes; "
-                "give captum_gag.models.Classifier(name, model, mean, std, resize, crop) as the model, or tensors"
+                f"item {name}: its image is of type {type(image).__name__}, which only a model with its "
+                "preprocessing takes; give captum_gag.models.Classifier(name, model, mean, std, resize, crop) as the "
+                "model, or tensors"
             )
-        values = as_tensor(f"item {name}", image)
+        values = as_tensor(f"item {name}", image).detach()
         if values.ndim != 3 or not values.is_floating_point():
             raise InputError(
                 f"item {name}: its image is {tuple(values.shape)} of {values.dtype}, must be a floating-point tensor "

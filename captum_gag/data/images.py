@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from captum_gag.errors import InputError, printable
+from captum_gag.errors import InputError, printable, warn
 from captum_gag.files import require_file
 
 BOMB_PIXELS, BOMB_RATIO = 50_000_000, 100
@@ -63,6 +64,8 @@ def read_image(path: str | Path) -> Image.Image:
             # Below Pillow's error limit a large photograph is legitimate.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(path) as image:
+                if image.format == "TIFF" and (pages := _pages(image)) > 1:
+                    warn(f"{shown(path)}: holds {pages} pages, and only the first is read; save each as its own file")
                 image.draft(None, (2048, 2048))
                 refuse_bomb(image, path.stat().st_size)
                 image.load()
@@ -120,6 +123,13 @@ def upright_size(image: Image.Image) -> tuple[int, int]:
     turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
     already = turned and _tags(image).get(WIDTH, width) != width
     return (height, width) if turned and not already else (width, height)
+
+
+def _pages(image: Image.Image) -> int:
+    # Of a page behind the first that is broken, nothing is wanted.
+    with suppress(Exception):
+        return int(getattr(image, "n_frames", 1))
+    return 1
 
 
 def _tags(image: Image.Image) -> Any:

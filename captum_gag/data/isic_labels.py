@@ -16,61 +16,17 @@ NUMBERS = "target"
 NAMES = ("diagnosis", "dx", "diagnosis_1", "benign_malignant")
 """Columns that hold the class's name."""
 
-METADATA = {
-    *KEYS,
-    # What pandas calls an index.
-    *("", "unnamed: 0", "index"),
-    "acquisition_day",
-    "age",
-    "age_approx",
-    "anatom_site_1",
-    "anatom_site_2",
-    "anatom_site_3",
-    "anatom_site_4",
-    "anatom_site_5",
-    "anatom_site_general",
-    "anatom_site_general_challenge",
-    "anatom_site_special",
-    "attribution",
-    "clin_size_long_diam_mm",
-    "concomitant_biopsy",
-    "copyright_license",
-    "dataset",
-    "dermoscopic_type",
-    "diagnosis_2",
-    "diagnosis_3",
-    "diagnosis_4",
-    "diagnosis_5",
-    "diagnosis_confirm_type",
-    "dx_type",
-    "family_hx_mm",
-    "fitzpatrick_skin_type",
-    "fold",
-    "group",
-    "height",
-    "image_manipulation",
-    "image_type",
-    "index",
-    "lesion_id",
-    "localization",
-    "mel_class",
-    "mel_mitotic_index",
-    "mel_thick_mm",
-    "mel_type",
-    "mel_ulcer",
-    "melanocytic",
-    "nevus_type",
-    "patient_id",
-    "personal_hx_mm",
-    "pixels_x",
-    "pixels_y",
-    "rcm_case_id",
-    "sex",
-    "tfrecord",
-    "width",
-    "year",
-}
-"""Columns that are no class of their own beside a column for each class."""
+_OTHERS = """
+    acquisition_day age age_approx anatom_site_1 anatom_site_2 anatom_site_3 anatom_site_4 anatom_site_5
+    anatom_site_general anatom_site_general_challenge anatom_site_special attribution clin_size_long_diam_mm
+    concomitant_biopsy copyright_license dataset dermoscopic_type diagnosis_2 diagnosis_3 diagnosis_4 diagnosis_5
+    diagnosis_confirm_type dx_type family_hx_mm fitzpatrick_skin_type fold group height image_manipulation
+    image_type index lesion_id localization mel_class mel_mitotic_index mel_thick_mm mel_type mel_ulcer
+    melanocytic nevus_type patient_id personal_hx_mm pixels_x pixels_y rcm_case_id sex tfrecord width year
+"""
+
+METADATA = {*KEYS, "", "unnamed: 0", *_OTHERS.split()}
+"""Columns that are no class of their own beside a column for each class; pandas calls an index "" or "Unnamed: 0"."""
 
 
 class Labels(NamedTuple):

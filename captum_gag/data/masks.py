@@ -21,19 +21,26 @@ LOSSY = ("JPEG", "MPO", "WEBP")
 WHITE = (1, 255, 65535)
 """What says that all of an image is the object; of any other single value it cannot be told."""
 
+MASK_VALUE_HELP = (
+    "The value of segmentations that is the object, such as 1 of a trimap, or the index in a palette; None where there "
+    "are two values, and the object is not 0."
+)
+
 ORIENTATION = 0x0112
 """The EXIF entry that says how a photograph is turned; 1 is upright."""
 
 
-def read_mask(path: Path) -> Image.Image:
+def read_mask(path: Path, value: int | None = None) -> Image.Image:
     """Read a segmentation: mode L, 255 on the object and 0 elsewhere.
 
     Args:
         path: Black, and one other colour or value on the object: 255, 1, an index of a palette, a colour, 16 bits; in a
             JPEG nearly so. Transparent pixels are no part of the object.
+        value: What is stored where the object is; all else is not the object, whatever it is. None for the above.
 
     Raises:
-        InputError: It cannot be read, or it has more than two values.
+        InputError: It cannot be read; it has more than two values, and no value was given; or a value was given, and
+            its file format changes values, or it holds colours.
     """
     try:
         require_file(path)
@@ -46,7 +53,15 @@ def read_mask(path: Path) -> Image.Image:
     except Exception as error:
         reason = getattr(error, "strerror", None) or in_one_line(error)
         raise InputError(f"{shown(path)}: cannot be read as a segmentation: {reason}") from error
-    return mask_of(upright, shown(path), lossy)
+    if value is None:
+        return mask_of(upright, shown(path), lossy)
+    stored = np.asarray(upright)
+    if lossy or stored.ndim != 2:
+        kind = "a file format that changes values" if lossy else f"colours ({upright.mode}), not one value a pixel"
+        raise InputError(
+            f"{shown(path)}: has {kind}, so none of them can be {value}; save a PNG in grey, or leave out mask_value"
+        )
+    return Image.fromarray(np.where(stored == value, 255, 0).astype(np.uint8))
 
 
 def mask_of(item: Any, name: str, lossy: bool = False) -> Image.Image:
@@ -143,5 +158,5 @@ def _object(values: NDArray[Any], name: str, lossy: bool) -> Mask:
     listed = ", ".join(f"{level:{shape}}" for level in levels[:5]) + (", ..." if len(levels) > 5 else "")
     raise InputError(
         f"{name}: the segmentation has the values {listed}; expected two, 0 and one other on the object, such as 255 "
-        "(saved without smoothing)"
+        "(saved without smoothing), or name the value of the object by the option mask_value of folder and csv"
     )

@@ -27,8 +27,8 @@ def read_state(path: Path) -> dict[str, Tensor]:
     """Read weights from a file.
 
     Args:
-        path: ``.safetensors``, or a file of ``torch.save``, which is read without running any code from it. The
-            state dict may be below the keys of ``CONTAINERS``, in any order.
+        path: ``.safetensors``, whatever it is called, or a file of ``torch.save``, which is read without
+            running any code from it. The state dict may be below the keys of ``CONTAINERS``, in any order.
 
     Returns:
         Tensors on the CPU, by the name of the parameter.
@@ -40,7 +40,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
 
     try:
         require_file(path)
-        if path.suffix == ".safetensors":
+        if _is_safetensors(path):
             return safetensors.torch.load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -66,14 +66,23 @@ def read_metadata(path: Path) -> dict[str, str]:
     """Return the metadata of a file of weights; none if it is no ``.safetensors``, or is not there."""
     from safetensors import SafetensorError, safe_open
 
-    if path.suffix != ".safetensors" or not path.is_file():
-        return {}
     try:
+        if not path.is_file() or not _is_safetensors(path):
+            return {}
         with safe_open(path, "pt") as file:
             return dict(file.metadata() or {})
     # The fault is named where the weights are read.
     except (SafetensorError, OSError):
         return {}
+
+
+def _is_safetensors(path: Path) -> bool:
+    """Tell by its name or its content: files in the cache of Hugging Face are called by a digest, without a suffix."""
+    if path.suffix == ".safetensors":
+        return True
+    with path.open("rb") as file:
+        # The length of the header in eight bytes, and the header, which is JSON.
+        return file.read(9)[8:] == b"{"
 
 
 def fitted(state: Mapping[str, Tensor], names: Collection[str]) -> dict[str, Tensor]:

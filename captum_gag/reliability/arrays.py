@@ -57,8 +57,9 @@ def from_arrays(
     directions = {str(name): higher for name, higher in (higher_is_better or {}).items()}
     first = levels or _first_level(outer, inner, directions)
     metrics, methods = (outer, inner) if first == "metric" else (inner, outer)
-    controls, transforms = controls or {}, transforms or {}
-    options = {"higher_is_better": (directions, metrics), "controls": (controls, methods)}
+    controls = {str(name): control for name, control in (controls or {}).items()}
+    transforms = {str(name): of_and_how for name, of_and_how in (transforms or {}).items()}
+    options: dict[str, Any] = {"higher_is_better": (directions, metrics), "controls": (controls, methods)}
     for option, (by_name, there) in {**options, "transforms": (transforms, methods)}.items():
         absent = [name for name in by_name if name not in there]
         if absent:

@@ -9,7 +9,7 @@ from inspect import unwrap
 import numpy as np
 import pandas as pd
 
-from captum_gag.errors import InputError
+from captum_gag.errors import InputError, warn
 from captum_gag.options import checked as with_checked_arguments
 from captum_gag.reliability.agreement import (
     CONFIDENCE,
@@ -19,11 +19,21 @@ from captum_gag.reliability.agreement import (
     internal_consistency,
 )
 from captum_gag.reliability.baselines import against_baselines
-from captum_gag.reliability.directions import signs
+from captum_gag.reliability.directions import higher_is_better, signs
 from captum_gag.reliability.grouping import check_edges, concatenated, groups
 from captum_gag.reliability.marks import RELIABLE_ALPHA, STEADY, advice, in_figures, marks
 from captum_gag.reliability.resampling import N_BOOTSTRAP, Confidence, Resamples, Seed
-from captum_gag.reliability.scores import checked, collapsed, independence, is_edges, is_random, judged, lean, picked
+from captum_gag.reliability.scores import (
+    LABEL,
+    checked,
+    collapsed,
+    independence,
+    is_edges,
+    is_random,
+    judged,
+    lean,
+    picked,
+)
 from captum_gag.reliability.summaries import stability, summary, tricks
 from captum_gag.reliability.truth import faults, validity
 
@@ -82,9 +92,9 @@ def report(
 
     Raises:
         InputError: The scores are not a score table, hold no method besides random orderings, a direction is not
-            known, or the images cannot be grouped so.
+            known for any metric, or the images cannot be grouped so.
     """
-    scores = checked(scores)
+    scores = _of_known_direction(checked(scores))
     check_edges(by, edges)
     of_groups = [] if by is None else list(groups(scores, by, edges))
     whole = _tables(scores, n_bootstrap, confidence, seed, truth)
@@ -98,6 +108,18 @@ def report(
     parts = [(group, _tables(rows, n_bootstrap, confidence, seed, truth)) for group, rows in of_groups]
     by_group = {name: concatenated([(group, part[name]) for group, part in parts], by) for name in tables}
     return ReliabilityReport(*results, by, by_group, independence(scores))
+
+
+def _of_known_direction(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return a checked table without the metrics of unknown direction, and say so, where there are others."""
+    unknown = [label for label, higher in higher_is_better(scores).items() if higher is None]
+    if not unknown or len(unknown) == scores[LABEL].nunique():
+        return scores
+    warn(
+        f"{', '.join(unknown)} left out: it is not known whether higher is better; say so in a column "
+        "higher_is_better of the table"
+    )
+    return scores[~scores[LABEL].isin(unknown)]
 
 
 def _tables(

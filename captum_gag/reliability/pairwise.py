@@ -85,6 +85,10 @@ def pairwise(
     Raises:
         InputError: The scores are not a score table, or two methods that are in it are not named.
     """
+    require_resolved(alpha, n_bootstrap)
+    widths = margin.values() if isinstance(margin, Mapping) else () if margin is None else (margin,)
+    if not all(width >= 0 for width in widths):
+        raise InputError(f"margin is {shown(margin)}, must be a difference of scores, at least 0")
     scores = collapsed(checked(scores))
     compared = ranked_methods(scores) if methods is None else list(methods)
     controls = [] if methods is not None else [name for name in compared if name not in explanations(scores)]
@@ -111,7 +115,18 @@ def pairwise(
             part["decision"] = part["decision"].mask(alike, "same")
         part = part.assign(mean=sign * part["mean"], rival_mean=sign * part["rival_mean"])
         parts += [part, turned(part)]
-    return pd.concat(parts, ignore_index=True)[COLUMNS] if parts else pd.DataFrame(columns=COLUMNS)
+    pairs = pd.concat(parts, ignore_index=True)[COLUMNS] if parts else pd.DataFrame(columns=COLUMNS)
+    pairs.attrs["alpha"] = alpha
+    return pairs
+
+
+def require_resolved(alpha: float, n_bootstrap: int) -> None:
+    """Raise InputError where no test could be as sure as alpha asks, since p is at least 2 / (n_bootstrap + 1)."""
+    if 2 / (n_bootstrap + 1) >= alpha:
+        raise InputError(
+            f"alpha is {alpha:g}, of which {n_bootstrap} resamples cannot be sure; give n_bootstrap of more than "
+            f"{int(2 / alpha)}"
+        )
 
 
 def shared(table: pd.DataFrame, methods: Sequence[str]) -> pd.DataFrame:

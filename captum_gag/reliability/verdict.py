@@ -9,11 +9,12 @@ import numpy as np
 import pandas as pd
 from pydantic import SkipValidation
 
+from captum_gag.errors import InputError
 from captum_gag.options import checked as with_checked_arguments
 from captum_gag.options import unknown
 from captum_gag.reliability.directions import higher_is_better
 from captum_gag.reliability.displacement import displacement_of
-from captum_gag.reliability.pairwise import ALPHA, compare_pairs, pairs_of, sign_test, turned
+from captum_gag.reliability.pairwise import ALPHA, compare_pairs, pairs_of, require_resolved, sign_test, turned
 from captum_gag.reliability.resampling import N_BOOTSTRAP, Confidence, Resamples, Seed
 from captum_gag.reliability.scores import by_metric, checked, collapsed, explanations, ranked_methods
 
@@ -62,6 +63,9 @@ def verdict(
     Raises:
         InputError: The scores are not a score table, or the method is not in it.
     """
+    require_resolved(alpha, n_bootstrap)
+    if pairs is not None and pairs.attrs.get("alpha", alpha) != alpha:
+        raise InputError(f"pairs are at alpha = {pairs.attrs['alpha']:g}, must be at the same as here, {alpha:g}")
     by_image = checked(scores)
     scores = collapsed(by_image)
     everyone = list(map(str, scores["method"].unique()))

@@ -101,7 +101,7 @@ def compare(
             only; a warning counts them.
     """
     if log_to is not None and not callable(log_to):
-        raise InputError(f"log_to is a {type(log_to).__name__}, must be a function of the records of an image")
+        raise InputError(f"log_to is of type {type(log_to).__name__}, must be a function of the records of an image")
     images = _data(data, isinstance(model, Classifier), normalization is None)
     classifier = _classifier(model, images, output, normalization, labels)
     suite = _suite(methods, metrics, n_samples)

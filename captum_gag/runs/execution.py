@@ -82,6 +82,8 @@ def execute(
     stamps = dict(zip(chosen["image"], chosen["stamp"], strict=True))
     # Chunks of all images, whatever is done: what shares forward passes is rounded together.
     mine = bench.chunks(list(photos))[number - 1 :: count]
+    if not mine:
+        say(f"shard {number}/{count} has nothing to do: there are {len(photos)} images, scored several at a time")
     total = sum(map(len, mine))
     todo = {image for chunk in mine for image in chunk if not _is_done(run, image, photos[image], failed, say)}
     if len(todo) < total:
@@ -103,10 +105,11 @@ def execute(
         ):
             for chunk in coming:
                 for done in (each for each in chunk if each.image in todo):
-                    if is_replaced(bench.data, done.image, photos[done.image], stamps[done.image]):
+                    if is_replaced(bench.data, done.image, photos[done.image], stamps[done.image], done.pixels):
                         raise InputError(
-                            f"{done.image} was replaced while the run went on; what is done of the others is kept: "
-                            f"captum-gag resume {run.directory} --recompute"
+                            f"{done.image} was replaced while the run went on, or its data set gives another example "
+                            "each time, as one that shuffles or augments does (fix its seed); what is done of the "
+                            f"others is kept: captum-gag resume {run.directory} --recompute"
                         )
                     run.keep(done.image, photos[done.image], done.rows, done.arrays)
                     until.look()

@@ -14,6 +14,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from typing import Any, NamedTuple
@@ -30,7 +31,7 @@ from captum_gag.models.catalogue import model
 from captum_gag.runs.cells import Outcome, Row
 from captum_gag.runs.config import IN_PYTHON, Config
 from captum_gag.runs.guide_parts import quantised
-from captum_gag.runs.identity import differences, identity
+from captum_gag.runs.identity import differences, identity, pixels_digest
 from captum_gag.runs.photographs import encoded
 from captum_gag.runs.scorer import Item, Scorer
 from captum_gag.runs.spec import make_suite
@@ -47,11 +48,13 @@ class Done(NamedTuple):
         rows: Its records.
         arrays: If the run keeps maps: "maps", (H, W) by method; "parts", of GAG's map, as ``guide_parts.quantised``
             returns them; "photographs", as ``photographs.encoded`` returns them.
+        pixels: The digest of what was scored, of an example that is in no file; "" where it could not be read.
     """
 
     image: str
     rows: list[Row]
     arrays: dict[str, dict[str, NDArray[Any]]]
+    pixels: str = ""
 
 
 class Bench:
@@ -60,6 +63,7 @@ class Bench:
     def __init__(self, config: Config, data: ImageData, scorer: Scorer) -> None:
         """Take what is open."""
         self.config, self.data, self.scorer = config, data, scorer
+        self._pixels: dict[str, str] = {}
         if config.save_maps:
             scorer.explainer.keep_parts()
 
@@ -102,11 +106,23 @@ class Bench:
         return [tuple(images[start : start + size]) for start in range(0, len(images), size)]
 
     def _example(self, image: str) -> Example:
-        return self.data[self.data.index[image]]
+        """Return an example; of one that is in no file, note the digest of what is read, which is what is scored."""
+        index = self.data.index[image]
+        example = self.data[index]
+        if self.data.files(index):
+            return example
+
+        def photo() -> Any:
+            pixels = example.photo()
+            self._pixels[image] = pixels_digest(pixels, example.target)
+            return pixels
+
+        return replace(example, photo=photo)
 
     def _done(self, image: str, outcome: Outcome) -> Done:
+        pixels = self._pixels.pop(image, "")
         if not self.config.save_maps:
-            return Done(image, outcome.rows, {})
+            return Done(image, outcome.rows, {}, pixels)
         arrays = {"maps": {name: each.numpy() for name, each in outcome.maps().items()}}
         if outcome.parts:
             arrays["parts"] = quantised(**{name: each[0] for name, each in outcome.parts.items()})
@@ -115,7 +131,7 @@ class Bench:
             if outcome.inputs is not None:
                 photo = self.scorer.classifier.to_rgb(outcome.inputs)[0]
                 arrays["photographs"] = encoded(photo, outcome.mask)
-        return Done(image, outcome.rows, arrays)
+        return Done(image, outcome.rows, arrays, pixels)
 
 
 Executor = Callable[[Bench, Iterable[Chunk]], Generator[list[Done], None, None]]

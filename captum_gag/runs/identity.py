@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import inspect
 import json
@@ -11,6 +12,7 @@ import time
 from collections.abc import Iterable, Mapping
 from functools import cache, lru_cache
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -89,6 +91,15 @@ def tensor_digest(tensors: Mapping[str, Tensor]) -> str:
     return whole.hexdigest()
 
 
+def pixels_digest(photo: Any, target: int | None) -> str:
+    """Return what an example that is in no file is known by: its pixels, a tensor or a PIL image, and its class."""
+    import numpy as np
+    import torch
+
+    pixels = photo if isinstance(photo, torch.Tensor) else torch.from_numpy(np.array(photo))
+    return f"{tensor_digest({'': pixels})} {target}"
+
+
 def digest(value: Any) -> str:
     """Return the SHA-256 of what JSON says of a value, the same on every machine."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
@@ -105,15 +116,72 @@ def identity(listings: Iterable[Path], *said: Mapping[str, Any] | str) -> dict[s
     Args:
         listings: Files that say which class is which.
         said: What the suite says, what the model says, and further names; where a text is
-            ``package.module:attribute``, the module is known by its code.
+            ``package.module:attribute``, the module is known by its code, and so is each module of the user's own
+            that it imports.
     """
     found = {f"classes {path}": file_digest([path]) for path in listings}
     for module in sorted({name.partition(":")[0] for name in _texts(said) if ":" in name}):
         file = getattr(sys.modules.get(module), "__file__", None)
         # Packages have versions; what has none is the user's own.
         if file and module.partition(".")[0] not in PACKAGES:
-            found[f"code of {module}"] = file_digest([Path(file)])
+            found |= {f"code of {name}": file_digest([path]) for name, path in own_modules(module, Path(file)).items()}
     return found | {f"version of {name}": number for name, number in versions().items()}
+
+
+def own_modules(module: str, path: Path) -> dict[str, Path]:
+    """Return the files of a module and of all modules of the user's own that it imports, directly or not, by name.
+
+    Imports are read from the source, wherever in it they are, so that the answer is the same in every process.
+    """
+    found, waiting = dict[str, Path](), [(module, path)]
+    while waiting:
+        name, file = waiting.pop()
+        if name not in found:
+            found[name] = file
+            waiting += [(each, own) for each in _imported(name, file) if (own := _own_file(each)) is not None]
+    return found
+
+
+def _imported(name: str, file: Path) -> Iterable[str]:
+    """Names of modules that the source of a module imports, and of attributes that may be modules."""
+    try:
+        tree = ast.parse(file.read_bytes())
+    # Compiled, or gone.
+    except (OSError, SyntaxError, ValueError):
+        return
+    package = name if file.name == "__init__.py" else name.rpartition(".")[0]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [each.name for each in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            parents = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            base = ".".join([*parents, *([node.module] if node.module else [])])
+            names = [base, *(f"{base}.{each.name}" for each in node.names)]
+        else:
+            continue
+        for each in names:
+            parts = each.split(".")
+            # Importing a.b runs a as well.
+            yield from (".".join(parts[: count + 1]) for count in range(len(parts)))
+
+
+@cache
+def _own_file(name: str) -> Path | None:
+    """Return the source of a module of the user's own; None of what is installed or no module."""
+    top = name.partition(".")[0]
+    if top == "captum_gag" or top in sys.stdlib_module_names:
+        return None
+    if top != name and _own_file(top) is None:
+        return None
+    try:
+        spec = find_spec(name)
+    # An attribute that is no module, or a package that does not import.
+    except (ImportError, AttributeError, ValueError):
+        return None
+    if spec is None or not spec.has_location or not spec.origin:
+        return None
+    path = Path(spec.origin)
+    return path if {"site-packages", "dist-packages"}.isdisjoint(path.parts) else None
 
 
 def structure(model: nn.Module) -> str:

@@ -85,10 +85,12 @@ def require_own_numbers(data: ImageData, classifier: Classifier, classes: int) -
         )
     numbered = data.numbered_by_order
     if numbered not in (None, classes):
+        how = "say which class each is by a classes.csv (class_index, wnid or name) beside the folders"
+        how += ", or by the option classes of a table"
+        how = "give the model's numbers as labels" if data.in_memory else how
         raise InputError(
             f"{data}: its {numbered} classes are numbered by the order of their names, and {classifier.name} has "
-            f"{classes}, so these are not its numbers; say which class each is by a classes.csv (class_index, wnid or "
-            "name) beside the folders, or by the option classes of a table"
+            f"{classes}, so these are not its numbers; {how}"
         )
 
 

@@ -9,13 +9,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
-from torch import Tensor
 
 from captum_gag.data.datasets import ImageData
 from captum_gag.errors import InputError, in_one_line
 from captum_gag.runs.executors import Bench
-from captum_gag.runs.identity import digest, file_digest, stamp, tensor_digest
+from captum_gag.runs.identity import digest, file_digest, pixels_digest, stamp
 
 NAMED = 8
 """Classes that the line of a selection names, at most."""
@@ -27,7 +25,8 @@ def choose(bench: Bench, most: int | None = None) -> tuple[pd.DataFrame, list[tu
     Without a limit these are all; with one they are drawn by the seed, an image of each class in turn, of the classes
     that have any left. Where the data set does not say which class an image is of before it is read, all are of one
     class. Images that are not confident enough, cannot be read, or have no class do not count; the model predicts no
-    more images than it takes to have enough. Without a threshold no image is read.
+    more images than it takes to have enough. Without a threshold no file is decoded; examples
+    that are in no file are read, since only their pixels say what they are.
 
     Args:
         bench: The data set, and the model where there is a threshold.
@@ -94,17 +93,27 @@ def changed_images(chosen: pd.DataFrame, data: ImageData) -> tuple[list[str], li
     for image, photo, before in chosen[["image", "photo", "stamp"]].itertuples(index=False):
         index = data.index.get(image)
         # Of another stamp, and without files, only the content tells.
-        same_stamp = index is not None and not data.in_memory and cheap_stamp(data, index) == before
+        same_stamp = index is not None and data.files(index) and cheap_stamp(data, index) == before
         if index is None or not (same_stamp or photo_digest(data, index) == photo):
             was_unread = index is not None and photo == unread(data, index)
             (readable if was_unread else changed).append(image)
     return changed, readable
 
 
-def is_replaced(data: ImageData, image: str, photo: str, stamp_before: str) -> bool:
-    """Whether the files of an image that were just read are others than those chosen; what is gone is not."""
+def is_replaced(data: ImageData, image: str, photo: str, stamp_before: str, pixels: str) -> bool:
+    """Whether what was just scored is another than what was chosen; what is gone is not.
+
+    Args:
+        data: The data set.
+        image: The name of the example.
+        photo: Its digest when it was chosen.
+        stamp_before: The stamp of its files then.
+        pixels: The digest of the pixels that were scored, of an example that is in no file; "" where none were read.
+    """
     index = data.index[image]
-    if data.in_memory or cheap_stamp(data, index) == stamp_before:
+    if not data.files(index):
+        return bool(pixels) and digest([pixels, data.listed_target(index)]) != photo
+    if cheap_stamp(data, index) == stamp_before:
         return False
     return photo_digest(data, index) not in (photo, unread(data, index))
 
@@ -120,7 +129,7 @@ def cheap_stamp(data: ImageData, index: int) -> str:
 def photo_digest(data: ImageData, index: int) -> str:
     """Digest of an example: of the content of its files, or its pixels, and its class."""
     try:
-        content = _pixels(data, index) if data.in_memory else file_digest(data.files(index))
+        content = file_digest(files) if (files := data.files(index)) else _pixels(data, index)
         return digest([content, data.listed_target(index)])
     # What cannot be read is so until it can; its records say why.
     except InputError:
@@ -136,9 +145,7 @@ def _pixels(data: ImageData, index: int) -> str:
     """Digest of the pixels and the class of an example that is no file."""
     try:
         example = data[index]
-        photo: Any = example.photo()
+        return pixels_digest(example.photo(), example.target)
     # Code of the user's can fail in any way.
     except Exception as error:
         raise InputError(in_one_line(error)) from error
-    pixels = photo if isinstance(photo, Tensor) else torch.from_numpy(np.array(photo))
-    return f"{tensor_digest({'': pixels})} {example.target}"

@@ -71,7 +71,18 @@ def test_a_spec_without_meaning_is_one_line(spec, message):
 
 
 def test_every_type_says_what_it_is_and_what_its_options_are():
-    assert list(DATASETS) == ["demo", "folder", "imagenet-s", "isic", "places365", "cifar10", "mosaic", "planted"]
+    assert list(DATASETS) == [
+        "demo",
+        "folder",
+        "imagenet-s",
+        "isic",
+        "places365",
+        "csv",
+        "hf",
+        "cifar10",
+        "mosaic",
+        "planted",
+    ]
     for kind in (each.load() for each in DATASETS.values()):
         assert kind.__doc__
         assert kind.__doc__.splitlines()[0].endswith(".")

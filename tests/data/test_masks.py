@@ -134,3 +134,23 @@ def test_a_mask_lies_on_the_upright_photograph_or_is_refused(tmp_path, size, ori
         return
     with pytest.raises(InputError, match=f"cat/1.jpg: {message}"):
         example.mask()
+
+
+def test_the_value_of_the_object_may_be_named(tmp_path):
+    classes = palette((0, 0, 0), (128, 0, 0), (0, 128, 0))
+    classes.putpixel((0, 0), 2)
+    for folder in ("photos", "photos-masks"):
+        (tmp_path / folder).mkdir()
+    Image.new("RGB", (24, 16)).save(tmp_path / "photos" / "1.jpg")
+    classes.save(tmp_path / "photos-masks" / "1.png")
+    data = dataset({"type": "folder", "root": str(tmp_path / "photos"), "mask_value": 1})
+    expected = HALF.astype(bool)
+    expected[0, 0] = False
+    assert np.array_equal(np.asarray(data[0].mask()) > 0, expected)
+
+
+@pytest.mark.parametrize(("name", "message"), [("a.jpg", "a file format that changes values"), ("a.png", "colours")])
+def test_a_named_value_needs_a_file_that_keeps_values(tmp_path, name, message):
+    Image.fromarray(RED).save(tmp_path / name)
+    with pytest.raises(InputError, match=message):
+        read_mask(tmp_path / name, 1)

@@ -3,6 +3,7 @@
 import pickle
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -128,3 +129,53 @@ def test_an_item_of_another_form_is_named(user_module):
     user_module("users_data", "import torch\nfound = lambda: [torch.zeros(3, 4, 4)]")
     with pytest.raises(InputError, match=r"item 000000 is a Tensor; expected \(image, class\)"):
         dataset("users_data:found")[0]
+
+
+class HuggingFaceTable:
+    """What this package asks of ``datasets.Dataset``, where that is not installed."""
+
+    column_names = ("image", "label")
+
+    def __init__(self, labels):
+        self.labels = labels
+        self.features = {"label": types.SimpleNamespace(names=["cat", "dog"])}
+
+    def __len__(self):
+        return len(self.labels)
+
+    def __getitem__(self, key):
+        return self.labels if key == "label" else {"image": tiny.image(key), "label": self.labels[key]}
+
+
+@pytest.fixture
+def hugging_face(tmp_path, monkeypatch):
+    """Return the directory of two splits: of the real package where it is installed, else of one like it."""
+    splits = {"train": [0, 1, 1], "test": [1, 0]}
+    try:
+        import datasets
+    except ImportError:
+        stored = {name: HuggingFaceTable(labels) for name, labels in splits.items()}
+        monkeypatch.setitem(sys.modules, "datasets", types.SimpleNamespace(load_from_disk=lambda _: stored))
+        return tmp_path
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=["cat", "dog"])})
+    columns = {
+        name: {"image": [tiny.image(n) for n in range(len(each))], "label": each} for name, each in splits.items()
+    }
+    stored = {name: datasets.Dataset.from_dict(each, features) for name, each in columns.items()}
+    datasets.DatasetDict(stored).save_to_disk(tmp_path / "saved")
+    return tmp_path / "saved"
+
+
+def test_hugging_face_data_sets_are_read_from_disk(hugging_face):
+    data = dataset({"type": "hf", "root": str(hugging_face), "split": "test"})
+    assert [data.listed_target(index) for index in range(len(data))] == [1, 0]
+    assert np.array_equal(np.asarray(data[1].photo()), np.asarray(tiny.image(1)))
+    assert (data[1].target, data.class_names, data.numbered_by_order) == (0, {0: "cat", 1: "dog"}, 2)
+    with pytest.raises(InputError, match="has the splits train, test; choose one by the option split"):
+        dataset(f"hf:{hugging_face}")
+
+
+def test_without_hugging_face_s_package_one_line_says_so(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(InputError, match="datasets is not installed; install it with: pip install datasets"):
+        dataset(f"hf:{tmp_path}")

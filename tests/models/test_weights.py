@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import safetensors.torch
 import torch
 import torchvision
 from torch import Tensor, nn
 
 from captum_gag.errors import InputError
 from captum_gag.models import load_classifier
-from captum_gag.models.weights import fitted, load_state, read_state
+from captum_gag.models.weights import fitted, load_state, read_metadata, read_state
 
 State = dict[str, Tensor]
 
@@ -120,3 +121,10 @@ def test_a_whole_model_is_refused_with_the_way_out(tmp_path: Path) -> None:
     torch.save(net(), tmp_path / "whole.pth")
     with pytest.raises(InputError, match=r"save the weights alone: torch.save\(model.state_dict\(\), FILE\)"):
         read_state(tmp_path / "whole.pth")
+
+
+def test_safetensors_without_a_suffix_are_read(tmp_path: Path) -> None:
+    blob = tmp_path / "3f4a9c"
+    safetensors.torch.save_file({"weight": torch.ones(2)}, blob, {"made by": "us"})
+    assert read_state(blob)["weight"].tolist() == [1, 1]
+    assert read_metadata(blob) == {"made by": "us"}

@@ -51,8 +51,11 @@ def test_nothing_is_guessed_from_a_part_of_a_name(name):
 
 def test_unknown_directions_are_asked_for_in_one_line_that_names_them():
     with pytest.raises(InputError, match=r"whether higher is better by mine, its, yours; say so in a column") as error:
-        reliability.report(checked(table("RCAP", "mine", "its", "yours")))
+        reliability.report(checked(table("mine", "its", "yours")))
     assert "higher_is_better={'mine': True}" in str(error.value)
+    with pytest.warns(UserWarning, match="mine, its left out: it is not known"):
+        found = reliability.report(checked(table("RCAP", "mine", "its")))
+    assert found.marks["metric"].tolist() == ["RCAP"]
     for check in (reliability.against_baselines, reliability.tricks, reliability.internal_consistency):
         with pytest.raises(InputError, match="by mine;"):
             check(table("mine"))

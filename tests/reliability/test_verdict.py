@@ -320,3 +320,24 @@ def test_metrics_that_cannot_tell_have_no_vote():
 def test_names_are_enumerated_as_in_a_sentence():
     assert [enumerated(list("abcd")[:n]) for n in (0, 1, 2, 3)] == ["", "a", "a and b", "a, b and c"]
     assert enumerated(list("abcd"), "or", most=2) == "a, b or 2 more"
+
+
+def test_what_the_resamples_cannot_resolve_is_refused_and_pairs_of_another_alpha():
+    rng = np.random.default_rng(0)
+    scores = reliability.from_arrays({"RCAP": {name: rng.random(30) + (name == "a") for name in "abc"}})
+    for function in (reliability.verdict, reliability.pairwise):
+        with pytest.raises(InputError, match="alpha is 1e-06, of which 10000 resamples cannot be sure"):
+            function(scores, alpha=1e-6)
+    assert reliability.verdict(scores, alpha=1e-3).loc[0, "state"] == "decided"
+    with pytest.raises(InputError, match=r"pairs are at alpha = 0\.5, must be at the same as here, 0\.01"):
+        reliability.verdict(scores, alpha=0.01, pairs=reliability.pairwise(scores, alpha=0.5))
+    with pytest.raises(InputError, match=r"margin is -1\.0, must be a difference of scores, at least 0"):
+        reliability.pairwise(scores, margin=-1)
+
+
+def test_methods_may_be_called_by_numbers():
+    rng = np.random.default_rng(0)
+    by_number = {"RCAP": {1: rng.random(30) + 1, 2: rng.random(30), 3: rng.random(30)}}
+    table = reliability.from_arrays(by_number, controls={3: "random"})
+    assert set(table.loc[table["control"] == "random", "method"]) == {"3"}
+    assert reliability.verdict(table).loc[0, "tied"] == ["1"]

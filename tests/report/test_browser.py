@@ -31,7 +31,7 @@ def browser():
 
 @pytest.fixture(scope="module")
 def path(run, tmp_path_factory):
-    return write_page(run, tmp_path_factory.mktemp("page") / "report.html", n_bootstrap=20)
+    return write_page(run, tmp_path_factory.mktemp("page") / "report.html", n_bootstrap=50)
 
 
 @pytest.fixture(params=[(1280, 900, "light"), (390, 844, "dark")], ids=["desktop", "phone"])
@@ -200,7 +200,7 @@ def test_the_slider_redraws_gags_map(page, run):
 
 
 def test_the_page_opens_with_the_best_maps_beside_the_control(page, run):
-    rows = comparison(run.scores(), n_bootstrap=20)
+    rows = comparison(run.scores(), n_bootstrap=50)
     [best] = rows.loc[rows["best"] & rows["metric"].eq("RCAP"), "method"]
     assert "no vote" in page.locator(".answer").inner_text()
     expect(page.locator(".means svg")).to_be_visible()

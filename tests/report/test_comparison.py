@@ -1,6 +1,7 @@
 """captum_gag.compare: the scores of a run, from Python objects, and what it says of what it cannot use."""
 
 import gc
+import warnings
 
 import pandas as pd
 import pytest
@@ -197,6 +198,13 @@ def test_names_of_classes_are_the_data_sets_or_given():
     assert set(compare(net(), Photos(), labels=["x", "y", "z"], **FEW).scores["label"]) == {"x", "y", "z"}
 
 
+def test_images_that_ask_for_gradients_are_scored_without_a_warning():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        result = compare(net(), (photos().requires_grad_(), labels()), **FEW)
+    pd.testing.assert_series_equal(scores(result), scores(compare(net(), (photos(), labels()), **FEW)))
+
+
 def test_one_bad_image_costs_its_own_scores():
     images = photos()
     images[2, 0, 0, 0] = float("nan")
@@ -308,10 +316,13 @@ def test_what_a_result_shows(tmp_path):
         ({"data": (photos(), labels()), "normalization": ([0.5, 0.5], 1)}, "one for each of 3 channels"),
         ({"data": (photos(), labels()), "labels": ["a"]}, "must be a list of 3 names"),
         ({"data": (photos(), labels()), "labels": "abc"}, "must be a list of 3 names"),
-        ({"data": Photos(), "model": net(5)}, r"data \(Photos\): its 3 classes are numbered .* Sequential has 5"),
+        (
+            {"data": Photos(), "model": net(5)},
+            r"data \(Photos\): its 3 classes are numbered .* Sequential has 5, .*; give the model's numbers",
+        ),
         ({"data": (photos(), labels()), "metrics": [RCAP()]}, "must be names"),
         ({"data": (photos(), labels()), "n_samples": 0}, "^n_samples is 0"),
-        ({"data": (photos(), labels()), "log_to": 3}, "log_to is a int"),
+        ({"data": (photos(), labels()), "log_to": 3}, "log_to is of type int"),
         ({"data": "no/such/folder"}, "no such folder"),
         ({"data": (photos(), labels()), "methods": ["GAG-850"]}, "did you mean GAG-85"),
         ({"data": (photos(), labels()), "metrics": ["RCAPP"]}, "did you mean RCAP"),

@@ -105,7 +105,7 @@ def test_ids_are_there_once_and_figures_have_words(page):
 
 
 def test_the_command_repeats_the_run(run, tmp_path):
-    page = Page(write_page(run, tmp_path / "report.html", n_bootstrap=20, paths=True))
+    page = Page(write_page(run, tmp_path / "report.html", n_bootstrap=50, paths=True))
     command = next(text for text in page.text if text.startswith("captum-gag run"))
     toml = next(text for text in page.text if text.startswith("title ="))
     (tmp_path / "suite.toml").write_text(toml)
@@ -155,7 +155,7 @@ def test_fewer_images_than_there_are_leave_every_number_as_it_is(run, page, tmp_
 def test_a_run_without_maps_says_how_to_keep_them(copied, tmp_path):
     for file in (copied.directory / "maps").iterdir():
         file.unlink()
-    page = Page(write_page(copied, tmp_path / "report.html", n_bootstrap=20))
+    page = Page(write_page(copied, tmp_path / "report.html", n_bootstrap=50))
     assert any("--save-maps" in text and "kept no maps" in text for text in page.text)
     assert page.data("image-1")["pictures"] == ""
     assert "data-thumbnail=" not in page.source
@@ -164,7 +164,7 @@ def test_a_run_without_maps_says_how_to_keep_them(copied, tmp_path):
 
 def test_a_run_of_an_earlier_version_says_that_it_has_no_photographs(copied, tmp_path):
     shutil.rmtree(copied.directory / "photographs")
-    page = Page(write_page(copied, tmp_path / "report.html", n_bootstrap=20))
+    page = Page(write_page(copied, tmp_path / "report.html", n_bootstrap=50))
     assert any("kept no photographs" in text for text in page.text)
     assert not page.data()["photographs"]
     assert page.data("image-1")["pictures"]
@@ -173,9 +173,9 @@ def test_a_run_of_an_earlier_version_says_that_it_has_no_photographs(copied, tmp
 def test_published_means_are_those_given_or_else_the_suites_own(reconfigured, tmp_path):
     published = {"paper": "huang-liu-2024", "table": 2, "source": "mine", "RCAP": {"SG": 0.321}}
     run = reconfigured(suite={**SUITE, "published": published})
-    own = write_page(run, tmp_path / "own.html", n_bootstrap=20, most=1).read_text(encoding="utf-8")
+    own = write_page(run, tmp_path / "own.html", n_bootstrap=50, most=1).read_text(encoding="utf-8")
     given = {"RCAP": {"SG": 0.654}}
-    other = write_page(run, tmp_path / "given.html", n_bootstrap=20, most=1, published=given).read_text(
+    other = write_page(run, tmp_path / "given.html", n_bootstrap=50, most=1, published=given).read_text(
         encoding="utf-8"
     )
     assert [own.count(f"(published {mean}") > 0 for mean in ("0.321", "0.654", "0.438")] == [True, False, False]
@@ -185,7 +185,7 @@ def test_published_means_are_those_given_or_else_the_suites_own(reconfigured, tm
 def test_a_run_that_still_goes_on_is_shown_as_far_as_it_is(copied, tmp_path):
     for file in sorted((copied.directory / "scores").iterdir())[2:]:
         file.unlink()
-    page = Page(write_page(copied, tmp_path / "report.html", n_bootstrap=20))
+    page = Page(write_page(copied, tmp_path / "report.html", n_bootstrap=50))
     assert any("2 of 7 images" in text for text in page.text)
 
 
@@ -215,7 +215,7 @@ def test_a_run_with_a_truth_answers_which_metric_to_take(tmp_path):
 def test_random_orderings_alone_are_shown_unchecked(tmp_path):
     suite = {"methods": ["Random"], "metrics": {"Sparseness": {"type": "quantus:Sparseness"}}}
     run = run_of(tmp_path / "run", config_of(suite, limit=2))
-    page = Page(write_page(run, tmp_path / "report.html", n_bootstrap=20))
+    page = Page(write_page(run, tmp_path / "report.html", n_bootstrap=50))
     assert any("Not checked: there is no method to judge" in text for text in page.text)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import multiprocessing
 import os
@@ -33,7 +34,7 @@ from captum_gag.report.tables import failures
 from captum_gag.runs.config import Config
 from captum_gag.runs.execution import begin, execute
 from captum_gag.runs.executors import Bench, Chunk, Done, Executor, device_of, in_processes, on_ray
-from captum_gag.runs.identity import versions
+from captum_gag.runs.identity import differences, identity, versions
 from captum_gag.runs.photographs import decoded, encoded
 from captum_gag.runs.store import Run
 
@@ -183,6 +184,83 @@ def test_a_photograph_that_is_replaced_while_the_run_goes_on_is_noticed(tmp_path
     with pytest.raises(InputError, match=r"a/2\.png was replaced while the run went on"):
         execute(run, replaced, bench=bench, say=quiet)
     assert set(run.scores()["image"]) == {"a/1.png"}
+
+
+OWN_DATA = """
+import random
+from captum_gag.data.datasets import Example, ImageData
+from captum_gag.options import declared
+from tiny import image
+
+FIRST, SHUFFLES = 1, False
+
+@declared
+class Own(ImageData):
+    def list_names(self):
+        return [str(number) for number in range(4)]
+
+    def __getitem__(self, index):
+        seed = random.randrange(1000) if SHUFFLES else FIRST + index
+        return Example(self.names[index], lambda: image(seed), index % 2)
+"""
+
+
+def own_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str) -> Any:
+    (tmp_path / f"{module}.py").write_text(OWN_DATA)
+    monkeypatch.syspath_prepend(tmp_path)
+    return importlib.import_module(module)
+
+
+def test_an_own_data_set_that_shows_other_photographs_under_old_names_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = own_data(tmp_path, monkeypatch, "own_data_shifted")
+    run = done(tmp_path / "run", config(suite=SOBEL, data={"type": "own_data_shifted:Own"}))
+    assert execute(run, say=quiet) == 0
+    # A photograph that sorts first moves all others to the next name.
+    monkeypatch.setattr(module, "FIRST", 0)
+    with pytest.raises(InputError, match="4 photographs have changed since the run began"):
+        execute(run, say=quiet)
+
+
+@pytest.mark.parametrize("save_maps", [False, True])
+def test_an_own_data_set_that_draws_at_random_is_refused(
+    save_maps: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"own_data_shuffled_{save_maps}".lower()
+    monkeypatch.setattr(own_data(tmp_path, monkeypatch, name), "SHUFFLES", True)
+    with pytest.raises(InputError, match="its data set gives another example each time"):
+        done(tmp_path / "run", config(suite=SOBEL, data={"type": f"{name}:Own"}, save_maps=save_maps))
+
+
+def test_modules_that_an_own_module_imports_are_in_the_identity(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "own_net"
+    (package / "deep").mkdir(parents=True)
+    for name, text in {
+        "__init__": "",
+        "entry": "import numpy, json\nfrom . import helper\ndef model():\n    from own_net.deep import late\n",
+        "helper": "import own_net.entry\nSCALE = 1",
+        "deep/__init__": "",
+        "deep/late": "",
+        "unused": "",
+    }.items():
+        (package / f"{name}.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.import_module("own_net.entry")
+    before = identity([], "own_net.entry:model")
+    own = {name.removeprefix("code of ") for name in before if name.startswith("code of")}
+    assert own == {"own_net", "own_net.entry", "own_net.helper", "own_net.deep", "own_net.deep.late"}
+    (package / "helper.py").write_text("SCALE = 2")
+    assert differences(before, identity([], "own_net.entry:model")) == ["code of own_net.helper"]
+
+
+def test_a_shard_without_work_says_so(tmp_path: Path) -> None:
+    run, bench = begin(tmp_path / "run", config(suite=SOBEL))
+    said: list[str] = []
+    assert execute(run, bench=bench, shard=(100, 100), say=said.append) == 0
+    assert any(line.startswith("shard 100/100 has nothing to do") for line in said)
 
 
 def test_failed_cells_are_tried_again_when_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
