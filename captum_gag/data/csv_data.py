@@ -171,9 +171,10 @@ class CsvData(FileData):
         return read_mask(mask, self.mask_value)
 
     def left_out(self) -> list[tuple[str, str]]:
-        """List the images that have none of the classes."""
+        """List the images that have none of the classes, and TIFFs of several pages."""
         rows = zip(self.columns[self.image_column], self.row_labels.targets, strict=True)
-        return [(shown(image), "has none of the classes") for image, targets in rows if not targets]
+        without = [(shown(image), "has none of the classes") for image, targets in rows if not targets]
+        return [*super().left_out(), *without]
 
     @property
     def numbered_by_order(self) -> int | None:

@@ -13,7 +13,7 @@ from PIL import Image
 from captum_gag.data.class_files import CLASS_FILES, class_file, class_indices
 from captum_gag.data.class_names import folder_names
 from captum_gag.data.datasets import Example, ImageData, StoredData
-from captum_gag.data.images import read_image, shown
+from captum_gag.data.images import page_count, read_image, shown
 from captum_gag.data.masks import MASK_VALUE_HELP, check_fit, read_mask
 from captum_gag.errors import InputError, warn
 from captum_gag.options import declared, option
@@ -91,6 +91,12 @@ class FileData(StoredData):
         """Return the file of the photograph, and that of its segmentation if it is there."""
         entry = self.entries[index]
         return (entry.photo, entry.mask) if entry.mask and entry.mask.is_file() else (entry.photo,)
+
+    def left_out(self) -> list[tuple[str, str]]:
+        """List the TIFFs of several pages, of which the first is read."""
+        tiffs = [entry for entry in self.entries if entry.photo.suffix.lower() in (".tif", ".tiff")]
+        pages = [(entry.name, page_count(entry.photo)) for entry in tiffs]
+        return [(name, f"all but the first of {count} pages") for name, count in pages if count > 1]
 
     def train(self) -> ImageData:
         """Return the folder of training images.
@@ -213,7 +219,7 @@ class ImageFolder(FileData):
 
     def left_out(self) -> list[tuple[str, str]]:
         """List the files that are no images by their names, and the folders within the folder of a class."""
-        others = []
+        others = super().left_out()
         for folder in self.folders or (self.directory,):
             for path in sorted(each for each in folder.iterdir() if is_meant(each) and not is_image(each)):
                 if path.name not in CLASS_FILES and not (path.is_dir() and folder == self.directory):

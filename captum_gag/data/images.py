@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from captum_gag.errors import InputError, printable, warn
+from captum_gag.errors import InputError, printable
 from captum_gag.files import require_file
 
 BOMB_PIXELS, BOMB_RATIO = 50_000_000, 100
@@ -40,7 +39,7 @@ def read_image(path: str | Path) -> Image.Image:
     """Read an image file as upright 8-bit RGB.
 
     Grayscale, palette, CMYK and 16-bit files are converted, EXIF rotation is applied, transparency is
-    composited on white (as image viewers show it), and of an animation the first frame is taken. A JPEG
+    composited on white (as image viewers show it), and of an animation, or of pages, the first is taken. A JPEG
     of at least 4096 x 4096 pixels is decoded at a half, a quarter or an eighth of its size, to no less than
     2048 x 2048: that keeps memory small, and is still far more than a classifier sees.
 
@@ -64,8 +63,6 @@ def read_image(path: str | Path) -> Image.Image:
             # Below Pillow's error limit a large photograph is legitimate.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(path) as image:
-                if image.format == "TIFF" and (pages := _pages(image)) > 1:
-                    warn(f"{shown(path)}: holds {pages} pages, and only the first is read; save each as its own file")
                 image.draft(None, (2048, 2048))
                 refuse_bomb(image, path.stat().st_size)
                 image.load()
@@ -125,11 +122,14 @@ def upright_size(image: Image.Image) -> tuple[int, int]:
     return (height, width) if turned and not already else (width, height)
 
 
-def _pages(image: Image.Image) -> int:
-    # Of a page behind the first that is broken, nothing is wanted.
-    with suppress(Exception):
-        return int(getattr(image, "n_frames", 1))
-    return 1
+def page_count(path: Path) -> int:
+    """Count the pages of a TIFF, without decoding one; 1 if it cannot be read, which reading the first says."""
+    try:
+        require_file(path)
+        with Image.open(path, formats=["TIFF"]) as image:
+            return int(getattr(image, "n_frames", 1))
+    except Exception:
+        return 1
 
 
 def _tags(image: Image.Image) -> Any:

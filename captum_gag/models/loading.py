@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from contextlib import suppress
 from copy import copy
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
@@ -16,6 +19,9 @@ from captum_gag.errors import InputError, shown
 from captum_gag.models.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, Size
 from captum_gag.outputs import Output
 from captum_gag.tensors import require_device
+
+FED_BY = ("mean", "std", "resize", "crop", "interpolation", "channels")
+"""What the preprocessing of a photograph is, where it is no transform of the user's."""
 
 
 class Classifier(Preprocessing):
@@ -52,6 +58,20 @@ class Classifier(Preprocessing):
         """
         super().__init__(mean, std, resize, crop, labels, interpolation, channels, transform)
         self.name, self.model, self.device, self.output = name, model, device, output
+
+    def identity(self) -> dict[str, str]:
+        """Return what outputs depend on beside weights: preprocessing, and versions of the packages of its modules."""
+        names = ("mean", "std", "channels") if self.transform is not None else FED_BY
+        fed = {name: str(getattr(self, name)) for name in names}
+        if self.transform is not None:
+            # Where in memory a function is differs from process to process.
+            fed["transform"] = re.sub(r" at 0x[0-9a-f]+", "", repr(self.transform))
+        found = {"preprocessing": ", ".join(f"{name} {value}" for name, value in fed.items())}
+        for package in sorted({type(module).__module__.partition(".")[0] for module in self.model.modules()}):
+            # What is not installed is the user's own, and known by its code.
+            with suppress(PackageNotFoundError):
+                found[f"version of {package}"] = version(package)
+        return found
 
     def on(self, device: str) -> Classifier:
         """Return it on a device, in eval mode; the network itself is moved.

@@ -90,7 +90,7 @@ class Bench:
         """Return digests and versions of all that the numbers depend on beside the config and the photographs."""
         config = self.config
         of_config = identity(self.data.listings(), config.suite, config.model, str(config.data.get("type", "")))
-        return {**of_config, **self.scorer.digests}
+        return {**self.scorer.digests, **of_config}
 
     def do(self, images: Chunk) -> list[Done]:
         """Read and score a chunk of images of the data set."""

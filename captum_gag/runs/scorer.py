@@ -61,7 +61,8 @@ class Scorer:
     """A model and a suite, ready to score examples, alone or many at a time.
 
     Attributes:
-        digests: Of the model's weights, what it returns, and of the reference images that methods asked for.
+        digests: Of the model's weights, how it is fed, the packages of its modules, what it returns, and of the
+            reference images that methods asked for.
         output: What the model returns, as declared, or as decided before any photograph is read.
         classes: How many there are; None where that is not known before.
     """
@@ -96,6 +97,7 @@ class Scorer:
         found = probed(classifier, self.model, dtype)
         self.output, self.classes = found.output, found.classes
         self.digests = {"weights": tensor_digest(classifier.model.state_dict()), "output": found.said}
+        self.digests |= classifier.identity()
         if data is not None and found.classes is not None:
             require_own_numbers(data, classifier, found.classes)
         for label, method in suite.methods.items():

@@ -249,3 +249,18 @@ def test_a_table_of_class_names_ends_below_a_million(tmp_path: Path) -> None:
         else:
             names = class_names(table)
             assert (len(names), names[0], names[1], names[-1]) == (count, "cat", "class 1", "dog")
+
+
+def test_further_pages_of_a_tiff_are_listed_as_left_out(tmp_path: Path) -> None:
+    first, second = (Image.new("RGB", (24, 16), (level, 0, 0)) for level in (10, 20))
+    first.save(tmp_path / "stack.tif", save_all=True, append_images=[second])
+    first.save(tmp_path / "one.TIFF")
+    (tmp_path / "broken.tif").write_bytes(b"II*\0")
+    (tmp_path / "list.csv").write_text("file_name\nstack.tif\none.TIFF\n")
+    for data in (
+        dataset(str(tmp_path)),
+        dataset({"type": "csv", "root": str(tmp_path / "list.csv"), "label_column": None}),
+    ):
+        assert ("stack.tif", "all but the first of 2 pages") in data.left_out()
+        assert not {"one.TIFF", "broken.tif"} & {name for name, _ in data.left_out()}
+        assert data[data.index["stack.tif"]].photo().getpixel((0, 0)) == (10, 0, 0)

@@ -201,12 +201,3 @@ def test_a_bomb_has_more_than_a_hundred_pixels_in_a_byte(monkeypatch: pytest.Mon
     with pytest.raises(InputError, match="100 x 100 pixels in 99 bytes are a decompression bomb"):
         images.refuse_bomb(flat, 99)
     images.refuse_bomb(Image.new("L", (99, 101)), 1)
-
-
-def test_further_pages_of_a_tiff_are_said(tmp_path):
-    first, second = (Image.new("RGB", (24, 16), (level, 0, 0)) for level in (10, 20))
-    first.save(tmp_path / "stack.tif", save_all=True, append_images=[second])
-    first.save(tmp_path / "one.tif")
-    with pytest.warns(UserWarning, match=r"stack\.tif: holds 2 pages, and only the first is read"):
-        assert read_image(tmp_path / "stack.tif").getpixel((0, 0)) == (10, 0, 0)
-    assert read_image(tmp_path / "one.tif").getpixel((0, 0)) == (10, 0, 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import re
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -17,7 +18,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from captum_gag.errors import InputError
-from captum_gag.models import load_classifier
+from captum_gag.models import Classifier, load_classifier
 from captum_gag.models.catalogue import model
 from captum_gag.names import MODELS, parse_model
 
@@ -277,3 +278,14 @@ def test_without_timm_its_models_say_how_to_get_it(monkeypatch: pytest.MonkeyPat
     for use in (load_classifier, lambda name: model(name).preprocessing()):
         with pytest.raises(InputError, match="timm is not installed; install it with: pip install timm"):
             use("timm:resnet18")
+
+
+def test_how_a_model_is_fed_and_who_built_it_is_its_identity() -> None:
+    plain = Classifier("net", nn.Linear(1, 2)).identity()
+    assert plain["version of torch"] == version("torch")
+    assert plain == Classifier("other name", nn.Linear(1, 2)).identity()
+    for option in ({"resize": 300}, {"crop": 200}, {"mean": (0, 0, 0)}, {"transform": repr}):
+        assert Classifier("net", nn.Linear(1, 2), **option).identity()["preprocessing"] != plain["preprocessing"]
+    # The address of a function is another in the next process.
+    named = Classifier("net", nn.Linear(1, 2), transform=lambda image: image).identity()["preprocessing"]
+    assert " at 0x" not in named
