@@ -32,7 +32,7 @@ def test_maps_of_the_methods_given() -> None:
     assert (result.exit_code, result.stdout.split()) == (0, ["out/cat-maps.png"])
     with Image.open("out/cat-maps.png") as drawn:
         # Three panels, and the colour bar.
-        assert drawn.size == (680, 240)
+        assert drawn.size == (3 * 680, 3 * 240)
 
 
 @pytest.mark.slow
@@ -41,15 +41,15 @@ def test_maps_of_all_methods_of_the_papers_table() -> None:
     assert result.stdout.split() == ["out/cat-maps.png"], result.output
     with Image.open("out/cat-maps.png") as drawn:
         # At most six panels in a row.
-        assert drawn.width <= 1280
-        assert drawn.height >= 480
+        assert drawn.width <= 3 * 1280
+        assert drawn.height >= 3 * 480
 
 
 def test_areas_of_a_map_at_a_lower_bound() -> None:
     result = figure("areas", "cat.png", "--method", "SG")
     assert (result.exit_code, result.stdout.split()) == (0, ["out/cat-areas.png"])
     with Image.open("out/cat-areas.png") as drawn:
-        assert drawn.size == (1500, 290)
+        assert drawn.size == (3 * 1500, 3 * 290)
 
 
 def test_propositions_and_their_scores() -> None:
